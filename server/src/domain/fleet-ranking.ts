@@ -8,15 +8,18 @@ import type { FleetMember } from "./selection.ts";
 
 type Tier = Readonly<{ score: number; bits: CountedBits }>;
 
-/** Every free slot that scores `floor` or more is in a tier; tiers go from the best score down. */
-export type Ranking = { tiers: Tier[]; floor: number };
+/**
+ * Every free slot that scores `floor` or more is in a tier; tiers go from the best score down. Without a floor nothing
+ * has been scored yet.
+ */
+export type Ranking = { tiers: Tier[]; floor: number | undefined };
 
 /** Scores kept apart. */
 const tierLimit = 8;
 
 /** A ranking that knows nothing yet: the first look at it scores what is free. */
 export function createRanking(): Ranking {
-  return { tiers: [], floor: Infinity };
+  return { tiers: [], floor: undefined };
 }
 
 /** Enters a slot that has become free. `words` is the length of the shape's bits. */
@@ -61,7 +64,7 @@ function rank(
 }
 
 function enterScore(ranking: Ranking, slot: number, score: number, words: number): void {
-  if (score < ranking.floor) return;
+  if (ranking.floor === undefined || score < ranking.floor) return;
   const { tiers } = ranking;
   const index = tiers.findIndex((tier) => tier.score <= score);
   const tier = tiers[index];
