@@ -6,9 +6,7 @@ export const scriptShells = ["sh", "bash", "node", "python3"] as const;
 export type ScriptShell = (typeof scriptShells)[number];
 
 /** What to run: an argument vector executed as given, or a script written to a file and handed to an interpreter. */
-export type Command =
-  | { kind: "argv"; argv: string[] }
-  | { kind: "script"; script: string; shell: ScriptShell };
+export type Command = { kind: "argv"; argv: string[] } | { kind: "script"; script: string; shell: ScriptShell };
 
 /** One declared environment variable. A secret one is kept out of every record on disk. */
 export type EnvironmentVariable = { name: string; value: string; secret: boolean };
@@ -118,6 +116,8 @@ export type AdoptedExecution = { spec: WorkloadSpec; execution: Execution };
 /** One way of running workloads. */
 export type Executor = {
   name: string;
+  /** Why this executor will not take `spec` at all, to be answered to the control plane as a rejection; before `start`. */
+  refusal(spec: WorkloadSpec): string | undefined;
   /**
    * Starts `spec`. Returns once the execution is on record durably, so that a runner killed right after finds it again; what
    * goes wrong later, or with this, is in the result.
