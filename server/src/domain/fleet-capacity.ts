@@ -1,5 +1,5 @@
 /** How much of each demanded resource is free on which slots, with bit sets for the amounts that are asked for. */
-import { type FleetMember, hasRoom } from "./selection.ts";
+import { type FleetMember, hasRoom, settledAmount } from "./selection.ts";
 import { wordsFor } from "./slot-set.ts";
 
 /** The slots whose total, and whose free part, has room for one amount. */
@@ -73,7 +73,7 @@ function createRoom(column: Column, members: readonly (FleetMember | undefined)[
 function enter(column: Column, resource: string, slot: number, member: FleetMember | undefined): void {
   const total = member?.runner.capacity.get(resource) ?? 0;
   column.total[slot] = total;
-  column.free[slot] = total - (member?.used.get(resource) ?? 0);
+  column.free[slot] = settledAmount(total - (member?.used.get(resource) ?? 0));
 }
 
 function setRoom(bits: Uint32Array, slot: number, has: boolean): void {

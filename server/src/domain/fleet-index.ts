@@ -12,7 +12,7 @@ import { createFleetFacts, enterFacts, leaveFacts } from "./fleet-facts.ts";
 import { bestOf } from "./fleet-ranking.ts";
 import { createShape, reviewRoom, reviewSlot, setFree, type Shape, shapeKey } from "./fleet-shape.ts";
 import type { Runner } from "./runner.ts";
-import { type FleetMember, type NoneVerdict, noneVerdict } from "./selection.ts";
+import { type FleetMember, type NoneVerdict, noneVerdict, settledAmount } from "./selection.ts";
 import { wordsFor } from "./slot-set.ts";
 
 export type Pick = Readonly<{ kind: "picked"; runnerId: string }> | Readonly<{ kind: "none"; verdict: NoneVerdict }>;
@@ -99,7 +99,7 @@ export function createFleetIndex(): FleetIndex {
     let used = usedById.get(runnerId);
     if (used === undefined) usedById.set(runnerId, (used = new Map()));
     for (const [resource, amount] of resources) {
-      used.set(resource, Math.max(0, settled((used.get(resource) ?? 0) + sign * amount)));
+      used.set(resource, Math.max(0, settledAmount((used.get(resource) ?? 0) + sign * amount)));
     }
     noteUsed(runnerId);
   }
@@ -206,9 +206,4 @@ export function createFleetIndex(): FleetIndex {
     members: () => members.filter((member) => member !== undefined),
     size: () => slotById.size,
   };
-}
-
-/** An amount without what binary fractions leave behind: millionths are kept, below that it is rounded. */
-function settled(amount: number): number {
-  return Number.isInteger(amount) ? amount : Math.round(amount * 1e6) / 1e6;
 }

@@ -7,7 +7,7 @@ import type { Demand, Requirement } from "./demand.ts";
 import { type FleetCapacity, roomFor } from "./fleet-capacity.ts";
 import { type FleetFacts, matchingSlots } from "./fleet-facts.ts";
 import { createRanking, enterRanking, leaveRanking, type Ranking } from "./fleet-ranking.ts";
-import { type FleetMember, hasRoom, standingOf, unmetOf } from "./selection.ts";
+import { type FleetMember, hasRoom, settledAmount, standingOf, unmetOf } from "./selection.ts";
 import { andInto, orInto } from "./slot-set.ts";
 
 /** The slots that could ever take the demand ⊇ those of them that are ready ⊇ those of them with room now. */
@@ -95,7 +95,7 @@ export function setFree(shape: Shape, slot: number, member: FleetMember | undefi
 function fits(demand: Demand, member: FleetMember): boolean {
   for (const [resource, wanted] of demand.resources) {
     const free = (member.runner.capacity.get(resource) ?? 0) - (member.used.get(resource) ?? 0);
-    if (!hasRoom(free, wanted)) return false;
+    if (!hasRoom(settledAmount(free), wanted)) return false;
   }
   return true;
 }
