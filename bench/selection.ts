@@ -105,7 +105,7 @@ function shareFigures(
   ];
 }
 
-/** A demand never seen before for each pick, so that no earlier pick helps: the lower bound makes each one of its own. */
+/** A demand never seen before for each pick, so that no earlier pick helps: a requirement of its own makes each new. */
 function singlePick(index: FleetIndex, key: string, oneIn: number, random: Random): number {
   let turn = 0;
   return median(201, () => {

@@ -12,7 +12,7 @@ import {
   standingOf,
   type Unmet,
 } from "./selection.ts";
-import { lackText, metText, remedyText, unmetText } from "./unmet-text.ts";
+import { amountText, lackText, metText, remedyText, unmetText } from "./unmet-text.ts";
 
 /** What one rule says of one runner. */
 export type RuleVerdict = Readonly<{ rule: RuleName; ok: boolean; text: string }>;
@@ -209,7 +209,9 @@ function constraintsOf(demand: Demand, judged: readonly Judged[]): Constraint[] 
     ...demand.requirements.map((requirement, index) => constraint("label", index, requirementText(requirement))),
     ...Array.from(new Set(demand.capabilities), (capability) => constraint("capability", capability, capability)),
     constraint("executor", demand.executor, demand.executor),
-    ...Array.from(demand.resources, ([resource, amount]) => constraint("resource", resource, `${amount} ${resource}`)),
+    ...Array.from(demand.resources, ([resource, amount]) =>
+      constraint("resource", resource, amountText(resource, amount)),
+    ),
   ];
   return constraints.sort((a, b) => a.metBy - b.metBy);
 }

@@ -32,6 +32,15 @@ export function updateCapacity(capacity: FleetCapacity, slot: number, member: Fl
   }
 }
 
+/** Takes on that the slot's member now uses `used` of the resource. */
+export function updateUsed(capacity: FleetCapacity, slot: number, resource: string, used: number): void {
+  const column = capacity.columns.get(resource);
+  if (column === undefined) return;
+  const free = settledAmount((column.total[slot] as number) - used);
+  column.free[slot] = free;
+  for (const [amount, room] of column.rooms) setRoom(room.free, slot, hasRoom(free, amount));
+}
+
 /** The slots with room for `amount` of `resource`. */
 export function roomFor(
   capacity: FleetCapacity,

@@ -27,6 +27,8 @@ export type FleetSets = Readonly<{
   facts: FleetFacts;
   capacity: FleetCapacity;
   members: readonly (FleetMember | undefined)[];
+  /** How many of the members are there. */
+  runners: number;
 }>;
 
 /** Text that two demands share only if the same runners answer both, in the same order of preference. */
@@ -46,7 +48,7 @@ function requirementKey({ key, operator, values }: Requirement): unknown {
 }
 
 export function createShape(sets: FleetSets, demand: Demand, cursor: number): Shape {
-  const capable = matchingSlots(sets.facts, demand, sets.members.length);
+  const capable = matchingSlots(sets.facts, demand, sets.members.length, sets.runners);
   const rooms = Array.from(demand.resources, ([resource, amount]) =>
     roomFor(sets.capacity, sets.members, resource, amount),
   );
@@ -92,7 +94,8 @@ export function setFree(shape: Shape, slot: number, member: FleetMember | undefi
   else enterRanking(shape.ranking, slot, member.runner.labels, shape.demand.preferences, shape.free.words.length);
 }
 
-function fits(demand: Demand, member: FleetMember): boolean {
+/** Whether the member has room now for what the demand asks. */
+export function fits(demand: Demand, member: FleetMember): boolean {
   for (const [resource, wanted] of demand.resources) {
     const free = (member.runner.capacity.get(resource) ?? 0) - (member.used.get(resource) ?? 0);
     if (!hasRoom(settledAmount(free), wanted)) return false;
