@@ -10,6 +10,7 @@ import {
   hasSlot,
   orInto,
   removeSlot,
+  slotsOf,
   type SlotSet,
   wordsFor,
 } from "./slot-set.ts";
@@ -81,13 +82,13 @@ function leaveSet(sets: Map<string, SlotSet>, name: string, slot: number, slots:
   if (set.count === 0) sets.delete(name);
 }
 
-/** One condition: the slots in any of `sets`, or in none of them. */
+/** One condition: the slots in any of `sets`, which share none, or in none of them. */
 type Clause = { sets: readonly SlotSet[]; negated: boolean };
 
 /**
  * A slot that passes scope, labels, capabilities, executor, and is ready, and that `accept` takes: uniformly one of all
- * such, found by drawing slots and throwing away what does not fit. `undefined` after {@link drawLimit} draws, which says
- * nothing about whether there is one.
+ * such. Where only few could fit, they are asked one by one; else slots are drawn and those that do not fit thrown away.
+ * `undefined` where that found none within {@link drawLimit} draws, which says nothing about whether there is one.
  */
 export function drawSlot(
   facts: FleetFacts,
@@ -99,12 +100,25 @@ export function drawSlot(
   const clauses = clausesOf(facts, demand);
   clauses.sort((a, b) => Number(a.negated) - Number(b.negated) || memberCount(a) - memberCount(b));
   const [scarcest] = clauses;
-  if (scarcest === undefined || memberCount(scarcest) * drawLimit < slots * 2) return undefined;
+  if (scarcest === undefined) return undefined;
+  const fits = (slot: number) => passesAll(clauses, slot) && hasSlot(facts.ready, slot) && accept(slot);
+  if (memberCount(scarcest) <= fewMembers) return drawOfFew(scarcest, fits, random);
+  if (memberCount(scarcest) * drawLimit < slots * 2) return undefined;
   for (let draw = 0; draw < drawLimit; draw++) {
     const slot = random(slots);
-    if (passesAll(clauses, slot) && hasSlot(facts.ready, slot) && accept(slot)) return slot;
+    if (fits(slot)) return slot;
   }
   return undefined;
+}
+
+function drawOfFew(
+  { sets }: Clause,
+  fits: (slot: number) => boolean,
+  random: (bound: number) => number,
+): number | undefined {
+  const fitting: number[] = [];
+  for (const set of sets) for (const slot of slotsOf(set)) if (fits(slot)) fitting.push(slot);
+  return fitting.length === 0 ? undefined : fitting[random(fitting.length)];
 }
 
 /** Slots drawn before giving up; where fewer than two of them would hit, none is drawn. */
@@ -141,18 +155,9 @@ const fewMembers = 256;
 
 function keepFew(words: Uint32Array, scarcest: Clause, rest: readonly Clause[]): void {
   for (const set of scarcest.sets) {
-    const slots = set.members instanceof Set ? set.members : slotsOf(set.members);
-    for (const slot of slots) {
+    for (const slot of slotsOf(set)) {
       if (passesAll(rest, slot)) continue;
       words[slot >>> 5] = (words[slot >>> 5] as number) & ~(1 << (slot & 31));
-    }
-  }
-}
-
-function* slotsOf(bits: Uint32Array): Iterable<number> {
-  for (let index = 0; index < bits.length; index++) {
-    for (let word = bits[index] as number; word !== 0; word &= word - 1) {
-      yield index * 32 + 31 - Math.clz32(word & -word);
     }
   }
 }

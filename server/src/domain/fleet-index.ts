@@ -62,8 +62,11 @@ export function createFleetIndex(): FleetIndex {
   const shapes = createShapeCache();
   const journal = new Float64Array(journalLength);
   let journalHead = 0;
+  /** The runner picked last, which is most often the one reserved next. */
+  let latest: Member | undefined;
 
   function upsert(runner: Runner): void {
+    latest = undefined;
     const before = memberById.get(runner.id);
     const slot = before?.slot ?? vacantSlots.pop() ?? members.length;
     const used = before?.used ?? usedEarly.get(runner.id) ?? new Map<string, number>();
@@ -78,6 +81,7 @@ export function createFleetIndex(): FleetIndex {
   }
 
   function remove(runnerId: string): void {
+    latest = undefined;
     usedEarly.delete(runnerId);
     const member = memberById.get(runnerId);
     if (member === undefined) return;
@@ -99,7 +103,7 @@ export function createFleetIndex(): FleetIndex {
   }
 
   function changeUsed(runnerId: string, resources: Resources, sign: 1 | -1): void {
-    const member = memberById.get(runnerId);
+    const member = latest?.runner.id === runnerId ? latest : memberById.get(runnerId);
     const used = member?.used ?? earlyUse(runnerId);
     for (const [resource, amount] of resources) {
       const now = Math.max(0, settledAmount((used.get(resource) ?? 0) + sign * amount));
@@ -162,8 +166,8 @@ export function createFleetIndex(): FleetIndex {
     }
     const best =
       shape.ranking === undefined ? shape.free : bestOf(shape.ranking, shape.free, members, shape.demand.preferences);
-    const member = members[memberAt(best, random(best.count))] as Member;
-    return { kind: "picked", runnerId: member.runner.id };
+    latest = members[memberAt(best, random(best.count))] as Member;
+    return { kind: "picked", runnerId: latest.runner.id };
   }
 
   /** Takes the excluded out of the shape's sets for this one pick. */
