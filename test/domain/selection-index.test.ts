@@ -117,6 +117,52 @@ test.each([
   expect(chiSquare).toBeLessThan(freedom + 4 * Math.sqrt(2 * freedom));
 });
 
+test.each([
+  { name: "of many, by drawing slots", oneIn: 20, fitting: 100 },
+  { name: "of few, by asking each", oneIn: 100, fitting: 20 },
+])("a pick for a demand that was never met before is uniform: $name (chi-square)", ({ oneIn, fitting }) => {
+  const index = createFleetIndex();
+  for (let number = 0; number < 2_000; number++) {
+    index.upsert(runnerOf({ id: `rnr_${number}`, labels: new Map([["pool", String(number % oneIn)]]) }));
+  }
+  const random = seededRandom(3);
+
+  const seen = new Map<string, number>();
+  for (let draw = 0; draw < fitting * 200; draw++) {
+    const pool = { key: "pool", operator: "in" as const, values: ["7"] };
+    const own = { key: `never-${draw}`, operator: "not_exists" as const, values: [] };
+    const picked = index.pick(demandOf({ requirements: [pool, own] }), nobody, random);
+    const id = picked.kind === "picked" ? picked.runnerId : picked.verdict;
+    seen.set(id, (seen.get(id) ?? 0) + 1);
+  }
+
+  const chiSquare = [...seen.values()].reduce((sum, count) => sum + (count - 200) ** 2 / 200, 0);
+  expect(seen.size).toBe(fitting);
+  expect(chiSquare).toBeLessThan(fitting + 4 * Math.sqrt(2 * fitting));
+});
+
+test("a shape follows any number of changes, new runners and amounts between two picks", () => {
+  const index = createFleetIndex();
+  const demand = demandOf({ resources: new Map([["slots", 7]]) });
+  const eightSlots = (number: number) => runnerOf({ id: `rnr_${number}`, capacity: new Map([["slots", 8]]) });
+  for (let number = 0; number < 100; number++) index.upsert(eightSlots(number));
+  for (let turn = 0; turn < 3; turn++) index.pick(demand, nobody, seededRandom(turn));
+
+  for (let amount = 1; amount <= 40; amount++) {
+    for (let turn = 0; turn < 2; turn++) {
+      index.pick(demandOf({ resources: new Map([["slots", 8 + amount]]) }), nobody, seededRandom(1));
+    }
+  }
+  for (let number = 0; number < 100; number++) index.reserve(`rnr_${number}`, new Map([["slots", 2]]));
+  const afterFew = index.pick(demand, nobody, seededRandom(1));
+  for (let number = 100; number < 1_000; number++) index.upsert(eightSlots(number));
+  for (let number = 0; number < 999; number++) index.remove(`rnr_${number}`);
+  const afterMany = index.pick(demand, nobody, seededRandom(1));
+
+  expect(afterFew).toEqual({ kind: "none", verdict: "full" });
+  expect(afterMany).toEqual({ kind: "picked", runnerId: "rnr_999" });
+});
+
 test("a pick that is reserved each time fills every runner to its slots, and then says full", () => {
   const index = createFleetIndex();
   for (let number = 0; number < 300; number++) {

@@ -48,7 +48,7 @@ export type FleetIndex = Readonly<{
 const journalLength = 512;
 
 /** A runner, its place in the sets, and what it uses. */
-type Member = FleetMember & Readonly<{ slot: number; used: Map<string, number> }>;
+type Member = FleetMember & Readonly<{ id: string; slot: number; used: Map<string, number> }>;
 
 const nothingUsed: Resources = new Map();
 
@@ -70,7 +70,7 @@ export function createFleetIndex(): FleetIndex {
     const before = memberById.get(runner.id);
     const slot = before?.slot ?? vacantSlots.pop() ?? members.length;
     const used = before?.used ?? usedEarly.get(runner.id) ?? new Map<string, number>();
-    const member = { slot, runner, used };
+    const member = { id: runner.id, slot, runner, used };
     usedEarly.delete(runner.id);
     memberById.set(runner.id, member);
     members[slot] = member;
@@ -103,7 +103,7 @@ export function createFleetIndex(): FleetIndex {
   }
 
   function changeUsed(runnerId: string, resources: Resources, sign: 1 | -1): void {
-    const member = latest?.runner.id === runnerId ? latest : memberById.get(runnerId);
+    const member = latest?.id === runnerId ? latest : memberById.get(runnerId);
     const used = member?.used ?? earlyUse(runnerId);
     for (const [resource, amount] of resources) {
       const now = Math.max(0, settledAmount((used.get(resource) ?? 0) + sign * amount));
@@ -138,7 +138,7 @@ export function createFleetIndex(): FleetIndex {
     const { key, shape: known } = shapes.recall(demand);
     if (known === "new" && demand.preferences.length === 0) {
       const drawn = draw(demand, excluded, random);
-      if (drawn !== undefined) return { kind: "picked", runnerId: drawn.runner.id };
+      if (drawn !== undefined) return { kind: "picked", runnerId: drawn.id };
     }
     const shape = typeof known === "object" && follow(known) ? known : createShape(sets(), demand, journalHead);
     if (shape !== known) shapes.keep(key, shape);
@@ -153,7 +153,7 @@ export function createFleetIndex(): FleetIndex {
   function draw(demand: Demand, excluded: ReadonlySet<string>, random: (bound: number) => number): Member | undefined {
     const accept = (slot: number) => {
       const member = members[slot];
-      return member !== undefined && fits(demand, member) && !excluded.has(member.runner.id);
+      return member !== undefined && fits(demand, member) && !excluded.has(member.id);
     };
     const slot = drawSlot(facts, demand, members.length, random, accept);
     return slot === undefined ? undefined : members[slot];
@@ -167,7 +167,7 @@ export function createFleetIndex(): FleetIndex {
     const best =
       shape.ranking === undefined ? shape.free : bestOf(shape.ranking, shape.free, members, shape.demand.preferences);
     latest = members[memberAt(best, random(best.count))] as Member;
-    return { kind: "picked", runnerId: latest.runner.id };
+    return { kind: "picked", runnerId: latest.id };
   }
 
   /** Takes the excluded out of the shape's sets for this one pick. */

@@ -15,6 +15,9 @@ const shapeLimit = 64;
 /** Keys of demands met once, remembered likewise. */
 const metLimit = 1024;
 
+/** Characters of a key beyond which nothing is remembered of a demand. */
+const keyLimit = 4_096;
+
 /** The shapes recalled lately, by key; a demand's key is worked out once. */
 export function createShapeCache(): ShapeCache {
   const shapes = new Map<string, Shape>();
@@ -33,6 +36,7 @@ export function createShapeCache(): ShapeCache {
   }
 
   function meet(key: string): Recalled {
+    if (key.length > keyLimit) return { key, shape: "new" };
     if (met.has(key)) return { key, shape: "met" };
     met.add(key);
     dropOldest(met, metLimit);
@@ -40,6 +44,7 @@ export function createShapeCache(): ShapeCache {
   }
 
   function keep(key: string, shape: Shape): void {
+    if (key.length > keyLimit) return;
     met.delete(key);
     shapes.delete(key);
     shapes.set(key, shape);
