@@ -44,13 +44,8 @@ export async function runSelectionBench(): Promise<Figure[]> {
 
 /** Makes the columns of `slots`, and has the code compiled before the first figure. */
 function warmUp(index: FleetIndex, random: Random): void {
-  const demand = benchDemand("share-10", "9");
-  for (let turn = 0; turn < 20; turn++)
-    placeAll(
-      index,
-      repeat(batchSize, () => demand),
-      random,
-    );
+  const demands = repeat(batchSize * 20, () => benchDemand("share-10", "9"));
+  placeAll(index, demands, random);
   singlePick(index, "share-10", 10, random);
 }
 

@@ -3,7 +3,7 @@ import { createSecureRandom } from "../server/src/secure-random.ts";
 
 test("secure random numbers are uniform below their bound (chi-square)", () => {
   const random = createSecureRandom();
-  const counts = new Array<number>(10).fill(0);
+  const counts = Array.from({ length: 10 }, () => 0);
 
   for (let draw = 0; draw < 100_000; draw++) {
     const number = random(10);

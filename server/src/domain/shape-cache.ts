@@ -2,7 +2,7 @@ import type { Demand } from "./demand.ts";
 import { type Shape, shapeKey } from "./fleet-shape.ts";
 
 /** `new` for a demand of which no like was met lately, `met` for one whose like was, without its shape being kept. */
-export type Recalled = Readonly<{ key: string; shape: Shape | "met" | "new" }>;
+type Recalled = Readonly<{ key: string; shape: Shape | "met" | "new" }>;
 
 export type ShapeCache = Readonly<{
   recall: (demand: Demand) => Recalled;
