@@ -12,7 +12,10 @@ export function matchesLock(directory) {
   if (wanted === undefined || present === undefined) return false;
   return Object.entries(wanted).every(
     ([path, { version, optional, devOptional }]) =>
-      path === "" || optional === true || devOptional === true || present[path]?.version === version,
+      path === "" ||
+      optional === true ||
+      devOptional === true ||
+      (path in present && present[path].version === version),
   );
 }
 
