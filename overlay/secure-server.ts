@@ -183,8 +183,13 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
   }
 
   function refusalOf(peer: X509Certificate): OverlayError | undefined {
-    const why = closing ? "this server is closing" : options.refuse?.(peer);
-    return why === undefined ? undefined : new OverlayError("peer_refused", why);
+    if (closing) return new OverlayError("peer_refused", "this server is closing");
+    try {
+      const why = options.refuse?.(peer);
+      return why === undefined ? undefined : new OverlayError("peer_refused", why);
+    } catch (cause) {
+      return new OverlayError("peer_refused", "whether the certificate is revoked cannot be told now", { cause });
+    }
   }
 
   function track(

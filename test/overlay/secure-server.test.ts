@@ -85,6 +85,15 @@ test("a client without a certificate is refused before its request is read", asy
   expect(requests).toBe(0);
 });
 
+test("a peer whose revocation cannot be looked up is refused", async () => {
+  const refuse = () => {
+    throw new Error("the database is away");
+  };
+  await open({ refuse });
+  expect(await lastWords(await world.connect())).toBe("whether the certificate is revoked cannot be told now");
+  expect(world.refused.map(({ cause }) => cause)).toEqual([new Error("the database is away")]);
+});
+
 test("a client that speaks TLS 1.2 is refused", async () => {
   await open();
   const { keyPem, chainPem, rootPem } = await runnerCredentials(world.authority);
