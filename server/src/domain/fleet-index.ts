@@ -97,7 +97,7 @@ export function createFleetIndex(): FleetIndex {
 
   function changeUsed(runnerId: string, resources: Resources, sign: 1 | -1): void {
     let used = usedById.get(runnerId);
-    if (used === undefined) usedById.set(runnerId, (used = new Map()));
+    if (used === undefined) usedById.set(runnerId, (used = new Map<string, number>()));
     for (const [resource, amount] of resources) {
       used.set(resource, Math.max(0, settled((used.get(resource) ?? 0) + sign * amount)));
     }

@@ -89,7 +89,13 @@ export function reviewRoom(shape: Shape, slot: number, member: FleetMember | und
 export function setFree(shape: Shape, slot: number, member: FleetMember | undefined): void {
   if (!setBit(shape.free, slot, member !== undefined) || shape.ranking === undefined) return;
   if (member === undefined) leaveRanking(shape.ranking, slot);
-  else enterRanking(shape.ranking, slot, member.runner.labels, shape.demand.preferences, shape.free.words.length);
+  else
+    enterRanking(
+      shape.ranking,
+      { index: slot, labels: member.runner.labels },
+      shape.demand.preferences,
+      shape.free.words.length,
+    );
 }
 
 function fits(demand: Demand, member: FleetMember): boolean {
