@@ -152,7 +152,8 @@ export class ChunkBuilder {
 export function encodeChunk(firstLine: number, records: Iterable<LogRecord>): LogChunk {
   const builder = new ChunkBuilder();
   for (const record of records) {
-    if (!builder.add(record)) throw new LogFormatError(`records are above ${maximumChunkBytes} bytes or ${maximumChunkRecords}`);
+    if (!builder.add(record))
+      throw new LogFormatError(`records are above ${maximumChunkBytes} bytes or ${maximumChunkRecords}`);
   }
   return builder.build(firstLine);
 }
@@ -175,7 +176,9 @@ function walk(chunk: LogChunk, visit: ((record: NumberedRecord) => void) | undef
   try {
     const line = walkPayload(reader, chunk.firstLine, visit);
     if (line !== end) {
-      throw new LogFormatError(`chunk at line ${chunk.firstLine} holds ${line - chunk.firstLine} lines but declares ${chunk.count}`);
+      throw new LogFormatError(
+        `chunk at line ${chunk.firstLine} holds ${line - chunk.firstLine} lines but declares ${chunk.count}`,
+      );
     }
   } catch (error) {
     if (!(error instanceof ByteReaderError)) throw error;
@@ -225,7 +228,11 @@ function decompress(chunk: LogChunk): Buffer {
   return result.buffer;
 }
 
-function walkPayload(reader: ByteReader, firstLine: number, visit: ((record: NumberedRecord) => void) | undefined): number {
+function walkPayload(
+  reader: ByteReader,
+  firstLine: number,
+  visit: ((record: NumberedRecord) => void) | undefined,
+): number {
   const version = reader.byte();
   if (version !== formatVersion) throw new LogFormatError(`log format version ${version} is unknown`);
   let time = reader.varint();
@@ -253,7 +260,8 @@ function walkPayload(reader: ByteReader, firstLine: number, visit: ((record: Num
 
 function checkHeader(header: number): LogStream {
   const stream = streamOf(header & 3);
-  if (stream === undefined || header >= gapBit + continuedBit) throw new LogFormatError(`record header ${header} is unknown`);
+  if (stream === undefined || header >= gapBit + continuedBit)
+    throw new LogFormatError(`record header ${header} is unknown`);
   return stream;
 }
 

@@ -15,7 +15,7 @@ export type Caller =
       scopes: readonly string[];
       memberships: readonly Membership[];
     }
-  | { kind: "runner"; runnerId: string; spkiSha256: Uint8Array; expireTime: Date };
+  | { kind: "runner"; runnerId: string; spkiSha256: string; expireTime: Date };
 
 export type UserCaller = Extract<Caller, { kind: "user" }>;
 export type Membership = { organizationId: string; organizationName: string; personal: boolean; role: MemberRole };

@@ -17,7 +17,7 @@ export function forEachBit(words: Uint32Array, visit: (slot: number) => void): v
 }
 
 /** Words whose bits one entry of `blockCounts` counts. */
-const wordsPerBlock = 64;
+const wordsPerBlock = 32;
 
 /** A set of slots that knows its size, and finds its k-th member by looking at block counts first. */
 export type CountedBits = { readonly words: Uint32Array; readonly blockCounts: Uint32Array; count: number };

@@ -1,5 +1,5 @@
 /** Why each runner takes a demand or does not, from the very rules that picking goes by (I8). */
-import { type Demand, preferenceScore, requirementText } from "./demand.ts";
+import { type Demand, preferenceScore, type Requirement, requirementText } from "./demand.ts";
 import { type Runner, servesOrganization } from "./runner.ts";
 import {
   type Candidate,
@@ -12,7 +12,7 @@ import {
   standingOf,
   type Unmet,
 } from "./selection.ts";
-import { lackText, metText, remedyText, unmetText } from "./unmet-text.ts";
+import { amountText, lackText, metText, remedyText, unmetText } from "./unmet-text.ts";
 
 /** What one rule says of one runner. */
 export type RuleVerdict = Readonly<{ rule: RuleName; ok: boolean; text: string }>;
@@ -184,9 +184,10 @@ function constraintsOf(demand: Demand, judged: readonly Judged[]): Constraint[] 
   const lacking = new Map<string, number>();
   const undetected = new Map<string, number>();
   const largest = new Map<string, number>();
+  const indexes = new Map(demand.requirements.map((requirement, index) => [requirement, index]));
   for (const { candidate, unmet } of judged) {
     for (const item of unmet) {
-      const key = constraintKey(demand, item);
+      const key = constraintKey(indexes, item);
       if (key !== undefined) lacking.set(key, (lacking.get(key) ?? 0) + 1);
       if (key !== undefined && item.kind === "capability" && item.declared)
         undetected.set(key, (undetected.get(key) ?? 0) + 1);
@@ -208,15 +209,17 @@ function constraintsOf(demand: Demand, judged: readonly Judged[]): Constraint[] 
     ...demand.requirements.map((requirement, index) => constraint("label", index, requirementText(requirement))),
     ...Array.from(new Set(demand.capabilities), (capability) => constraint("capability", capability, capability)),
     constraint("executor", demand.executor, demand.executor),
-    ...Array.from(demand.resources, ([resource, amount]) => constraint("resource", resource, `${amount} ${resource}`)),
+    ...Array.from(demand.resources, ([resource, amount]) =>
+      constraint("resource", resource, amountText(resource, amount)),
+    ),
   ];
   return constraints.sort((a, b) => a.metBy - b.metBy);
 }
 
-function constraintKey(demand: Demand, unmet: Unmet): string | undefined {
+function constraintKey(indexes: ReadonlyMap<Requirement, number>, unmet: Unmet): string | undefined {
   switch (unmet.kind) {
     case "label":
-      return `label ${demand.requirements.indexOf(unmet.requirement)}`;
+      return `label ${indexes.get(unmet.requirement)}`;
     case "capability":
       return `capability ${unmet.capability}`;
     case "executor":

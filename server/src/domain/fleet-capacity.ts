@@ -1,9 +1,9 @@
 /** How much of each demanded resource is free on which slots, with bit sets for the amounts that are asked for. */
-import { type FleetMember, hasRoom } from "./selection.ts";
+import { type FleetMember, hasRoom, settledAmount } from "./selection.ts";
 import { wordsFor } from "./slot-set.ts";
 
-/** The slots whose total, and whose free part, has room for one amount. */
-export type RoomBits = { total: Uint32Array; free: Uint32Array };
+/** The slots whose total, and whose free part, has room for one amount; followed no more once it is not `kept`. */
+export type RoomBits = { total: Uint32Array; free: Uint32Array; kept: boolean };
 
 type Column = { total: Float64Array; free: Float64Array; rooms: Map<number, RoomBits> };
 
@@ -32,6 +32,15 @@ export function updateCapacity(capacity: FleetCapacity, slot: number, member: Fl
   }
 }
 
+/** Takes on that the slot's member now uses `used` of the resource. */
+export function updateUsed(capacity: FleetCapacity, slot: number, resource: string, used: number): void {
+  const column = capacity.columns.get(resource);
+  if (column === undefined) return;
+  const free = settledAmount((column.total[slot] as number) - used);
+  column.free[slot] = free;
+  for (const [amount, room] of column.rooms) setRoom(room.free, slot, hasRoom(free, amount));
+}
+
 /** The slots with room for `amount` of `resource`. */
 export function roomFor(
   capacity: FleetCapacity,
@@ -39,16 +48,31 @@ export function roomFor(
   resource: string,
   amount: number,
 ): RoomBits {
-  const column = recall(capacity.columns, resource, columnLimit, () => createColumn(members, resource));
-  return recall(column.rooms, amount, roomLimit, () => createRoom(column, members, amount));
+  const column = recall(capacity.columns, resource, {
+    limit: columnLimit,
+    create: () => createColumn(members, resource),
+    drop: ({ rooms }) => rooms.forEach(dropRoom),
+  });
+  const create = () => createRoom(column, members, amount);
+  return recall(column.rooms, amount, { limit: roomLimit, create, drop: dropRoom });
 }
 
-/** The entry of `key`, made if need be, now the most recent; beyond `limit` the least recent goes. */
-function recall<Key, Value>(entries: Map<Key, Value>, key: Key, limit: number, create: () => Value): Value {
+function dropRoom(room: RoomBits): void {
+  room.kept = false;
+}
+
+type Keeping<Value> = { limit: number; create: () => Value; drop: (value: Value) => void };
+
+/** The entry of `key`, made if need be, now the most recent; beyond the limit the least recent goes. */
+function recall<Key, Value>(entries: Map<Key, Value>, key: Key, { limit, create, drop }: Keeping<Value>): Value {
   const value = entries.get(key) ?? create();
   entries.delete(key);
   entries.set(key, value);
-  if (entries.size > limit) for (const oldest of entries.keys()) return (entries.delete(oldest), value);
+  const [oldest] = entries.size > limit ? entries : [];
+  if (oldest !== undefined) {
+    entries.delete(oldest[0]);
+    drop(oldest[1]);
+  }
   return value;
 }
 
@@ -61,7 +85,7 @@ function createColumn(members: readonly (FleetMember | undefined)[], resource: s
 
 function createRoom(column: Column, members: readonly (FleetMember | undefined)[], amount: number): RoomBits {
   const words = wordsFor(column.total.length);
-  const room: RoomBits = { total: new Uint32Array(words), free: new Uint32Array(words) };
+  const room: RoomBits = { total: new Uint32Array(words), free: new Uint32Array(words), kept: true };
   for (let slot = 0; slot < members.length; slot++) {
     if (members[slot] === undefined) continue;
     if (hasRoom(column.total[slot] as number, amount)) setRoom(room.total, slot, true);
@@ -73,7 +97,7 @@ function createRoom(column: Column, members: readonly (FleetMember | undefined)[
 function enter(column: Column, resource: string, slot: number, member: FleetMember | undefined): void {
   const total = member?.runner.capacity.get(resource) ?? 0;
   column.total[slot] = total;
-  column.free[slot] = total - (member?.used.get(resource) ?? 0);
+  column.free[slot] = settledAmount(total - (member?.used.get(resource) ?? 0));
 }
 
 function setRoom(bits: Uint32Array, slot: number, has: boolean): void {

@@ -10,6 +10,7 @@ import {
   hasSlot,
   orInto,
   removeSlot,
+  slotsOf,
   type SlotSet,
   wordsFor,
 } from "./slot-set.ts";
@@ -81,44 +82,88 @@ function leaveSet(sets: Map<string, SlotSet>, name: string, slot: number, slots:
   if (set.count === 0) sets.delete(name);
 }
 
-/** One condition: the slots in any of `sets`, or in none of them. */
+/** One condition: the slots in any of `sets`, which share none, or in none of them. */
 type Clause = { sets: readonly SlotSet[]; negated: boolean };
 
 /**
- * The slots that pass a demand's lasting rules, but for capacity, as bits: scope, labels, capabilities, executor.
- * Starts with the condition that fewest meet.
+ * A slot that passes scope, labels, capabilities, executor, and is ready, and that `accept` takes: uniformly one of all
+ * such. Where only few could fit, they are asked one by one; else slots are drawn and those that do not fit thrown away.
+ * `undefined` where that found none within {@link drawLimit} draws, which says nothing about whether there is one.
  */
-export function matchingSlots(facts: FleetFacts, demand: Demand, slots: number): Uint32Array {
+export function drawSlot(
+  facts: FleetFacts,
+  demand: Demand,
+  slots: number,
+  random: (bound: number) => number,
+  accept: (slot: number) => boolean,
+): number | undefined {
+  const clauses = clausesOf(facts, demand);
+  clauses.sort((a, b) => Number(a.negated) - Number(b.negated) || memberCount(a) - memberCount(b));
+  const [scarcest] = clauses;
+  if (scarcest === undefined) return undefined;
+  const fits = (slot: number) => passesAll(clauses, slot) && hasSlot(facts.ready, slot) && accept(slot);
+  if (memberCount(scarcest) <= fewMembers) return drawOfFew(scarcest, fits, random);
+  if (memberCount(scarcest) * drawLimit < slots * 2) return undefined;
+  for (let draw = 0; draw < drawLimit; draw++) {
+    const slot = random(slots);
+    if (fits(slot)) return slot;
+  }
+  return undefined;
+}
+
+function drawOfFew(
+  { sets }: Clause,
+  fits: (slot: number) => boolean,
+  random: (bound: number) => number,
+): number | undefined {
+  const fitting: number[] = [];
+  for (const set of sets) for (const slot of slotsOf(set)) if (fits(slot)) fitting.push(slot);
+  return fitting.length === 0 ? undefined : fitting[random(fitting.length)];
+}
+
+/** Slots drawn before giving up; where fewer than two of them would hit, none is drawn. */
+const drawLimit = 400;
+
+function passesAll(clauses: readonly Clause[], slot: number): boolean {
+  for (const clause of clauses) if (isInAny(clause.sets, slot) === clause.negated) return false;
+  return true;
+}
+
+function isInAny(sets: readonly SlotSet[], slot: number): boolean {
+  for (const set of sets) if (hasSlot(set, slot)) return true;
+  return false;
+}
+
+/**
+ * The slots that pass a demand's lasting rules, but for capacity, as bits: scope, labels, capabilities, executor.
+ * Starts with the condition that fewest meet, and leaves out those that all `runners` meet.
+ */
+export function matchingSlots(facts: FleetFacts, demand: Demand, slots: number, runners: number): Uint32Array {
   const clauses = clausesOf(facts, demand);
   const words = new Uint32Array(wordsFor(slots));
   const scarcest = scarcestOf(clauses);
   for (const set of scarcest.sets) orInto(words, set);
 
-  const rest = clauses.filter((clause) => clause !== scarcest);
+  const rest = clauses.filter((clause) => clause !== scarcest && !isMetByAll(clause, runners));
   if (memberCount(scarcest) <= fewMembers) keepFew(words, scarcest, rest);
   else for (const clause of rest) keep(words, clause);
   return words;
 }
 
 /** Members up to which asking each beats combining words. */
-const fewMembers = 128;
+const fewMembers = 256;
 
 function keepFew(words: Uint32Array, scarcest: Clause, rest: readonly Clause[]): void {
   for (const set of scarcest.sets) {
-    const slots = set.members instanceof Set ? set.members : slotsOf(set.members);
-    for (const slot of slots) {
-      if (rest.every((clause) => clause.sets.some((other) => hasSlot(other, slot)) !== clause.negated)) continue;
+    for (const slot of slotsOf(set)) {
+      if (passesAll(rest, slot)) continue;
       words[slot >>> 5] = (words[slot >>> 5] as number) & ~(1 << (slot & 31));
     }
   }
 }
 
-function* slotsOf(bits: Uint32Array): Iterable<number> {
-  for (let index = 0; index < bits.length; index++) {
-    for (let word = bits[index] as number; word !== 0; word &= word - 1) {
-      yield index * 32 + 31 - Math.clz32(word & -word);
-    }
-  }
+function isMetByAll({ sets, negated }: Clause, runners: number): boolean {
+  return negated ? sets.length === 0 : sets.some((set) => set.count === runners);
 }
 
 function keep(words: Uint32Array, clause: Clause): void {

@@ -7,12 +7,13 @@
  */
 import { hasBit, memberAt } from "./bits.ts";
 import type { Demand } from "./demand.ts";
-import { createFleetCapacity, updateCapacity } from "./fleet-capacity.ts";
-import { createFleetFacts, enterFacts, leaveFacts } from "./fleet-facts.ts";
+import { createFleetCapacity, updateCapacity, updateUsed } from "./fleet-capacity.ts";
+import { createFleetFacts, drawSlot, enterFacts, leaveFacts } from "./fleet-facts.ts";
 import { bestOf } from "./fleet-ranking.ts";
-import { createShape, reviewRoom, reviewSlot, setFree, type Shape, shapeKey } from "./fleet-shape.ts";
+import { createShape, fits, type FleetSets, reviewRoom, reviewSlot, setFree, type Shape } from "./fleet-shape.ts";
+import { createShapeCache } from "./shape-cache.ts";
 import type { Runner } from "./runner.ts";
-import { type FleetMember, type NoneVerdict, noneVerdict } from "./selection.ts";
+import { type FleetMember, type NoneVerdict, noneVerdict, settledAmount } from "./selection.ts";
 import { wordsFor } from "./slot-set.ts";
 
 export type Pick = Readonly<{ kind: "picked"; runnerId: string }> | Readonly<{ kind: "none"; verdict: NoneVerdict }>;
@@ -43,47 +44,53 @@ export type FleetIndex = Readonly<{
   pick: (demand: Demand, excluded: ReadonlySet<string>, random: (bound: number) => number) => Pick;
 }>;
 
-/** Shapes kept; one beyond that takes the place of the one not picked from for longest. */
-const shapeLimit = 64;
-
 /** Changes remembered for shapes to follow; one further behind is built anew, which costs about as much. */
 const journalLength = 512;
+
+/** A runner, its place in the sets, and what it uses. */
+type Member = FleetMember & Readonly<{ id: string; slot: number; used: Map<string, number> }>;
 
 const nothingUsed: Resources = new Map();
 
 export function createFleetIndex(): FleetIndex {
-  const slotById = new Map<string, number>();
-  const usedById = new Map<string, Map<string, number>>();
+  const memberById = new Map<string, Member>();
+  const usedEarly = new Map<string, Map<string, number>>();
   const vacantSlots: number[] = [];
-  const members: (FleetMember | undefined)[] = [];
+  const members: (Member | undefined)[] = [];
   const facts = createFleetFacts();
   const capacity = createFleetCapacity();
-  const shapes = new Map<string, Shape>();
-  const keys = new WeakMap<Demand, string>();
+  const shapes = createShapeCache();
   const journal = new Float64Array(journalLength);
   let journalHead = 0;
+  /** The runner picked last, which is most often the one reserved next. */
+  let latest: Member | undefined;
 
   function upsert(runner: Runner): void {
-    const slot = slotById.get(runner.id) ?? vacantSlots.pop() ?? members.length;
-    const before = members[slot];
-    const used = usedById.get(runner.id) ?? new Map<string, number>();
-    usedById.set(runner.id, used);
-    slotById.set(runner.id, slot);
-    members[slot] = { runner, used };
+    latest = undefined;
+    const before = memberById.get(runner.id);
+    const slot = before?.slot ?? vacantSlots.pop() ?? members.length;
+    const used = before?.used ?? usedEarly.get(runner.id) ?? new Map<string, number>();
+    const member = { id: runner.id, slot, runner, used };
+    usedEarly.delete(runner.id);
+    memberById.set(runner.id, member);
+    members[slot] = member;
     if (before !== undefined) leaveFacts(facts, before.runner, slot, members.length);
     enterFacts(facts, runner, slot, members.length);
+    updateCapacity(capacity, slot, member);
     note(slot, "facts");
   }
 
   function remove(runnerId: string): void {
-    usedById.delete(runnerId);
-    const slot = slotById.get(runnerId);
-    const member = slot === undefined ? undefined : members[slot];
-    if (slot === undefined || member === undefined) return;
-    leaveFacts(facts, member.runner, slot, members.length);
+    latest = undefined;
+    usedEarly.delete(runnerId);
+    const member = memberById.get(runnerId);
+    if (member === undefined) return;
+    const { slot, runner } = member;
+    leaveFacts(facts, runner, slot, members.length);
+    memberById.delete(runnerId);
     members[slot] = undefined;
-    slotById.delete(runnerId);
     vacantSlots.push(slot);
+    updateCapacity(capacity, slot, undefined);
     note(slot, "facts");
   }
 
@@ -92,39 +99,64 @@ export function createFleetIndex(): FleetIndex {
   }
 
   function release(runnerId: string, resources: Resources): void {
-    if (usedById.has(runnerId)) changeUsed(runnerId, resources, -1);
+    if (memberById.has(runnerId) || usedEarly.has(runnerId)) changeUsed(runnerId, resources, -1);
   }
 
   function changeUsed(runnerId: string, resources: Resources, sign: 1 | -1): void {
-    let used = usedById.get(runnerId);
-    if (used === undefined) usedById.set(runnerId, (used = new Map<string, number>()));
+    const member = latest?.id === runnerId ? latest : memberById.get(runnerId);
+    const used = member?.used ?? earlyUse(runnerId);
     for (const [resource, amount] of resources) {
-      used.set(resource, Math.max(0, settled((used.get(resource) ?? 0) + sign * amount)));
+      const now = Math.max(0, settledAmount((used.get(resource) ?? 0) + sign * amount));
+      used.set(resource, now);
+      if (member !== undefined) updateUsed(capacity, member.slot, resource, now);
     }
-    noteUsed(runnerId);
+    if (member !== undefined) note(member.slot, "room");
   }
 
   function setUsed(runnerId: string, resources: Resources): void {
-    const used = usedById.get(runnerId) ?? new Map<string, number>();
-    usedById.set(runnerId, used);
+    const member = memberById.get(runnerId);
+    const used = member?.used ?? earlyUse(runnerId);
     used.clear();
     for (const [resource, amount] of resources) used.set(resource, amount);
-    noteUsed(runnerId);
+    if (member === undefined) return;
+    updateCapacity(capacity, member.slot, member);
+    note(member.slot, "room");
   }
 
-  function noteUsed(runnerId: string): void {
-    const slot = slotById.get(runnerId);
-    if (slot !== undefined) note(slot, "room");
+  /** What a runner uses that has not been entered yet. */
+  function earlyUse(runnerId: string): Map<string, number> {
+    let used = usedEarly.get(runnerId);
+    if (used === undefined) usedEarly.set(runnerId, (used = new Map()));
+    return used;
   }
 
   function note(slot: number, change: "facts" | "room"): void {
-    updateCapacity(capacity, slot, members[slot]);
     journal[journalHead++ % journalLength] = change === "facts" ? slot * 2 + 1 : slot * 2;
   }
 
   function pick(demand: Demand, excluded: ReadonlySet<string>, random: (bound: number) => number): Pick {
-    const shape = shapeOf(demand);
+    const { key, shape: known } = shapes.recall(demand);
+    if (known === "new" && demand.preferences.length === 0) {
+      const drawn = draw(demand, excluded, random);
+      if (drawn !== undefined) return { kind: "picked", runnerId: drawn.id };
+    }
+    const shape = typeof known === "object" && follow(known) ? known : createShape(sets(), demand, journalHead);
+    if (shape !== known) shapes.keep(key, shape);
     return excluded.size === 0 ? pickFrom(shape, random) : pickWithout(shape, excluded, random);
+  }
+
+  function sets(): FleetSets {
+    return { facts, capacity, members, runners: memberById.size };
+  }
+
+  /** For a shape not met before, which may never come again: tries to do without building its sets. */
+  function draw(demand: Demand, excluded: ReadonlySet<string>, random: (bound: number) => number): Member | undefined {
+    const accept = (slot: number) => {
+      const member = members[slot];
+      return member !== undefined && fits(demand, member) && !excluded.has(member.id);
+    };
+    const slot = drawSlot(facts, demand, members.length, random, accept);
+    return slot === undefined ? undefined : members[slot];
   }
 
   function pickFrom(shape: Shape, random: (bound: number) => number): Pick {
@@ -134,21 +166,21 @@ export function createFleetIndex(): FleetIndex {
     }
     const best =
       shape.ranking === undefined ? shape.free : bestOf(shape.ranking, shape.free, members, shape.demand.preferences);
-    const member = members[memberAt(best, random(best.count))] as FleetMember;
-    return { kind: "picked", runnerId: member.runner.id };
+    latest = members[memberAt(best, random(best.count))] as Member;
+    return { kind: "picked", runnerId: latest.id };
   }
 
   /** Takes the excluded out of the shape's sets for this one pick. */
   function pickWithout(shape: Shape, excluded: ReadonlySet<string>, random: (bound: number) => number): Pick {
-    const removed: { slot: number; member: FleetMember }[] = [];
+    const removed: Member[] = [];
     let excludedReady = 0;
     for (const runnerId of excluded) {
-      const slot = slotById.get(runnerId);
-      const member = slot === undefined ? undefined : members[slot];
-      if (slot === undefined || member === undefined) continue;
+      const member = memberById.get(runnerId);
+      if (member === undefined) continue;
+      const { slot } = member;
       if (hasBit(shape.ready, slot)) excludedReady++;
       if (!hasBit(shape.free, slot)) continue;
-      removed.push({ slot, member });
+      removed.push(member);
       setFree(shape, slot, undefined);
     }
 
@@ -157,27 +189,8 @@ export function createFleetIndex(): FleetIndex {
       shape.free.count > 0
         ? pickFrom(shape, random)
         : { kind: "none", verdict: noneVerdict({ full, unavailable: shape.capable.count - full }) };
-    for (const { slot, member } of removed) setFree(shape, slot, member);
+    for (const member of removed) setFree(shape, member.slot, member);
     return picked;
-  }
-
-  function shapeOf(demand: Demand): Shape {
-    let key = keys.get(demand);
-    if (key === undefined) keys.set(demand, (key = shapeKey(demand)));
-    const known = shapes.get(key);
-    const shape =
-      known !== undefined && follow(known) ? known : createShape({ facts, capacity, members }, demand, journalHead);
-    shapes.delete(key);
-    shapes.set(key, shape);
-    if (shapes.size > shapeLimit) dropOldestShape();
-    return shape;
-  }
-
-  function dropOldestShape(): void {
-    for (const key of shapes.keys()) {
-      shapes.delete(key);
-      return;
-    }
   }
 
   /** Brings a shape up to date; false where it is too far behind, or too short for the slots there are now. */
@@ -201,14 +214,9 @@ export function createFleetIndex(): FleetIndex {
     release,
     setUsed,
     pick,
-    usedOf: (runnerId) => usedById.get(runnerId) ?? nothingUsed,
-    get: (runnerId) => members[slotById.get(runnerId) ?? -1]?.runner,
+    usedOf: (runnerId) => memberById.get(runnerId)?.used ?? usedEarly.get(runnerId) ?? nothingUsed,
+    get: (runnerId) => memberById.get(runnerId)?.runner,
     members: () => members.filter((member) => member !== undefined),
-    size: () => slotById.size,
+    size: () => memberById.size,
   };
-}
-
-/** An amount without what binary fractions leave behind: millionths are kept, below that it is rounded. */
-function settled(amount: number): number {
-  return Number.isInteger(amount) ? amount : Math.round(amount * 1e6) / 1e6;
 }

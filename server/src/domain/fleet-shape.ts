@@ -2,12 +2,12 @@
  * A shape: one kind of demand with the slots that answer it, kept from pick to pick. Many workloads ask for the same, so
  * the sets are built once and then follow the index's journal of changed slots.
  */
-import { type CountedBits, createCountedBits, setBit } from "./bits.ts";
+import { type CountedBits, createCountedBits, hasBit, setBit } from "./bits.ts";
 import type { Demand, Requirement } from "./demand.ts";
-import { type FleetCapacity, roomFor } from "./fleet-capacity.ts";
+import { type FleetCapacity, type RoomBits, roomFor } from "./fleet-capacity.ts";
 import { type FleetFacts, matchingSlots } from "./fleet-facts.ts";
 import { createRanking, enterRanking, leaveRanking, type Ranking } from "./fleet-ranking.ts";
-import { type FleetMember, hasRoom, standingOf, unmetOf } from "./selection.ts";
+import { type FleetMember, hasRoom, settledAmount, standingOf, unmetOf } from "./selection.ts";
 import { andInto, orInto } from "./slot-set.ts";
 
 /** The slots that could ever take the demand ⊇ those of them that are ready ⊇ those of them with room now. */
@@ -18,6 +18,8 @@ export type Shape = {
   readonly free: CountedBits;
   /** The free slots by preference; absent where the demand prefers nothing. */
   readonly ranking: Ranking | undefined;
+  /** The room that each resource of the demand needs. */
+  readonly rooms: readonly RoomBits[];
   /** The journal entries this shape has followed. */
   cursor: number;
 };
@@ -27,6 +29,8 @@ export type FleetSets = Readonly<{
   facts: FleetFacts;
   capacity: FleetCapacity;
   members: readonly (FleetMember | undefined)[];
+  /** How many of the members are there. */
+  runners: number;
 }>;
 
 /** Text that two demands share only if the same runners answer both, in the same order of preference. */
@@ -46,7 +50,7 @@ function requirementKey({ key, operator, values }: Requirement): unknown {
 }
 
 export function createShape(sets: FleetSets, demand: Demand, cursor: number): Shape {
-  const capable = matchingSlots(sets.facts, demand, sets.members.length);
+  const capable = matchingSlots(sets.facts, demand, sets.members.length, sets.runners);
   const rooms = Array.from(demand.resources, ([resource, amount]) =>
     roomFor(sets.capacity, sets.members, resource, amount),
   );
@@ -65,6 +69,7 @@ export function createShape(sets: FleetSets, demand: Demand, cursor: number): Sh
     ready: createCountedBits(ready),
     free: createCountedBits(free),
     ranking: demand.preferences.length > 0 ? createRanking() : undefined,
+    rooms,
     cursor,
   };
 }
@@ -80,9 +85,16 @@ export function reviewSlot(shape: Shape, slot: number, member: FleetMember | und
 
 /** Looks at a slot anew after only its used capacity has changed. */
 export function reviewRoom(shape: Shape, slot: number, member: FleetMember | undefined): void {
-  const word = shape.ready.words[slot >>> 5] as number;
-  if (member === undefined || ((word >>> (slot & 31)) & 1) === 0) return;
-  setFree(shape, slot, fits(shape.demand, member) ? member : undefined);
+  if (member === undefined || !hasBit(shape.ready, slot)) return;
+  setFree(shape, slot, hasAllRoom(shape, slot, member) ? member : undefined);
+}
+
+function hasAllRoom(shape: Shape, slot: number, member: FleetMember): boolean {
+  for (const { free, kept } of shape.rooms) {
+    if (!kept) return fits(shape.demand, member);
+    if ((((free[slot >>> 5] as number) >>> (slot & 31)) & 1) === 0) return false;
+  }
+  return true;
 }
 
 /** Makes the slot free for the shape's demand, with the member that ranks it; `undefined` makes it not free. */
@@ -98,10 +110,11 @@ export function setFree(shape: Shape, slot: number, member: FleetMember | undefi
     );
 }
 
-function fits(demand: Demand, member: FleetMember): boolean {
+/** Whether the member has room now for what the demand asks. */
+export function fits(demand: Demand, member: FleetMember): boolean {
   for (const [resource, wanted] of demand.resources) {
     const free = (member.runner.capacity.get(resource) ?? 0) - (member.used.get(resource) ?? 0);
-    if (!hasRoom(free, wanted)) return false;
+    if (!hasRoom(settledAmount(free), wanted)) return false;
   }
   return true;
 }

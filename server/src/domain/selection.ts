@@ -91,7 +91,8 @@ function checkCapacity(demand: Demand, { member }: Candidate): readonly Unmet[] 
     const total = member.runner.capacity.get(resource) ?? 0;
     const used = member.used.get(resource) ?? 0;
     if (!hasRoom(total, wanted)) (unmet ??= []).push({ kind: "total", resource, wanted, total });
-    else if (!hasRoom(total - used, wanted)) (unmet ??= []).push({ kind: "free", resource, wanted, total, used });
+    else if (!hasRoom(settledAmount(total - used), wanted))
+      (unmet ??= []).push({ kind: "free", resource, wanted, total, used });
   }
   return unmet ?? met;
 }
@@ -108,6 +109,11 @@ export function isReady(runner: Runner): boolean {
 /** Whether `wanted` fits into `amount`. Wanting nothing fits everywhere; an amount that is no number fits nowhere. */
 export function hasRoom(amount: number, wanted: number): boolean {
   return wanted <= 0 || amount >= wanted;
+}
+
+/** An amount without what binary fractions leave behind (0.3 - 0.1 is 0.2): millionths are kept, below that it is rounded. */
+export function settledAmount(amount: number): number {
+  return Number.isInteger(amount) ? amount : Math.round(amount * 1e6) / 1e6;
 }
 
 /** How a candidate stands to a demand: `free` takes it now, the others say what is in the way. */

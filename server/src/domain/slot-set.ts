@@ -11,6 +11,9 @@ export function createSlotSet(): SlotSet {
 /** Slots for each member that a set may hold before bits are the smaller form. */
 const slotsPerSparseMember = 64;
 
+/** What bits grow by beyond what is needed, so that a growing fleet does not copy them for each runner. */
+const growth = 1.5;
+
 /** Members below which a set never turns to bits. */
 const smallestDense = 16;
 
@@ -25,7 +28,7 @@ export function addSlot(set: SlotSet, slot: number, slots: number): void {
     return;
   }
   if (slot >>> 5 >= set.members.length) {
-    const grown = new Uint32Array(Math.max(wordsFor(slots), (slot >>> 5) + 1));
+    const grown = new Uint32Array(Math.ceil(Math.max(wordsFor(slots), (slot >>> 5) + 1) * growth));
     grown.set(set.members);
     set.members = grown;
   }
@@ -48,6 +51,11 @@ export function hasSlot({ members }: SlotSet, slot: number): boolean {
   if (members instanceof Set) return members.has(slot);
   const word = members[slot >>> 5];
   return word !== undefined && ((word >>> (slot & 31)) & 1) === 1;
+}
+
+/** The set's members. */
+export function slotsOf({ members }: SlotSet): Iterable<number> {
+  return members instanceof Set ? members : toSparse(members);
 }
 
 /** Words that hold one bit for each of `slots`. */

@@ -46,18 +46,19 @@ function neverText(explanation: Explanation, organizationName: string): string {
 }
 
 function constraintText(constraint: Constraint, count: number, runners: string): string {
-  const noneOf = count === 1 ? `not PREPOSITION ${runners}` : `PREPOSITION none of ${runners}`;
-  switch (constraint.kind) {
+  const { kind, text, declaredButNotFound, largestTotal } = constraint;
+  const none = (preposition: string) =>
+    count === 1 ? `not ${preposition} ${runners}` : `${preposition} none of ${runners}`;
+  switch (kind) {
     case "capability":
-      return constraint.declaredButNotFound > 0
-        ? `capability "${constraint.text}" is declared but not found on ${constraint.declaredButNotFound} of ${runners}`
-        : `capability "${constraint.text}" is ${noneOf.replace("PREPOSITION", "on")}`;
+      if (declaredButNotFound === 0) return `capability "${text}" is ${none("on")}`;
+      return `capability "${text}" is declared but not found on ${count === 1 ? runners : `${declaredButNotFound} of ${runners}`}`;
     case "label":
-      return `label ${constraint.text} is ${noneOf.replace("PREPOSITION", "met by")}`;
+      return `label ${text} is ${none("met by")}`;
     case "executor":
-      return `executor "${constraint.text}" is ${noneOf.replace("PREPOSITION", "offered by")}`;
+      return `executor "${text}" is ${none("offered by")}`;
     case "resource":
-      return `${constraint.text} wanted is more than any of ${runners} has in total (at most ${constraint.largestTotal})`;
+      return `${text} wanted, which is more than ${count === 1 ? runners : `any of ${runners}`} has in total (at most ${largestTotal})`;
   }
 }
 

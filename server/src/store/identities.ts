@@ -19,7 +19,7 @@ export type GenerationRow = {
 export type NewGeneration = {
   identityId: string;
   generation: bigint;
-  spkiSha256: Uint8Array;
+  spkiSha256: string;
   serial: string;
   chainPem: string;
   issueTime: Date;
@@ -31,7 +31,7 @@ const columns = (sql: SqlOrTransaction) => sql`
   g.chain_pem as "chainPem", g.issue_time as "issueTime", g.expire_time as "expireTime"`;
 
 /** The certificate that was issued for a key. */
-export async function findGeneration(sql: SqlOrTransaction, spkiSha256: Uint8Array): Promise<GenerationRow | undefined> {
+export async function findGeneration(sql: SqlOrTransaction, spkiSha256: string): Promise<GenerationRow | undefined> {
   const [row] = await sql<GenerationRow[]>`
     select ${columns(sql)} from identity_generation g join identity i on i.id = g.identity_id where g.spki_sha256 = ${spkiSha256}`;
   return row;
@@ -46,7 +46,7 @@ export async function getLatestGeneration(sql: SqlOrTransaction, identityId: str
 }
 
 /** Starts an identity for a key; the runner's earlier ones are superseded. */
-export async function insertIdentity(sql: SqlOrTransaction, runnerId: string, spkiSha256: Uint8Array): Promise<string> {
+export async function insertIdentity(sql: SqlOrTransaction, runnerId: string, spkiSha256: string): Promise<string> {
   const id = createId("identity");
   await sql`update identity set state = 'superseded', end_time = now() where runner_id = ${runnerId} and state = 'current'`;
   await sql`insert into identity (id, runner_id, state, spki_sha256) values (${id}, ${runnerId}, 'current', ${spkiSha256})`;

@@ -224,12 +224,17 @@ export async function endSession(sql: SqlOrTransaction, id: string, number: bigi
   return rows.length > 0;
 }
 
-/** Renews the leases of the sessions that are still live here. */
-export async function renewLeases(sql: SqlOrTransaction, sessions: readonly { runnerId: string; number: bigint }[], lease_ms: number): Promise<void> {
-  await sql`
+/** Renews the leases of sessions; answers the runners whose session is still the live one. */
+export async function renewLeases(
+  sql: SqlOrTransaction,
+  sessions: readonly { runnerId: string; number: bigint }[],
+  lease_ms: number,
+): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`
     update runner r set lease_time = now() + ${lease_ms}::float8 * interval '1 millisecond', heartbeat_time = now()
     from unnest(${sessions.map((one) => one.runnerId)}::text[], ${sessions.map((one) => String(one.number))}::bigint[]) as s (id, number)
-    where r.id = s.id and r.session_number = s.number and r.status = 'enrolled'`;
+    where r.id = s.id and r.session_number = s.number and r.session_replica_id is not null returning r.id`;
+  return rows.map((row) => row.id);
 }
 
 /** Marks runners whose lease has run out as offline. */

@@ -104,7 +104,7 @@ create table identity (
   runner_id text not null references runner,
   state text not null check (state in ('current', 'superseded', 'revoked')),
   -- the key of the enrollment, by which a repeated request is known
-  spki_sha256 bytea not null unique,
+  spki_sha256 text not null unique,
   -- the highest generation that was used on a connection
   used_generation bigint not null default 0,
   create_time timestamptz not null default now(),
@@ -116,7 +116,7 @@ create index identity_runner on identity (runner_id);
 create table identity_generation (
   identity_id text not null references identity,
   generation bigint not null,
-  spki_sha256 bytea not null unique,
+  spki_sha256 text not null unique,
   serial text not null,
   chain_pem text not null,
   issue_time timestamptz not null,
@@ -204,4 +204,12 @@ create table idempotency_key (
   object_id text not null,
   create_time timestamptz not null default now(),
   primary key (organization_id, method, key)
+);
+
+-- The last hours of each runner's measurements: the contract's MetricsSample in binary.
+create table metrics_sample (
+  runner_id text not null,
+  time timestamptz not null,
+  sample bytea not null,
+  primary key (runner_id, time)
 );
