@@ -80,7 +80,7 @@ export async function detectIsolation(): Promise<Isolation> {
 }
 
 function works(enclosure: Enclosure): Promise<boolean> {
-  const [file = "", ...args] = [...enclosingArgv(enclosure), "true"];
+  const [file, ...args] = [...enclosingArgv(enclosure), "true"];
   return new Promise((resolve) => {
     execFile(file, args, { timeout: detectTimeoutMs, killSignal: "SIGKILL" }, (error) => resolve(error === null));
   });
