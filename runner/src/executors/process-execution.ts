@@ -50,13 +50,19 @@ export function openProcessExecution(
 ): ProcessExecution {
   const { spec } = record;
   const files = executionFiles(join(settings.directory, `${spec.workloadId}.${spec.fence}`));
-  const { promise: result, resolve } = Promise.withResolvers<ExecutionResult>();
+  const { promise: result, resolve: give } = Promise.withResolvers<ExecutionResult>();
   const preparation = new AbortController();
   let attachment: Attachment | undefined;
   let ending: Ending | undefined;
   let isStarted = false;
   let isFinishing = false;
+  let isSettled = false;
   let cancelKill = (): void => undefined;
+
+  const resolve = (answer: ExecutionResult): void => {
+    isSettled = true;
+    give(answer);
+  };
 
   const mark = (wrapper: ProcessIdentity | undefined): JobMark => ({
     wrapper,
@@ -106,12 +112,21 @@ export function openProcessExecution(
   const startTime = (): Date => statSync(files.job, { throwIfNoEntry: false })?.mtime ?? new Date(record.createTime);
 
   const end = (wanted: Ending): void => {
-    if (isFinishing) return;
+    if (isFinishing || isSettled) return;
     const killAtBootMs = Math.min(wanted.killAtBootMs, ending?.killAtBootMs ?? Infinity);
     ending = { ...(ending ?? wanted), killAtBootMs };
-    writeEnding(files, ending);
+    remember(ending);
     preparation.abort(new Error(ending.reason));
     if (attachment !== undefined) carryOut(ending);
+  };
+
+  const remember = (wanted: Ending): void => {
+    try {
+      writeEnding(files, wanted);
+    } catch (error) {
+      // A full disk must not keep a job alive; only a runner that adopts it would not know of the ending.
+      sink.system(`the ending of the job could not be recorded: ${(error as Error).message}\n`);
+    }
   };
 
   const carryOut = ({ killAtBootMs }: Ending): void => {
