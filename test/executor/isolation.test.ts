@@ -10,7 +10,7 @@ const hasUids = await canIsolate("uid");
 const hasNamespaces = await canIsolate("namespace");
 
 function placeIdentity(world: World): string {
-  const key = join(world.directory, "identity/key.pem");
+  const key = join(world.data, "identity/key.pem");
   writeFileSync(key, "the runner's private key", { mode: 0o600 });
   return key;
 }
@@ -59,7 +59,7 @@ test.skipIf(!hasUids)("a job under its own uid can gain no privilege by a set-ui
 
 test.skipIf(!hasUids)("below a closed parent directory a job under its own uid still has its workspace", async () => {
   await using world = await openWorld("uid");
-  const closed = join(world.directory, "identity/closed");
+  const closed = join(world.data, "identity/closed");
   mkdirSync(closed, { recursive: true });
   expect(isPassable(closed)).toBe(false);
   const { openJobRoot, removeJobDirectory } = await import("../../runner/src/executors/job-directory.ts");
@@ -74,7 +74,7 @@ test.skipIf(!hasNamespaces)(
   async () => {
     await using world = await openWorld("namespace");
     const key = placeIdentity(world);
-    const look = `cat ${key}; ls ${world.directory}; ls -d /proc/[0-9]* | wc -l; umount ${world.directory}; cat ${key}; echo x >file && cat file`;
+    const look = `cat ${key}; ls ${world.data}; ls -d /proc/[0-9]* | wc -l; umount ${world.data}; cat ${key}; echo x >file && cat file`;
     const { log } = await run(world, ["sh", "-c", look]);
     expect(log.stdout()).toMatch(/^jobs\n\s*[1-9]\nx\n$/);
     expect(log.stderr().match(/No such file/g)?.length).toBe(2);
@@ -91,7 +91,7 @@ test.skipIf(!hasNamespaces)("a job in a namespace cannot undo the hiding by a na
     "--mount",
     "sh",
     "-c",
-    `umount ${world.directory}; cat ${key}; id -u`,
+    `umount ${world.data}; cat ${key}; id -u`,
   ];
   const { log } = await run(world, undo);
   expect(log.stdout()).not.toContain("private key");

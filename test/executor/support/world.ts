@@ -20,6 +20,8 @@ import { type ProcessExecutorOptions, createProcessExecutor } from "../../../run
 /** A runner's data directory of its own, with an executor on it; everything is gone when it is disposed. */
 export type World = AsyncDisposable & {
   directory: string;
+  /** The runner's data directory, in `directory`. */
+  data: string;
   options: ProcessExecutorOptions;
   executor: Executor;
   /** Starts and records. */
@@ -37,11 +39,13 @@ export async function openWorld(isolation?: Isolation): Promise<World> {
   const directory = mkdtempSync(join(tmpdir(), "agyn-executor-"));
   chmodSync(directory, 0o711);
   const options = optionsIn(directory, isolation ?? (await detectIsolation()));
-  mkdirSync(join(directory, "identity"), { mode: 0o700 });
+  const data = dataIn(directory);
+  mkdirSync(join(data, "identity"), { mode: 0o700 });
   const executor = createProcessExecutor(options);
   const running: Running[] = [];
   return {
     directory,
+    data,
     options,
     executor,
     async start(command, more = {}) {
@@ -72,13 +76,18 @@ export async function openWorld(isolation?: Isolation): Promise<World> {
   };
 }
 
+/** Not the whole directory, so that what a test puts beside it is no secret of the runner. */
+const dataIn = (directory: string): string => join(directory, "runner");
+
 export function optionsIn(directory: string, isolation: Isolation): ProcessExecutorOptions {
+  const data = dataIn(directory);
+  mkdirSync(data, { recursive: true, mode: 0o711 });
   return {
     runnerId: "rnr_aaaaaaaaaaaaaaaa",
-    directory: join(directory, "executions"),
-    jobsDirectory: join(directory, "jobs"),
+    directory: join(data, "executions"),
+    jobsDirectory: join(data, "jobs"),
     isolation,
-    hiddenPaths: [directory],
+    hiddenPaths: [data],
   };
 }
 
