@@ -4,14 +4,15 @@ import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "no
 import { join } from "node:path";
 import { expect, test } from "vitest";
 
+import { bootTimeMs } from "../../runner/src/boot-clock.ts";
 import { executionFiles, readWrapper } from "../../runner/src/executors/record.ts";
 import { canIsolate } from "../../runner/src/executors/isolation.ts";
 import { type World, countRunning, openWorld, until } from "./support/world.ts";
 
 /** Starts a runner reduced to its executor in a process of its own, on the world's directory. */
-function host(world: World, dieAfterBytes: number, command: string[]): ChildProcess {
+function host(world: World, dieAfterBytes: number, command: string[], timeoutMs = 60_000): ChildProcess {
   const file = join(import.meta.dirname, "support/host.ts");
-  const args = [file, world.directory, world.options.isolation, String(dieAfterBytes), ...command];
+  const args = [file, world.directory, world.options.isolation, String(dieAfterBytes), String(timeoutMs), ...command];
   return spawn(process.execPath, args, { stdio: ["ignore", "inherit", "inherit"] });
 }
 
@@ -128,4 +129,16 @@ test("a runner that died before its job was started reports it lost", async () =
     outcome: "lost",
     message: "the runner died before the job was started",
   });
+});
+
+test("the time of a job runs on while no runner is there", async () => {
+  await using world = await openWorld();
+  const child = host(world, Infinity, ["sh", "-c", "echo up; sleep 60"], 700);
+  await until("the job is up", () => existsSync(join(world.directory, "spool")) && spooled(world) === "up\n");
+  await killed(child);
+  const { startTicks } = readWrapper(filesOfTheOne(world))!;
+  await until("the job's time is up", () => bootTimeMs() > startTicks * 10 + 700);
+  const [adopted] = await world.restart();
+  const result = await adopted?.execution.result;
+  expect(result).toMatchObject({ outcome: "timed_out", message: "timed out after 700 ms" });
 });

@@ -4,7 +4,8 @@ import { expect, test } from "vitest";
 
 import { canIsolate, detectIsolation } from "../../runner/src/executors/isolation.ts";
 import { isPassable } from "../../runner/src/executors/job-directory.ts";
-import { type World, openWorld, run, until } from "./support/world.ts";
+import { createProcessExecutor } from "../../runner/src/executors/process.ts";
+import { type World, openWorld, recorder, run, specOf, until } from "./support/world.ts";
 
 const hasUids = await canIsolate("uid");
 const hasNamespaces = await canIsolate("namespace");
@@ -102,4 +103,18 @@ test("without isolation jobs run, and the executor says so", async () => {
   expect(await world.executor.probe()).toMatchObject({ usable: true, isolation: "none" });
   const { result } = await run(world, ["true"]);
   expect(result.exitCode).toBe(0);
+});
+
+test.skipIf(!hasNamespaces)("a namespace that cannot be made is a failed start that says why", async () => {
+  await using world = await openWorld("namespace");
+  world.options.hiddenPaths.push("/nonexistent");
+  const executor = createProcessExecutor(world.options);
+  const { log, sink } = recorder();
+  const execution = await executor.start(specOf(["echo", "hello"]), sink);
+  expect(await execution.result).toMatchObject({
+    outcome: "start_failed",
+    message: "namespace of the job could not be made: /nonexistent cannot be hidden",
+  });
+  expect(log.hasStarted()).toBe(false);
+  await execution.forget();
 });

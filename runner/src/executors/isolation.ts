@@ -23,13 +23,14 @@ export type Enclosure =
 const namespaceScript = `
 uid=$1 gid=$2 job=$3 hidden=$4
 shift 4
-exec 9<"$job" || exit 125
+fail() { echo "namespace of the job could not be made: $1" >&8; exit 125; } 2>/dev/null
+exec 9<"$job" || fail "$job cannot be entered"
 while [ "$hidden" -gt 0 ]; do
-  mount -t tmpfs -o mode=0755,size=64k tmpfs "$1" || exit 125
+  mount -t tmpfs -o mode=0755,size=64k tmpfs "$1" || fail "$1 cannot be hidden"
   case $job/ in
     "$1"/*)
-      mkdir -p "$job" && mount --no-canonicalize --bind /proc/self/fd/9 "$job" && mount -o remount,bind,ro "$1" || exit 125 ;;
-    *) mount -o remount,bind,ro "$1" || exit 125 ;;
+      mkdir -p "$job" && mount --no-canonicalize --bind /proc/self/fd/9 "$job" && mount -o remount,bind,ro "$1" || fail "$job cannot be kept" ;;
+    *) mount -o remount,bind,ro "$1" || fail "$1 cannot be sealed" ;;
   esac
   shift
   hidden=$((hidden - 1))

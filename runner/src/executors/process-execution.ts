@@ -20,6 +20,7 @@ import {
   executionFiles,
   readEnding,
   readJobPid,
+  readStart,
   readWrapper,
   writeEnding,
 } from "./record.ts";
@@ -174,12 +175,9 @@ export function openProcessExecution(
 
   const conclude = (usage = { cpuMs: 0, memoryPeakBytes: 0, sampled: true }): void => {
     const exit = readExit();
-    const trouble = readTrouble();
     const endTime = statSync(files.exit, { throwIfNoEntry: false })?.mtime ?? new Date();
-    resolve(resultOf({ exit, trouble, ending, usage, startTime: startTime(), endTime }));
+    resolve(resultOf({ exit, start: readStart(files), ending, usage, startTime: startTime(), endTime }));
   };
-
-  const readTrouble = (): string => readIfThere(files.trouble)?.trim() ?? "";
 
   const readExit = (): Exit | undefined => parseExit(readIfThere(files.exit) ?? "");
 
@@ -204,7 +202,7 @@ export function openProcessExecution(
     if (wrapper !== undefined && isAlive(wrapper)) {
       attach(wrapper);
       tellWrapper(files, "go");
-      if (readJobPid(files) !== undefined && readTrouble() === "") started();
+      if (readStart(files) === "started") started();
       if (existsSync(files.exit)) await finish();
       return;
     }

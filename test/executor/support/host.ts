@@ -5,9 +5,10 @@ import type { Isolation, Sink } from "../../../runner/src/executors/executor.ts"
 import { createProcessExecutor } from "../../../runner/src/executors/process.ts";
 import { optionsIn, specOf } from "./world.ts";
 
-// A runner reduced to its executor, for tests that kill it: `host.ts <directory> <isolation> <die after bytes> <command...>`.
+// A runner reduced to its executor, for tests that kill it: `host.ts <directory> <isolation> <die after bytes> <time-out ms> <command...>`.
 // Standard output of the job goes to `<directory>/spool`; once that holds the given number of bytes the process kills itself.
-const [directory = "", isolation = "none", dieAfterBytes = "Infinity", ...command] = process.argv.slice(2);
+const [directory = "", isolation = "none", dieAfterBytes = "Infinity", timeoutMs = "", ...command] =
+  process.argv.slice(2);
 const spool = openSync(join(directory, "spool"), "a", 0o600);
 let spooledBytes = 0;
 
@@ -22,5 +23,5 @@ const sink: Sink = {
 };
 
 const executor = createProcessExecutor(optionsIn(directory, isolation as Isolation));
-const execution = await executor.start(specOf(command), sink);
+const execution = await executor.start(specOf(command, { timeoutMs: Number(timeoutMs) }), sink);
 await execution.result;
