@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, type Socket, createServer } from "node:net";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 
@@ -47,7 +47,7 @@ test("a source is there at a branch, a tag, a commit and a short commit, nothing
     const { log, result } = await run(world, ["sh", "-c", "cat name; ls; git status --short"], {
       source: { kind: "git", url, ref },
     });
-    expect(result.exitCode, `${ref}: ${log.system()}${result.message}`).toBe(0);
+    expect({ ref, ...result }).toMatchObject({ ref, exitCode: 0 });
     expect(log.stdout()).toBe(`${name}name\n`);
     expect(log.system()).toContain("checked out");
   }
@@ -81,7 +81,7 @@ test("bad-32: refs that could be options or expressions never reach git", async 
   ];
   for (const ref of hostile) {
     const { result } = await run(world, ["true"], { source: { kind: "git", url, ref } });
-    expect(result, JSON.stringify(ref)).toMatchObject({ outcome: "start_failed" });
+    expect({ ref, ...result }).toMatchObject({ ref, outcome: "start_failed" });
     expect(result.message).toMatch(/^git ref /);
   }
 });
@@ -93,7 +93,7 @@ test("bad-32: a branch named like a shell command is only a name", async () => {
   for (const ref of ["$(id)", "`id`", ";id", "a'b"]) {
     execFileSync("git", ["-C", bare, "branch", "--", ref, "main"]);
     const { log, result } = await run(world, ["cat", "name"], { source: { kind: "git", url, ref } });
-    expect(result.exitCode, `${ref} ${result.message}`).toBe(0);
+    expect({ ref, ...result }).toMatchObject({ ref, exitCode: 0 });
     expect(log.stdout()).toBe("third");
   }
 }, 20_000);
@@ -113,7 +113,7 @@ test("bad-32: urls of other protocols, with options or with control characters a
     "fd::17",
     "",
   ];
-  for (const url of hostile) expect(urlFault(url), JSON.stringify(url)).toMatch(/^git url /);
+  expect(hostile.filter((url) => !urlFault(url)?.startsWith("git url "))).toEqual([]);
   const fine = [
     "https://host/a.git",
     "http://127.0.0.1:80/a",
@@ -122,9 +122,9 @@ test("bad-32: urls of other protocols, with options or with control characters a
     "git://h/a",
     "file:///a b".replace(" ", "%20"),
   ];
-  for (const url of fine) expect(urlFault(url), url).toBeUndefined();
-  for (const ref of ["main", "release/1.0", "v1.0.0-rc+1", "0123abcd", "héllo"])
-    expect(refFault(ref), ref).toBeUndefined();
+  expect(fine.filter((url) => urlFault(url) !== undefined)).toEqual([]);
+  const names = ["main", "release/1.0", "v1.0.0-rc+1", "0123abcd", "héllo"];
+  expect(names.filter((ref) => refFault(ref) !== undefined)).toEqual([]);
 });
 
 test("a url's password appears in no message", async () => {
@@ -142,7 +142,7 @@ test("a fetch that hangs is ended by a stop, and git is gone", async () => {
   const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}/x.git`;
   const connected = once(silent, "connection");
   const { execution, log } = await world.start(["true"], { source: { kind: "git", url, ref: "main" } });
-  const [socket] = (await connected) as [import("node:net").Socket];
+  const [socket] = (await connected) as [Socket];
   const cut = once(socket.resume(), "close");
   execution.stop({ graceMs: 1000, reason: "changed our mind" });
   expect(await execution.result).toMatchObject({ outcome: "stopped", message: "changed our mind" });

@@ -86,7 +86,7 @@ export async function canIsolate(isolation: Isolation): Promise<boolean> {
 }
 
 function works(enclosure: Enclosure): Promise<boolean> {
-  const [file = "", ...args] = [...enclosingArgv(enclosure), "true"];
+  const [file, ...args] = [...enclosingArgv(enclosure), "true"];
   return new Promise((resolve) => {
     execFile(file, args, { timeout: detectTimeoutMs, killSignal: "SIGKILL" }, (error) => resolve(error === null));
   });

@@ -50,6 +50,7 @@ export function launchScript(env: ReadonlyMap<string, string>, directory: string
   const exports = [...env].map(([name, value]) => `export ${name}=${quote(value)}`);
   return `cd -- ${quote(directory)} 2>/dev/null || { echo 'working directory does not exist or cannot be entered' >&8; exit 126; }
 unset OLDPWD LC_ALL
+umask 022
 ${exports.join("\n")}
 case $1 in
   */*) [ -x "$1" ] && [ ! -d "$1" ] || { printf 'command cannot be executed: %s\\n' "$1" >&8; exit 126; } ;;
