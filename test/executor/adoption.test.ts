@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, type Socket, createServer } from "node:net";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 
@@ -10,9 +11,18 @@ import { canIsolate } from "../../runner/src/executors/isolation.ts";
 import { type World, countRunning, openWorld, until } from "./support/world.ts";
 
 /** Starts a runner reduced to its executor in a process of its own, on the world's directory. */
-function host(world: World, dieAfterBytes: number, command: string[], timeoutMs = 60_000): ChildProcess {
+function host(world: World, dieAfterBytes: number, command: string[], more = {}): ChildProcess {
+  const { timeoutMs, gitUrl } = { timeoutMs: 60_000, gitUrl: "", ...more };
   const file = join(import.meta.dirname, "support/host.ts");
-  const args = [file, world.directory, world.options.isolation, String(dieAfterBytes), String(timeoutMs), ...command];
+  const args = [
+    file,
+    world.directory,
+    world.options.isolation,
+    String(dieAfterBytes),
+    String(timeoutMs),
+    gitUrl,
+    ...command,
+  ];
   return spawn(process.execPath, args, { stdio: ["ignore", "inherit", "inherit"] });
 }
 
@@ -133,7 +143,7 @@ test("a runner that died before its job was started reports it lost", async () =
 
 test("the time of a job runs on while no runner is there", async () => {
   await using world = await openWorld();
-  const child = host(world, Infinity, ["sh", "-c", "echo up; sleep 60"], 700);
+  const child = host(world, Infinity, ["sh", "-c", "echo up; sleep 60"], { timeoutMs: 700 });
   await until("the job is up", () => existsSync(join(world.directory, "spool")) && spooled(world) === "up\n");
   await killed(child);
   const { startTicks } = readWrapper(filesOfTheOne(world))!;
@@ -141,4 +151,20 @@ test("the time of a job runs on while no runner is there", async () => {
   const [adopted] = await world.restart();
   const result = await adopted?.execution.result;
   expect(result).toMatchObject({ outcome: "timed_out", message: "timed out after 700 ms" });
+});
+
+test("a runner killed while it fetches a source leaves no git behind, and its job is lost", async () => {
+  await using world = await openWorld();
+  const silent = createServer((socket) => socket.on("error", () => undefined)).listen(0, "127.0.0.1");
+  const connected = once(silent, "connection");
+  await once(silent, "listening");
+  const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}/x.git`;
+  const child = host(world, Infinity, ["true"], { gitUrl: url });
+  const [socket] = (await connected) as [Socket];
+  const cut = once(socket.resume(), "close");
+  await killed(child);
+  const [adopted] = await world.restart();
+  expect(await adopted?.execution.result).toMatchObject({ outcome: "lost" });
+  await cut;
+  silent.close();
 });

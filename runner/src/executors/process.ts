@@ -95,7 +95,7 @@ async function start(settings: ProcessExecutorSettings, spec: WorkloadSpec, sink
 }
 
 /** Why a spec cannot be executed, or `undefined`. Pure. */
-export function specFault(spec: WorkloadSpec): string | undefined {
+function specFault(spec: WorkloadSpec): string | undefined {
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(spec.workloadId)) return "workload id is not one";
   const { command, source } = spec;
   if (command.kind === "argv" && (command.argv[0] ?? "") === "") return "command is empty";

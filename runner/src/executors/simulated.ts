@@ -14,7 +14,7 @@ import type { Execution, ExecutionResult, Executor, Sink, StopRequest, WorkloadS
  * - `ignoreStop`: it goes on after SIGTERM and must be killed
  * - `rejectReason`: the runner rejects it, for this reason
  */
-export type Simulation = {
+type Simulation = {
   durationMs: number;
   exitCode: number;
   lines: number;
@@ -35,7 +35,7 @@ const pausedNapMs = 100;
 const turnBytes = 256 * 1024;
 
 /** Reads a simulation. Throws an error that names the field that is unknown or ill-typed. */
-export function parseSimulation(text: string | undefined): Simulation {
+function parseSimulation(text: string | undefined): Simulation {
   const given: unknown = JSON.parse(text === undefined || text === "" ? "{}" : text);
   if (typeof given !== "object" || given === null || Array.isArray(given))
     throw new Error("simulation is not a JSON object");

@@ -5,9 +5,9 @@ import type { Isolation, Sink } from "../../../runner/src/executors/executor.ts"
 import { createProcessExecutor } from "../../../runner/src/executors/process.ts";
 import { optionsIn, specOf } from "./world.ts";
 
-// A runner reduced to its executor, for tests that kill it: `host.ts <directory> <isolation> <die after bytes> <time-out ms> <command...>`.
+// A runner reduced to its executor, for tests that kill it: `host.ts <directory> <isolation> <die after bytes> <time-out ms> <git url or nothing> <command...>`.
 // Standard output of the job goes to `<directory>/spool`; once that holds the given number of bytes the process kills itself.
-const [directory = "", isolation = "none", dieAfterBytes = "Infinity", timeoutMs = "", ...command] =
+const [directory = "", isolation = "none", dieAfterBytes = "Infinity", timeoutMs = "", gitUrl = "", ...command] =
   process.argv.slice(2);
 const spool = openSync(join(directory, "spool"), "a", 0o600);
 let spooledBytes = 0;
@@ -22,6 +22,8 @@ const sink: Sink = {
   started: () => writeFileSync(join(directory, "started"), ""),
 };
 
+const source = { kind: "git", url: gitUrl, ref: "main" } as const;
+const spec = specOf(command, { timeoutMs: Number(timeoutMs), ...(gitUrl !== "" && { source }) });
 const executor = createProcessExecutor(optionsIn(directory, isolation as Isolation));
-const execution = await executor.start(specOf(command, { timeoutMs: Number(timeoutMs) }), sink);
+const execution = await executor.start(spec, sink);
 await execution.result;
