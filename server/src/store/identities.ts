@@ -86,3 +86,12 @@ export async function lastRevocation(sql: SqlOrTransaction): Promise<bigint> {
   const [row] = await sql<{ number: bigint }[]>`select coalesce(max(number), 0) as number from revocation`;
   return row?.number ?? 0n;
 }
+
+/** The newest certificate of each identity. */
+export async function listLatestGenerations(sql: SqlOrTransaction, identityIds: readonly string[]): Promise<Map<string, GenerationRow>> {
+  if (identityIds.length === 0) return new Map();
+  const rows = await sql<GenerationRow[]>`
+    select distinct on (i.id) ${columns(sql)} from identity_generation g join identity i on i.id = g.identity_id
+    where i.id = any(${[...identityIds]}) order by i.id, g.generation desc`;
+  return new Map(rows.map((row) => [row.identityId, row]));
+}
