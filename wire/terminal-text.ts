@@ -46,7 +46,7 @@ export function createLogSanitizer(): LogSanitizer {
       const step = next(state, character);
       state = step.state;
       safe += step.output;
-      if (step.output.startsWith(escape)) isColoured = !/^\u001b\[0*m$/.test(step.output);
+      if (step.output.startsWith(escape)) isColoured = step.output !== reset && step.output !== `${escape}[m`;
     }
     return safe;
   }
