@@ -97,7 +97,9 @@ const certificateFault = /CERT|ISSUER|SIGNATURE|CHAIN|CA$|PURPOSE|PATH_LENGTH|SU
 function asOverlayError(error: unknown): OverlayError {
   if (error instanceof OverlayError) return error;
   const { message, code } =
-    error instanceof Error ? { code: "", ...error, message: error.message } : { message: String(error), code: "" };
+    error instanceof Error
+      ? { code: "code" in error ? error.code : "", message: error.message }
+      : { message: String(error), code: "" };
   const reason = typeof code === "string" && certificateFault.test(code) ? "peer_untrusted" : "broken";
   return new OverlayError(reason, `cannot secure the connection: ${message}`, { cause: error });
 }

@@ -196,7 +196,7 @@ async function deleteLogs(deps: Deps, workloadId: string): Promise<void> {
       sealer.forget(log);
       wake(log);
     }
-    await Promise.allSettled(logs.flatMap(({ sealing, lastCommit }) => [sealing, lastCommit]));
+    await Promise.allSettled(logs.flatMap(({ sealing, lastCommit }) => [sealing ?? Promise.resolve(), lastCommit]));
     await eraseWorkload(deps, workloadId);
     catalog.finishDelete(workloadId);
   } catch (error) {
