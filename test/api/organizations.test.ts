@@ -96,3 +96,21 @@ test("lists of organizations page without losing or doubling one", async () => {
   }
   expect(names).toEqual(all.organizations.map(({ name }) => name));
 });
+
+test("who is made a member sees the organization at once, who is removed no longer within a second", async () => {
+  const user = await world.createUser("guest");
+  const get = () => reasonOf(user.clients.organizations.getOrganization({ organization: "default" }));
+  expect(await get()).toBe("NOT_FOUND");
+  await admin.organizations.setMember({ organization: "default", user: "guest", role: MemberRole.VIEWER });
+  expect(await get()).toBe("ok");
+  await admin.organizations.removeMember({ organization: "default", user: "guest" });
+  await expect.poll(get, { timeout: 1000 }).toBe("NOT_FOUND");
+});
+
+test("a page token of another list is refused", async () => {
+  const { nextPageToken } = await admin.users.listUsers({ pageSize: 1 });
+  for (const pageToken of [nextPageToken, "x", "AAAA"]) {
+    expect(await reasonOf(admin.organizations.listOrganizations({ pageToken }))).toBe("INVALID_ARGUMENT");
+    expect(await reasonOf(admin.tokens.listAccessTokens({ pageToken }))).toBe("INVALID_ARGUMENT");
+  }
+});

@@ -28,7 +28,7 @@ import { ConnectError } from "@connectrpc/connect";
 import { createTestDatabase, type TestDatabase } from "../support/postgres.ts";
 
 /** For how long the server of these tests remembers a caller. */
-const cache_ms = 50;
+const cache_ms = 500;
 
 const log = pino({ level: "silent" });
 
