@@ -1,0 +1,42 @@
+import { once } from "node:events";
+import type http2 from "node:http2";
+import type { Duplex } from "node:stream";
+
+/** Sends `body` and gives the answer's body. Rejects where the stream or the session fails. */
+export async function roundTrip(session: http2.ClientHttp2Session, body: string | Uint8Array): Promise<Buffer> {
+  const stream = session.request({ ":method": "POST", ":path": "/" });
+  let answered = false;
+  stream.once("response", () => (answered = true));
+  stream.end(body);
+  const pieces: Buffer[] = [];
+  for await (const piece of stream) pieces.push(piece);
+  if (!answered) throw new Error("the connection ended without an answer");
+  return Buffer.concat(pieces);
+}
+
+/** Everything that comes, as text, leaving the writing side alone (which reading by iteration would end). */
+export async function textOf(stream: Duplex): Promise<string> {
+  const pieces: Buffer[] = [];
+  stream.on("data", (piece: Buffer) => pieces.push(piece));
+  await once(stream, "end", { signal: AbortSignal.timeout(5000) });
+  return Buffer.concat(pieces).toString();
+}
+
+/** Waits until `fact` holds; fails after the deadline. */
+export async function until(fact: () => boolean, what: string, deadline_ms = 5000): Promise<void> {
+  const end = Date.now() + deadline_ms;
+  while (!fact()) {
+    if (Date.now() > end) throw new Error(`not within ${deadline_ms} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** What the server says in its last frame. */
+export async function lastWords(session: http2.ClientHttp2Session): Promise<string> {
+  const [, , data] = (await once(session, "goaway", { signal: AbortSignal.timeout(5000) })) as [
+    number,
+    number,
+    Uint8Array?,
+  ];
+  return Buffer.from(data ?? []).toString();
+}
