@@ -1,0 +1,132 @@
+import type { Buffer } from "node:buffer";
+
+/** The interpreters a script may ask for; each is looked up on the job's `PATH`. */
+export const scriptShells = ["sh", "bash", "node", "python3"] as const;
+
+export type ScriptShell = (typeof scriptShells)[number];
+
+/** What to run: an argument vector executed as given, or a script written to a file and handed to an interpreter. */
+export type Command = { kind: "argv"; argv: string[] } | { kind: "script"; script: string; shell: ScriptShell };
+
+/** One declared environment variable. A secret one is kept out of every record on disk. */
+export type EnvironmentVariable = { name: string; value: string; secret: boolean };
+
+/** What is brought into the workspace before the job starts: a repository at a branch, tag or commit. */
+export type GitSource = { kind: "git"; url: string; ref: string };
+
+/** One workload as the runner was told to execute it. Durations in milliseconds. */
+export type WorkloadSpec = {
+  workloadId: string;
+  organizationId: string;
+  fence: bigint;
+  executor: string;
+  command: Command;
+  env: EnvironmentVariable[];
+  source?: GitSource;
+  /** Relative, inside the workspace. */
+  workingDirectory?: string;
+  /** Counted from the start of the job on a clock that counts suspension; the preparation of the source is bounded apart. */
+  timeoutMs?: number;
+  /** Between SIGTERM and SIGKILL where nobody says otherwise. */
+  graceMs: number;
+  resources: Record<string, number>;
+  /** The script of the `simulated` executor, as JSON. */
+  simulation?: string;
+};
+
+/** `system` is the runner's own voice in a log; `stdout` and `stderr` are the job's. */
+export type OutputStream = "stdout" | "stderr";
+
+/**
+ * Where an execution puts what it learns. All calls come from one execution, in order, and none after its result.
+ */
+export type Sink = {
+  /**
+   * Takes bytes of the job. When it returns they are the sink's, durably: nothing will offer them again. The buffer may be
+   * kept. Answering `"pause"` stops the flow until `Execution.resume()`; the job then blocks on its full pipe.
+   */
+  output(stream: OutputStream, bytes: Buffer): "pause" | undefined;
+  /** A line or more of the runner's own, for instance the progress of a clone. */
+  system(text: string): void;
+  /** The job's process exists. Comes once; for an adopted execution that had started, at the adoption. */
+  started(facts: { startTime: Date }): void;
+};
+
+/** What an execution has used so far. `sampled`: memory was looked at from time to time, so a short peak may be missed. */
+export type Usage = { cpuMs: number; memoryPeakBytes: number; sampled: boolean };
+
+export type StopRequest = {
+  graceMs: number;
+  /** Ends up in the result's message. */
+  reason: string;
+};
+
+/** One execution that runs, or runs its way to its result. */
+export type Execution = {
+  workloadId: string;
+  fence: bigint;
+  /** Never rejects. Everything the job wrote has reached the sink when it settles. */
+  result: Promise<ExecutionResult>;
+  /** SIGTERM now, SIGKILL after the grace, to the job and what it left behind. Asking again can only shorten the grace. */
+  stop(request: StopRequest): void;
+  /** Lets output flow again after the sink said `"pause"`. */
+  resume(): void;
+  usage(): Usage;
+  /**
+   * Removes what is kept of the execution on disk. To be called after the result is safe elsewhere: until then a restarted
+   * runner is given the execution, and its result, again.
+   */
+  forget(): Promise<void>;
+};
+
+/**
+ * How an execution ended.
+ * - `exited`: by itself, with `exitCode`.
+ * - `signalled`: by a signal nobody here sent; `exitCode` is then the shell's 128 + number.
+ * - `timed_out`, `stopped`: ended by us; code or signal say how it took it.
+ * - `start_failed`: the job never ran (no such command, source not to be had, no workspace).
+ * - `lost`: what became of the job cannot be known.
+ */
+export type Outcome = "exited" | "signalled" | "timed_out" | "stopped" | "start_failed" | "lost";
+
+export type ExecutionResult = {
+  outcome: Outcome;
+  exitCode?: number;
+  signal?: NodeJS.Signals;
+  /** For people; lower-case, no full stop. */
+  message: string;
+  cpuMs: number;
+  memoryPeakBytes: number;
+  memorySource: "cgroup" | "sampled";
+  startTime: Date;
+  endTime: Date;
+};
+
+/** How far a job is kept from the runner's own secrets and from other jobs. */
+export type Isolation = "uid" | "namespace" | "none";
+
+/** What a runner may say about one of its executors. */
+export type ExecutorProbe =
+  | { usable: true; isolation: Isolation; facts: Record<string, string> }
+  | { usable: false; reason: string };
+
+/** An execution found on disk: what it was told to do (secret values are gone), and the execution that goes on. */
+export type AdoptedExecution = { spec: WorkloadSpec; execution: Execution };
+
+/** One way of running workloads. */
+export type Executor = {
+  name: string;
+  /** Why this executor will not take `spec` at all, to be answered to the control plane as a rejection; before `start`. */
+  refusal(spec: WorkloadSpec): string | undefined;
+  /**
+   * Starts `spec`. Returns once the execution is on record durably, so that a runner killed right after finds it again; what
+   * goes wrong later, or with this, is in the result.
+   */
+  start(spec: WorkloadSpec, sink: Sink): Promise<Execution>;
+  /**
+   * Finds the executions of an earlier process of this runner. `sinkFor` is asked once for each. What cannot be taken up again
+   * is among them, with the result `lost`.
+   */
+  adopt(sinkFor: (spec: WorkloadSpec) => Sink): Promise<AdoptedExecution[]>;
+  probe(): Promise<ExecutorProbe>;
+};

@@ -1,0 +1,87 @@
+import { execFile } from "node:child_process";
+import { rm } from "node:fs/promises";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import type { Isolation } from "./executor.ts";
+
+const detectTimeoutMs = 5000;
+
+/** What to put before a command so that it runs kept apart. */
+export type Enclosure =
+  | { isolation: "uid"; uid: number }
+  | { isolation: "namespace"; hiddenPaths: readonly string[]; jobDirectory: string }
+  | { isolation: "none" };
+
+/**
+ * Inside a fresh user, mount and process namespace: lays an empty read-only tmpfs over each hidden directory, with the job's own
+ * directory, opened before, bound back in; then enters a second user namespace, which has the user's own id again and no right to
+ * undo the mounts. The last shell is process 1 of the namespace: it waits for the job, and with it everything in there dies.
+ */
+const namespaceScript = `
+uid=$1 gid=$2 job=$3 hidden=$4
+shift 4
+exec 9<"$job" || exit 125
+while [ "$hidden" -gt 0 ]; do
+  mount -t tmpfs -o mode=0755,size=64k tmpfs "$1" || exit 125
+  case $job/ in
+    "$1"/*)
+      mkdir -p "$job" && mount --no-canonicalize --bind /proc/self/fd/9 "$job" && mount -o remount,bind,ro "$1" || exit 125 ;;
+    *) mount -o remount,bind,ro "$1" || exit 125 ;;
+  esac
+  shift
+  hidden=$((hidden - 1))
+done
+exec 9<&-
+exec unshare --user --map-user="$uid" --map-group="$gid" -- sh -c '"$@"; exit $?' sh "$@"
+`;
+
+/** The argument vector to which the command to be run is appended. */
+export function enclosingArgv(enclosure: Enclosure): string[] {
+  switch (enclosure.isolation) {
+    case "uid": {
+      const id = String(enclosure.uid);
+      const drop = [
+        "--clear-groups",
+        "--no-new-privs",
+        "--inh-caps=-all",
+        "--ambient-caps=-all",
+        "--bounding-set=-all",
+      ];
+      return ["setpriv", `--reuid=${id}`, `--regid=${id}`, ...drop, "--"];
+    }
+    case "namespace": {
+      const fresh = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"];
+      const { hiddenPaths, jobDirectory } = enclosure;
+      const ids = [String(process.getuid?.() ?? 0), String(process.getgid?.() ?? 0)];
+      const paths = [jobDirectory, String(hiddenPaths.length), ...hiddenPaths];
+      return ["unshare", ...fresh, "--", "sh", "-c", namespaceScript, "sh", ...ids, ...paths];
+    }
+    case "none":
+      return [];
+  }
+}
+
+/** The strongest isolation that works for this process here, found by doing it. */
+export async function detectIsolation(): Promise<Isolation> {
+  if (process.getuid?.() === 0 && (await works({ isolation: "uid", uid: 200_000 }))) return "uid";
+  const directory = mkdtempSync(join(tmpdir(), "agyn-isolation-"));
+  try {
+    const enclosure = {
+      isolation: "namespace",
+      hiddenPaths: [directory],
+      jobDirectory: join(directory, ".."),
+    } as const;
+    return (await works(enclosure)) ? "namespace" : "none";
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+function works(enclosure: Enclosure): Promise<boolean> {
+  const [file = "", ...args] = [...enclosingArgv(enclosure), "true"];
+  return new Promise((resolve) => {
+    execFile(file, args, { timeout: detectTimeoutMs, killSignal: "SIGKILL" }, (error) => resolve(error === null));
+  });
+}

@@ -1,0 +1,118 @@
+import { execFile, spawn } from "node:child_process";
+import { chownSync, closeSync, constants, openSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+import type { Sink, WorkloadSpec } from "./executor.ts";
+import { checkOut, gitEnvironment } from "./git-source.ts";
+import { type Enclosure, enclosingArgv } from "./isolation.ts";
+import { commandArgv, createJobDirectory, jobPaths, startDirectory } from "./job-directory.ts";
+import { jobEnvironment, workloadMark } from "./job-environment.ts";
+import type { ProcessExecutorSettings } from "./process.ts";
+import { readProcess } from "./process-tree.ts";
+import { type ExecutionFiles, type ExecutionRecord, type ProcessIdentity, writeWrapper } from "./record.ts";
+import { launchScript, wrapperScript } from "./wrapper.ts";
+
+/** What a launch needs; `spec` has the secret values that the record has not. */
+export type Launch = {
+  settings: ProcessExecutorSettings;
+  record: ExecutionRecord;
+  files: ExecutionFiles;
+  spec: WorkloadSpec;
+  sink: Sink;
+  signal: AbortSignal;
+};
+
+/** Prepares the job's directory and source, starts the wrapper and puts it on record. It waits for the word `go`. */
+export async function launch(request: Launch): Promise<ProcessIdentity> {
+  const { settings, record, files, spec } = request;
+  const { jobDirectory } = record;
+  createJobDirectory(jobDirectory, spec.command, record.uid);
+  const enclosing = enclosingArgv(enclosureOf(settings, record));
+  const env = jobEnvironment(spec, { jobDirectory, runnerId: settings.runnerId, path: settings.path });
+  await bringSource(request, enclosing);
+  writeFileSync(files.launch, launchScript(env, startDirectory(spec, jobDirectory)), { mode: 0o600, flag: "wx" });
+  await makePipes(files, record.uid);
+  request.signal.throwIfAborted();
+
+  const job = [...enclosing, "sh", "-s", "--", ...commandArgv(spec.command, jobDirectory)];
+  const cgroup = record.cgroup === undefined ? "" : join(record.cgroup, "cgroup.procs");
+  const wrapper = spawnWrapper(files, [files.directory, cgroup, ...job]);
+  writeWrapper(files, wrapper);
+  return wrapper;
+}
+
+export function enclosureOf(settings: ProcessExecutorSettings, record: ExecutionRecord): Enclosure {
+  const { isolation, jobDirectory, uid } = record;
+  if (isolation === "uid" && uid !== undefined) return { isolation, uid };
+  if (isolation === "namespace") return { isolation, hiddenPaths: settings.hiddenPaths, jobDirectory };
+  return { isolation: "none" };
+}
+
+async function bringSource({ settings, record, spec, sink, signal }: Launch, enclosing: string[]): Promise<void> {
+  if (spec.source === undefined) return;
+  const { home, workspace } = jobPaths(record.jobDirectory);
+  const config = join(home, ".gitconfig");
+  writeFileSync(config, "[safe]\n\tdirectory = *\n", { flag: "wx", mode: 0o644 });
+  if (record.uid !== undefined) chownSync(config, record.uid, record.uid);
+  const facts = { jobDirectory: record.jobDirectory, runnerId: settings.runnerId, path: settings.path };
+  const env = gitEnvironment(jobEnvironment({ ...spec, env: [] }, facts), config);
+  const late = new AbortController();
+  const timer = setTimeout(() => {
+    late.abort(new Error(`source was not there after ${settings.sourceTimeoutMs} ms`));
+  }, settings.sourceTimeoutMs);
+  try {
+    const checkout = { enclosingArgv: enclosing, env, workspace, signal: AbortSignal.any([signal, late.signal]) };
+    await checkOut(spec.source, { ...checkout, system: (text) => sink.system(text) });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The outputs belong to the job's user, so that it may open `/dev/stdout` anew. */
+async function makePipes(files: ExecutionFiles, uid: number | undefined): Promise<void> {
+  await promisify(execFile)("mkfifo", ["-m", "600", "--", files.out, files.err, files.notify, files.control]);
+  if (uid !== undefined) for (const pipe of [files.out, files.err]) chownSync(pipe, uid, uid);
+}
+
+/** The wrapper leads its own session and has nothing of the runner's environment but the search path. */
+function spawnWrapper(files: ExecutionFiles, args: string[]): ProcessIdentity {
+  const pipes = [files.out, files.err, files.notify, files.control].map((path) => openSync(path, constants.O_RDWR));
+  try {
+    const child = spawn("sh", ["-c", wrapperScript, "agyn-wrapper", ...args], {
+      cwd: "/",
+      detached: true,
+      env: { PATH: process.env["PATH"], LC_ALL: "C" },
+      stdio: ["ignore", "ignore", "ignore", ...pipes],
+    });
+    child.on("error", () => undefined);
+    child.unref();
+    const wrapper = child.pid === undefined ? undefined : readProcess(child.pid);
+    if (wrapper === undefined) throw new Error("the wrapper of the job could not be started");
+    return { pid: wrapper.pid, startTicks: wrapper.startTicks };
+  } finally {
+    for (const pipe of pipes) closeSync(pipe);
+  }
+}
+
+/** Says a word to the wrapper; without a wrapper nothing happens. */
+export function tellWrapper(files: ExecutionFiles, word: "go" | "done" | "abort"): void {
+  let pipe: number;
+  try {
+    pipe = openSync(files.control, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENXIO" || code === "ENOENT") return;
+    throw error;
+  }
+  try {
+    writeSync(pipe, `${word}\n`);
+  } finally {
+    closeSync(pipe);
+  }
+}
+
+/** The environment entries by which processes of this execution are found; none where the user alone tells. */
+export function environmentMark(record: ExecutionRecord): string[] {
+  return record.uid === undefined ? workloadMark(record.spec).map((pair) => pair.join("=")) : [];
+}

@@ -1,0 +1,233 @@
+import { existsSync, rmSync, statSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+
+import { atBootTime, bootTimeMs } from "../boot-clock.ts";
+import { killCgroup, removeCgroup } from "./cgroup.ts";
+import { readIfThere, writeAtomically } from "./durable-file.ts";
+import { type Exit, parseExit, resultOf, resultWithout } from "./ending.ts";
+import type { Execution, ExecutionResult, Sink, StopRequest, WorkloadSpec } from "./executor.ts";
+import { removeJobDirectory } from "./job-directory.ts";
+import { releaseUid } from "./job-uids.ts";
+import { environmentMark, launch, tellWrapper } from "./launch.ts";
+import { type OutputPipe, openOutputPipe } from "./output-pipe.ts";
+import type { ProcessExecutorSettings } from "./process.ts";
+import { type JobMark, isAlive, killRemains, msPerTick, signal } from "./process-tree.ts";
+import {
+  type Ending,
+  type ExecutionRecord,
+  type ProcessIdentity,
+  executionFiles,
+  readEnding,
+  readJobPid,
+  readWrapper,
+  writeEnding,
+} from "./record.ts";
+import { type UsageWatch, watchUsage } from "./usage.ts";
+
+/** How long a killed job may take to be gone before its result is given without it. */
+const killPatienceMs = 30_000;
+
+/** Either `begin` or `adopt` is called, once. */
+export type ProcessExecution = Execution & {
+  /** Prepares and starts the job; `spec` with its secret values. */
+  begin(spec: WorkloadSpec): void;
+  /** Takes up what an earlier process of the runner began. */
+  adopt(): void;
+};
+
+/** The wrapper and its pipes as this process holds them. */
+type Attachment = { wrapper: ProcessIdentity; pipes: OutputPipe[]; watch: UsageWatch; cancelTimeout: () => void };
+
+/**
+ * One job and its wrapper. It goes preparing → attached → ended; what can end it (exit, death of the wrapper, stop, time-out)
+ * meets in `finish`, which runs once: kill what is left, take all output, then let the wrapper go, then give the result.
+ */
+export function openProcessExecution(
+  settings: ProcessExecutorSettings,
+  record: ExecutionRecord,
+  sink: Sink,
+): ProcessExecution {
+  const { spec } = record;
+  const files = executionFiles(join(settings.directory, `${spec.workloadId}.${spec.fence}`));
+  const { promise: result, resolve } = Promise.withResolvers<ExecutionResult>();
+  const preparation = new AbortController();
+  let attachment: Attachment | undefined;
+  let ending: Ending | undefined;
+  let isStarted = false;
+  let isFinishing = false;
+  let cancelKill = (): void => undefined;
+
+  const mark = (wrapper: ProcessIdentity | undefined): JobMark => ({
+    wrapper,
+    notBeforeTicks: wrapper?.startTicks ?? record.createBootTicks,
+    jobPid: readJobPid(files),
+    uid: record.uid,
+    environment: environmentMark(record),
+    seen: attachment?.watch.seen ?? new Map(),
+  });
+
+  const attach = (wrapper: ProcessIdentity): void => {
+    const out = openOutputPipe(files.out, (bytes) => sink.output("stdout", bytes));
+    const err = openOutputPipe(files.err, (bytes) => sink.output("stderr", bytes));
+    const notify = openOutputPipe(files.notify, noticed, () => void finish());
+    attachment = {
+      wrapper,
+      pipes: [out, err, notify],
+      watch: watchUsage(record.cgroup, () => mark(wrapper)),
+      cancelTimeout: limitTime(wrapper),
+    };
+    if (ending !== undefined) carryOut(ending);
+  };
+
+  const limitTime = (wrapper: ProcessIdentity): (() => void) => {
+    const { timeoutMs, graceMs } = spec;
+    if (timeoutMs === undefined) return () => undefined;
+    return atBootTime(wrapper.startTicks * msPerTick + timeoutMs, () => {
+      end({ outcome: "timed_out", reason: `timed out after ${timeoutMs} ms`, killAtBootMs: bootTimeMs() + graceMs });
+    });
+  };
+
+  const noticed = (bytes: Buffer): undefined => {
+    const text = bytes.toString();
+    if (text.includes("started")) started();
+    if (text.includes("exit")) void finish();
+    return undefined;
+  };
+
+  const started = (): void => {
+    if (isStarted) return;
+    isStarted = true;
+    sink.started({ startTime: startTime() });
+    if (ending !== undefined) signalJob("SIGTERM");
+  };
+
+  const startTime = (): Date => statSync(files.job, { throwIfNoEntry: false })?.mtime ?? new Date(record.createTime);
+
+  const end = (wanted: Ending): void => {
+    if (isFinishing) return;
+    const killAtBootMs = Math.min(wanted.killAtBootMs, ending?.killAtBootMs ?? Infinity);
+    ending = { ...(ending ?? wanted), killAtBootMs };
+    writeEnding(files, ending);
+    preparation.abort(new Error(ending.reason));
+    if (attachment !== undefined) carryOut(ending);
+  };
+
+  const carryOut = ({ killAtBootMs }: Ending): void => {
+    signalJob("SIGTERM");
+    cancelKill();
+    cancelKill = atBootTime(killAtBootMs, kill);
+  };
+
+  const signalJob = (name: NodeJS.Signals): void => {
+    const jobPid = readJobPid(files);
+    if (jobPid === undefined || existsSync(files.exit)) return;
+    signal(-jobPid, name);
+    if (name === "SIGTERM") signal(-jobPid, "SIGCONT");
+  };
+
+  const kill = (): void => {
+    if (record.cgroup !== undefined) killCgroup(record.cgroup);
+    signalJob("SIGKILL");
+    if (attachment !== undefined) void killRemains(mark(attachment.wrapper));
+    cancelKill = atBootTime(bootTimeMs() + killPatienceMs, () => void finish());
+  };
+
+  const finish = (): Promise<void> => settle().catch(failed);
+
+  const settle = async (): Promise<void> => {
+    if (isFinishing || attachment === undefined) return;
+    isFinishing = true;
+    const { wrapper, pipes, watch, cancelTimeout } = attachment;
+    cancelTimeout();
+    cancelKill();
+    if (readJobPid(files) !== undefined) started();
+    const usage = watch.usage();
+    watch.close();
+    await killAll(wrapper);
+    for (const pipe of pipes) await pipe.drain();
+    writeAtomically(files.drained, "");
+    tellWrapper(files, "done");
+    for (const pipe of pipes) pipe.close();
+    conclude(usage);
+  };
+
+  const killAll = async (wrapper: ProcessIdentity | undefined): Promise<void> => {
+    if (record.cgroup !== undefined) killCgroup(record.cgroup);
+    if (!(await killRemains(mark(wrapper)))) sink.system("processes of the job are left that could not be killed\n");
+  };
+
+  const conclude = (usage = { cpuMs: 0, memoryPeakBytes: 0, sampled: true }): void => {
+    const exit = readExit();
+    const trouble = readIfThere(files.trouble)?.trim();
+    const endTime = statSync(files.exit, { throwIfNoEntry: false })?.mtime ?? new Date();
+    resolve(resultOf({ exit, trouble, ending, usage, startTime: startTime(), endTime }));
+  };
+
+  const readExit = (): Exit | undefined => parseExit(readIfThere(files.exit) ?? "");
+
+  const begin = async (secret: WorkloadSpec): Promise<void> => {
+    try {
+      const wrapper = await launch({ settings, record, files, spec: secret, sink, signal: preparation.signal });
+      attach(wrapper);
+      tellWrapper(files, "go");
+    } catch (error) {
+      tellWrapper(files, "abort");
+      await killAll(undefined);
+      const outcome = ending === undefined ? "start_failed" : "stopped";
+      resolve(resultWithout(outcome, ending?.reason ?? (error as Error).message, new Date(record.createTime)));
+    }
+  };
+
+  const adopt = async (): Promise<void> => {
+    const wrapper = readWrapper(files);
+    ending = readEnding(files);
+    if (existsSync(files.drained)) return conclude();
+    if (record.bootId !== settings.bootId) return lose("the machine was restarted while the job ran");
+    if (wrapper !== undefined && isAlive(wrapper)) {
+      attach(wrapper);
+      tellWrapper(files, "go");
+      if (readJobPid(files) !== undefined) started();
+      if (existsSync(files.exit)) await finish();
+      return;
+    }
+    tellWrapper(files, "abort");
+    await killAll(wrapper);
+    if (readExit() === undefined) {
+      return lose(
+        wrapper === undefined
+          ? "the runner died before the job was started"
+          : "the job's wrapper died while no runner was there",
+      );
+    }
+    sink.system("the last output of the job may be missing: its wrapper died while no runner was there\n");
+    conclude();
+  };
+
+  const lose = (message: string): void => resolve(resultWithout("lost", message, startTime()));
+
+  const failed = (error: unknown): void => lose(`the job could not be followed: ${(error as Error).message}`);
+
+  return {
+    workloadId: spec.workloadId,
+    fence: spec.fence,
+    result,
+    begin: (secret) => void begin(secret).catch(failed),
+    adopt: () => void adopt().catch(failed),
+    stop({ graceMs, reason }: StopRequest) {
+      end({ outcome: "stopped", reason, killAtBootMs: bootTimeMs() + graceMs });
+    },
+    resume() {
+      for (const pipe of attachment?.pipes ?? []) pipe.resume();
+    },
+    usage: () => attachment?.watch.usage() ?? { cpuMs: 0, memoryPeakBytes: 0, sampled: true },
+    async forget() {
+      await result;
+      await removeJobDirectory(record.jobDirectory);
+      if (record.cgroup !== undefined) await removeCgroup(record.cgroup);
+      if (record.uid !== undefined) releaseUid(settings.uidClaimsDirectory, record.uid, files.directory);
+      rmSync(files.record, { force: true });
+      await rm(files.directory, { recursive: true, force: true });
+    },
+  };
+}

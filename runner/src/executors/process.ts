@@ -1,0 +1,150 @@
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+
+import { bootTimeMs, readBootId } from "../boot-clock.ts";
+import { createCgroup } from "./cgroup.ts";
+import { resultWithout } from "./ending.ts";
+import type { AdoptedExecution, Execution, Executor, Isolation, Sink, WorkloadSpec } from "./executor.ts";
+import { refFault, urlFault } from "./git-source.ts";
+import { openJobRoot, workingDirectoryFault } from "./job-directory.ts";
+import { type UidRange, claimUid, defaultClaimsDirectory, defaultUidRange, releaseUid } from "./job-uids.ts";
+import { type ProcessExecution, openProcessExecution } from "./process-execution.ts";
+import { msPerTick } from "./process-tree.ts";
+import { type ExecutionRecord, executionFiles, readRecord, writeRecord } from "./record.ts";
+import { environmentFault } from "./wrapper.ts";
+
+export type ProcessExecutorOptions = {
+  runnerId: string;
+  /** Of this executor alone; records and pipes, 0700. */
+  directory: string;
+  /** Where the jobs' own directories go, if their users can get there: see `openJobRoot`. */
+  jobsDirectory: string;
+  /** As `detectIsolation` found, or weaker. */
+  isolation: Isolation;
+  /** Directories no job may look into, absolute; only the isolation `namespace` has to be told. */
+  hiddenPaths: string[];
+  uidRange?: UidRange;
+  /** Shared by all runners of the machine. */
+  uidClaimsDirectory?: string;
+  /** The search path of jobs. */
+  path?: string;
+  /** For bringing in a source. */
+  sourceTimeoutMs?: number;
+};
+
+/** The options with everything filled in, and where things lie. */
+export type ProcessExecutorSettings = Required<ProcessExecutorOptions> & { bootId: string; jobRoot: string };
+
+const tenMinutesMs = 10 * 60 * 1000;
+const usualPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** The executor `process`: each workload is a process tree of this machine, below a wrapper that outlives the runner. */
+export function createProcessExecutor(options: ProcessExecutorOptions): Executor {
+  const settings: ProcessExecutorSettings = {
+    uidRange: defaultUidRange,
+    uidClaimsDirectory: defaultClaimsDirectory,
+    path: process.env["PATH"] ?? usualPath,
+    sourceTimeoutMs: tenMinutesMs,
+    ...options,
+    bootId: readBootId(),
+    jobRoot: openJobRoot(options.jobsDirectory, options.isolation),
+  };
+  mkdirSync(settings.directory, { recursive: true, mode: 0o700 });
+  return {
+    name: "process",
+    refusal: () => undefined,
+    start: (spec, sink) => start(settings, spec, sink),
+    adopt: (sinkFor) => adopt(settings, sinkFor),
+    probe: () => probe(settings),
+  };
+}
+
+async function start(settings: ProcessExecutorSettings, spec: WorkloadSpec, sink: Sink): Promise<Execution> {
+  const fault = specFault(spec);
+  if (fault !== undefined) return failedStart(spec, fault);
+  const name = `${spec.workloadId}.${spec.fence}`;
+  const files = executionFiles(join(settings.directory, name));
+  let uid: number | undefined;
+  try {
+    mkdirSync(files.directory, { mode: 0o700 });
+    if (settings.isolation === "uid") uid = claimUid(settings.uidClaimsDirectory, settings.uidRange, files.directory);
+    const cgroup = createCgroup(`${name}.${process.pid}`);
+    const record: ExecutionRecord = {
+      version: 1,
+      spec,
+      bootId: settings.bootId,
+      isolation: settings.isolation,
+      ...(uid !== undefined && { uid }),
+      jobDirectory: join(settings.jobRoot, name),
+      ...(cgroup !== undefined && { cgroup }),
+      createTime: new Date().toISOString(),
+      createBootTicks: Math.floor(bootTimeMs() / msPerTick),
+    };
+    writeRecord(files, record);
+    const execution = openProcessExecution(settings, record, sink);
+    execution.begin(spec);
+    return execution;
+  } catch (error) {
+    if (uid !== undefined) releaseUid(settings.uidClaimsDirectory, uid, files.directory);
+    return failedStart(spec, (error as Error).message);
+  }
+}
+
+/** Why a spec cannot be executed, or `undefined`. Pure. */
+export function specFault(spec: WorkloadSpec): string | undefined {
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(spec.workloadId)) return "workload id is not one";
+  const { command, source } = spec;
+  if (command.kind === "argv" && (command.argv[0] ?? "") === "") return "command is empty";
+  if (command.kind === "argv" && command.argv.some((argument) => argument.includes("\0")))
+    return "command contains a NUL";
+  for (const { name, value } of spec.env) {
+    const fault = environmentFault(name, value);
+    if (fault !== undefined) return fault;
+  }
+  return (
+    (spec.workingDirectory === undefined ? undefined : workingDirectoryFault(spec.workingDirectory)) ??
+    (source === undefined ? undefined : (urlFault(source.url) ?? refFault(source.ref)))
+  );
+}
+
+function failedStart(spec: WorkloadSpec, message: string): Execution {
+  return {
+    workloadId: spec.workloadId,
+    fence: spec.fence,
+    result: Promise.resolve(resultWithout("start_failed", message, new Date())),
+    stop: () => undefined,
+    resume: () => undefined,
+    usage: () => ({ cpuMs: 0, memoryPeakBytes: 0, sampled: true }),
+    forget: () => Promise.resolve(),
+  };
+}
+
+async function adopt(
+  settings: ProcessExecutorSettings,
+  sinkFor: (spec: WorkloadSpec) => Sink,
+): Promise<AdoptedExecution[]> {
+  const adopted: AdoptedExecution[] = [];
+  for (const name of readdirSync(settings.directory)) {
+    const record = readRecord(executionFiles(join(settings.directory, name)));
+    if (record === undefined) continue;
+    const execution: ProcessExecution = openProcessExecution(settings, record, sinkFor(record.spec));
+    execution.adopt();
+    adopted.push({ spec: record.spec, execution });
+  }
+  return adopted;
+}
+
+const neededPrograms = ["sh", "setsid", "mkfifo", "mv", "rm"];
+
+async function probe(settings: ProcessExecutorSettings): ReturnType<Executor["probe"]> {
+  if (process.platform !== "linux")
+    return { usable: false, reason: `executor process needs linux, this is ${process.platform}` };
+  const folders = (process.env["PATH"] ?? usualPath).split(":");
+  const missing = neededPrograms.filter((program) => !folders.some((folder) => existsSync(join(folder, program))));
+  if (missing.length > 0) return { usable: false, reason: `executor process needs ${missing.join(", ")}` };
+  return {
+    usable: true,
+    isolation: settings.isolation,
+    facts: { jobs_directory: settings.jobRoot, path: settings.path },
+  };
+}

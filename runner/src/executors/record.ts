@@ -1,0 +1,99 @@
+import { join } from "node:path";
+
+import { readIfThere, writeAtomically, writeDurably } from "./durable-file.ts";
+import type { Isolation, WorkloadSpec } from "./executor.ts";
+
+/**
+ * What is on disk of one execution, in a 0700 directory `<workload id>.<fence>` of the runner's own:
+ * - `record.json`: what to do and where; on the disk before anything else exists
+ * - `wrapper.json`: which process is the wrapper; written before the wrapper is let go, so a job never runs unrecorded
+ * - `out`, `err`, `notify`, `control`: the pipes
+ * - `job`, `trouble`, `exit`: by the wrapper: the job's process id, why it could not start, how it ended
+ * - `ending.json`: that and why the runner is ending it
+ * - `drained`: all output has reached the sink
+ */
+export type ExecutionRecord = {
+  version: 1;
+  /** Without the values of secret variables. */
+  spec: WorkloadSpec;
+  bootId: string;
+  isolation: Isolation;
+  uid?: number;
+  jobDirectory: string;
+  cgroup?: string;
+  createTime: string;
+  /** The same on the boot clock: no process of the execution is older. */
+  createBootTicks: number;
+};
+
+/** The wrapper's process: an id alone may have been given to another since. */
+export type ProcessIdentity = { pid: number; startTicks: number };
+
+/** That we are ending the job, so that a runner that adopts it goes on doing so. Times on the boot clock. */
+export type Ending = { outcome: "stopped" | "timed_out"; reason: string; killAtBootMs: number };
+
+/** The paths of one execution's directory. */
+export type ExecutionFiles = ReturnType<typeof executionFiles>;
+
+export function executionFiles(directory: string) {
+  const at = (name: string): string => join(directory, name);
+  return {
+    directory,
+    record: at("record.json"),
+    wrapper: at("wrapper.json"),
+    ending: at("ending.json"),
+    out: at("out"),
+    err: at("err"),
+    notify: at("notify"),
+    control: at("control"),
+    launch: at("launch"),
+    job: at("job"),
+    trouble: at("trouble"),
+    exit: at("exit"),
+    drained: at("drained"),
+  };
+}
+
+/** Writes the record, on the disk when it returns. Secret values are left out (I6). */
+export function writeRecord(files: ExecutionFiles, record: ExecutionRecord): void {
+  const env = record.spec.env.map((variable) => (variable.secret ? { ...variable, value: "" } : variable));
+  const { fence, ...spec } = record.spec;
+  writeDurably(files.record, JSON.stringify({ ...record, spec: { ...spec, env, fence: fence.toString() } }));
+}
+
+/** The record, or `undefined` where there is none or it is not one of this version. */
+export function readRecord(files: ExecutionFiles): ExecutionRecord | undefined {
+  const text = readIfThere(files.record);
+  if (text === undefined) return undefined;
+  try {
+    const record = JSON.parse(text) as ExecutionRecord & { spec: { fence: string } };
+    if (record.version !== 1) return undefined;
+    return { ...record, spec: { ...record.spec, fence: BigInt(record.spec.fence) } };
+  } catch {
+    return undefined;
+  }
+}
+
+export function writeWrapper(files: ExecutionFiles, wrapper: ProcessIdentity): void {
+  writeAtomically(files.wrapper, JSON.stringify(wrapper));
+}
+
+export function readWrapper(files: ExecutionFiles): ProcessIdentity | undefined {
+  const text = readIfThere(files.wrapper);
+  return text === undefined ? undefined : (JSON.parse(text) as ProcessIdentity);
+}
+
+export function writeEnding(files: ExecutionFiles, ending: Ending): void {
+  writeAtomically(files.ending, JSON.stringify(ending));
+}
+
+export function readEnding(files: ExecutionFiles): Ending | undefined {
+  const text = readIfThere(files.ending);
+  return text === undefined ? undefined : (JSON.parse(text) as Ending);
+}
+
+/** The process id of the job, which leads its own session; `undefined` while there is none. */
+export function readJobPid(files: ExecutionFiles): number | undefined {
+  const text = readIfThere(files.job);
+  return text !== undefined && /^[0-9]+\n$/.test(text) ? Number(text) : undefined;
+}
