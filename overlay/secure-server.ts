@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { X509Certificate } from "node:crypto";
+import { constants, X509Certificate } from "node:crypto";
 import http2 from "node:http2";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
@@ -52,6 +52,16 @@ export interface SecureServer {
   close(options: { readonly grace_ms: number }): Promise<void>;
 }
 
+/** A connection whose other end is not verified yet. */
+interface Handshake {
+  readonly connection: Duplex;
+  readonly from: Caller;
+  readonly deadline: NodeJS.Timeout;
+  reported?: boolean;
+}
+
+const noCertificate = new OverlayError("peer_untrusted", "the client showed no certificate");
+
 /** Longest delay that a timer takes. */
 const maxTimer_ms = 2 ** 31 - 1;
 
@@ -60,23 +70,25 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
   const limits = { ...defaultSecureLimits, ...options.limits };
   const now = options.now ?? (() => new Date());
   const issuers = options.clientIssuersPem.map((pem) => new X509Certificate(pem));
-  const pending = new Map<Duplex, { readonly from: Caller; readonly deadline: NodeJS.Timeout }>();
+  const pending = new Set<Handshake>();
   const open = new Map<http2.Http2Session, SecureSession>();
   // TLS does not say which connection it finished its handshake on; what runs in its events runs in this context.
-  const accepted = new AsyncLocalStorage<Duplex>();
+  const accepted = new AsyncLocalStorage<Handshake>();
   let closing = false;
 
   const server = http2.createSecureServer({ ...http2Options, ...tlsOptions(options), ...tlsPolicy });
-  server.on("request", options.onRequest);
-  server.on("session", (session) => onHandshake(session));
-  server.on("unknownProtocol", (socket) => {
-    settle();
-    socket.destroy();
+  server.on("request", (request, response) => {
+    const known = request.stream.session !== undefined && open.has(request.stream.session);
+    if (known) options.onRequest(request, response);
+    else request.stream.destroy();
   });
+  server.on("session", (session) => onSecured(session));
+  server.on("unknownProtocol", (socket) => socket.destroy());
   server.on("tlsClientError", (error, socket) => {
-    const from = settle();
     socket.destroy();
-    if (from !== undefined) options.onRefused?.(handshakeError(error, socket), from);
+    const handshake = accepted.getStore();
+    const message = `the TLS handshake failed: ${error.message}`;
+    if (handshake !== undefined) report(handshake, new OverlayError("broken", message, { cause: error }));
   });
 
   return {
@@ -84,17 +96,20 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
       if (closing) return void connection.destroy();
       connection.on("error", () => {});
       const full = fullness(limits, pending.size, open.size);
-      if (full !== undefined) return refuse(connection, new OverlayError("exhausted", full), from);
+      if (full !== undefined) {
+        connection.destroy();
+        return options.onRefused?.(new OverlayError("exhausted", full), from);
+      }
 
-      const deadline = setTimeout(() => {
-        const message = `no TLS handshake within ${limits.handshakeTimeout_ms} ms`;
-        pending.delete(connection);
-        refuse(connection, new OverlayError("timeout", message), from);
-      }, limits.handshakeTimeout_ms);
-      pending.set(connection, { from, deadline });
-      connection.once("close", () => forget(connection));
+      const handshake: Handshake = {
+        connection,
+        from,
+        deadline: setTimeout(() => onDeadline(handshake), limits.handshakeTimeout_ms),
+      };
+      pending.add(handshake);
+      connection.once("close", () => onClose(handshake));
       connection.allowHalfOpen = false;
-      accepted.run(connection, () => server.emit("connection", connection));
+      accepted.run(handshake, () => server.emit("connection", connection));
     },
 
     sessionOf(request) {
@@ -109,7 +124,7 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
 
     async close({ grace_ms }) {
       closing = true;
-      for (const connection of pending.keys()) connection.destroy();
+      for (const { connection } of pending) connection.destroy();
       const left = [...open].map(([session, { closed }]) => {
         session.close();
         return closed;
@@ -122,33 +137,53 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
     },
   };
 
-  function onHandshake(session: http2.ServerHttp2Session): void {
+  function onDeadline(handshake: Handshake): void {
+    report(handshake, new OverlayError("timeout", `no TLS handshake within ${limits.handshakeTimeout_ms} ms`));
+    handshake.connection.destroy();
+  }
+
+  function onClose(handshake: Handshake): void {
+    const unfinished = pending.has(handshake) && !closing;
+    settle(handshake);
+    if (unfinished) report(handshake, new OverlayError("broken", "the connection closed during the TLS handshake"));
+  }
+
+  function onSecured(session: http2.ServerHttp2Session): void {
     session.on("error", () => {});
     // The proxy that HTTP/2 gives for its socket hides only what would disturb the session.
     const socket = session.socket as TLSSocket;
-    const from = settle();
-    const peer = socket.getPeerX509Certificate();
-    if (from === undefined || peer === undefined) return session.destroy();
+    const handshake = accepted.getStore();
+    if (handshake === undefined) return session.destroy();
 
-    const refusal = refusalOf(peer, socket);
-    if (refusal !== undefined) {
-      endSession(session, refusal);
-      return options.onRefused?.(new OverlayError("peer_refused", refusal), from);
+    settle(handshake);
+    const peer = socket.getPeerX509Certificate();
+    const refusal = peer === undefined ? noCertificate : (distrustOf(peer, socket) ?? refusalOf(peer));
+    if (peer === undefined || refusal !== undefined) {
+      endSession(session, (refusal ?? noCertificate).message);
+      return report(handshake, refusal ?? noCertificate);
     }
     session.setLocalWindowSize(connectionWindow_bytes);
     session.setTimeout(limits.idleTimeout_ms, () =>
       endSession(session, `nothing moved for ${limits.idleTimeout_ms} ms`),
     );
-    const secured = track(session, peer, from);
+    const secured = track(session, peer, handshake.from);
     endAtExpiry(secured);
     options.onSession?.(secured);
   }
 
-  function refusalOf(peer: X509Certificate, socket: TLSSocket): string | undefined {
-    if (closing) return "this server is closing";
-    if (socket.isSessionReused()) return "TLS sessions are not resumed here";
-    const issued = issuers.some((issuer) => peer.checkIssued(issuer) && peer.verify(issuer.publicKey));
-    return issued ? options.refuse?.(peer) : "the certificate is not of an accepted issuer";
+  function distrustOf(peer: X509Certificate, socket: TLSSocket): OverlayError | undefined {
+    if (!socket.authorized) {
+      // Typed as an error, it is the name of OpenSSL's verdict.
+      const message = `the client's certificate is not accepted: ${String(socket.authorizationError)}`;
+      return new OverlayError("peer_untrusted", message);
+    }
+    if (issuers.some((issuer) => peer.checkIssued(issuer) && peer.verify(issuer.publicKey))) return undefined;
+    return new OverlayError("peer_untrusted", "the client's certificate is not of an accepted issuer");
+  }
+
+  function refusalOf(peer: X509Certificate): OverlayError | undefined {
+    const why = closing ? "this server is closing" : options.refuse?.(peer);
+    return why === undefined ? undefined : new OverlayError("peer_refused", why);
   }
 
   function track(session: http2.ServerHttp2Session, peer: X509Certificate, from: Caller): SecureSession {
@@ -170,34 +205,32 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
     void session.closed.then(() => clearTimeout(timer));
   }
 
-  function refuse(connection: Duplex, error: OverlayError, from: Caller): void {
-    connection.destroy();
-    options.onRefused?.(error, from);
+  /** Says once why a connection is not let in. */
+  function report(handshake: Handshake, error: OverlayError): void {
+    settle(handshake);
+    if (handshake.reported === true) return;
+    handshake.reported = true;
+    options.onRefused?.(error, handshake.from);
   }
 
-  /** Where the connection comes from whose handshake is over now. */
-  function settle(): Caller | undefined {
-    const connection = accepted.getStore();
-    if (connection === undefined) return undefined;
-    const from = pending.get(connection)?.from;
-    forget(connection);
-    return from;
-  }
-
-  function forget(connection: Duplex): void {
-    clearTimeout(pending.get(connection)?.deadline);
-    pending.delete(connection);
+  function settle(handshake: Handshake): void {
+    clearTimeout(handshake.deadline);
+    pending.delete(handshake);
   }
 }
 
-/** Only TLS 1.3 and HTTP/2, a verified client certificate always, and no tickets, so that revocation is asked each time. */
+/**
+ * Only TLS 1.3 and HTTP/2, always with a client certificate. TLS itself lets every certificate in, so that the refusal,
+ * before the first request is read, can say why.
+ */
 const tlsPolicy = {
   minVersion: "TLSv1.3",
   requestCert: true,
-  rejectUnauthorized: true,
+  rejectUnauthorized: false,
   allowHTTP1: false,
   ALPNProtocols: ["h2"],
-  sessionTimeout: 1,
+  // Nothing to resume with: each connection proves itself anew, and is asked for anew.
+  secureOptions: constants.SSL_OP_NO_TICKET,
 } as const;
 
 function tlsOptions({ keyPem, chainPem, rootPem }: ServerCertificate & { readonly rootPem: string }) {
@@ -214,15 +247,4 @@ function endSession(session: http2.Http2Session, why: string): void {
   if (session.destroyed) return;
   session.goaway(http2.constants.NGHTTP2_INADEQUATE_SECURITY, 0, Buffer.from(why));
   session.destroy();
-}
-
-function handshakeError(error: Error, socket: TLSSocket): OverlayError {
-  // Typed as an error, it is the text of OpenSSL's verdict.
-  const verdict: unknown = socket.authorizationError;
-  if (verdict === null || verdict === undefined) {
-    return new OverlayError("broken", `the TLS handshake failed: ${error.message}`, { cause: error });
-  }
-  return new OverlayError("peer_untrusted", `the client's certificate is not accepted: ${String(verdict)}`, {
-    cause: error,
-  });
 }

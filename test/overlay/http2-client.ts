@@ -1,17 +1,21 @@
 import { once } from "node:events";
 import type http2 from "node:http2";
-import type { Duplex } from "node:stream";
+import { Readable, type Duplex } from "node:stream";
 
 /** Sends `body` and gives the answer's body. Rejects where the stream or the session fails. */
 export async function roundTrip(session: http2.ClientHttp2Session, body: string | Uint8Array): Promise<Buffer> {
   const stream = session.request({ ":method": "POST", ":path": "/" });
   let answered = false;
   stream.once("response", () => (answered = true));
-  stream.end(body);
+  Readable.from(inPieces(Buffer.from(body))).pipe(stream);
   const pieces: Buffer[] = [];
   for await (const piece of stream) pieces.push(piece);
   if (!answered) throw new Error("the connection ended without an answer");
   return Buffer.concat(pieces);
+}
+
+function* inPieces(body: Buffer): Generator<Buffer> {
+  for (let start = 0; start < body.length; start += 65_536) yield body.subarray(start, start + 65_536);
 }
 
 /** Everything that comes, as text, leaving the writing side alone (which reading by iteration would end). */
