@@ -25,7 +25,8 @@ export function parseExit(text: string): Exit | undefined {
 /** What is known of an ended execution. */
 export type Ended = {
   exit: Exit | undefined;
-  trouble: string | undefined;
+  /** Why the job could not be started, or empty. */
+  trouble: string;
   ending: Ending | undefined;
   usage: Usage;
   startTime: Date;
@@ -47,7 +48,7 @@ export function resultOf({ exit, trouble, ending, usage, startTime, endTime }: E
   if (exit === undefined && ending === undefined) {
     return { outcome: "lost", message: "the wrapper of the job died, so how the job ended is unknown", ...common };
   }
-  if (trouble !== undefined && trouble !== "") return { outcome: "start_failed", message: trouble, ...common };
+  if (trouble !== "") return { outcome: "start_failed", message: trouble, ...common };
 
   const signal = exit === undefined ? undefined : signalNames.get(exit.status - 128);
   const how = { ...(exit && { exitCode: exit.status }), ...(signal && { signal }) };

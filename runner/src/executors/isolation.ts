@@ -17,7 +17,7 @@ export type Enclosure =
 /**
  * Inside a fresh user, mount and process namespace: lays an empty read-only tmpfs over each hidden directory, with the job's own
  * directory, opened before, bound back in; then enters a second user namespace, which has the user's own id again and no right to
- * undo the mounts. The last shell is process 1 of the namespace: it waits for the job, and with it everything in there dies.
+ * undo the mounts. The last shell is process 1 of the namespace: it waits for the job, says nothing, and with it everything in there dies.
  */
 const namespaceScript = `
 uid=$1 gid=$2 job=$3 hidden=$4
@@ -34,7 +34,7 @@ while [ "$hidden" -gt 0 ]; do
   hidden=$((hidden - 1))
 done
 exec 9<&-
-exec unshare --user --map-user="$uid" --map-group="$gid" -- sh -c '"$@"; exit $?' sh "$@"
+exec unshare --user --map-user="$uid" --map-group="$gid" -- sh -c 'exec 9>&2 2>/dev/null; "$@" 2>&9 9>&-; exit $?' sh "$@"
 `;
 
 /** The argument vector to which the command to be run is appended. */

@@ -73,7 +73,7 @@ export function openProcessExecution(
     const notify = openOutputPipe(files.notify, noticed, () => void finish());
     attachment = {
       wrapper,
-      pipes: [out, err, notify],
+      pipes: [notify, out, err],
       watch: watchUsage(record.cgroup, () => mark(wrapper)),
       cancelTimeout: limitTime(wrapper),
     };
@@ -91,13 +91,14 @@ export function openProcessExecution(
   const noticed = (bytes: Buffer): undefined => {
     const text = bytes.toString();
     if (text.includes("started")) started();
-    if (text.includes("exit")) void finish();
+    if (text.includes("exit") && existsSync(files.exit)) void finish();
     return undefined;
   };
 
   const started = (): void => {
     if (isStarted) return;
     isStarted = true;
+    attachment?.watch.sample();
     sink.started({ startTime: startTime() });
     if (ending !== undefined) signalJob("SIGTERM");
   };
@@ -141,7 +142,6 @@ export function openProcessExecution(
     const { wrapper, pipes, watch, cancelTimeout } = attachment;
     cancelTimeout();
     cancelKill();
-    if (readJobPid(files) !== undefined) started();
     const usage = watch.usage();
     watch.close();
     await killAll(wrapper);
@@ -159,10 +159,12 @@ export function openProcessExecution(
 
   const conclude = (usage = { cpuMs: 0, memoryPeakBytes: 0, sampled: true }): void => {
     const exit = readExit();
-    const trouble = readIfThere(files.trouble)?.trim();
+    const trouble = readTrouble();
     const endTime = statSync(files.exit, { throwIfNoEntry: false })?.mtime ?? new Date();
     resolve(resultOf({ exit, trouble, ending, usage, startTime: startTime(), endTime }));
   };
+
+  const readTrouble = (): string => readIfThere(files.trouble)?.trim() ?? "";
 
   const readExit = (): Exit | undefined => parseExit(readIfThere(files.exit) ?? "");
 
@@ -187,7 +189,7 @@ export function openProcessExecution(
     if (wrapper !== undefined && isAlive(wrapper)) {
       attach(wrapper);
       tellWrapper(files, "go");
-      if (readJobPid(files) !== undefined) started();
+      if (readJobPid(files) !== undefined && readTrouble() === "") started();
       if (existsSync(files.exit)) await finish();
       return;
     }

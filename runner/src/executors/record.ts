@@ -95,5 +95,7 @@ export function readEnding(files: ExecutionFiles): Ending | undefined {
 /** The process id of the job, which leads its own session; `undefined` while there is none. */
 export function readJobPid(files: ExecutionFiles): number | undefined {
   const text = readIfThere(files.job);
-  return text !== undefined && /^[0-9]+\n$/.test(text) ? Number(text) : undefined;
+  const pid = text !== undefined && /^[0-9]+\n$/.test(text) ? Number(text) : 0;
+  // Signals to the groups 0 and 1 would reach us, or everyone.
+  return pid > 1 ? pid : undefined;
 }

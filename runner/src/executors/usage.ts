@@ -16,7 +16,13 @@ function sharedProcesses(): Process[] {
 }
 
 /** Watches what one job uses; samples quickly at first, so that short jobs are seen too, then once a second. */
-export type UsageWatch = { usage(): Usage; seen: ReadonlyMap<number, number>; close(): void };
+export type UsageWatch = {
+  usage(): Usage;
+  /** Looks now. */
+  sample(): void;
+  seen: ReadonlyMap<number, number>;
+  close(): void;
+};
 
 /** `mark` is asked at each sample, because the job's process is known only after a while. */
 export function watchUsage(cgroup: string | undefined, mark: () => JobMark): UsageWatch {
@@ -38,13 +44,19 @@ export function watchUsage(cgroup: string | undefined, mark: () => JobMark): Usa
     for (const pid of seen.keys()) if (!processes.some((process) => process.pid === pid)) seen.delete(pid);
     peakBytes = Math.max(peakBytes, residentBytes);
     cpuMs = Math.max(cpuMs, cpuTicks * msPerTick);
-    napMs = Math.min(napMs * 2, longestSampleMs);
-    timer = setTimeout(sample, napMs).unref();
   };
-  timer = setTimeout(sample, firstSampleMs).unref();
+  const nap = (): void => {
+    timer = setTimeout(() => {
+      sample();
+      napMs = Math.min(napMs * 2, longestSampleMs);
+      nap();
+    }, napMs).unref();
+  };
+  nap();
 
   return {
     seen,
+    sample,
     usage() {
       const exactPeak = cgroup === undefined ? undefined : readMemoryPeak(cgroup);
       const exactCpu = cgroup === undefined ? undefined : readCpuMs(cgroup);

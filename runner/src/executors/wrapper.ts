@@ -17,7 +17,7 @@ rm -f "$directory/launch"
 (
   trap - TERM INT HUP QUIT
   [ -z "$cgroup" ] || echo 0 >"$cgroup"
-  exec setsid sh -c 'echo "$$" >"$1/job"; shift; echo started >&5; exec "$@" 5>&-' sh "$directory" "$@"
+  exec setsid sh -c 'echo "$$" >"$1/job"; shift; exec "$@"' sh "$directory" "$@"
 ) <&7 >&3 2>&4 3>&- 4>&- 6>&- 7>&-
 status=$?
 exec 7<&- 8>&-
@@ -54,7 +54,8 @@ case $1 in
   */*) [ -x "$1" ] && [ ! -d "$1" ] || { printf 'command cannot be executed: %s\\n' "$1" >&8; exit 126; } ;;
   *) command -v -- "$1" >/dev/null 2>&1 || { printf 'command not found: %s\\n' "$1" >&8; exit 127; } ;;
 esac
-exec "$@" </dev/null 8>&-
+echo started >&5
+exec "$@" </dev/null 5>&- 8>&-
 `;
 }
 
