@@ -1,12 +1,5 @@
 /** How a workload ended on this runner. */
-export type HeldOutcome =
-  | "exited"
-  | "signalled"
-  | "timed_out"
-  | "stopped"
-  | "start_failed"
-  | "lost"
-  | "runner_stopped";
+export type HeldOutcome = "exited" | "signalled" | "timed_out" | "stopped" | "start_failed" | "lost" | "runner_stopped";
 
 /** What is reported of a workload that ended. Times in ms since 1970. */
 export type HeldResult = {

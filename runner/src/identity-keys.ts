@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { IssuedIdentity } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { createCsr, createIdentityKey } from "../../wire/csr.ts";
+import { spkiSha256 } from "../../wire/keys.ts";
 import type { IdentityStore, PendingKey, StoredIdentity } from "./identity-store.ts";
 import { timestampMs } from "./wire-time.ts";
 
@@ -46,4 +47,9 @@ export function toStoredIdentity(
     renewTimeMs: issued.renewTime === undefined ? (Date.now() + expireTimeMs) / 2 : timestampMs(issued.renewTime),
     endpoints,
   };
+}
+
+/** The pin of the root that an identity trusts. */
+export function rootPinOf({ rootPem }: Pick<StoredIdentity, "rootPem">): Uint8Array {
+  return new Uint8Array(spkiSha256(new X509Certificate(rootPem).publicKey));
 }
