@@ -28,8 +28,8 @@ export function watchLoss(deps: { workloads: Workloads; holdings: Holdings; boot
   };
   look();
   return {
-    contact(sentAtMs, times) {
-      if (sentAtMs < contact.bootTimeMs && contact.times === times) return;
+    contact(sentAtMs, { heartbeatIntervalMs, lossMarginMs }) {
+      const times = { heartbeatIntervalMs, lossMarginMs };
       contact = { bootId, bootTimeMs: Math.max(sentAtMs, contact.bootTimeMs), times };
       holdings.noteContact(contact);
     },
