@@ -4,14 +4,19 @@
  */
 import { open, readFile, rename, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
-import { holdingKey, type HeldResult, type Placement } from "./holding.ts";
+import { holdingKey, type HeldResult, type Placement, type StopOrder } from "./holding.ts";
 import type { LossTimes } from "./loss.ts";
 
 /** When the control plane was last known to hear this runner, on the clock of one boot. */
 export type Contact = { bootId: string; bootTimeMs: number; times: LossTimes };
 
 /** A holding as an earlier process left it. */
-export type StoredHolding = { placement: Placement; result: HeldResult | undefined; acknowledged: boolean };
+export type StoredHolding = {
+  placement: Placement;
+  stop: StopOrder | undefined;
+  result: HeldResult | undefined;
+  acknowledged: boolean;
+};
 
 /** The journal is rewritten when it has grown by so many bytes since it was last compact. */
 export const compactAfterBytes = 8 * 1024 * 1024;
@@ -20,6 +25,7 @@ export const maximumUnwrittenBytes = 16 * 1024 * 1024;
 
 type Line =
   | { kind: "placed"; placement: StoredPlacement }
+  | { kind: "stopped"; key: string; order: StopOrder }
   | { kind: "completed"; key: string; result: HeldResult }
   | { kind: "acknowledged"; key: string }
   | { kind: "gone"; key: string }
@@ -71,7 +77,7 @@ export class Holdings {
       throw new Error(`more than ${maximumUnwrittenBytes} bytes wait to be written to ${this.#path}`);
     }
     const key = holdingKey(placement);
-    this.#held.set(key, { placement, result: undefined, acknowledged: false });
+    this.#held.set(key, newHolding(placement));
     const settle = Promise.withResolvers<void>();
     this.#append({ kind: "placed", placement: toStored(placement) }, settle);
     try {
@@ -82,9 +88,12 @@ export class Holdings {
     }
   }
 
+  noteStopped(of: { workloadId: string; fence: bigint }, order: StopOrder): void {
+    this.#apply({ kind: "stopped", key: holdingKey(of), order });
+  }
+
   noteCompleted(of: { workloadId: string; fence: bigint }, result: HeldResult): void {
-    const key = holdingKey(of);
-    this.#apply({ kind: "completed", key, result });
+    this.#apply({ kind: "completed", key: holdingKey(of), result });
   }
 
   noteAcknowledged(of: { workloadId: string; fence: bigint }): void {
@@ -109,8 +118,9 @@ export class Holdings {
   /** Rewrites the journal with what is held only. */
   async compact(): Promise<void> {
     const lines: Line[] = this.#contact === undefined ? [] : [{ kind: "contact", contact: this.#contact }];
-    for (const [key, { placement, result, acknowledged }] of this.#held) {
+    for (const [key, { placement, stop, result, acknowledged }] of this.#held) {
       lines.push({ kind: "placed", placement: toStored(placement) });
+      if (stop !== undefined) lines.push({ kind: "stopped", key, order: stop });
       if (result !== undefined) lines.push({ kind: "completed", key, result });
       if (acknowledged) lines.push({ kind: "acknowledged", key });
     }
@@ -191,7 +201,12 @@ function applyLine(line: Line, held: Map<string, StoredHolding>): Contact | unde
   switch (line.kind) {
     case "placed": {
       const placement = { ...line.placement, fence: BigInt(line.placement.fence) };
-      held.set(holdingKey(placement), { placement, result: undefined, acknowledged: false });
+      held.set(holdingKey(placement), newHolding(placement));
+      return undefined;
+    }
+    case "stopped": {
+      const holding = held.get(line.key);
+      if (holding !== undefined) holding.stop = line.order;
       return undefined;
     }
     case "completed": {
@@ -210,6 +225,10 @@ function applyLine(line: Line, held: Map<string, StoredHolding>): Contact | unde
     case "contact":
       return line.contact;
   }
+}
+
+function newHolding(placement: Placement): StoredHolding {
+  return { placement, stop: undefined, result: undefined, acknowledged: false };
 }
 
 function toStored(placement: Placement): StoredPlacement {

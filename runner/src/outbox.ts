@@ -35,6 +35,11 @@ export class Outbox {
     if (this.#isOpen) this.#wakeUp();
   }
 
+  /** Lets go of what waits and is of one kind, because it is about to be said anew. */
+  drop(wanted: MessageKind["case"]): void {
+    this.#waiting = this.#waiting.filter(({ kind }) => kind.case !== wanted);
+  }
+
   /** Lets everything out, `kind` before it. */
   open(kind: MessageKind): void {
     this.#isOpen = true;

@@ -30,6 +30,7 @@ export type Action =
   | ({ kind: "stop"; order: StopOrder } & Of)
   | ({ kind: "drop_log" } & Of)
   | ({ kind: "remove" } & Of)
+  | ({ kind: "note_stopped"; order: StopOrder } & Of)
   | ({ kind: "note_completed"; result: HeldResult } & Of)
   | ({ kind: "note_acknowledged" } & Of)
   | ({ kind: "say_accepted" } & Of)
@@ -153,10 +154,15 @@ function stop(holding: Holding, order: StopOrder): Decision {
   if (holding.phase.kind === "completed") return { holding, actions: repeated(holding) };
   const isShorter = holding.stop === undefined || order.graceMs < holding.stop.graceMs;
   const cause = holding.stop?.cause ?? order.cause;
-  const stopped: Holding = { ...holding, stop: isShorter ? { ...order, cause } : holding.stop };
-  if (holding.phase.kind === "recording" || !isShorter) return { holding: stopped, actions: [] };
+  if (!isShorter) return { holding, actions: [] };
+  const wanted: StopOrder = { ...order, cause };
+  const stopped: Holding = { ...holding, stop: wanted };
+  if (holding.phase.kind === "recording") return { holding: stopped, actions: [] };
 
-  const actions: Action[] = [{ kind: "stop", ...of(holding), order }];
+  const actions: Action[] = [
+    { kind: "note_stopped", ...of(holding), order: wanted },
+    { kind: "stop", ...of(holding), order: wanted },
+  ];
   if (holding.stop === undefined && !holding.forgotten) {
     actions.push({ kind: "say_progress", ...of(holding), phase: "stopping", timeMs: undefined });
   }

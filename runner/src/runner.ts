@@ -50,6 +50,8 @@ export type RunnerOptions = {
   /** What there is by resource; `slots` must be there. */
   capacity: Readonly<Record<string, number>>;
   executors: readonly ExecutorName[];
+  /** Weaker than what is found here, for those who want it so. */
+  isolation?: Isolation;
   /** Accepts cluster scope without isolation. */
   isUnsafeSharedUser: boolean;
   version: string;
@@ -76,7 +78,7 @@ export async function startRunner(options: RunnerOptions): Promise<Runner> {
     throw new FatalError("usage", "this runner has no identity yet: a service token is needed (--token-file)");
   }
 
-  const isolation = options.executors.includes("process") ? await detectIsolation() : "none";
+  const isolation = options.isolation ?? (options.executors.includes("process") ? await detectIsolation() : "none");
   const machine = await readMachine();
   const executors = createExecutors({ options, directory, isolation, runnerId });
   const holdings = await openHoldings({ directory });
@@ -107,10 +109,11 @@ export async function startRunner(options: RunnerOptions): Promise<Runner> {
     if (!isIdle())
       log.info({ live_workloads: workloads.liveCount, timeout_ms: timeoutMs }, "runner waits for its workloads");
     await workloads.until(isIdle, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
+    if (signal.aborted) return;
     workloads.stopAll({ cause: "runner_stopped", graceMs: stoppingGraceMs, reason: "runner stopped" });
     await workloads.until(isIdle, AbortSignal.any([signal, AbortSignal.timeout(stoppingGraceMs * 2)]));
-    const delivered = (): boolean => workloads.heldCount === 0;
-    await workloads.until(delivered, AbortSignal.any([signal, AbortSignal.timeout(deliveryTimeoutMs)]));
+    const isDelivered = (): boolean => workloads.heldCount === 0;
+    await workloads.until(isDelivered, AbortSignal.any([signal, AbortSignal.timeout(deliveryTimeoutMs)]));
     leaving.abort("the runner was stopped");
   };
 

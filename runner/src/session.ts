@@ -172,6 +172,7 @@ export class Session {
     this.#terms = terms;
     this.#deps.keepNumber(terms.sessionNumber);
     const confirmed = create(SessionConfirmedSchema, { sessionNumber: terms.sessionNumber });
+    this.#outbox.drop("completed");
     this.#deps.workloads.repeatResults((message) => this.#outbox.push(message));
     this.#outbox.open({ case: "sessionConfirmed", value: confirmed });
     this.#contact(this.#helloAtMs, terms);

@@ -71,10 +71,10 @@ export class Workloads {
   /** Takes up what an earlier process left: what cannot be adopted is reported as lost. */
   async adopt(): Promise<void> {
     const { holdings, logs, executors, log } = this.#deps;
-    for (const { placement, result, acknowledged } of holdings.list()) {
+    for (const { placement, stop, result, acknowledged } of holdings.list()) {
       const phase: Holding["phase"] =
         result === undefined ? { kind: "starting" } : { kind: "completed", result, acknowledged };
-      const holding: Holding = { placement, phase, stop: undefined, forgotten: false, logSettled: false };
+      const holding: Holding = { placement, phase, stop, forgotten: false, logSettled: false };
       this.#held.set(placement.workloadId, holding);
       this.#remember(placement);
       logs.add(placement, true);
@@ -154,7 +154,9 @@ export class Workloads {
 
   /** Stops everything that runs. */
   stopAll(order: StopOrder): void {
-    for (const { placement } of this.#held.values()) {
+    for (const holding of this.#held.values()) {
+      if (!isLive(holding)) continue;
+      const { placement } = holding;
       this.#apply(placement, { kind: "stop", fence: placement.fence, order });
     }
   }
@@ -233,6 +235,9 @@ export class Workloads {
         return;
       case "remove":
         this.#remove(action);
+        return;
+      case "note_stopped":
+        holdings.noteStopped(action, action.order);
         return;
       case "note_completed":
         holdings.noteCompleted(action, action.result);

@@ -64,6 +64,7 @@ export async function openControlPlane() {
   const csrs: string[] = [];
   const metrics: number[] = [];
   let generation = 0;
+  let refusedEnrollments = 0;
 
   const issue = async (csr: Uint8Array): Promise<IssuedIdentity> => {
     csrs.push(Buffer.from(csr).toString("base64"));
@@ -144,7 +145,10 @@ export async function openControlPlane() {
         return { offer: payload, signature, chainPem: leaf.fullChainPem };
       },
       async enroll({ csr }) {
-        if (script.enrollmentRefusal !== undefined) throw refusal(script.enrollmentRefusal);
+        if (script.enrollmentRefusal !== undefined) {
+          refusedEnrollments += 1;
+          throw refusal(script.enrollmentRefusal);
+        }
         return { identity: await issue(csr) };
       },
       async renewExpiredIdentity({ csr }) {
@@ -161,6 +165,9 @@ export async function openControlPlane() {
     /** The certificate requests that came, oldest first. */
     csrs,
     metrics,
+    get refusedEnrollments() {
+      return refusedEnrollments;
+    },
     runnerId,
     tokenText: token.text,
     url: `http://127.0.0.1:${(gateway.address() as AddressInfo).port}`,

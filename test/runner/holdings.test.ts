@@ -25,14 +25,16 @@ test("what was recorded is there again, with its result, in the next process", a
   const holdings = await openHoldings({ directory });
   await Promise.all([holdings.record(placement(1n)), holdings.record(placement(2n ** 62n))]);
   holdings.noteCompleted(placement(1n), result);
+  const stop = { cause: "lost", graceMs: 5, reason: "no contact" } as const;
+  holdings.noteStopped(placement(1n), stop);
   holdings.noteContact({ bootId: "b", bootTimeMs: 5, times: { heartbeatIntervalMs: 1, lossMarginMs: 2 } });
   await holdings.close();
 
   const later = await openHoldings({ directory });
 
   expect(later.list()).toEqual([
-    { placement: placement(1n), result, acknowledged: false },
-    { placement: placement(2n ** 62n), result: undefined, acknowledged: false },
+    { placement: placement(1n), stop, result, acknowledged: false },
+    { placement: placement(2n ** 62n), stop: undefined, result: undefined, acknowledged: false },
   ]);
   expect(later.contact).toMatchObject({ bootId: "b", bootTimeMs: 5 });
   await later.close();
