@@ -152,7 +152,8 @@ export class ChunkBuilder {
 export function encodeChunk(firstLine: number, records: Iterable<LogRecord>): LogChunk {
   const builder = new ChunkBuilder();
   for (const record of records) {
-    if (!builder.add(record)) throw new LogFormatError(`records are above ${maximumChunkBytes} bytes or ${maximumChunkRecords}`);
+    if (!builder.add(record))
+      throw new LogFormatError(`records are above ${maximumChunkBytes} bytes or ${maximumChunkRecords}`);
   }
   return builder.build(firstLine);
 }
@@ -175,7 +176,9 @@ function walk(chunk: LogChunk, visit: ((record: NumberedRecord) => void) | undef
   try {
     const line = walkPayload(reader, chunk.firstLine, visit);
     if (line !== end) {
-      throw new LogFormatError(`chunk at line ${chunk.firstLine} holds ${line - chunk.firstLine} lines but declares ${chunk.count}`);
+      throw new LogFormatError(
+        `chunk at line ${chunk.firstLine} holds ${line - chunk.firstLine} lines but declares ${chunk.count}`,
+      );
     }
   } catch (error) {
     if (!(error instanceof ByteReaderError)) throw error;
@@ -225,7 +228,11 @@ function decompress(chunk: LogChunk): Buffer {
   return result.buffer;
 }
 
-function walkPayload(reader: ByteReader, firstLine: number, visit: ((record: NumberedRecord) => void) | undefined): number {
+function walkPayload(
+  reader: ByteReader,
+  firstLine: number,
+  visit: ((record: NumberedRecord) => void) | undefined,
+): number {
   const version = reader.byte();
   if (version !== formatVersion) throw new LogFormatError(`log format version ${version} is unknown`);
   let time = reader.varint();
@@ -238,12 +245,20 @@ function walkPayload(reader: ByteReader, firstLine: number, visit: ((record: Num
     if (time > latestTimeMs) throw new LogFormatError("record time is beyond the year 275760");
     if (length > maximumLineBytes) throw new LogFormatError(`line of ${length} bytes is above ${maximumLineBytes}`);
     const stream = checkHeader(header);
-    const bytes = reader.bytes(length);
     if ((header & gapBit) === 0) {
-      visit?.({ kind: "line", line, time, stream, continued: (header & continuedBit) !== 0, bytes });
+      if (visit === undefined) reader.skip(length);
+      else
+        visit({
+          kind: "line",
+          line,
+          time,
+          stream,
+          continued: (header & continuedBit) !== 0,
+          bytes: reader.bytes(length),
+        });
       line += 1;
     } else {
-      const gap = readGap(bytes);
+      const gap = readGap(reader.bytes(length));
       visit?.({ kind: "gap", line, time, stream, ...gap });
       line += gap.droppedLines;
     }
@@ -253,7 +268,8 @@ function walkPayload(reader: ByteReader, firstLine: number, visit: ((record: Num
 
 function checkHeader(header: number): LogStream {
   const stream = streamOf(header & 3);
-  if (stream === undefined || header >= gapBit + continuedBit) throw new LogFormatError(`record header ${header} is unknown`);
+  if (stream === undefined || header >= gapBit + continuedBit)
+    throw new LogFormatError(`record header ${header} is unknown`);
   return stream;
 }
 

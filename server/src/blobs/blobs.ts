@@ -39,6 +39,7 @@ const keyPart = /^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}$/;
 export function checkKey(key: string): void {
   if (key.length > maximumKeyBytes) throw new BlobError("invalid_key", `blob key is above ${maximumKeyBytes} bytes`);
   for (const part of key.split("/")) {
-    if (!keyPart.test(part)) throw new BlobError("invalid_key", `blob key ${JSON.stringify(key)} has the part ${JSON.stringify(part)}`);
+    if (!keyPart.test(part))
+      throw new BlobError("invalid_key", `blob key ${JSON.stringify(key)} has the part ${JSON.stringify(part)}`);
   }
 }

@@ -15,6 +15,8 @@ import { encodeEntry, readEntries, type EncodedEntry, type JournalEntry } from "
 export const defaultJournalFileBytes = 64 * 1024 * 1024;
 /** Bytes that may wait for their turn to be written. */
 export const maximumQueuedBytes = 64 * 1024 * 1024;
+/** Files that may wait for their chunks to be sealed. */
+const maximumFiles = 64;
 /** Bytes written with one fsync. */
 const maximumGroupBytes = 8 * 1024 * 1024;
 const fileName = /^journal-(\d{10})$/;
@@ -36,10 +38,13 @@ export class JournalError extends Error {
 export type JournalPlace = { sequence: number; offset: number; length: number };
 
 export type Journal = {
+  /** Throws at once, before anything is queued, when it takes nothing now. */
   append(entry: JournalEntry): Promise<JournalPlace>;
   read(place: JournalPlace): Promise<Buffer>;
   /** Begins a new file after what is queued, so that the files before it can be emptied. */
   roll(): Promise<void>;
+  /** How many groups were made durable since the opening, each with one fsync. */
+  readonly syncs: number;
   /** The file that is written to. */
   readonly sequence: number;
   /** Removes every file before `sequence`. */
@@ -59,7 +64,7 @@ export type JournalOptions = {
 type Waiting = EncodedEntry & { resolve(place: JournalPlace): void; reject(error: Error): void };
 type OpenFile = { sequence: number; handle: FileHandle; sizeBytes: number };
 
-/** Opens the journal of a directory, cutting off what was torn when the last process died. */
+/** Opens the journal of a directory and tells what is in it. */
 export async function openJournal(options: JournalOptions): Promise<Journal> {
   const { directory, fileBytes = defaultJournalFileBytes } = options;
   await mkdir(directory, { recursive: true, mode: 0o700 });
@@ -68,6 +73,8 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   files.push(current);
   let queue: Waiting[] = [];
   let queuedBytes = 0;
+  let isRollWanted = false;
+  let syncs = 0;
   let broken: Error | undefined;
   let writing: Promise<void> | undefined;
 
@@ -94,6 +101,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     }
     try {
       await handle.datasync();
+      syncs += 1;
     } catch (error) {
       broken = error as Error;
       return failAll(group, error);
@@ -114,25 +122,34 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   }
 
   async function writeQueue(): Promise<void> {
-    while (queue.length > 0) {
+    while (queue.length > 0 || isRollWanted) {
       try {
-        if (current.sizeBytes >= fileBytes) await roll();
+        if (current.sizeBytes >= (isRollWanted ? 1 : fileBytes)) await roll();
       } catch (error) {
         failAll([], error);
-        break;
       }
-      await writeGroup(takeGroup());
+      isRollWanted = false;
+      if (queue.length > 0) await writeGroup(takeGroup());
     }
     writing = undefined;
   }
 
+  function refuseUnlessReady(bytes: number): void {
+    if (broken !== undefined) {
+      throw new JournalError("unavailable", `journal ${directory} is broken`, { cause: broken });
+    }
+    if (queuedBytes + bytes > maximumQueuedBytes) {
+      throw new JournalError("overloaded", `journal ${directory} has ${queuedBytes} bytes waiting`);
+    }
+    if (files.length > maximumFiles) {
+      throw new JournalError("overloaded", `journal ${directory} has ${files.length} files that are not sealed`);
+    }
+  }
+
   return {
     append(entry) {
-      if (broken !== undefined) return Promise.reject(new JournalError("unavailable", `journal ${directory} is broken`, { cause: broken }));
       const encoded = encodeEntry(entry);
-      if (queuedBytes + encoded.bytes.length > maximumQueuedBytes) {
-        return Promise.reject(new JournalError("overloaded", `journal ${directory} has ${queuedBytes} bytes waiting`));
-      }
+      refuseUnlessReady(encoded.bytes.length);
       queuedBytes += encoded.bytes.length;
       return new Promise((resolve, reject) => {
         queue.push({ ...encoded, resolve, reject });
@@ -144,12 +161,16 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
       if (file === undefined) throw new JournalError("gone", `journal file ${place.sequence} is removed`);
       const bytes = Buffer.allocUnsafe(place.length);
       const { bytesRead } = await file.handle.read(bytes, 0, place.length, place.offset);
-      if (bytesRead < place.length) throw new JournalError("unavailable", `journal file ${place.sequence} is cut short`);
+      if (bytesRead < place.length)
+        throw new JournalError("unavailable", `journal file ${place.sequence} is cut short`);
       return bytes;
     },
     async roll() {
-      while (writing !== undefined) await writing;
-      if (current.sizeBytes > 0) await (writing = roll().finally(() => (writing = undefined)));
+      isRollWanted = true;
+      await (writing ??= Promise.resolve().then(writeQueue));
+    },
+    get syncs() {
+      return syncs;
     },
     get sequence() {
       return current.sequence;
@@ -170,33 +191,35 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   };
 }
 
-/** Every file there is, read through; what follows the last whole entry of a file is cut off. */
+/**
+ * Every file there is, read through up to what was torn when the last process died. No old file is written again, so
+ * nothing needs to be cut off.
+ */
 async function readFiles({ directory, onEntry }: JournalOptions): Promise<OpenFile[]> {
   const files: OpenFile[] = [];
   for (const name of (await readdir(directory)).toSorted()) {
     const digits = fileName.exec(name)?.[1];
     if (digits === undefined) continue;
     const sequence = Number(digits);
-    const handle = await open(join(directory, name), "r+");
+    const handle = await open(join(directory, name), "r");
     let sizeBytes = 0;
     for await (const { entry, endOffset, dataOffset } of readEntries(handle)) {
       onEntry(entry, { sequence, offset: dataOffset, length: endOffset - dataOffset });
       sizeBytes = endOffset;
     }
-    await handle.truncate(sizeBytes);
     files.push({ sequence, handle, sizeBytes });
   }
   return files;
 }
 
 async function createFile(directory: string, sequence: number): Promise<OpenFile> {
-  const handle = await open(pathOf(directory, sequence), "wx+", 0o600);
+  const handle = await open(pathOf(directory, sequence), "w+", 0o600);
   await syncFolder(directory);
   return { sequence, handle, sizeBytes: 0 };
 }
 
 async function writeAll(handle: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  for (let written = 0; written < bytes.length; ) {
+  for (let written = 0; written < bytes.length;) {
     const { bytesWritten } = await handle.write(bytes, written, bytes.length - written, position + written);
     written += bytesWritten;
   }

@@ -1,0 +1,42 @@
+import { createContextKey } from "@connectrpc/connect";
+import type { Caller, Scope, UserCaller } from "../domain/access.ts";
+import { AgynError } from "../domain/errors.ts";
+import type { RunnerRow } from "../store/runners.ts";
+import type { WorkloadRow } from "../store/workloads.ts";
+import type { Organization } from "../store/organizations.ts";
+
+/** What a call is about, found and allowed by the access interceptor. */
+export type Target =
+  | { kind: "none" }
+  | { kind: "organization"; organization: Organization }
+  | { kind: "scope"; scope: Scope; name: string }
+  | { kind: "runner"; runner: RunnerRow; organizationId: string | undefined }
+  | { kind: "workload"; workload: WorkloadRow };
+
+export const callerKey = createContextKey<Caller>({ kind: "anonymous" });
+export const targetKey = createContextKey<Target>({ kind: "none" });
+/** The address a call comes from. */
+export const sourceKey = createContextKey("");
+
+type Values = { get<T>(key: { id: symbol; defaultValue: T }): T };
+
+/** The user who calls; the access interceptor has let nobody else through. */
+export function userOf(context: { values: Values }): UserCaller {
+  const caller = context.values.get(callerKey);
+  if (caller.kind !== "user") throw new AgynError("UNAUTHENTICATED", "an access token is needed");
+  return caller;
+}
+
+/** The runner that calls. */
+export function runnerOf(context: { values: Values }): Extract<Caller, { kind: "runner" }> {
+  const caller = context.values.get(callerKey);
+  if (caller.kind !== "runner") throw new AgynError("UNAUTHENTICATED", "a runner's certificate is needed");
+  return caller;
+}
+
+/** The call's target, of the kind that its method declares. */
+export function targetOf<K extends Target["kind"]>(context: { values: Values }, kind: K): Extract<Target, { kind: K }> {
+  const target = context.values.get(targetKey);
+  if (target.kind !== kind) throw new Error(`the method's access option promises a ${kind}, the call has a ${target.kind}`);
+  return target as Extract<Target, { kind: K }>;
+}

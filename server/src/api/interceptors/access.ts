@@ -1,0 +1,161 @@
+import { getOption, type DescMethod, type Message } from "@bufbuild/protobuf";
+import type { Interceptor } from "@connectrpc/connect";
+import { access, Plane, Resource, Role, type Access } from "../../../../proto/gen/agyn/options/v1/options_pb.ts";
+import type { Scope as ScopeProto } from "../../../../proto/gen/agyn/runners/v1/runner_pb.ts";
+import { tokenAllows, type Caller, type RequiredRole, type Scope, type UserCaller } from "../../domain/access.ts";
+import { AgynError } from "../../domain/errors.ts";
+import type { Sql } from "../../store/database.ts";
+import { scopeOf } from "../../store/runners.ts";
+import { callerKey, targetKey, type Target } from "../context.ts";
+import { demandRole, resolveOrganization, resolveRunner, resolveWorkload } from "../references.ts";
+
+const requiredRoles: Record<Role, RequiredRole | undefined> = {
+  [Role.UNSPECIFIED]: undefined,
+  [Role.PUBLIC]: "public",
+  [Role.USER]: "user",
+  [Role.VIEWER]: "viewer",
+  [Role.MEMBER]: "member",
+  [Role.OWNER]: "owner",
+  [Role.CLUSTER_ADMIN]: "cluster_admin",
+  [Role.RUNNER]: "runner",
+};
+
+/** The access rule of a method; a method without one is a mistake that stops the server at its start. */
+export function accessOf(method: DescMethod): Access & { requiredRole: RequiredRole } {
+  const rule = getOption(method, access);
+  const requiredRole = requiredRoles[rule.role];
+  if (!requiredRole || rule.plane === Plane.UNSPECIFIED || rule.resource === Resource.UNSPECIFIED) {
+    throw new Error(`${method.parent.typeName}.${method.name} has no complete access option`);
+  }
+  if (requiredRole !== "public" && rule.permission === "") throw new Error(`${method.parent.typeName}.${method.name} names no permission`);
+  return { ...rule, requiredRole };
+}
+
+export type AccessDeps = {
+  sql: Sql;
+  plane: Plane;
+  /** The caller behind an `authorization` header; throws `UNAUTHENTICATED`. Undefined header: anonymous. */
+  authenticate: (authorization: string | null) => Promise<Caller>;
+  /** Refuses a runner whose identity is not live (I5, I12). */
+  checkRunner: (caller: Extract<Caller, { kind: "runner" }>) => Promise<void>;
+};
+
+/** Finds out who calls: the method must be on this listener, the credentials valid, and the token's scopes must carry the permission. */
+export function createAuthenticationInterceptor(deps: AccessDeps): Interceptor {
+  return (next) => async (request) => {
+    const rule = accessOf(request.method);
+    if (rule.plane !== deps.plane) throw new AgynError("WRONG_PLANE", `${request.method.name} is not on this listener`);
+    if (rule.requiredRole === "public") return next(request);
+    if (rule.requiredRole === "runner") {
+      const caller = request.contextValues.get(callerKey);
+      if (caller.kind !== "runner") throw new AgynError("UNAUTHENTICATED", "a runner's certificate is needed");
+      await deps.checkRunner(caller);
+      return next(request);
+    }
+    const caller = await deps.authenticate(request.header.get("authorization"));
+    if (caller.kind !== "user") {
+      throw new AgynError("UNAUTHENTICATED", "an access token is needed: send it as `authorization: Bearer agyn_pat_…`");
+    }
+    if (!tokenAllows(caller.scopes, rule.permission)) {
+      throw new AgynError("TOKEN_SCOPE", `the access token lacks the scope ${rule.permission}`);
+    }
+    request.contextValues.set(callerKey, caller);
+    return next(request);
+  };
+}
+
+/** Finds what a user's call is about, and lets it through only if the user has the role there. Runs after validation. */
+export function createAuthorizationInterceptor(deps: AccessDeps): Interceptor {
+  return (next) => async (request) => {
+    const caller = request.contextValues.get(callerKey);
+    if (caller.kind !== "user") return next(request);
+    const rule = accessOf(request.method);
+    if (!request.stream) {
+      request.contextValues.set(targetKey, await findTarget(deps.sql, caller, rule, request.method, request.message));
+      return next(request);
+    }
+    const [first, messages] = await peek(request.message);
+    if (first === undefined) throw new AgynError("INVALID_ARGUMENT", "the stream ended before its first message");
+    request.contextValues.set(targetKey, await findTarget(deps.sql, caller, rule, request.method, first));
+    return next({ ...request, message: messages });
+  };
+}
+
+async function findTarget(sql: Sql, caller: UserCaller, rule: ReturnType<typeof accessOf>, method: DescMethod, message: Message): Promise<Target> {
+  switch (rule.resource) {
+    case Resource.CLUSTER:
+      demandRole(caller, rule.requiredRole, { kind: "cluster" }, "cluster", "");
+      return { kind: "none" };
+    case Resource.ORGANIZATION: {
+      const organization = await resolveOrganization(sql, caller, text(method, message, rule.field));
+      if (!(rule.orClusterAdmin && caller.clusterAdmin)) {
+        demandRole(caller, rule.requiredRole, { kind: "organization", organizationId: organization.id }, "organization", organization.name);
+      }
+      return { kind: "organization", organization };
+    }
+    case Resource.SCOPE:
+      return findScope(sql, caller, rule, value(method, message, rule.field) as ScopeProto);
+    case Resource.RUNNER: {
+      const reference = text(method, message, rule.field);
+      const organizationId = await contextOrganization(sql, caller, text(method, message, "organization"));
+      const runner = await resolveRunner(sql, caller, reference, organizationId);
+      demandRole(caller, rule.requiredRole, scopeOf(runner), "runner", reference);
+      return { kind: "runner", runner, organizationId };
+    }
+    case Resource.WORKLOAD: {
+      const reference = text(method, message, rule.field);
+      const organizationId = await contextOrganization(sql, caller, text(method, message, "organization"));
+      const workload = await resolveWorkload(sql, caller, reference, organizationId);
+      demandRole(caller, rule.requiredRole, { kind: "organization", organizationId: workload.organizationId }, "workload", reference);
+      return { kind: "workload", workload };
+    }
+    case Resource.UNSPECIFIED:
+    case Resource.SELF:
+    default:
+      return { kind: "none" };
+  }
+}
+
+async function findScope(sql: Sql, caller: UserCaller, rule: ReturnType<typeof accessOf>, proto: ScopeProto): Promise<Target> {
+  if (proto.kind.case === "cluster") {
+    demandRole(caller, "cluster_admin", { kind: "cluster" }, "cluster", "");
+    return { kind: "scope", scope: { kind: "cluster" }, name: "the cluster" };
+  }
+  const organization = await resolveOrganization(sql, caller, proto.kind.value ?? "");
+  const scope: Scope = { kind: "organization", organizationId: organization.id };
+  demandRole(caller, rule.requiredRole, scope, "organization", organization.name);
+  return { kind: "scope", scope, name: organization.name };
+}
+
+/** Where names are looked up: none named and no default is no error, since an id needs no organization. */
+async function contextOrganization(sql: Sql, caller: UserCaller, reference: string): Promise<string | undefined> {
+  if (reference === "" && caller.memberships.length === 0) return undefined;
+  try {
+    return (await resolveOrganization(sql, caller, reference)).id;
+  } catch (error) {
+    if (reference === "") return undefined;
+    throw error;
+  }
+}
+
+function value(method: DescMethod, message: Message, field: string): unknown {
+  const descriptor = method.input.fields.find((one) => one.name === field);
+  if (!descriptor) throw new Error(`${method.name} has no field ${field}, which its access option names`);
+  return (message as unknown as Record<string, unknown>)[descriptor.localName];
+}
+
+function text(method: DescMethod, message: Message, field: string): string {
+  return value(method, message, field) as string;
+}
+
+/** The first message, and all of them again. */
+async function peek<T>(messages: AsyncIterable<T>): Promise<[T | undefined, AsyncIterable<T>]> {
+  const iterator = messages[Symbol.asyncIterator]();
+  const first = await iterator.next();
+  async function* all(): AsyncIterable<T> {
+    if (first.done) return;
+    yield first.value;
+    for (let result = await iterator.next(); !result.done; result = await iterator.next()) yield result.value;
+  }
+  return [first.done ? undefined : first.value, all()];
+}

@@ -1,0 +1,40 @@
+import type { DescMessage, Message } from "@bufbuild/protobuf";
+import { createValidator } from "@bufbuild/protovalidate";
+import type { Interceptor } from "@connectrpc/connect";
+import { AgynError } from "../../domain/errors.ts";
+
+const validator = createValidator({ failFast: false });
+
+/** Throws `INVALID_ARGUMENT` naming each field that breaks a rule of the contract. */
+export function validate(schema: DescMessage, message: Message): void {
+  const result = validator.validate(schema, message);
+  if (result.kind === "valid") return;
+  if (result.kind === "error") throw result.error;
+  const violations = result.violations.slice(0, 20).map((violation) => ({
+    field: violation.field.length === 0 ? "request" : fieldPath(violation.toString()),
+    description: violation.message,
+  }));
+  const text = violations.map(({ field, description }) => `${field}: ${description}`).join("; ");
+  throw new AgynError("INVALID_ARGUMENT", text, { violations });
+}
+
+/** A violation prints as `path: message [rule]`. */
+function fieldPath(text: string): string {
+  return text.split(":")[0]!;
+}
+
+/** Checks each message that comes in, those of streams too, before anything else reads it. */
+export const validateInterceptor: Interceptor = (next) => async (request) => {
+  if (!request.stream) {
+    validate(request.method.input, request.message);
+    return next(request);
+  }
+  return next({ ...request, message: validated(request.method.input, request.message) });
+};
+
+async function* validated<T extends Message>(schema: DescMessage, messages: AsyncIterable<T>): AsyncIterable<T> {
+  for await (const message of messages) {
+    validate(schema, message);
+    yield message;
+  }
+}

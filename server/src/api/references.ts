@@ -1,0 +1,58 @@
+import { decideAccess, defaultOrganization, type RequiredRole, type UserCaller } from "../domain/access.ts";
+import { AgynError, invalidField, notFound } from "../domain/errors.ts";
+import type { Sql } from "../store/database.ts";
+import { findOrganizations, getOrganization, type Organization } from "../store/organizations.ts";
+import { findRunners, scopeOf, type RunnerRow } from "../store/runners.ts";
+import { findWorkloads, type WorkloadRow } from "../store/workloads.ts";
+
+/*
+ * What people type to mean a thing: its exact id, else its name in the chosen organization, else its name in the cluster, else a unique
+ * prefix of its id. What the caller cannot see is not there (I7).
+ */
+
+/** The organization meant; empty means the caller's default one. */
+export async function resolveOrganization(sql: Sql, caller: UserCaller, reference: string): Promise<Organization> {
+  if (reference === "") {
+    const membership = defaultOrganization(caller.memberships);
+    const found = membership && (await getOrganization(sql, membership.organizationId));
+    if (found) return found;
+    const names = caller.memberships.map((one) => one.organizationName).join(", ");
+    throw invalidField("organization", names === "" ? "you belong to no organization" : `say which one is meant: ${names}`);
+  }
+  const candidates = await findOrganizations(sql, reference);
+  return oneOf("organization", reference, candidates.filter((one) => isMember(caller, one.id) || caller.clusterAdmin));
+}
+
+/** The runner meant. */
+export async function resolveRunner(sql: Sql, caller: UserCaller, reference: string, organizationId: string | undefined): Promise<RunnerRow> {
+  const candidates = await findRunners(sql, reference, organizationId);
+  return oneOf("runner", reference, candidates.filter((one) => decideAccess(caller, "viewer", scopeOf(one)) === "allowed"));
+}
+
+/** The workload meant. */
+export async function resolveWorkload(sql: Sql, caller: UserCaller, reference: string, organizationId: string | undefined): Promise<WorkloadRow> {
+  const candidates = await findWorkloads(sql, reference, organizationId);
+  return oneOf("workload", reference, candidates.filter((one) => isMember(caller, one.organizationId)));
+}
+
+/** Throws where the caller lacks the role: `NOT_FOUND` where it must not even know of the thing. */
+export function demandRole(caller: UserCaller, role: RequiredRole, scope: Parameters<typeof decideAccess>[2], noun: string, reference: string): void {
+  const decision = decideAccess(caller, role, scope);
+  if (decision === "hidden") throw notFound(noun, reference);
+  if (decision === "denied") {
+    const where = scope.kind === "cluster" ? "the cluster" : "the organization";
+    throw new AgynError("PERMISSION_DENIED", `this needs the role ${role === "cluster_admin" || scope.kind === "cluster" ? "cluster admin" : role} in ${where}`);
+  }
+}
+
+function isMember(caller: UserCaller, organizationId: string): boolean {
+  return caller.memberships.some((one) => one.organizationId === organizationId);
+}
+
+function oneOf<T extends { id: string; name: string }>(noun: string, reference: string, candidates: readonly T[]): T {
+  const [first] = candidates;
+  if (!first) throw notFound(noun, reference);
+  if (candidates.length === 1) return first;
+  const list = candidates.map((one) => (one.name === "" ? one.id : `${one.id} (${one.name})`)).join(", ");
+  throw new AgynError("AMBIGUOUS_REFERENCE", `"${reference}" fits several ${noun}s: ${list}`, { metadata: { candidates: list } });
+}

@@ -1,0 +1,212 @@
+import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
+import { join, resolve } from "node:path";
+import { parse as parseToml } from "smol-toml";
+
+/** What a setting holds; durations are written like `10s` and kept in ms. */
+type Kind = "text" | "secret" | "address" | "duration" | "integer" | "boolean";
+type Setting = { kind: Kind; default: string | undefined; help: string };
+
+/**
+ * Every setting, under its name in `agyn.toml`. The flag is `--name-with-hyphens`, the environment variable `AGYN_NAME`; `database_url` is
+ * also read from `DATABASE_URL`. Precedence: flags, environment, file, defaults.
+ */
+export const settings = {
+  data_dir: { kind: "text", default: "./.agyn", help: "where the server keeps its data" },
+  database_url: { kind: "secret", default: undefined, help: "a PostgreSQL of yours; without it an embedded one is run" },
+  master_key_file: { kind: "text", default: undefined, help: "the key that seals secrets in the database; needed with database_url" },
+  listen: { kind: "address", default: "127.0.0.1:7070", help: "the user port" },
+  runner_listen: { kind: "address", default: "127.0.0.1:7071", help: "the runner plane" },
+  runner_address: { kind: "address", default: undefined, help: "where runners reach the runner plane, if not where it listens" },
+  tls_cert: { kind: "text", default: undefined, help: "certificate chain of the user port (PEM)" },
+  tls_key: { kind: "text", default: undefined, help: "its private key (PEM)" },
+  insecure_listen: { kind: "boolean", default: "false", help: "allow a user port beyond loopback without TLS (a proxy in front does it)" },
+  trusted_proxies: { kind: "text", default: "", help: "CIDRs of proxies whose X-Forwarded-For is believed, separated by commas" },
+  trust_domain: { kind: "text", default: undefined, help: "set at the first start only; random otherwise" },
+  log_level: { kind: "text", default: "info", help: "trace, debug, info, warn, error" },
+  heartbeat: { kind: "duration", default: "10s", help: "how often a runner shows that it lives" },
+  lease: { kind: "duration", default: "30s", help: "for how long a runner is believed without a heartbeat" },
+  leader_lease: { kind: "duration", default: "6s", help: "for how long a replica leads without renewing" },
+  loop_period: { kind: "duration", default: "1s", help: "how often loops run without a signal" },
+  revocation_period: { kind: "duration", default: "250ms", help: "how often revocations are read" },
+  certificate_ttl: { kind: "duration", default: "8h", help: "life of a runner's certificate; renewed at half of it" },
+  expired_renewal: { kind: "duration", default: "14d", help: "for how long an expired identity may still be renewed" },
+  pending_timeout: { kind: "duration", default: "5m", help: "how long a workload waits for a runner unless it says otherwise" },
+  rejection_exclusion: { kind: "duration", default: "30s", help: "how long a runner that rejected a workload is passed over for it" },
+  metrics_interval: { kind: "duration", default: "10s", help: "how often runners measure their machine" },
+  shutdown_grace: { kind: "duration", default: "5s", help: "for how long a stopping server lets calls finish" },
+  database_connections: { kind: "integer", default: "16", help: "size of the connection pool" },
+} as const satisfies Record<string, Setting>;
+
+export type SettingName = keyof typeof settings;
+
+/** The whole configuration; durations in ms. */
+export type Config = {
+  dataDir: string;
+  databaseUrl: string | undefined;
+  masterKeyFile: string;
+  listen: Address;
+  runnerListen: Address;
+  runnerAddress: Address | undefined;
+  tls: { cert: string; key: string } | undefined;
+  trustedProxies: readonly string[];
+  trustDomain: string | undefined;
+  logLevel: string;
+  heartbeat_ms: number;
+  lease_ms: number;
+  leaderLease_ms: number;
+  loopPeriod_ms: number;
+  revocationPeriod_ms: number;
+  certificateTtl_ms: number;
+  expiredRenewal_ms: number;
+  pendingTimeout_ms: number;
+  rejectionExclusion_ms: number;
+  metricsInterval_ms: number;
+  shutdownGrace_ms: number;
+  databaseConnections: number;
+};
+
+export type Address = { host: string; port: number };
+
+/** What each setting is and where it came from. */
+export type Source = "flag" | "environment" | "file" | "default";
+export type Settled = Record<SettingName, { value: string | undefined; source: Source }>;
+
+/** A mistake in the configuration, for the operator to mend. */
+export class ConfigError extends Error {}
+
+/** Collects the settings; an unknown or ill-typed one is an error that names it and the nearest valid one. */
+export function settle(flags: Record<string, string>, environment: NodeJS.ProcessEnv, file: string | undefined): Settled {
+  const fromFile = file === undefined ? {} : readConfigFile(file);
+  for (const name of Object.keys(fromFile)) if (!(name in settings)) throw unknown(`${file}: unknown key "${name}"`, name, Object.keys(settings));
+  for (const name of Object.keys(flags)) if (!(name in settings)) throw unknown(`unknown flag --${name.replaceAll("_", "-")}`, name, Object.keys(settings));
+  const entries = (Object.keys(settings) as SettingName[]).map((name) => {
+    const variable = `AGYN_${name.toUpperCase()}`;
+    const fromEnvironment = environment[variable] ?? (name === "database_url" ? environment["DATABASE_URL"] : undefined);
+    if (flags[name] !== undefined) return [name, { value: flags[name], source: "flag" }];
+    if (fromEnvironment !== undefined) return [name, { value: fromEnvironment, source: "environment" }];
+    if (fromFile[name] !== undefined) return [name, { value: fromFile[name], source: "file" }];
+    return [name, { value: settings[name].default, source: "default" }];
+  });
+  return Object.fromEntries(entries) as Settled;
+}
+
+/** The record that the server runs with. */
+export function toConfig(settled: Settled): Config {
+  const text = (name: SettingName) => settled[name].value;
+  const duration = (name: SettingName) => parseDuration(name, text(name) ?? "");
+  const address = (name: SettingName) => parseAddress(name, text(name) ?? "");
+  const dataDir = resolve(text("data_dir")!);
+  const cert = text("tls_cert");
+  const key = text("tls_key");
+  if ((cert === undefined) !== (key === undefined)) throw new ConfigError("tls_cert and tls_key go together");
+  const config: Config = {
+    dataDir,
+    databaseUrl: text("database_url"),
+    masterKeyFile: text("master_key_file") ?? join(dataDir, "master.key"),
+    listen: address("listen"),
+    runnerListen: address("runner_listen"),
+    runnerAddress: text("runner_address") === undefined ? undefined : address("runner_address"),
+    tls: cert === undefined || key === undefined ? undefined : { cert, key },
+    trustedProxies: (text("trusted_proxies") ?? "").split(",").filter((one) => one.trim() !== ""),
+    trustDomain: text("trust_domain"),
+    logLevel: text("log_level")!,
+    heartbeat_ms: duration("heartbeat"),
+    lease_ms: duration("lease"),
+    leaderLease_ms: duration("leader_lease"),
+    loopPeriod_ms: duration("loop_period"),
+    revocationPeriod_ms: duration("revocation_period"),
+    certificateTtl_ms: duration("certificate_ttl"),
+    expiredRenewal_ms: duration("expired_renewal"),
+    pendingTimeout_ms: duration("pending_timeout"),
+    rejectionExclusion_ms: duration("rejection_exclusion"),
+    metricsInterval_ms: duration("metrics_interval"),
+    shutdownGrace_ms: duration("shutdown_grace"),
+    databaseConnections: parseInteger("database_connections", text("database_connections")!, 2, 1000),
+  };
+  checkTogether(config, settled);
+  return config;
+}
+
+function checkTogether(config: Config, settled: Settled): void {
+  if (!["trace", "debug", "info", "warn", "error", "silent"].includes(config.logLevel)) {
+    throw new ConfigError(`log_level: "${config.logLevel}" is not one of trace, debug, info, warn, error, silent`);
+  }
+  if (config.lease_ms < 2 * config.heartbeat_ms) throw new ConfigError("lease: must be at least two heartbeats");
+  const insecure = parseBoolean("insecure_listen", settled.insecure_listen.value!);
+  if (!config.tls && !insecure && !isLoopback(config.listen.host)) {
+    throw new ConfigError(
+      `listen: ${config.listen.host} is reachable from other machines, and access tokens would cross the network in clear: set tls_cert and tls_key, or insecure_listen if a proxy in front speaks TLS`,
+    );
+  }
+  if (config.databaseUrl !== undefined && settled.master_key_file.value === undefined) {
+    throw new ConfigError("master_key_file: needed with database_url, so that every replica seals with the same key");
+  }
+}
+
+/** Whether only this machine reaches the host. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+}
+
+function readConfigFile(file: string): Record<string, string> {
+  let parsed: Record<string, unknown>;
+  try {
+    parsed = parseToml(readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new ConfigError(`${file}: ${(error as Error).message.split("\n")[0]}`);
+  }
+  return Object.fromEntries(
+    Object.entries(parsed).map(([name, value]) => {
+      if (typeof value === "string") return [name, value];
+      if (typeof value === "boolean" || typeof value === "number") return [name, String(value)];
+      throw new ConfigError(`${file}: "${name}" must be a text, a number or true or false`);
+    }),
+  );
+}
+
+const unit_ms: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+function parseDuration(name: string, text: string): number {
+  const match = /^([0-9]{1,9})(ms|s|m|h|d)$/.exec(text);
+  if (!match) throw new ConfigError(`${name}: "${text}" is not a duration such as 250ms, 10s, 5m, 8h or 14d`);
+  return Number(match[1]) * unit_ms[match[2]!]!;
+}
+
+function parseAddress(name: string, text: string): Address {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):([0-9]{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (!match || port > 65_535) throw new ConfigError(`${name}: "${text}" is not an address such as 127.0.0.1:7070 or [::1]:7070`);
+  return { host: match[1] ?? match[2]!, port };
+}
+
+function parseInteger(name: string, text: string, least: number, most: number): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < least || value > most) throw new ConfigError(`${name}: "${text}" is not a whole number from ${least} to ${most}`);
+  return value;
+}
+
+function parseBoolean(name: string, text: string): boolean {
+  if (text === "true" || text === "") return true;
+  if (text === "false") return false;
+  throw new ConfigError(`${name}: "${text}" is not true or false`);
+}
+
+function unknown(message: string, name: string, valid: readonly string[]): ConfigError {
+  const nearest = valid.toSorted((a, b) => distance(name, a) - distance(name, b))[0]!;
+  return new ConfigError(`${message}: did you mean "${nearest}"?`);
+}
+
+/** The edit distance of two short texts (Levenshtein). */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const change = a[i - 1] === b[j - 1] ? 0 : 1;
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + change));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

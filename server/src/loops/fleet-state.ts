@@ -1,0 +1,108 @@
+import { createFleetIndex, type FleetIndex } from "../domain/fleet-index.ts";
+import { isTerminal } from "../domain/workload.ts";
+import type { Sql } from "../store/database.ts";
+import { listAllRunners, listChangedRunners, toDomainRunner, type RunnerRow } from "../store/runners.ts";
+import { getHorizon, listChangesOfOthers, listLiveWorkloads, type WorkloadRow } from "../store/workloads.ts";
+
+/** The fleet as this replica sees it: every runner, and what live placements take of each. */
+export interface FleetState {
+  readonly index: FleetIndex;
+  /** Counts a placement; once for each workload. */
+  occupy(workloadId: string, runnerId: string, resources: ReadonlyMap<string, number>): void;
+  /** Takes it back; answers whether it was counted. */
+  vacate(workloadId: string): boolean;
+  /** How many live placements a runner has. */
+  liveCount(runnerId: string): number;
+  /** The replica that holds a runner's session. */
+  replicaOf(runnerId: string): string | undefined;
+  /** Takes on what changed since the last call: runners, and placements that other replicas made or ended. Calls coalesce. */
+  refresh(): Promise<void>;
+  /** Hears of pending workloads that other replicas made. */
+  onPending(listener: (row: WorkloadRow) => void): void;
+  /** Hears that something changed that may let a waiting workload be placed. */
+  onRelief(listener: () => void): void;
+}
+
+/** Reads everything once. */
+export async function openFleetState(sql: Sql, replicaId: string): Promise<FleetState> {
+  const index = createFleetIndex();
+  const occupied = new Map<string, { runnerId: string; resources: ReadonlyMap<string, number> }>();
+  const counts = new Map<string, number>();
+  const replicas = new Map<string, string>();
+  let onPending: (row: WorkloadRow) => void = () => undefined;
+  let onRelief: () => void = () => undefined;
+  let cursor = await getHorizon(sql);
+  let refreshing: Promise<void> | undefined;
+  let queued: Promise<void> | undefined;
+
+  const occupy: FleetState["occupy"] = (workloadId, runnerId, resources) => {
+    if (occupied.get(workloadId)?.runnerId === runnerId) return;
+    vacate(workloadId);
+    occupied.set(workloadId, { runnerId, resources });
+    counts.set(runnerId, (counts.get(runnerId) ?? 0) + 1);
+    index.reserve(runnerId, resources);
+  };
+  const vacate: FleetState["vacate"] = (workloadId) => {
+    const held = occupied.get(workloadId);
+    if (!held) return false;
+    occupied.delete(workloadId);
+    counts.set(held.runnerId, counts.get(held.runnerId)! - 1);
+    index.release(held.runnerId, held.resources);
+    onRelief();
+    return true;
+  };
+  const takeRunner = (row: RunnerRow) => {
+    if (row.deleteTime !== null) {
+      index.remove(row.id);
+      replicas.delete(row.id);
+      return;
+    }
+    index.upsert(toDomainRunner(row));
+    if (row.sessionReplicaId === null) replicas.delete(row.id);
+    else replicas.set(row.id, row.sessionReplicaId);
+  };
+  const takeWorkload = (row: WorkloadRow) => {
+    if (isTerminal(row.phase)) vacate(row.id);
+    else if (row.phase === "pending") {
+      vacate(row.id);
+      onPending(row);
+    } else occupy(row.id, row.runnerId!, new Map(Object.entries(row.demand.resources)));
+  };
+  const read = async () => {
+    const horizon = await getHorizon(sql);
+    const runners = await listChangedRunners(sql, cursor, horizon);
+    for (const row of runners) takeRunner(row);
+    const workloads = await listChangesOfOthers(sql, replicaId, cursor, horizon);
+    for (const row of workloads) takeWorkload(row);
+    cursor = horizon;
+    if (runners.length > 0) onRelief();
+  };
+
+  for (const row of await listAllRunners(sql)) takeRunner(row);
+  for (const row of await listLiveWorkloads(sql)) if (row.phase !== "pending") takeWorkload(row);
+
+  return {
+    index,
+    occupy,
+    vacate,
+    liveCount: (runnerId) => counts.get(runnerId) ?? 0,
+    replicaOf: (runnerId) => replicas.get(runnerId),
+    async refresh() {
+      // A read under way may have begun before the change the caller wants to see, so it gets the next one.
+      queued ??= (refreshing ?? Promise.resolve())
+        .catch(() => undefined)
+        .then(() => {
+          queued = undefined;
+          refreshing = read().finally(() => (refreshing = undefined));
+          return refreshing;
+        });
+      await queued;
+    },
+    onPending(listener) {
+      onPending = listener;
+    },
+    onRelief(listener) {
+      onRelief = listener;
+    },
+  };
+}

@@ -1,0 +1,298 @@
+import type { Logger } from "pino";
+import type { Demand } from "../domain/demand.ts";
+import { explain, type Explanation } from "../domain/explanation.ts";
+import { unmetConstraintText } from "../domain/unmet-constraint.ts";
+import { demandFromJson } from "../domain/workload.ts";
+import type { Random } from "../secure-random.ts";
+import type { Sql } from "../store/database.ts";
+import { acquireLeadership, releaseLeadership } from "../store/leader.ts";
+import { listLiveWorkloads, recordWaiting, type WorkloadRow } from "../store/workloads.ts";
+import { placeWorkloads, startWorkloads, type NewWorkload, type PlacingGuard, type StartedWorkload, type Writer } from "../store/workload-transitions.ts";
+import type { FleetState } from "./fleet-state.ts";
+
+/** What a caller wants started: the row to be, and the demand it holds. */
+export type StartRequest = { workload: Omit<NewWorkload, "runnerId" | "verdict" | "message">; demand: Demand };
+
+/** A start is refused at once where no registered runner ever could; the fleet has been read afresh before that. */
+export type StartOutcome = { kind: "started"; workload: StartedWorkload; runnerId: string | null } | { kind: "never" };
+
+/** Places workloads while this replica leads, and inserts them as pending while another does. */
+export interface Placer {
+  readonly leads: boolean;
+  start(request: StartRequest): Promise<StartOutcome>;
+  /** Takes pending workloads into account. */
+  consider(rows: readonly WorkloadRow[]): void;
+  /** Something changed that may let a waiting workload be placed. */
+  wake(): void;
+  /** Renews or takes the lease. Answers how long nobody led, where this call began a leadership. */
+  renewLease(): Promise<{ began: boolean; gap_ms: number }>;
+  /** Writes down for people why workloads wait. */
+  explainWaiting(): Promise<void>;
+  /** How many wait here. */
+  readonly waiting: number;
+  stop(): Promise<void>;
+}
+
+export type PlacerDeps = {
+  sql: Sql;
+  fleet: FleetState;
+  writer: Writer;
+  random: Random;
+  log: Logger;
+  leaderLease_ms: number;
+  /** Brings a placement to its runner's session, here or on another replica. */
+  deliver: (placement: { id: string; fence: bigint; runnerId: string; organizationId: string; spec: Uint8Array; demand: Demand } & LossFacts) => void;
+  /** Tells the leader, which is another replica, that something is pending. */
+  announcePending: () => void;
+};
+
+/** What a runner must know of a workload's loss. */
+export type LossFacts = { lostAfter_ms: number | null; retriedWhenLost: boolean };
+
+type Waiting = { row: WorkloadRow; demand: Demand };
+type Starting = { request: StartRequest; settle: (outcome: StartOutcome) => void; fail: (error: unknown) => void };
+
+const batchLimit = 500;
+const explainedLimit = 200;
+
+/** Nothing runs until the lease is taken. */
+export function createPlacer(deps: PlacerDeps): Placer {
+  const { sql, fleet, writer, random, log } = deps;
+  const waiting = new Map<string, Waiting>();
+  const starting: Starting[] = [];
+  let guard: PlacingGuard | undefined;
+  let leadsUntil_ms = 0;
+  let dirty = false;
+  let pumping: Promise<void> | undefined;
+  let stopped = false;
+  const leads = () => guard !== undefined && performance.now() < leadsUntil_ms;
+
+  const pump = () => {
+    pumping ??= (async () => {
+      while (!stopped && (starting.length > 0 || (dirty && leads()))) {
+        const batch = starting.splice(0, batchLimit);
+        await Promise.all([placeWaiting(), startBatch(batch)]).catch((error: unknown) => log.error({ err: error }, "placing failed"));
+      }
+    })().finally(() => {
+      pumping = undefined;
+    });
+  };
+
+  const placeWaiting = async () => {
+    if (!dirty || !leads()) return;
+    dirty = false;
+    const picks: { id: string; runnerId: string }[] = [];
+    for (const { row, demand } of waiting.values()) {
+      const pick = fleet.index.pick(demand, excludedNow(row.excluded), random);
+      if (pick.kind === "none") continue;
+      fleet.occupy(row.id, pick.runnerId, demand.resources);
+      picks.push({ id: row.id, runnerId: pick.runnerId });
+      if (picks.length === batchLimit) {
+        dirty = true;
+        break;
+      }
+    }
+    if (picks.length === 0) return;
+    const placed = await placeWorkloads(sql, writer, guard!, picks).catch((error: unknown) => {
+      for (const { id } of picks) fleet.vacate(id);
+      throw error;
+    });
+    const fences = new Map(placed.map((one) => [one.id, one.fence]));
+    for (const { id, runnerId } of picks) {
+      const fence = fences.get(id);
+      const held = waiting.get(id);
+      if (fence !== undefined && held) {
+        waiting.delete(id);
+        const { row, demand } = held;
+        deps.deliver({ id, fence, runnerId, organizationId: row.organizationId, spec: row.spec, demand, ...lossFacts(row) });
+      } else fleet.vacate(id);
+    }
+    if (placed.length < picks.length) await relearn(picks.filter((one) => !fences.has(one.id)).map((one) => one.id));
+  };
+
+  const startBatch = async (batch: Starting[]) => {
+    if (batch.length === 0) return;
+    const decided = batch.map((one) => ({ ...one, pick: fleet.index.pick(one.request.demand, nobody, random) }));
+    const going = decided.filter((one) => one.pick.kind === "picked" || one.pick.verdict !== "never");
+    for (const one of decided) if (one.pick.kind === "none" && one.pick.verdict === "never") one.settle({ kind: "never" });
+    if (going.length === 0) return;
+    const placing = leads();
+    const rows = going.map(({ request, pick }): NewWorkload => {
+      const picked = placing && pick.kind === "picked" ? pick.runnerId : null;
+      if (picked !== null) fleet.occupy(request.workload.id, picked, request.demand.resources);
+      return { ...request.workload, runnerId: picked, verdict: pick.kind === "none" ? pick.verdict : "", message: "" };
+    });
+    let started: StartedWorkload[];
+    try {
+      started = await startWorkloads(sql, writer, guard ?? { epoch: -1n, fleetVersion: -1n }, rows);
+    } catch (error) {
+      for (const row of rows) fleet.vacate(row.id);
+      for (const one of going) one.fail(error);
+      return;
+    }
+    finishStart(going, rows, started);
+  };
+
+  const finishStart = (going: Starting[], rows: NewWorkload[], started: StartedWorkload[]) => {
+    const byId = new Map(started.map((one) => [one.id, one]));
+    let pending = false;
+    for (const [position, one] of going.entries()) {
+      const row = rows[position]!;
+      const result = byId.get(row.id);
+      if (result?.phase !== "placed") fleet.vacate(row.id);
+      if (!result) {
+        one.fail(new Error(`workload ${row.id} was inserted twice`));
+        continue;
+      }
+      if (result.phase === "placed") {
+        const { id, organizationId, spec } = row;
+        deps.deliver({ id, fence: result.fence, runnerId: row.runnerId!, organizationId, spec, demand: one.request.demand, ...lossFacts(row) });
+      } else {
+        pending = true;
+        if (leads()) waiting.set(row.id, { row: toWaitingRow(row, result), demand: one.request.demand });
+      }
+      one.settle({ kind: "started", workload: result, runnerId: result.phase === "placed" ? row.runnerId : null });
+    }
+    if (pending && leads()) wake();
+    else if (pending) deps.announcePending();
+  };
+
+  /** Placements were refused by the guard: the fleet changed, the lease went, or the workloads are no longer pending. */
+  const relearn = async (ids: readonly string[]) => {
+    await renewLease();
+    await fleet.refresh();
+    const rows = await listLiveWorkloads(sql);
+    const stillPending = new Set(rows.filter((row) => row.phase === "pending").map((row) => row.id));
+    for (const id of ids) if (!stillPending.has(id)) waiting.delete(id);
+    dirty = true;
+  };
+
+  const renewLease = async () => {
+    const before_ms = performance.now();
+    const led = guard;
+    const leadership = await acquireLeadership(sql, writer.replicaId, deps.leaderLease_ms);
+    if (!leadership) {
+      guard = undefined;
+      waiting.clear();
+      return { began: false, gap_ms: 0 };
+    }
+    const began = led?.epoch !== leadership.epoch;
+    leadsUntil_ms = before_ms + deps.leaderLease_ms;
+    if (began) {
+      await fleet.refresh();
+      for (const row of await listLiveWorkloads(sql)) if (row.phase === "pending") waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
+      log.info({ epoch: String(leadership.epoch), waiting: waiting.size }, "this replica places");
+    } else if (led?.fleetVersion !== leadership.fleetVersion) await fleet.refresh();
+    guard = { epoch: leadership.epoch, fleetVersion: leadership.fleetVersion };
+    if (began) wake();
+    return { began, gap_ms: leadership.gap_ms };
+  };
+
+  const wake = () => {
+    dirty = true;
+    pump();
+  };
+
+  return {
+    get leads() {
+      return leads();
+    },
+    get waiting() {
+      return waiting.size;
+    },
+    async start(request) {
+      const first = await enqueue(request);
+      if (first.kind === "started") return first;
+      await fleet.refresh();
+      return enqueue(request);
+    },
+    consider(rows) {
+      if (!leads()) {
+        deps.announcePending();
+        return;
+      }
+      for (const row of rows) {
+        if (row.phase === "pending" && !row.stopRequested) waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
+        else waiting.delete(row.id);
+      }
+      wake();
+    },
+    wake,
+    renewLease,
+    async explainWaiting() {
+      const oldest = [...waiting.values()].slice(0, explainedLimit);
+      const waits = oldest.flatMap(({ row, demand }) => {
+        const explanation = explainFor(fleet, demand, excludedNow(row.excluded), 1);
+        if (explanation.verdict === "placeable") return [];
+        return [{ id: row.id, verdict: explanation.verdict, message: unmetConstraintText(explanation, { organizationName: "this organization" }) }];
+      });
+      const changed = waits.filter((one) => waiting.get(one.id)?.row.message !== one.message);
+      if (changed.length === 0) return;
+      await recordWaiting(sql, changed, writer.replicaId);
+      for (const one of changed) {
+        const held = waiting.get(one.id);
+        if (held) held.row = { ...held.row, message: one.message, verdict: one.verdict };
+      }
+    },
+    async stop() {
+      stopped = true;
+      await pumping;
+      if (guard) await releaseLeadership(sql, writer.replicaId);
+      guard = undefined;
+    },
+  };
+
+  function enqueue(request: StartRequest): Promise<StartOutcome> {
+    const { promise, resolve, reject } = Promise.withResolvers<StartOutcome>();
+    starting.push({ request, settle: resolve, fail: reject });
+    pump();
+    return promise;
+  }
+}
+
+/** The very explanation behind a placement, over the fleet as this replica sees it (I8). */
+export function explainFor(fleet: FleetState, demand: Demand, excluded: ReadonlySet<string>, limit: number): Explanation {
+  return explain(fleet.index.members(), demand, { excluded, viewerOrganizationId: demand.organizationId, limit });
+}
+
+/** The runners that are passed over for a workload at this moment. */
+export function excludedNow(excluded: Record<string, number>): ReadonlySet<string> {
+  const entries = Object.entries(excluded);
+  if (entries.length === 0) return nobody;
+  const now_ms = Date.now();
+  return new Set(entries.filter(([, until_ms]) => until_ms > now_ms).map(([runnerId]) => runnerId));
+}
+
+const nobody: ReadonlySet<string> = new Set();
+
+function lossFacts(row: { lostAfter_ms: number | bigint | null; retryOnLost: boolean; maximumTries: number; try?: number }): LossFacts {
+  return {
+    lostAfter_ms: row.lostAfter_ms === null ? null : Number(row.lostAfter_ms),
+    retriedWhenLost: row.retryOnLost && (row.try ?? 1) < row.maximumTries,
+  };
+}
+
+function toWaitingRow(row: NewWorkload, started: StartedWorkload): WorkloadRow {
+  return {
+    ...row,
+    key: started.key,
+    phase: "pending",
+    fence: 0n,
+    try: 1,
+    retryOf: null,
+    retriedBy: null,
+    lostAfter_ms: row.lostAfter_ms === null ? null : BigInt(row.lostAfter_ms),
+    stopRequested: false,
+    stopGrace_ms: null,
+    stopReason: "",
+    excluded: {},
+    unreachableSince: null,
+    pendingTimeout_ms: BigInt(row.pendingTimeout_ms),
+    createTime: started.createTime,
+    pendTime: started.createTime,
+    placeTime: null,
+    startTime: null,
+    endTime: null,
+    result: null,
+  };
+}

@@ -1,0 +1,193 @@
+import type { Logger } from "pino";
+import { terminalPhaseOf, type WorkloadResult } from "../domain/workload.ts";
+import type { FleetState } from "../loops/fleet-state.ts";
+import type { Placer } from "../loops/place-workloads.ts";
+import type { Sql } from "../store/database.ts";
+import { renewLeases } from "../store/runners.ts";
+import { advanceWorkloads, endWorkloads, unplaceWorkloads, type Advance, type Ended, type Ending, type Unplacement, type Writer } from "../store/workload-transitions.ts";
+import { getWorkload, type WorkloadRow } from "../store/workloads.ts";
+import type { RunnerSession } from "./session-registry.ts";
+
+/*
+ * What runners say of their workloads, gathered over all sessions and written in batches, one batch at a time:
+ *   1. a session's messages are queued in their order; 2. a flush takes all that is queued; 3. of one workload only the furthest word counts;
+ *   4. after the commit the sessions are answered (I4).
+ */
+
+/** A completion as a runner reports it. */
+export type Completion = { id: string; fence: bigint; result: WorkloadResult };
+
+/** Writes what runners say. */
+export interface Recorder {
+  advance(session: RunnerSession, advance: Omit<Advance, "runnerId">): void;
+  complete(session: RunnerSession, completion: Completion): void;
+  reject(session: RunnerSession, rejection: { id: string; fence: bigint; reason: string }): void;
+  heartbeat(session: RunnerSession, sequence: bigint): void;
+  /** Waits while more is queued than the bound, so that a fast runner is slowed and no memory grows (I9). */
+  room(): Promise<void>;
+  /** Waits until what is queued now is written. */
+  settled(): Promise<void>;
+}
+
+export type RecorderDeps = {
+  sql: Sql;
+  writer: Writer;
+  fleet: FleetState;
+  placer: Placer;
+  log: Logger;
+  lease_ms: number;
+  rejectionExclusion_ms: number;
+  /** Hears what ended, after the commit. */
+  onEnded: (ended: readonly Ended[]) => void;
+  /** Hears that something changed that watchers want to see. */
+  onChanged: () => void;
+};
+
+type Queue = {
+  advances: Map<string, Advance & { session: RunnerSession }>;
+  completions: Map<string, Completion & { session: RunnerSession }>;
+  rejections: (Unplacement & { session: RunnerSession })[];
+  heartbeats: Map<RunnerSession, bigint>;
+};
+
+const queueLimit = 20_000;
+
+export function createRecorder(deps: RecorderDeps): Recorder {
+  const { sql, writer, fleet, placer, log } = deps;
+  let queue = emptyQueue();
+  let flushing: Promise<void> | undefined;
+
+  const schedule = () => {
+    flushing ??= new Promise<void>((resolve) => setImmediate(resolve)).then(flushAll).finally(() => {
+      flushing = undefined;
+    });
+  };
+  const flushAll = async () => {
+    while (sizeOf(queue) > 0) {
+      const taken = queue;
+      queue = emptyQueue();
+      try {
+        await flush(taken);
+      } catch (error) {
+        log.error({ err: error }, "what runners said could not be written");
+        for (const session of sessionsOf(taken)) session.end("UNAVAILABLE", "the control plane could not write; say it again", 500);
+      }
+    }
+  };
+  const flush = async (taken: Queue) => {
+    await Promise.all([flushHeartbeats(taken), flushTransitions(taken)]);
+  };
+  const flushHeartbeats = async ({ heartbeats }: Queue) => {
+    if (heartbeats.size === 0) return;
+    const renewed = new Set(await renewLeases(sql, [...heartbeats.keys()], deps.lease_ms));
+    for (const [session, sequence] of heartbeats) {
+      if (renewed.has(session.runnerId)) session.send({ case: "heartbeatAcknowledged", value: { sequence } });
+      else session.end("IDENTITY_SUPERSEDED", "this session is no longer the live one", 0);
+    }
+  };
+  const flushTransitions = async ({ advances, completions, rejections }: Queue) => {
+    if (advances.size > 0) await writeAdvances([...advances.values()]);
+    if (rejections.length > 0) await writeRejections(rejections);
+    if (completions.size > 0) await writeCompletions([...completions.values()]);
+    if (advances.size + rejections.length + completions.size > 0) deps.onChanged();
+  };
+  const writeAdvances = async (advances: readonly (Advance & { session: RunnerSession })[]) => {
+    const known = await advanceWorkloads(sql, writer, advances);
+    for (const { id, fence, session } of advances) {
+      if (!known.has(id)) session.send({ case: "forget", value: { workloadId: id, fence, reason: "its fence is not the live one" } });
+    }
+  };
+  const writeRejections = async (rejections: readonly (Unplacement & { session: RunnerSession })[]) => {
+    const ids = await unplaceWorkloads(sql, writer, rejections);
+    const rows: WorkloadRow[] = [];
+    for (const id of ids) {
+      fleet.vacate(id);
+      const row = await getWorkload(sql, id);
+      if (row) rows.push(row);
+    }
+    for (const { session, id } of rejections) session.sent.delete(id);
+    placer.consider(rows);
+  };
+  const writeCompletions = async (completions: readonly (Completion & { session: RunnerSession })[]) => {
+    const ended = await endWorkloads(sql, writer, completions.map(toEnding));
+    const byId = new Map(ended.map((one) => [one.id, one]));
+    for (const one of ended) fleet.vacate(one.id);
+    deps.onEnded(ended);
+    for (const { session, id, fence } of completions) {
+      session.sent.delete(id);
+      if (byId.has(id) || (await endedBefore(id, fence, session.runnerId))) {
+        session.send({ case: "completionAcknowledged", value: { workloadId: id, fence } });
+      } else session.send({ case: "forget", value: { workloadId: id, fence, reason: "its fence is not the live one" } });
+    }
+  };
+  /** A completion that is said again was lost on its way back: the first one stands. */
+  const endedBefore = async (id: string, fence: bigint, runnerId: string) => {
+    const row = await getWorkload(sql, id);
+    return row !== undefined && row.endTime !== null && row.fence === fence && row.runnerId === runnerId;
+  };
+
+  return {
+    advance(session, advance) {
+      const earlier = queue.advances.get(advance.id);
+      const time = earlier && earlier.fence === advance.fence && earlier.phase === "running" ? earlier.time : advance.time;
+      if (!queue.completions.has(advance.id)) queue.advances.set(advance.id, { ...advance, time, runnerId: session.runnerId, session });
+      schedule();
+    },
+    complete(session, completion) {
+      const earlier = queue.advances.get(completion.id);
+      if (earlier?.fence === completion.fence) queue.advances.delete(completion.id);
+      if (!queue.completions.has(completion.id)) queue.completions.set(completion.id, { ...completion, session });
+      schedule();
+    },
+    reject(session, { id, fence, reason }) {
+      queue.rejections.push({
+        id,
+        fence,
+        runnerId: session.runnerId,
+        message: `rejected by its runner: ${reason}`,
+        excludeFor_ms: deps.rejectionExclusion_ms,
+        session,
+      });
+      schedule();
+    },
+    heartbeat(session, sequence) {
+      queue.heartbeats.set(session, sequence);
+      schedule();
+    },
+    async room() {
+      while (sizeOf(queue) > queueLimit) await flushing;
+    },
+    async settled() {
+      while (flushing) await flushing;
+    },
+  };
+}
+
+/** The ending that a completion leads to. */
+export function toEnding(completion: Completion & { session: { runnerId: string } }): Ending {
+  const { id, fence, result, session } = completion;
+  const usual = terminalPhaseOf(result, false);
+  const stopped = terminalPhaseOf(result, true);
+  return {
+    id,
+    fence,
+    runnerId: session.runnerId,
+    ...usual,
+    phaseIfStopped: stopped.phase,
+    messageIfStopped: stopped.message,
+    result,
+    mayRetry: usual.phase === "failed" || usual.phase === "lost",
+  };
+}
+
+function emptyQueue(): Queue {
+  return { advances: new Map(), completions: new Map(), rejections: [], heartbeats: new Map() };
+}
+
+function sizeOf({ advances, completions, rejections, heartbeats }: Queue): number {
+  return advances.size + completions.size + rejections.length + heartbeats.size;
+}
+
+function sessionsOf({ advances, completions, rejections, heartbeats }: Queue): Set<RunnerSession> {
+  return new Set([...heartbeats.keys(), ...[...advances.values(), ...completions.values(), ...rejections].map((one) => one.session)]);
+}

@@ -1,0 +1,217 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs, timestampDate, timestampNow } from "@bufbuild/protobuf/wkt";
+import type { Logger } from "pino";
+import {
+  PlacementsResponseSchema,
+  type Hello,
+  type PlacementsRequest,
+  type PlacementsResponse,
+  type RunnerMessage,
+} from "../../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
+import type { EndpointSchema } from "../../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { AgynError } from "../domain/errors.ts";
+import type { HelloRepair } from "../domain/reconcile-hello.ts";
+import { phases } from "../domain/workload.ts";
+import type { MasterKey } from "../identity/master-key.ts";
+import type { Placer } from "../loops/place-workloads.ts";
+import type { FleetState } from "../loops/fleet-state.ts";
+import type { Sql } from "../store/database.ts";
+import { confirmSession, endSession } from "../store/runners.ts";
+import { endWorkloads, type Advance, type Writer } from "../store/workload-transitions.ts";
+import { getWorkload, type WorkloadRow } from "../store/workloads.ts";
+import { toResult } from "./hello.ts";
+import { openSession, type OpenedSession, type RunnerCaller } from "./open-session.ts";
+import { toPlaceMessage, toPlacement } from "./place-message.ts";
+import type { Recorder } from "./recorder.ts";
+import { createSession, type RunnerSession, type SessionRegistry } from "./session-registry.ts";
+
+export type SessionDeps = {
+  sql: Sql;
+  writer: Writer;
+  registry: SessionRegistry;
+  recorder: Recorder;
+  placer: Placer;
+  fleet: FleetState;
+  masterKey: MasterKey;
+  log: Logger;
+  endpoints: () => MessageInitShape<typeof EndpointSchema>[];
+  heartbeat_ms: number;
+  lease_ms: number;
+  metricsInterval_ms: number;
+  /** Hears that runners changed in a way other replicas and watchers want to see. */
+  onRunnersChanged: () => void;
+};
+
+const helloTimeout_ms = 10_000;
+
+/** The whole conversation with one runner over its Placements stream. */
+export async function* runSession(
+  deps: SessionDeps,
+  caller: RunnerCaller,
+  requests: AsyncIterable<PlacementsRequest>,
+  signal: AbortSignal,
+): AsyncIterable<PlacementsResponse> {
+  const incoming = requests[Symbol.asyncIterator]();
+  const { hello, rest } = await readHello(incoming, signal);
+  const opened = await openSession({ sql: deps.sql, replicaId: deps.writer.replicaId, lease_ms: deps.lease_ms }, caller, hello);
+  const session = createSession(caller.runnerId, opened.number);
+  session.send({ case: "welcome", value: toWelcome(deps, opened) });
+  deps.registry.add(session);
+  const log = deps.log.child({ runner_id: caller.runnerId, session_number: String(opened.number) });
+  log.info({ host: hello.machine?.host, held: hello.held.length }, "runner connected");
+  const expiry = setTimeout(
+    () => session.end("IDENTITY_EXPIRED", "the certificate has expired", 0),
+    Math.min(caller.expireTime.getTime() - Date.now(), 2 ** 31 - 1),
+  );
+  let left = false;
+  const reading = (async () => {
+    await repair(deps, session, opened);
+    for (const message of rest) left = take(deps, session, message) || left;
+    for (;;) {
+      const next = await Promise.race([incoming.next(), session.ended]);
+      if (!next || next.done) return;
+      for (const message of next.value.messages) left = take(deps, session, message) || left;
+      await deps.recorder.room();
+    }
+  })()
+    .catch((error: unknown) => {
+      if (signal.aborted) return;
+      const known = error instanceof AgynError ? error : undefined;
+      if (!known) log.warn({ err: error }, "runner stream broke");
+      session.end(known?.reason ?? "UNAVAILABLE", known?.message ?? "the stream broke", 1000);
+    })
+    .finally(() => session.outbox.close());
+  try {
+    for await (const messages of session.outbox.batches()) yield create(PlacementsResponseSchema, { messages });
+  } finally {
+    clearTimeout(expiry);
+    session.outbox.close();
+    deps.registry.remove(session);
+    await reading;
+    await deps.recorder.settled();
+    if (await endSession(deps.sql, caller.runnerId, opened.number, left)) deps.onRunnersChanged();
+    log.info({ left }, "runner disconnected");
+  }
+}
+
+async function readHello(incoming: AsyncIterator<PlacementsRequest>, signal: AbortSignal): Promise<{ hello: Hello; rest: RunnerMessage[] }> {
+  const timeout = AbortSignal.any([signal, AbortSignal.timeout(helloTimeout_ms)]);
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(new AgynError("PROTOCOL", `no hello came within ${helloTimeout_ms} ms`));
+  timeout.addEventListener("abort", onAbort, { once: true });
+  const first = await Promise.race([incoming.next(), promise]).finally(() => timeout.removeEventListener("abort", onAbort));
+  if (first.done) throw new AgynError("PROTOCOL", "the stream ended before its hello");
+  const [message, ...rest] = first.value.messages;
+  if (message?.kind.case !== "hello") throw new AgynError("PROTOCOL", "the first message of a session must be hello");
+  return { hello: message.kind.value, rest };
+}
+
+function toWelcome(deps: SessionDeps, { number, runner }: OpenedSession) {
+  return {
+    sessionNumber: number,
+    runnerId: runner.id,
+    runnerName: runner.name,
+    serverTime: timestampNow(),
+    heartbeatInterval: durationFromMs(deps.heartbeat_ms),
+    lease: durationFromMs(deps.lease_ms),
+    lossMargin: durationFromMs(2 * deps.heartbeat_ms),
+    metricsInterval: durationFromMs(deps.metricsInterval_ms),
+    endpoints: deps.endpoints(),
+    cluster: runner.organizationId === null,
+  };
+}
+
+/** Repairs the difference between what is bound to the runner and what it holds. */
+async function repair(deps: SessionDeps, session: RunnerSession, { runner, bound, repair: difference }: OpenedSession): Promise<void> {
+  for (const { id, fence, phase, startTime } of difference.advance) {
+    deps.recorder.advance(session, { id, fence, phase: phase as Advance["phase"], time: startTime ?? new Date() });
+  }
+  for (const { id, fence, result } of difference.end) deps.recorder.complete(session, { id, fence, result });
+  for (const { id, fence } of difference.unplace) deps.recorder.reject(session, { id, fence, reason: "the runner reconnected without it" });
+  await lose(deps, difference);
+  for (const held of difference.unknown) await answerUnknown(deps, session, held);
+  for (const row of bound) {
+    if (row.phase !== "placed") session.sent.set(row.id, row.fence);
+    if (row.stopRequested) sendStop(session, row);
+  }
+  if (runner.availability === "draining") session.send({ case: "drain", value: {} });
+  deps.onRunnersChanged();
+}
+
+async function lose(deps: SessionDeps, { lose: lost }: HelloRepair): Promise<void> {
+  if (lost.length === 0) return;
+  const message = "its runner reconnected without it";
+  const endings = lost.map(({ id, fence }) => ({
+    id,
+    fence,
+    runnerId: null,
+    phase: "lost" as const,
+    message,
+    phaseIfStopped: "lost" as const,
+    messageIfStopped: message,
+    result: null,
+    mayRetry: true,
+  }));
+  for (const one of await endWorkloads(deps.sql, deps.writer, endings)) {
+    deps.fleet.vacate(one.id);
+    const retry = one.retriedBy && (await getWorkload(deps.sql, one.retriedBy));
+    if (retry) deps.placer.consider([retry]);
+  }
+}
+
+/** What is held but not bound has ended, or belongs to an older fence. */
+async function answerUnknown(deps: SessionDeps, session: RunnerSession, held: HelloRepair["unknown"][number]): Promise<void> {
+  const row = await getWorkload(deps.sql, held.id);
+  const acknowledged = held.result !== null && row?.endTime && row.fence === held.fence && row.runnerId === session.runnerId;
+  if (acknowledged) session.send({ case: "completionAcknowledged", value: { workloadId: held.id, fence: held.fence } });
+  else session.send({ case: "forget", value: { workloadId: held.id, fence: held.fence, reason: row ? "it has ended or moved on" : "it is not known" } });
+}
+
+/** Takes one message; answers whether the runner said that it leaves. */
+function take(deps: SessionDeps, session: RunnerSession, { kind }: RunnerMessage): boolean {
+  const { recorder } = deps;
+  switch (kind.case) {
+    case "heartbeat":
+      recorder.heartbeat(session, kind.value.sequence);
+      return false;
+    case "accepted":
+      recorder.advance(session, { id: kind.value.workloadId, fence: kind.value.fence, phase: "starting", time: new Date() });
+      return false;
+    case "progress": {
+      const time = kind.value.time ? timestampDate(kind.value.time) : new Date();
+      recorder.advance(session, { id: kind.value.workloadId, fence: kind.value.fence, phase: phases[kind.value.phase - 1] as Advance["phase"], time });
+      return false;
+    }
+    case "rejected":
+      recorder.reject(session, { id: kind.value.workloadId, fence: kind.value.fence, reason: kind.value.reason });
+      return false;
+    case "completed":
+      recorder.complete(session, { id: kind.value.workloadId, fence: kind.value.fence, result: toResult(kind.value.result!) });
+      return false;
+    case "sessionConfirmed":
+      confirmSession(deps.sql, session.runnerId, kind.value.sessionNumber).catch((error: unknown) => deps.log.warn({ err: error }, "session not confirmed"));
+      return false;
+    case "leaving":
+      return true;
+    case "hello":
+      throw new AgynError("PROTOCOL", "hello comes once, at the start of a session");
+    case undefined:
+      return false;
+  }
+}
+
+/** Sends what a connected runner is to be told of a workload: its placement, or its stop; each once in a session. */
+export function tell(session: RunnerSession, row: WorkloadRow, masterKey: MasterKey): void {
+  if (row.phase === "placed" && session.sent.get(row.id) !== row.fence) {
+    session.sent.set(row.id, row.fence);
+    session.send(toPlaceMessage(toPlacement(row), masterKey));
+  }
+  if (row.stopRequested) sendStop(session, row);
+}
+
+function sendStop(session: RunnerSession, row: WorkloadRow): void {
+  if (session.stopSent.has(row.id)) return;
+  session.stopSent.add(row.id);
+  const grace = row.stopGrace_ms === null ? {} : { grace: durationFromMs(row.stopGrace_ms) };
+  session.send({ case: "stop", value: { workloadId: row.id, fence: row.fence, reason: row.stopReason, ...grace } });
+}

@@ -1,0 +1,81 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { ControlMessageSchema, type ControlMessage } from "../../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
+import type { Reason } from "../domain/errors.ts";
+import { createOutbox, type Outbox } from "./outbox.ts";
+
+export type ControlMessageInit = NonNullable<MessageInitShape<typeof ControlMessageSchema>["kind"]>;
+
+/** A runner that is connected to this replica. */
+export interface RunnerSession {
+  readonly runnerId: string;
+  /** Grows with each session of the runner; the highest is the live one. */
+  readonly number: bigint;
+  readonly outbox: Outbox<ControlMessage>;
+  /** Workload id → fence of the placements that were sent in this session. */
+  readonly sent: Map<string, bigint>;
+  /** Workloads whose stop was sent in this session. */
+  readonly stopSent: Set<string>;
+  /** Settles when the session is ended from this side. */
+  readonly ended: Promise<void>;
+  send(message: ControlMessageInit): void;
+  /** Says why, and ends the stream. Without `retryAfter_ms` the runner is not to come back by itself. */
+  end(reason: Reason, message: string, retryAfter_ms?: number): void;
+}
+
+/** Messages that wait for a runner which reads too slowly; beyond it the session ends (I9, I13). */
+const outboxLimit = 20_000;
+const messageBatchLimit = 1000;
+
+export function createSession(runnerId: string, number: bigint): RunnerSession {
+  const outbox = createOutbox<ControlMessage>(outboxLimit, messageBatchLimit);
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const session: RunnerSession = {
+    runnerId,
+    number,
+    outbox,
+    sent: new Map(),
+    stopSent: new Set(),
+    ended,
+    send(kind) {
+      if (!outbox.push(create(ControlMessageSchema, { kind }))) session.end("LIMIT", `the runner reads too slowly: ${outboxLimit} messages wait for it`, 1000);
+    },
+    end(reason, message, retryAfter_ms) {
+      const value = { reason, message, ...(retryAfter_ms !== undefined && { retryAfter: durationFromMs(retryAfter_ms) }) };
+      outbox.push(create(ControlMessageSchema, { kind: { case: "disconnect", value } }));
+      outbox.close();
+      resolve();
+    },
+  };
+  return session;
+}
+
+/** The sessions of this replica: one for each runner. */
+export interface SessionRegistry {
+  get(runnerId: string): RunnerSession | undefined;
+  all(): Iterable<RunnerSession>;
+  readonly size: number;
+  /** Enters a session; an earlier one of the same runner ends. */
+  add(session: RunnerSession): void;
+  /** Takes it out, if it is still the one. */
+  remove(session: RunnerSession): void;
+}
+
+export function createSessionRegistry(): SessionRegistry {
+  const sessions = new Map<string, RunnerSession>();
+  return {
+    get: (runnerId) => sessions.get(runnerId),
+    all: () => sessions.values(),
+    get size() {
+      return sessions.size;
+    },
+    add(session) {
+      const earlier = sessions.get(session.runnerId);
+      sessions.set(session.runnerId, session);
+      earlier?.end("IDENTITY_SUPERSEDED", "a newer session of this runner took over");
+    },
+    remove(session) {
+      if (sessions.get(session.runnerId) === session) sessions.delete(session.runnerId);
+    },
+  };
+}

@@ -1,0 +1,56 @@
+import { createId } from "../../../wire/ids.ts";
+import type { Scope } from "../domain/access.ts";
+import type { SqlOrTransaction } from "./database.ts";
+import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
+
+/** Who did what, from where, and how it ended. `details` never holds a secret. */
+export type AuditEvent = {
+  scope: Scope;
+  actor: string;
+  action: string;
+  objectId?: string;
+  objectName?: string;
+  source?: string;
+  outcome: string;
+  details?: Record<string, string>;
+};
+
+export type StoredAuditEvent = {
+  id: string;
+  time: Date;
+  actor: string;
+  action: string;
+  objectId: string;
+  objectName: string;
+  source: string;
+  outcome: string;
+  details: Record<string, string>;
+};
+
+/** Writes one event, in the caller's transaction where it has one. */
+export async function insertAuditEvent(sql: SqlOrTransaction, event: AuditEvent): Promise<void> {
+  const organizationId = event.scope.kind === "organization" ? event.scope.organizationId : null;
+  await sql`
+    insert into audit_event (id, organization_id, actor, action, object_id, object_name, source, outcome, details)
+    values (${createId("event")}, ${organizationId}, ${event.actor}, ${event.action}, ${event.objectId ?? ""},
+      ${event.objectName ?? ""}, ${event.source ?? ""}, ${event.outcome}, ${sql.json(event.details ?? {})})`;
+}
+
+export type AuditFilter = { scope: Scope; objectId: string; action: string };
+
+/** Newest first. */
+export async function listAuditEvents(sql: SqlOrTransaction, filter: AuditFilter, page: Page) {
+  const organizationId = filter.scope.kind === "organization" ? filter.scope.organizationId : null;
+  const before = decodeCursor(page.token, "audit");
+  const rows = await sql<(StoredAuditEvent & { key: bigint })[]>`
+    select key, id, time, actor, action, object_id as "objectId", object_name as "objectName", source, outcome, details
+    from audit_event
+    where organization_id is not distinct from ${organizationId}
+      and (${filter.objectId} = '' or object_id = ${filter.objectId})
+      and (${filter.action} = '' or action = ${filter.action})
+      and (${before ?? null}::bigint is null or key < ${before ?? null}::bigint)
+    order by key desc limit ${page.size + 1}`;
+  const events = rows.slice(0, page.size);
+  const last = rows.length > page.size ? events.at(-1) : undefined;
+  return { events, nextToken: last ? encodeCursor("audit", String(last.key)) : "" };
+}

@@ -1,0 +1,58 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import postgres from "postgres";
+import type { EmbeddedPostgres } from "./embedded-postgres.ts";
+
+/** A pool of connections. bigint columns arrive as `bigint`. */
+export type Sql = postgres.Sql<{ bigint: bigint }>;
+/** A transaction, or the pool. */
+export type SqlOrTransaction = Sql | postgres.TransactionSql<{ bigint: bigint }>;
+
+const migrationLock = 4_171_390_055;
+const connectTimeout_s = 10;
+
+/** Where the database is: a URL, or an embedded one. */
+export type DatabaseTarget = { kind: "url"; url: string } | { kind: "embedded"; connection: EmbeddedPostgres["connection"] };
+
+/** Opens a pool of at most `maximumConnections`. */
+export function openDatabase(target: DatabaseTarget, maximumConnections: number): Sql {
+  const options = {
+    max: maximumConnections,
+    connect_timeout: connectTimeout_s,
+    types: { bigint: postgres.BigInt },
+    connection: { application_name: "agyn", statement_timeout: 30_000 },
+    onnotice: () => undefined,
+  };
+  if (target.kind === "url") return postgres(target.url, options);
+  return postgres({ ...options, ...target.connection, path: target.connection.host });
+}
+
+/** Refuses a database that may lose what it has confirmed (I4). */
+export async function refuseUnsafeDatabase(sql: Sql): Promise<void> {
+  for (const name of ["fsync", "synchronous_commit", "full_page_writes"]) {
+    const [row] = await sql<{ value: string }[]>`select current_setting(${name}) as value`;
+    if (row?.value === "off") throw new Error(`the database runs with ${name} = off and may lose what it has confirmed: turn it on`);
+  }
+}
+
+/** Applies what is missing of `migrations/`, in order, one replica at a time. Returns the schema's version. */
+export async function migrate(sql: Sql): Promise<number> {
+  const directory = join(import.meta.dirname, "migrations");
+  const files = (await readdir(directory)).filter((name) => name.endsWith(".sql")).toSorted();
+  const newest = Number(files.at(-1)?.slice(0, 4) ?? 0);
+  await sql.begin(async (transaction) => {
+    await transaction`set local statement_timeout = 0`;
+    await transaction`select pg_advisory_xact_lock(${migrationLock})`;
+    await transaction`create table if not exists migration (version integer primary key, name text not null, time timestamptz not null default now())`;
+    const applied = await transaction<{ version: number }[]>`select version from migration order by version`;
+    const latest = applied.at(-1)?.version ?? 0;
+    if (latest > newest) throw new Error(`the database has schema version ${latest}, this server knows ${newest}: start a newer server`);
+    for (const file of files) {
+      const version = Number(file.slice(0, 4));
+      if (version <= latest) continue;
+      await transaction.unsafe(await readFile(join(directory, file), "utf8"));
+      await transaction`insert into migration (version, name) values (${version}, ${file})`;
+    }
+  });
+  return newest;
+}

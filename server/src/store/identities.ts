@@ -1,0 +1,97 @@
+import { createId } from "../../../wire/ids.ts";
+import type { SqlOrTransaction } from "./database.ts";
+
+export type IdentityState = "current" | "superseded" | "revoked";
+
+/** One certificate of an identity, with the state of the identity. */
+export type GenerationRow = {
+  identityId: string;
+  runnerId: string;
+  state: IdentityState;
+  usedGeneration: bigint;
+  generation: bigint;
+  serial: string;
+  chainPem: string;
+  issueTime: Date;
+  expireTime: Date;
+};
+
+export type NewGeneration = {
+  identityId: string;
+  generation: bigint;
+  spkiSha256: string;
+  serial: string;
+  chainPem: string;
+  issueTime: Date;
+  expireTime: Date;
+};
+
+const columns = (sql: SqlOrTransaction) => sql`
+  i.id as "identityId", i.runner_id as "runnerId", i.state, i.used_generation as "usedGeneration", g.generation, g.serial,
+  g.chain_pem as "chainPem", g.issue_time as "issueTime", g.expire_time as "expireTime"`;
+
+/** The certificate that was issued for a key. */
+export async function findGeneration(sql: SqlOrTransaction, spkiSha256: string): Promise<GenerationRow | undefined> {
+  const [row] = await sql<GenerationRow[]>`
+    select ${columns(sql)} from identity_generation g join identity i on i.id = g.identity_id where g.spki_sha256 = ${spkiSha256}`;
+  return row;
+}
+
+/** The newest certificate of an identity. */
+export async function getLatestGeneration(sql: SqlOrTransaction, identityId: string): Promise<GenerationRow | undefined> {
+  const [row] = await sql<GenerationRow[]>`
+    select ${columns(sql)} from identity_generation g join identity i on i.id = g.identity_id
+    where i.id = ${identityId} order by g.generation desc limit 1`;
+  return row;
+}
+
+/** Starts an identity for a key; the runner's earlier ones are superseded. */
+export async function insertIdentity(sql: SqlOrTransaction, runnerId: string, spkiSha256: string): Promise<string> {
+  const id = createId("identity");
+  await sql`update identity set state = 'superseded', end_time = now() where runner_id = ${runnerId} and state = 'current'`;
+  await sql`insert into identity (id, runner_id, state, spki_sha256) values (${id}, ${runnerId}, 'current', ${spkiSha256})`;
+  return id;
+}
+
+export async function insertGeneration(sql: SqlOrTransaction, generation: NewGeneration): Promise<void> {
+  await sql`
+    insert into identity_generation (identity_id, generation, spki_sha256, serial, chain_pem, issue_time, expire_time)
+    values (${generation.identityId}, ${generation.generation}, ${generation.spkiSha256}, ${generation.serial}, ${generation.chainPem},
+      ${generation.issueTime}, ${generation.expireTime})`;
+}
+
+/** Notes that a generation was used on a connection; from then on older ones are dead (I12). */
+export async function useGeneration(sql: SqlOrTransaction, identityId: string, generation: bigint): Promise<void> {
+  await sql`update identity set used_generation = ${generation} where id = ${identityId} and used_generation < ${generation}`;
+}
+
+/** Ends the runner's current identity. */
+export async function revokeIdentities(sql: SqlOrTransaction, runnerId: string): Promise<number> {
+  const rows = await sql`update identity set state = 'revoked', end_time = now() where runner_id = ${runnerId} and state = 'current' returning 1`;
+  return rows.length;
+}
+
+/** Tells every replica to end the runner's sessions. */
+export async function insertRevocation(sql: SqlOrTransaction, runnerId: string, reason: string): Promise<void> {
+  await sql`insert into revocation (runner_id, reason) values (${runnerId}, ${reason})`;
+}
+
+/** Revocations after `number`. A row may become visible after one with a higher number, so the reader looks back a little. */
+export async function listRevocations(sql: SqlOrTransaction, number: bigint) {
+  return sql<{ number: bigint; runnerId: string; reason: string }[]>`
+    select number, runner_id as "runnerId", reason from revocation where number > ${number} order by number limit 1000`;
+}
+
+export async function lastRevocation(sql: SqlOrTransaction): Promise<bigint> {
+  const [row] = await sql<{ number: bigint }[]>`select coalesce(max(number), 0) as number from revocation`;
+  return row?.number ?? 0n;
+}
+
+/** The newest certificate of each identity. */
+export async function listLatestGenerations(sql: SqlOrTransaction, identityIds: readonly string[]): Promise<Map<string, GenerationRow>> {
+  if (identityIds.length === 0) return new Map();
+  const rows = await sql<GenerationRow[]>`
+    select distinct on (i.id) ${columns(sql)} from identity_generation g join identity i on i.id = g.identity_id
+    where i.id = any(${[...identityIds]}) order by i.id, g.generation desc`;
+  return new Map(rows.map((row) => [row.identityId, row]));
+}

@@ -1,0 +1,56 @@
+import type { Logger } from "pino";
+import type { Sql } from "./database.ts";
+
+/** What replicas tell each other. A message only says where to look; what counts is in the tables. */
+export type Topic = "pending" | "deliver" | "runners" | "workloads" | "revocations";
+
+/** Signals between replicas: sent after commit, coalesced, and only a hint (a poll stands behind each). */
+export interface Notifications {
+  /** Tells the other replicas. */
+  send(topic: Topic): void;
+  /** Hears the other replicas, and this one. */
+  on(topic: Topic, listener: () => void): void;
+  close(): Promise<void>;
+}
+
+const channel = "agyn";
+const coalesce_ms = 3;
+
+/** Listens on a connection of its own. A dropped one is made again by the driver, and everything is signalled once. */
+export async function openNotifications(sql: Sql, replicaId: string, log: Logger): Promise<Notifications> {
+  const listeners = new Map<string, (() => void)[]>();
+  const outgoing = new Set<Topic>();
+  let timer: NodeJS.Timeout | undefined;
+  const tell = (topic: string) => {
+    for (const listener of listeners.get(topic) ?? []) listener();
+  };
+  const subscription = await sql.listen(
+    channel,
+    (payload) => {
+      const [sender, ...topics] = payload.split(" ");
+      if (sender !== replicaId) for (const topic of topics) tell(topic);
+    },
+    () => {
+      for (const topic of listeners.keys()) tell(topic);
+    },
+  );
+  const flush = () => {
+    timer = undefined;
+    const payload = [replicaId, ...outgoing].join(" ");
+    outgoing.clear();
+    sql.notify(channel, payload).catch((error: unknown) => log.warn({ err: error }, "notification not sent"));
+  };
+  return {
+    send(topic) {
+      outgoing.add(topic);
+      timer ??= setTimeout(flush, coalesce_ms);
+    },
+    on(topic, listener) {
+      listeners.set(topic, [...(listeners.get(topic) ?? []), listener]);
+    },
+    async close() {
+      clearTimeout(timer);
+      await subscription.unlisten();
+    },
+  };
+}

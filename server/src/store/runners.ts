@@ -1,0 +1,257 @@
+import { effectiveLabels, type Runner, type RunnerAvailability, type RunnerScope, type RunnerStatus } from "../domain/runner.ts";
+import { AgynError } from "../domain/errors.ts";
+import type { SqlOrTransaction } from "./database.ts";
+import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
+import { isUniqueViolation } from "./unique.ts";
+
+/** What a runner said of itself in its last hello. */
+export type RunnerReport = {
+  labels: Record<string, string>;
+  found: string[];
+  executors: string[];
+  capacity: Record<string, number>;
+  isolation: string;
+  version: string;
+  host: string;
+};
+
+/** A runner's record. */
+export type RunnerRow = {
+  id: string;
+  organizationId: string | null;
+  name: string;
+  labels: Record<string, string>;
+  capabilities: string[];
+  availability: RunnerAvailability;
+  availabilityReason: string;
+  status: RunnerStatus;
+  reported: RunnerReport | null;
+  tokenPublicKey: Uint8Array;
+  tokenCreateTime: Date;
+  tokenMaximumUses: number;
+  tokenUses: number;
+  tokenExpireTime: Date | null;
+  tokenSourceCidrs: string[];
+  identityId: string | null;
+  enrollTime: Date | null;
+  sessionNumber: bigint;
+  confirmedSessionNumber: bigint;
+  sessionReplicaId: string | null;
+  leaseTime: Date | null;
+  heartbeatTime: Date | null;
+  createTime: Date;
+  updateTime: Date;
+  deleteTime: Date | null;
+};
+
+/** The token half of a runner's record. */
+export type TokenRow = { publicKey: Uint8Array; maximumUses: number; lifetime_ms: number | null; sourceCidrs: readonly string[] };
+
+const columns = (sql: SqlOrTransaction) => sql`
+  id, organization_id as "organizationId", name, labels, capabilities, availability, availability_reason as "availabilityReason", status,
+  reported, token_public_key as "tokenPublicKey", token_create_time as "tokenCreateTime", token_maximum_uses as "tokenMaximumUses",
+  token_uses as "tokenUses", token_expire_time as "tokenExpireTime", token_source_cidrs as "tokenSourceCidrs", identity_id as "identityId",
+  enroll_time as "enrollTime", session_number as "sessionNumber", confirmed_session_number as "confirmedSessionNumber",
+  session_replica_id as "sessionReplicaId", lease_time as "leaseTime", heartbeat_time as "heartbeatTime", create_time as "createTime",
+  update_time as "updateTime", delete_time as "deleteTime"`;
+
+/** The scope of a record. */
+export function scopeOf(row: Pick<RunnerRow, "organizationId">): RunnerScope {
+  return row.organizationId === null ? { kind: "cluster" } : { kind: "organization", organizationId: row.organizationId };
+}
+
+/**
+ * The record as selection sees it. Of a runner that has not connected yet nothing is known; it is taken at its operator's word, so that a
+ * demand waits for it instead of failing.
+ */
+export function toDomainRunner(row: RunnerRow): Runner {
+  const reported = row.reported;
+  return {
+    id: row.id,
+    name: row.name,
+    scope: scopeOf(row),
+    status: row.status,
+    availability: row.availability,
+    availabilityReason: row.availabilityReason,
+    labels: effectiveLabels(new Map(Object.entries(row.labels)), new Map(Object.entries(reported?.labels ?? {}))),
+    declaredCapabilities: row.capabilities,
+    foundCapabilities: reported?.found ?? row.capabilities,
+    executors: reported?.executors ?? ["process", "simulated"],
+    capacity: new Map(Object.entries(reported?.capacity ?? { slots: Number.MAX_SAFE_INTEGER })),
+  };
+}
+
+/** Creates a record; `NAME_TAKEN` where the name is in its scope. */
+export async function insertRunner(
+  sql: SqlOrTransaction,
+  runner: { id: string; organizationId: string | null; name: string; labels: Record<string, string>; capabilities: readonly string[]; token: TokenRow },
+): Promise<RunnerRow> {
+  const { token } = runner;
+  const [row] = await sql<RunnerRow[]>`
+    insert into runner (id, organization_id, name, labels, capabilities, token_public_key, token_maximum_uses, token_expire_time, token_source_cidrs)
+    values (${runner.id}, ${runner.organizationId}, ${runner.name}, ${sql.json(runner.labels)}, ${[...runner.capabilities]},
+      ${token.publicKey}, ${token.maximumUses}, now() + ${token.lifetime_ms}::float8 * interval '1 millisecond', ${[...token.sourceCidrs]})
+    returning ${columns(sql)}`.catch(orNameTaken(runner.name));
+  return row!;
+}
+
+export async function getRunner(sql: SqlOrTransaction, id: string): Promise<RunnerRow | undefined> {
+  const [row] = await sql<RunnerRow[]>`select ${columns(sql)} from runner where id = ${id}`;
+  return row;
+}
+
+/** The record, locked until the transaction ends. */
+export async function lockRunner(sql: SqlOrTransaction, id: string): Promise<RunnerRow | undefined> {
+  const [row] = await sql<RunnerRow[]>`select ${columns(sql)} from runner where id = ${id} for update`;
+  return row;
+}
+
+/** What a reference may mean: exact id; else the name in the organization; else the name in the cluster; else an id prefix. */
+export async function findRunners(sql: SqlOrTransaction, reference: string, organizationId: string | undefined): Promise<RunnerRow[]> {
+  const exact = await getRunner(sql, reference);
+  if (exact) return exact.deleteTime === null ? [exact] : [];
+  const named = await sql<RunnerRow[]>`
+    select ${columns(sql)} from runner
+    where name = ${reference} and delete_time is null and (organization_id is null or organization_id = ${organizationId ?? null})
+    order by organization_id nulls last limit 1`;
+  if (named.length > 0 || !reference.startsWith("rnr_")) return named;
+  return sql<RunnerRow[]>`
+    select ${columns(sql)} from runner
+    where starts_with(id, ${reference}) and delete_time is null and (organization_id is null or organization_id = ${organizationId ?? null}) limit 5`;
+}
+
+export type RunnerFilter = { organizationId: string; clusterOnly: boolean; labels: Record<string, string>; statuses: readonly RunnerStatus[] };
+
+/** The organization's runners and those of the cluster, by name. */
+export async function listRunners(sql: SqlOrTransaction, filter: RunnerFilter, page: Page) {
+  const after = (decodeCursor(page.token, "name") ?? "").split("\n");
+  const rows = await sql<RunnerRow[]>`
+    select ${columns(sql)} from runner
+    where delete_time is null
+      and (organization_id is null or (not ${filter.clusterOnly} and organization_id = ${filter.organizationId}))
+      and labels @> ${sql.json(filter.labels)}
+      and (${filter.statuses.length === 0} or status = any(${[...filter.statuses]}))
+      and (name, id) > (${after[0] ?? ""}, ${after[1] ?? ""})
+    order by name, id limit ${page.size + 1}`;
+  const runners = rows.slice(0, page.size);
+  const last = rows.length > page.size ? runners.at(-1) : undefined;
+  return { runners, nextToken: last ? encodeCursor("name", `${last.name}\n${last.id}`) : "" };
+}
+
+/** Every record that is not a tombstone. */
+export async function listAllRunners(sql: SqlOrTransaction): Promise<RunnerRow[]> {
+  return sql<RunnerRow[]>`select ${columns(sql)} from runner where delete_time is null`;
+}
+
+/** Records changed by transactions from `fromXid` up to, but not including, `horizonXid`; with tombstones. */
+export async function listChangedRunners(sql: SqlOrTransaction, fromXid: string, horizonXid: string): Promise<RunnerRow[]> {
+  return sql<RunnerRow[]>`
+    select ${columns(sql)} from runner where change_xid >= ${fromXid}::xid8 and change_xid < ${horizonXid}::xid8`;
+}
+
+/** Name, labels and capabilities; what is undefined stays. */
+export async function updateRunner(
+  sql: SqlOrTransaction,
+  id: string,
+  change: { name?: string; labels?: Record<string, string>; capabilities?: readonly string[] },
+): Promise<RunnerRow> {
+  const [row] = await sql<RunnerRow[]>`
+    update runner set name = coalesce(${change.name ?? null}, name),
+      labels = coalesce(${change.labels ? sql.json(change.labels) : null}::jsonb, labels),
+      capabilities = coalesce(${change.capabilities ? [...change.capabilities] : null}::text[], capabilities),
+      update_time = now(), change_xid = pg_current_xact_id()
+    where id = ${id} returning ${columns(sql)}`.catch(orNameTaken(change.name ?? ""));
+  return row!;
+}
+
+export async function setAvailability(sql: SqlOrTransaction, id: string, availability: RunnerAvailability, reason: string): Promise<RunnerRow> {
+  const [row] = await sql<RunnerRow[]>`
+    update runner set availability = ${availability}, availability_reason = ${reason}, update_time = now(), change_xid = pg_current_xact_id()
+    where id = ${id} returning ${columns(sql)}`;
+  return row!;
+}
+
+/** A new service token; its uses start at 0. */
+export async function replaceToken(sql: SqlOrTransaction, id: string, token: TokenRow): Promise<RunnerRow> {
+  const [row] = await sql<RunnerRow[]>`
+    update runner set token_public_key = ${token.publicKey}, token_maximum_uses = ${token.maximumUses}, token_uses = 0, token_create_time = now(),
+      token_expire_time = now() + ${token.lifetime_ms}::float8 * interval '1 millisecond', token_source_cidrs = ${[...token.sourceCidrs]},
+      update_time = now(), change_xid = pg_current_xact_id()
+    where id = ${id} returning ${columns(sql)}`;
+  return row!;
+}
+
+/** Makes the record a tombstone. */
+export async function deleteRunner(sql: SqlOrTransaction, id: string): Promise<RunnerRow> {
+  const [row] = await sql<RunnerRow[]>`
+    update runner set delete_time = now(), update_time = now(), status = 'offline', session_replica_id = null, identity_id = null,
+      change_xid = pg_current_xact_id()
+    where id = ${id} returning ${columns(sql)}`;
+  return row!;
+}
+
+/** Counts a use of the token and binds the identity. */
+export async function bindIdentity(sql: SqlOrTransaction, id: string, identityId: string): Promise<void> {
+  await sql`
+    update runner set identity_id = ${identityId}, token_uses = token_uses + 1, enroll_time = now(), confirmed_session_number = 0,
+      update_time = now(), change_xid = pg_current_xact_id()
+    where id = ${id}`;
+}
+
+/** Begins a session: the runner is enrolled, with a fresh lease. */
+export async function beginSession(
+  sql: SqlOrTransaction,
+  id: string,
+  session: { number: bigint; replicaId: string; lease_ms: number; report: RunnerReport },
+): Promise<void> {
+  await sql`
+    update runner set status = 'enrolled', session_number = ${session.number}, session_replica_id = ${session.replicaId},
+      lease_time = now() + ${session.lease_ms}::float8 * interval '1 millisecond', heartbeat_time = now(),
+      reported = ${sql.json(session.report)}, change_xid = pg_current_xact_id()
+    where id = ${id}`;
+}
+
+export async function confirmSession(sql: SqlOrTransaction, id: string, number: bigint): Promise<void> {
+  await sql`update runner set confirmed_session_number = ${number} where id = ${id} and session_number >= ${number} and confirmed_session_number < ${number}`;
+}
+
+/** Ends a session, if it is still the live one: `offline` at once on a clean leave; on a lost link the lease decides. */
+export async function endSession(sql: SqlOrTransaction, id: string, number: bigint, offline: boolean): Promise<boolean> {
+  const rows = await sql`
+    update runner set session_replica_id = null, status = case when ${offline} then 'offline' else status end,
+      lease_time = case when ${offline} then now() else lease_time end, change_xid = pg_current_xact_id()
+    where id = ${id} and session_number = ${number} and session_replica_id is not null returning 1`;
+  return rows.length > 0;
+}
+
+/** Renews the leases of sessions; answers the runners whose session is still the live one. */
+export async function renewLeases(
+  sql: SqlOrTransaction,
+  sessions: readonly { runnerId: string; number: bigint }[],
+  lease_ms: number,
+): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`
+    update runner r set lease_time = now() + ${lease_ms}::float8 * interval '1 millisecond', heartbeat_time = now()
+    from unnest(${sessions.map((one) => one.runnerId)}::text[], ${sessions.map((one) => String(one.number))}::bigint[]) as s (id, number)
+    where r.id = s.id and r.session_number = s.number and r.session_replica_id is not null returning r.id`;
+  return rows.map((row) => row.id);
+}
+
+/** Marks runners whose lease has run out as offline. */
+export async function expireRunnerLeases(sql: SqlOrTransaction): Promise<RunnerRow[]> {
+  return sql<RunnerRow[]>`
+    update runner set status = 'offline', session_replica_id = null, change_xid = pg_current_xact_id()
+    where status = 'enrolled' and lease_time < now() returning ${columns(sql)}`;
+}
+
+/** Grants every enrolled runner a full lease: time in which nobody could renew does not count. */
+export async function regrantLeases(sql: SqlOrTransaction, lease_ms: number): Promise<void> {
+  await sql`update runner set lease_time = greatest(lease_time, now() + ${lease_ms}::float8 * interval '1 millisecond') where status = 'enrolled'`;
+}
+
+function orNameTaken(name: string) {
+  return (error: unknown): never => {
+    if (isUniqueViolation(error)) throw new AgynError("NAME_TAKEN", `a runner named "${name}" exists in this scope`);
+    throw error;
+  };
+}

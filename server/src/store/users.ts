@@ -1,0 +1,55 @@
+import { createId } from "../../../wire/ids.ts";
+import { AgynError } from "../domain/errors.ts";
+import type { SqlOrTransaction } from "./database.ts";
+import { cut } from "./organizations.ts";
+import { decodeCursor, type Page } from "./paging.ts";
+import { isUniqueViolation } from "./unique.ts";
+
+export type User = { id: string; name: string; clusterAdmin: boolean; createTime: Date };
+
+const columns = (sql: SqlOrTransaction) => sql`id, name, cluster_admin as "clusterAdmin", create_time as "createTime"`;
+
+/** Creates a user; `NAME_TAKEN` where the name is. */
+export async function insertUser(sql: SqlOrTransaction, name: string, clusterAdmin: boolean): Promise<User> {
+  const [row] = await sql<User[]>`
+    insert into app_user (id, name, cluster_admin) values (${createId("user")}, ${name}, ${clusterAdmin}) returning ${columns(sql)}`.catch(
+    (error: unknown) => {
+      if (isUniqueViolation(error)) throw new AgynError("NAME_TAKEN", `the name "${name}" is taken`);
+      throw error;
+    },
+  );
+  return row!;
+}
+
+/** By id or name. */
+export async function findUser(sql: SqlOrTransaction, reference: string): Promise<User | undefined> {
+  const [row] = await sql<User[]>`select ${columns(sql)} from app_user where id = ${reference} or name = ${reference} order by id <> ${reference} limit 1`;
+  return row;
+}
+
+/** By name. */
+export async function listUsers(sql: SqlOrTransaction, page: Page) {
+  const after = decodeCursor(page.token, "name") ?? "";
+  const rows = await sql<User[]>`select ${columns(sql)} from app_user where name > ${after} order by name limit ${page.size + 1}`;
+  return cut(rows, page, (row) => row.name);
+}
+
+export async function setClusterAdmin(sql: SqlOrTransaction, id: string, clusterAdmin: boolean): Promise<User> {
+  const [row] = await sql<User[]>`update app_user set cluster_admin = ${clusterAdmin} where id = ${id} returning ${columns(sql)}`;
+  return row!;
+}
+
+/** The cluster admins, locked so that two who leave at once cannot both be the last but one. */
+export async function lockClusterAdmins(sql: SqlOrTransaction): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`select id from app_user where cluster_admin for update`;
+  return rows.map((row) => row.id);
+}
+
+export async function deleteUser(sql: SqlOrTransaction, id: string): Promise<void> {
+  await sql`delete from app_user where id = ${id}`;
+}
+
+export async function hasUsers(sql: SqlOrTransaction): Promise<boolean> {
+  const rows = await sql`select 1 from app_user limit 1`;
+  return rows.length > 0;
+}

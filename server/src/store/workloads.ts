@@ -1,0 +1,229 @@
+import type { DemandJson, Phase, WorkloadResult } from "../domain/workload.ts";
+import type { SqlOrTransaction } from "./database.ts";
+import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
+
+/** A workload's record, live or ended. */
+export type WorkloadRow = {
+  key: bigint;
+  id: string;
+  organizationId: string;
+  name: string;
+  labels: Record<string, string>;
+  /** The contract's WorkloadSpec in binary, values of secret variables sealed. */
+  spec: Uint8Array;
+  demand: DemandJson;
+  phase: Phase;
+  message: string;
+  verdict: string;
+  runnerId: string | null;
+  fence: bigint;
+  try: number;
+  retryOf: string | null;
+  retriedBy: string | null;
+  maximumTries: number;
+  retryOnLost: boolean;
+  retryOnFailed: boolean;
+  /** null: never. */
+  lostAfter_ms: bigint | null;
+  stopRequested: boolean;
+  stopGrace_ms: number | null;
+  stopReason: string;
+  /** Runner id → until when it is passed over, in ms since 1970. */
+  excluded: Record<string, number>;
+  unreachableSince: Date | null;
+  pendingTimeout_ms: bigint;
+  createTime: Date;
+  pendTime: Date;
+  placeTime: Date | null;
+  startTime: Date | null;
+  endTime: Date | null;
+  result: WorkloadResult | null;
+  createdBy: string;
+};
+
+/** The columns as `WorkloadRow` spells them. */
+export const workloadColumns = (sql: SqlOrTransaction) => sql`
+  key, id, organization_id as "organizationId", name, labels, spec, demand, phase, message, verdict, runner_id as "runnerId", fence, try,
+  retry_of as "retryOf", retried_by as "retriedBy", maximum_tries as "maximumTries", retry_on_lost as "retryOnLost",
+  retry_on_failed as "retryOnFailed", lost_after_ms as "lostAfter_ms", stop_requested as "stopRequested", stop_grace_ms as "stopGrace_ms",
+  stop_reason as "stopReason", excluded, unreachable_since as "unreachableSince", pending_timeout_ms as "pendingTimeout_ms",
+  create_time as "createTime", pend_time as "pendTime", place_time as "placeTime", start_time as "startTime", end_time as "endTime", result,
+  created_by as "createdBy"`;
+
+export async function getWorkload(sql: SqlOrTransaction, id: string): Promise<WorkloadRow | undefined> {
+  const [row] = await sql<WorkloadRow[]>`select ${workloadColumns(sql)} from any_workload where id = ${id}`;
+  return row;
+}
+
+/** What a reference may mean: exact id; else the name of the newest in the organization; else an id prefix. */
+export async function findWorkloads(
+  sql: SqlOrTransaction,
+  reference: string,
+  organizationId: string | undefined,
+): Promise<WorkloadRow[]> {
+  const exact = await getWorkload(sql, reference);
+  if (exact) return [exact];
+  if (organizationId === undefined) return [];
+  const named = await sql<WorkloadRow[]>`
+    select ${workloadColumns(sql)} from any_workload
+    where organization_id = ${organizationId} and name = ${reference} order by key desc limit 1`;
+  if (named.length > 0 || !reference.startsWith("wkl_")) return named;
+  return sql<WorkloadRow[]>`
+    select ${workloadColumns(sql)} from any_workload
+    where organization_id = ${organizationId} and starts_with(id, ${reference}) limit 5`;
+}
+
+export type WorkloadFilter = {
+  organizationId: string;
+  phases: readonly Phase[];
+  runnerId: string;
+  labels: Record<string, string>;
+};
+
+/** Newest first. */
+export async function listWorkloads(sql: SqlOrTransaction, filter: WorkloadFilter, page: Page) {
+  const before = decodeCursor(page.token, "workload");
+  const rows = await sql<WorkloadRow[]>`
+    select ${workloadColumns(sql)} from any_workload
+    where organization_id = ${filter.organizationId}
+      and (${filter.phases.length === 0} or phase = any(${[...filter.phases]}))
+      and (${filter.runnerId} = '' or runner_id = ${filter.runnerId})
+      and labels @> ${sql.json(filter.labels)}
+      and (${before ?? null}::bigint is null or key < ${before ?? null}::bigint)
+    order by key desc limit ${page.size + 1}`;
+  const workloads = rows.slice(0, page.size);
+  const last = rows.length > page.size ? workloads.at(-1) : undefined;
+  return { workloads, nextToken: last ? encodeCursor("workload", String(last.key)) : "" };
+}
+
+/** All live ones, oldest first. */
+export async function listLiveWorkloads(sql: SqlOrTransaction): Promise<WorkloadRow[]> {
+  return sql<WorkloadRow[]>`select ${workloadColumns(sql)} from workload order by key`;
+}
+
+/** Those bound to a runner. */
+export async function listWorkloadsOfRunner(sql: SqlOrTransaction, runnerId: string): Promise<WorkloadRow[]> {
+  return sql<WorkloadRow[]>`
+    select ${workloadColumns(sql)} from workload where runner_id = ${runnerId} and phase <> 'pending' order by key`;
+}
+
+/** Of the runners, the workloads that they are to be told of: placed, or asked to stop. */
+export async function listDeliverable(sql: SqlOrTransaction, runnerIds: readonly string[]): Promise<WorkloadRow[]> {
+  if (runnerIds.length === 0) return [];
+  return sql<WorkloadRow[]>`
+    select ${workloadColumns(sql)} from workload
+    where runner_id = any(${[...runnerIds]}) and (phase = 'placed' or (stop_requested and phase <> 'pending'))
+    order by key`;
+}
+
+export async function countWorkloadsOfRunner(sql: SqlOrTransaction, runnerId: string): Promise<number> {
+  const [row] = await sql<{ count: number }[]>`
+    select count(*)::int as count from workload where runner_id = ${runnerId} and phase <> 'pending'`;
+  return row?.count ?? 0;
+}
+
+/** A change of a workload as other replicas follow it. */
+export type WorkloadChange = Pick<WorkloadRow, "id" | "phase" | "runnerId" | "demand">;
+
+/** What other replicas changed in transactions from `fromXid` up to, but not including, `horizonXid`. */
+export async function listChangesOfOthers(
+  sql: SqlOrTransaction,
+  replicaId: string,
+  fromXid: string,
+  horizonXid: string,
+): Promise<WorkloadRow[]> {
+  return sql<WorkloadRow[]>`
+    select ${workloadColumns(sql)} from any_workload
+    where change_xid >= ${fromXid}::xid8 and change_xid < ${horizonXid}::xid8 and writer <> ${replicaId} order by key`;
+}
+
+/** Records that changed in transactions from `fromXid` up to, but not including, `horizonXid`. */
+export async function listChangedWorkloads(
+  sql: SqlOrTransaction,
+  fromXid: string,
+  horizonXid: string,
+): Promise<WorkloadRow[]> {
+  return sql<WorkloadRow[]>`
+    select ${workloadColumns(sql)} from any_workload
+    where change_xid >= ${fromXid}::xid8 and change_xid < ${horizonXid}::xid8 order by key`;
+}
+
+/** The oldest transaction that is still under way: everything before it is visible. */
+export async function getHorizon(sql: SqlOrTransaction): Promise<string> {
+  const [row] = await sql<{ horizon: string }[]>`select pg_snapshot_xmin(pg_current_snapshot())::text as horizon`;
+  return row!.horizon;
+}
+
+/** Notes that people want a workload's end; the record afterwards, or nothing where it has ended. */
+export async function requestStop(
+  sql: SqlOrTransaction,
+  id: string,
+  stop: { grace_ms: number | null; reason: string; writer: string },
+): Promise<WorkloadRow | undefined> {
+  const [row] = await sql<WorkloadRow[]>`
+    update workload set stop_requested = true, stop_grace_ms = ${stop.grace_ms}, stop_reason = ${stop.reason},
+      writer = ${stop.writer}, change_xid = pg_current_xact_id()
+    where id = ${id} returning ${workloadColumns(sql)}`;
+  return row;
+}
+
+/** Notes since when the workloads of absent runners are out of reach; `since` for each runner. */
+export async function markUnreachable(
+  sql: SqlOrTransaction,
+  runners: readonly { id: string; since: Date }[],
+  writer: string,
+): Promise<number> {
+  const rows = await sql`
+    update workload w set unreachable_since = r.since, writer = ${writer}, change_xid = pg_current_xact_id()
+    from unnest(${runners.map((one) => one.id)}::text[], ${runners.map((one) => one.since.toISOString())}::timestamptz[])
+      as r (id, since)
+    where w.runner_id = r.id and w.phase <> 'pending' and w.unreachable_since is null returning 1`;
+  return rows.length;
+}
+
+/** The runner is back: its workloads are in reach again. */
+export async function markReachable(sql: SqlOrTransaction, runnerId: string, writer: string): Promise<void> {
+  await sql`
+    update workload set unreachable_since = null, writer = ${writer}, change_xid = pg_current_xact_id()
+    where runner_id = ${runnerId} and unreachable_since is not null`;
+}
+
+/** Time in which the control plane was down does not count towards a loss. */
+export async function shiftUnreachable(sql: SqlOrTransaction, gap_ms: number): Promise<void> {
+  await sql`
+    update workload set unreachable_since = unreachable_since + ${gap_ms}::float8 * interval '1 millisecond'
+    where unreachable_since is not null`;
+}
+
+/** Live workloads that have been out of reach for longer than they and the margin allow. */
+export async function listOverdue(
+  sql: SqlOrTransaction,
+  margin: { least_ms: number; share: number },
+): Promise<Pick<WorkloadRow, "id" | "fence" | "runnerId">[]> {
+  return sql<Pick<WorkloadRow, "id" | "fence" | "runnerId">[]>`
+    select id, fence, runner_id as "runnerId" from workload
+    where unreachable_since is not null and lost_after_ms is not null
+      and unreachable_since + (lost_after_ms + greatest(${margin.least_ms}::float8, lost_after_ms * ${margin.share}::float8))
+        * interval '1 millisecond' < now()
+    limit 1000`;
+}
+
+/** Pending workloads that have waited for as long as they may. */
+export async function listExpiredPending(sql: SqlOrTransaction): Promise<WorkloadRow[]> {
+  return sql<WorkloadRow[]>`
+    select ${workloadColumns(sql)} from workload
+    where phase = 'pending' and pend_time + pending_timeout_ms * interval '1 millisecond' < now() limit 1000`;
+}
+
+/** Shows people why workloads wait. */
+export async function recordWaiting(
+  sql: SqlOrTransaction,
+  waits: readonly { id: string; verdict: string; message: string }[],
+  writer: string,
+): Promise<void> {
+  await sql`
+    update workload w set verdict = i.verdict, message = i.message, writer = ${writer}, change_xid = pg_current_xact_id()
+    from unnest(${waits.map((one) => one.id)}::text[], ${waits.map((one) => one.verdict)}::text[],
+      ${waits.map((one) => one.message)}::text[]) as i (id, verdict, message)
+    where w.id = i.id and w.phase = 'pending' and (w.verdict, w.message) is distinct from (i.verdict, i.message)`;
+}
