@@ -35,6 +35,13 @@ export async function findLiveAccessToken(sql: SqlOrTransaction, hash: Uint8Arra
   return row;
 }
 
+/** How the token with this hash ended, or will. */
+export async function findEndedAccessToken(sql: SqlOrTransaction, hash: Uint8Array) {
+  const [row] = await sql<{ expireTime: Date | null; revokeTime: Date | null }[]>`
+    select expire_time as "expireTime", revoke_time as "revokeTime" from access_token where hash = ${hash}`;
+  return row;
+}
+
 /** Notes that a token was used, at most once a minute. */
 export async function touchAccessToken(sql: SqlOrTransaction, id: string): Promise<void> {
   await sql`update access_token set use_time = now() where id = ${id} and (use_time is null or use_time < now() - interval '1 minute')`;

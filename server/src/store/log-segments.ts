@@ -26,11 +26,12 @@ export function createSegmentIndex(sql: postgres.Sql): SegmentIndex {
           index_offset = excluded.index_offset, create_time = excluded.create_time`;
     },
     async list(key) {
+      // Ordered by the table's column: the bare name would mean the text beside it.
       const rows = await sql<LogSegmentRow[]>`
         select workload_id, fence::text, first_line::text, next_line::text, blob_key, size_bytes::text,
           index_offset::text, create_time
         from log_segments where workload_id = ${key.workloadId} and fence = ${String(key.fence)}
-        order by first_line`;
+        order by log_segments.first_line`;
       return rows.map(fromRow);
     },
     async markEnded(key, nextLine, now) {

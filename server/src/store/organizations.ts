@@ -11,9 +11,14 @@ export type Member = { userId: string; userName: string; role: MemberRole; creat
 const columns = (sql: SqlOrTransaction) => sql`id, name, personal_user_id as "personalUserId", create_time as "createTime", update_time as "updateTime"`;
 
 /** Creates an organization; `NAME_TAKEN` where the name is. */
-export async function insertOrganization(sql: SqlOrTransaction, name: string, personalUserId: string | null): Promise<Organization> {
+export async function insertOrganization(
+  sql: SqlOrTransaction,
+  name: string,
+  personalUserId: string | null,
+  id = createId("organization"),
+): Promise<Organization> {
   const [row] = await sql<Organization[]>`
-    insert into organization (id, name, personal_user_id) values (${createId("organization")}, ${name}, ${personalUserId})
+    insert into organization (id, name, personal_user_id) values (${id}, ${name}, ${personalUserId})
     returning ${columns(sql)}`.catch(orNameTaken(name));
   return row!;
 }
@@ -27,6 +32,18 @@ export async function findOrganizations(sql: SqlOrTransaction, reference: string
 
 export async function getOrganization(sql: SqlOrTransaction, id: string): Promise<Organization | undefined> {
   const [row] = await sql<Organization[]>`select ${columns(sql)} from organization where id = ${id}`;
+  return row;
+}
+
+/** The organization, locked until the transaction ends. */
+export async function lockOrganization(sql: SqlOrTransaction, id: string): Promise<Organization | undefined> {
+  const [row] = await sql<Organization[]>`select ${columns(sql)} from organization where id = ${id} for update`;
+  return row;
+}
+
+/** The user's personal organization, locked until the transaction ends. */
+export async function lockPersonalOrganization(sql: SqlOrTransaction, userId: string): Promise<Organization | undefined> {
+  const [row] = await sql<Organization[]>`select ${columns(sql)} from organization where personal_user_id = ${userId} for update`;
   return row;
 }
 
