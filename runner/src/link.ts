@@ -139,9 +139,18 @@ async function openLive(deps: LinkDeps, identity: StoredIdentity): Promise<Opene
     if (end.kind === "left") return { kind: "failed", end: { kind: "broken", message: "the runner is stopping" } };
     return { kind: "failed", end: end.kind === "broken" && message !== undefined ? { ...end, message } : end };
   }
+  keepEndpoints(deps, terms);
   const { runnerName, sessionNumber } = terms;
   log.info({ runner_name: runnerName, session_number: String(sessionNumber) }, "session established");
   return { kind: "live", live: { identity, connection, session, terms, renewNow } };
+}
+
+/** Where to dial next time, as the control plane said last. */
+function keepEndpoints({ store }: LinkDeps, { endpoints }: SessionTerms): void {
+  const kept = store.load();
+  if (kept?.identity === undefined || endpoints.length === 0) return;
+  if (kept.identity.endpoints.join(" ") === endpoints.join(" ")) return;
+  store.save({ ...kept, identity: { ...kept.identity, endpoints } });
 }
 
 async function serve(deps: LinkDeps, first: Live): Promise<SessionEnd> {
