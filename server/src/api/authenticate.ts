@@ -12,14 +12,17 @@ type Found = { caller: UserCaller; expireTime: Date | null };
 type Lookup = { start_ms: number; found: Promise<Found> };
 
 /**
+ * The caller behind an `authorization` header. `fresh` looks even where the caller is remembered: for who was refused what a role of the
+ * last moment may allow.
+ */
+export type Authenticate = (authorization: string | null, options?: { fresh: boolean }) => Promise<Caller>;
+
+/**
  * Finds the user behind an `authorization` header; `null` is anonymous, anything but a live token is `UNAUTHENTICATED`. A caller that was
  * found is remembered for at most `cache_ms` from the moment it was looked for, so that a revoked token, a lost role or a deleted user is
  * refused everywhere that much later at most.
  */
-export function createAuthenticator(deps: {
-  sql: Sql;
-  cache_ms: number;
-}): (authorization: string | null) => Promise<Caller> {
+export function createAuthenticator(deps: { sql: Sql; cache_ms: number }): Authenticate {
   const lookups = new Map<string, Lookup>();
 
   const remember = (key: string, hash: Uint8Array): Lookup => {
@@ -33,13 +36,13 @@ export function createAuthenticator(deps: {
     return lookup;
   };
 
-  return async (authorization) => {
+  return async (authorization, options) => {
     if (authorization === null) return { kind: "anonymous" };
     const hash = hashOf(authorization);
     const key = Buffer.from(hash).toString("base64");
     const known = lookups.get(key);
-    const fresh = known && performance.now() - known.start_ms < deps.cache_ms ? known : remember(key, hash);
-    const { caller, expireTime } = await fresh.found;
+    const isGood = known && !options?.fresh && performance.now() - known.start_ms < deps.cache_ms;
+    const { caller, expireTime } = await (isGood ? known : remember(key, hash)).found;
     if (expireTime && expireTime.getTime() <= Date.now()) throw expired(expireTime);
     return caller;
   };

@@ -5,7 +5,7 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import {
   CreateOrganizationRequestSchema,
   MemberRole as MemberRoleProto,
-  OrganizationsService,
+  type OrganizationsService,
 } from "../../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
 import { createId } from "../../../wire/ids.ts";
 import { memberRoles, type MemberRole, type Scope } from "../domain/access.ts";

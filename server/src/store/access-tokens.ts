@@ -49,14 +49,14 @@ export async function touchAccessToken(sql: SqlOrTransaction, id: string): Promi
 
 /** The caller's own, newest first. */
 export async function listAccessTokens(sql: SqlOrTransaction, userId: string, page: Page) {
-  const before = decodeCursor(page.token, "time");
+  const before = decodeCursor(page.token, "access_token");
   const rows = await sql<(AccessToken & { position: string })[]>`
     select ${columns(sql)}, (extract(epoch from create_time) * 1000000)::bigint::text as position from access_token
     where user_id = ${userId} and (${before ?? null}::bigint is null or (extract(epoch from create_time) * 1000000)::bigint < ${before ?? null}::bigint)
     order by create_time desc limit ${page.size + 1}`;
   const tokens = rows.slice(0, page.size);
   const last = rows.length > page.size ? tokens.at(-1) : undefined;
-  return { tokens, nextToken: last ? encodeCursor("time", last.position) : "" };
+  return { tokens, nextToken: last ? encodeCursor("access_token", last.position) : "" };
 }
 
 /** Revokes the caller's token with this id or unique id prefix; answers what fits. */

@@ -2,7 +2,7 @@ import { createId } from "../../../wire/ids.ts";
 import type { MemberRole, Membership } from "../domain/access.ts";
 import { AgynError } from "../domain/errors.ts";
 import type { SqlOrTransaction } from "./database.ts";
-import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
+import { decodeCursor, encodeCursor, type CursorKind, type Page } from "./paging.ts";
 import { isUniqueViolation } from "./unique.ts";
 
 export type Organization = { id: string; name: string; personalUserId: string | null; createTime: Date; updateTime: Date };
@@ -49,12 +49,12 @@ export async function lockPersonalOrganization(sql: SqlOrTransaction, userId: st
 
 /** By name; those of `userId`, or all where it is undefined. */
 export async function listOrganizations(sql: SqlOrTransaction, userId: string | undefined, page: Page) {
-  const after = decodeCursor(page.token, "name") ?? "";
+  const after = decodeCursor(page.token, "organization") ?? "";
   const rows = await sql<Organization[]>`
     select ${columns(sql)} from organization
     where name > ${after} and (${userId ?? null}::text is null or id in (select organization_id from member where user_id = ${userId ?? null}))
     order by name limit ${page.size + 1}`;
-  return cut(rows, page, (row) => row.name);
+  return cut("organization", rows, page, (row) => row.name);
 }
 
 export async function renameOrganization(sql: SqlOrTransaction, id: string, name: string): Promise<Organization> {
@@ -98,12 +98,12 @@ export async function lockOwners(sql: SqlOrTransaction, organizationId: string):
 
 /** By user name. */
 export async function listMembers(sql: SqlOrTransaction, organizationId: string, page: Page) {
-  const after = decodeCursor(page.token, "name") ?? "";
+  const after = decodeCursor(page.token, "member") ?? "";
   const rows = await sql<Member[]>`
     select m.user_id as "userId", u.name as "userName", m.role, m.create_time as "createTime"
     from member m join app_user u on u.id = m.user_id
     where m.organization_id = ${organizationId} and u.name > ${after} order by u.name limit ${page.size + 1}`;
-  return cut(rows, page, (row) => row.userName);
+  return cut("member", rows, page, (row) => row.userName);
 }
 
 export async function getMember(sql: SqlOrTransaction, organizationId: string, userId: string): Promise<Member | undefined> {
@@ -121,10 +121,15 @@ export async function listMemberships(sql: SqlOrTransaction, userId: string): Pr
 }
 
 /** One page of rows that were read with one more than its size, and the token of the next. */
-export function cut<T>(rows: readonly T[], page: Page, name: (row: T) => string): { rows: T[]; nextToken: string } {
+export function cut<T>(
+  kind: CursorKind,
+  rows: readonly T[],
+  page: Page,
+  name: (row: T) => string,
+): { rows: T[]; nextToken: string } {
   const kept = rows.slice(0, page.size);
   const last = rows.length > page.size ? kept.at(-1) : undefined;
-  return { rows: kept, nextToken: last === undefined ? "" : encodeCursor("name", name(last)) };
+  return { rows: kept, nextToken: last === undefined ? "" : encodeCursor(kind, name(last)) };
 }
 
 function orNameTaken(name: string) {

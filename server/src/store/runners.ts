@@ -124,7 +124,7 @@ export type RunnerFilter = { organizationId: string; clusterOnly: boolean; label
 
 /** The organization's runners and those of the cluster, by name. */
 export async function listRunners(sql: SqlOrTransaction, filter: RunnerFilter, page: Page) {
-  const after = (decodeCursor(page.token, "name") ?? "").split("\n");
+  const after = (decodeCursor(page.token, "runner") ?? "").split("\n");
   const rows = await sql<RunnerRow[]>`
     select ${columns(sql)} from runner
     where delete_time is null
@@ -135,7 +135,7 @@ export async function listRunners(sql: SqlOrTransaction, filter: RunnerFilter, p
     order by name, id limit ${page.size + 1}`;
   const runners = rows.slice(0, page.size);
   const last = rows.length > page.size ? runners.at(-1) : undefined;
-  return { runners, nextToken: last ? encodeCursor("name", `${last.name}\n${last.id}`) : "" };
+  return { runners, nextToken: last ? encodeCursor("runner", `${last.name}\n${last.id}`) : "" };
 }
 
 /** Every record that is not a tombstone. */
@@ -254,4 +254,9 @@ function orNameTaken(name: string) {
     if (isUniqueViolation(error)) throw new AgynError("NAME_TAKEN", `a runner named "${name}" exists in this scope`);
     throw error;
   };
+}
+
+/** After a start, no session of an earlier process of this replica is live. */
+export async function clearSessionsOf(sql: SqlOrTransaction, replicaId: string): Promise<void> {
+  await sql`update runner set session_replica_id = null, change_xid = pg_current_xact_id() where session_replica_id = ${replicaId}`;
 }

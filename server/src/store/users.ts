@@ -38,9 +38,9 @@ export async function lockUser(sql: SqlOrTransaction, reference: string): Promis
 
 /** By name. */
 export async function listUsers(sql: SqlOrTransaction, page: Page) {
-  const after = decodeCursor(page.token, "name") ?? "";
+  const after = decodeCursor(page.token, "user") ?? "";
   const rows = await sql<User[]>`select ${columns(sql)} from app_user where name > ${after} order by name limit ${page.size + 1}`;
-  return cut(rows, page, (row) => row.name);
+  return cut("user", rows, page, (row) => row.name);
 }
 
 export async function setClusterAdmin(sql: SqlOrTransaction, id: string, clusterAdmin: boolean): Promise<User> {
