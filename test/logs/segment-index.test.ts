@@ -28,10 +28,10 @@ test("segments are listed by their numbers, however many digits these have", asy
   expect(await index.list(key)).toEqual(segments);
 });
 
-test("a segment that is written again replaces the one with its first line", async () => {
+test("of two segments with one first line the longer stays, whichever comes last", async () => {
   await index.insert(segmentOf(0, 9));
-
   await index.insert(segmentOf(0, 20));
+  await index.insert(segmentOf(0, 12));
 
   expect(await index.list(key)).toEqual([segmentOf(0, 20)]);
 });

@@ -170,7 +170,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
   const renewLease = async () => {
     const before_ms = performance.now();
     const led = guard;
-    const leadership = await acquireLeadership(sql, writer.replicaId, deps.leaderLease_ms);
+    const leadership = await acquireLeadership(sql, writer.replicaId, deps.leaderLease_ms, guard === undefined);
     if (!leadership) {
       guard = undefined;
       waiting.clear();

@@ -23,7 +23,8 @@ export function createSegmentIndex(sql: postgres.Sql): SegmentIndex {
           ${segment.blobKey}, ${segment.sizeBytes}, ${segment.indexOffset}, ${segment.createTime})
         on conflict (workload_id, fence, first_line) do update set
           next_line = excluded.next_line, blob_key = excluded.blob_key, size_bytes = excluded.size_bytes,
-          index_offset = excluded.index_offset, create_time = excluded.create_time`;
+          index_offset = excluded.index_offset, create_time = excluded.create_time
+        where log_segments.next_line < excluded.next_line`;
     },
     async list(key) {
       // Ordered by the table's column: the bare name would mean the text beside it.

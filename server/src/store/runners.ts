@@ -255,3 +255,8 @@ function orNameTaken(name: string) {
     throw error;
   };
 }
+
+/** After a start, no session of an earlier process of this replica is live. */
+export async function clearSessionsOf(sql: SqlOrTransaction, replicaId: string): Promise<void> {
+  await sql`update runner set session_replica_id = null, change_xid = pg_current_xact_id() where session_replica_id = ${replicaId}`;
+}
