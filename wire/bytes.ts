@@ -79,6 +79,11 @@ export class ByteReader {
   }
 
   varint(): number {
+    const first = this.#source[this.#offset];
+    if (first !== undefined && first < 0x80) {
+      this.#offset += 1;
+      return first;
+    }
     let value = 0;
     let scale = 1;
     for (let length = 1; length <= 8; length++) {
@@ -92,6 +97,12 @@ export class ByteReader {
       scale *= 0x80;
     }
     throw new ByteReaderError("varint is above 2^53-1");
+  }
+
+  /** Passes over the next `length` bytes. */
+  skip(length: number): void {
+    if (length > this.remaining) throw new ByteReaderError("bytes end inside a value");
+    this.#offset += length;
   }
 
   /** The next `length` bytes, as a view of the source. */

@@ -245,12 +245,20 @@ function walkPayload(
     if (time > latestTimeMs) throw new LogFormatError("record time is beyond the year 275760");
     if (length > maximumLineBytes) throw new LogFormatError(`line of ${length} bytes is above ${maximumLineBytes}`);
     const stream = checkHeader(header);
-    const bytes = reader.bytes(length);
     if ((header & gapBit) === 0) {
-      visit?.({ kind: "line", line, time, stream, continued: (header & continuedBit) !== 0, bytes });
+      if (visit === undefined) reader.skip(length);
+      else
+        visit({
+          kind: "line",
+          line,
+          time,
+          stream,
+          continued: (header & continuedBit) !== 0,
+          bytes: reader.bytes(length),
+        });
       line += 1;
     } else {
-      const gap = readGap(bytes);
+      const gap = readGap(reader.bytes(length));
       visit?.({ kind: "gap", line, time, stream, ...gap });
       line += gap.droppedLines;
     }

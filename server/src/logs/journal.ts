@@ -43,6 +43,8 @@ export type Journal = {
   read(place: JournalPlace): Promise<Buffer>;
   /** Begins a new file after what is queued, so that the files before it can be emptied. */
   roll(): Promise<void>;
+  /** How many groups were made durable since the opening, each with one fsync. */
+  readonly syncs: number;
   /** The file that is written to. */
   readonly sequence: number;
   /** Removes every file before `sequence`. */
@@ -62,7 +64,7 @@ export type JournalOptions = {
 type Waiting = EncodedEntry & { resolve(place: JournalPlace): void; reject(error: Error): void };
 type OpenFile = { sequence: number; handle: FileHandle; sizeBytes: number };
 
-/** Opens the journal of a directory, cutting off what was torn when the last process died. */
+/** Opens the journal of a directory and tells what is in it. */
 export async function openJournal(options: JournalOptions): Promise<Journal> {
   const { directory, fileBytes = defaultJournalFileBytes } = options;
   await mkdir(directory, { recursive: true, mode: 0o700 });
@@ -72,6 +74,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   let queue: Waiting[] = [];
   let queuedBytes = 0;
   let isRollWanted = false;
+  let syncs = 0;
   let broken: Error | undefined;
   let writing: Promise<void> | undefined;
 
@@ -98,6 +101,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     }
     try {
       await handle.datasync();
+      syncs += 1;
     } catch (error) {
       broken = error as Error;
       return failAll(group, error);
@@ -165,6 +169,9 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
       isRollWanted = true;
       await (writing ??= Promise.resolve().then(writeQueue));
     },
+    get syncs() {
+      return syncs;
+    },
     get sequence() {
       return current.sequence;
     },
@@ -184,20 +191,22 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   };
 }
 
-/** Every file there is, read through; what follows the last whole entry of a file is cut off. */
+/**
+ * Every file there is, read through up to what was torn when the last process died. No old file is written again, so
+ * nothing needs to be cut off.
+ */
 async function readFiles({ directory, onEntry }: JournalOptions): Promise<OpenFile[]> {
   const files: OpenFile[] = [];
   for (const name of (await readdir(directory)).toSorted()) {
     const digits = fileName.exec(name)?.[1];
     if (digits === undefined) continue;
     const sequence = Number(digits);
-    const handle = await open(join(directory, name), "r+");
+    const handle = await open(join(directory, name), "r");
     let sizeBytes = 0;
     for await (const { entry, endOffset, dataOffset } of readEntries(handle)) {
       onEntry(entry, { sequence, offset: dataOffset, length: endOffset - dataOffset });
       sizeBytes = endOffset;
     }
-    await handle.truncate(sizeBytes);
     files.push({ sequence, handle, sizeBytes });
   }
   return files;

@@ -55,6 +55,8 @@ export type LogStore = {
   delete(workloadId: string): Promise<void>;
   /** Moves everything into blobs and resolves when that is tried. */
   seal(): Promise<void>;
+  /** How many fsyncs made what was appended durable. */
+  readonly syncs: number;
   close(): Promise<void>;
 };
 
@@ -109,6 +111,9 @@ export async function openLogStore(options: LogStoreOptions): Promise<LogStore> 
       await journal.roll();
       sealer.request();
       await sealer.idle();
+    },
+    get syncs() {
+      return journal.syncs;
     },
     async close() {
       await sealer.close();
