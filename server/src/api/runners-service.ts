@@ -214,20 +214,21 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
     async rotateServiceToken(request, context) {
       const { runner } = targetOf(context, "runner");
       const token = createServiceToken({ runnerId: runner.id, rootPin: deps.rootPin });
-      const row = await change(
-        context,
-        { action: "runner.rotate_token", details: { reason: request.reason } },
-        (transaction, current) =>
-          runners.replaceToken(transaction, current.id, toTokenRow(token.publicKey, request.tokenOptions)),
+      const row = await change(context, { action: "runner.rotate_token" }, (transaction, current) =>
+        runners.replaceToken(transaction, current.id, toTokenRow(token.publicKey, request.tokenOptions)),
       );
       return { ...(await reply(row, context)), serviceToken: token.text };
     },
     async revokeIdentity(request, context) {
-      const row = await change(context, { action: "runner.revoke" }, async (transaction, current) => {
-        await revokeIdentities(transaction, current.id);
-        await insertRevocation(transaction, current.id, "IDENTITY_REVOKED");
-        return current;
-      });
+      const row = await change(
+        context,
+        { action: "runner.revoke", details: { reason: request.reason } },
+        async (transaction, current) => {
+          await revokeIdentities(transaction, current.id);
+          await insertRevocation(transaction, current.id, "IDENTITY_REVOKED");
+          return current;
+        },
+      );
       deps.onRevoked();
       return reply((await runners.getRunner(sql, row.id)) ?? row, context);
     },
