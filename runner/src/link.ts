@@ -159,13 +159,16 @@ async function serve(deps: LinkDeps, first: Live): Promise<SessionEnd> {
     const current: Live = live;
     const streams = new AbortController();
     const pushed = push(deps, current, streams.signal);
+    let isOrderly = false;
     try {
       deps.onWelcome(current.terms);
       const next = await untilNext(deps, current);
+      isOrderly = next.kind === "replaced" || next.end.kind === "left";
       if (next.kind === "ended") return next.end;
       live = next.live;
     } finally {
       streams.abort();
+      if (!isOrderly) current.connection.close();
       await pushed;
       current.session.close();
       current.connection.close();
