@@ -18,10 +18,16 @@ export async function claimDataDirectory(path: string): Promise<DataDirectory> {
   try {
     const found = await readOrWrite(join(path, "version"), layoutVersion);
     if (found !== layoutVersion) {
-      throw new ConfigError(`data_dir: ${path} has layout ${found}, this server knows ${layoutVersion}: use the version that made it, or another directory`);
+      throw new ConfigError(
+        `data_dir: ${path} has layout ${found}, this server knows ${layoutVersion}: use the version that made it, or another directory`,
+      );
     }
     await writeFile(join(path, "server.pid"), `${process.pid}\n`, { mode: 0o600 });
-    return { path, replicaId: await readOrWrite(join(path, "replica"), createId("replica")), release: () => closeLock(lock) };
+    return {
+      path,
+      replicaId: await readOrWrite(join(path, "replica"), createId("replica")),
+      release: () => closeLock(lock),
+    };
   } catch (error) {
     await closeLock(lock);
     throw error;
@@ -47,7 +53,10 @@ async function readOrWrite(file: string, text: string): Promise<string> {
 
 /** An abstract Unix socket named after the directory: the kernel takes it back when the process dies, however it dies. */
 async function takeLock(path: string): Promise<net.Server> {
-  const name = createHash("sha256").update(await realpath(path)).digest("hex").slice(0, 32);
+  const name = createHash("sha256")
+    .update(await realpath(path))
+    .digest("hex")
+    .slice(0, 32);
   const server = net.createServer((socket) => socket.destroy());
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", reject);
@@ -57,7 +66,9 @@ async function takeLock(path: string): Promise<net.Server> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
     const pid = (await readFile(join(path, "server.pid"), "utf8").catch(() => "unknown")).trim();
-    throw new ConfigError(`data_dir: ${path} is in use by another server (process ${pid}): stop it, or choose another directory`);
+    throw new ConfigError(
+      `data_dir: ${path} is in use by another server (process ${pid}): stop it, or choose another directory`,
+    );
   }
   server.unref();
   return server;

@@ -15,8 +15,14 @@ const program = new Command("agyn-server")
 for (const [name, { help, default: value }] of Object.entries(settings)) {
   program.option(`--${name.replaceAll("_", "-")} <value>`, value === undefined ? help : `${help} (default: ${value})`);
 }
-program.command("config").description("print the settings in force and where each comes from, secrets hidden").action(() => undefined);
-program.addHelpText("after", "\nEach setting is also read from AGYN_<NAME> in the environment and from <name> in agyn.toml.\n");
+program
+  .command("config")
+  .description("print the settings in force and where each comes from, secrets hidden")
+  .action(() => undefined);
+program.addHelpText(
+  "after",
+  "\nEach setting is also read from AGYN_<NAME> in the environment and from <name> in agyn.toml.\n",
+);
 
 await main(process.argv.slice(2));
 
@@ -48,7 +54,8 @@ function readArguments(argv: string[]): { flags: Record<string, string>; command
   for (let position = 0; position < argv.length; position += 1) {
     const word = argv[position]!;
     if (!word.startsWith("--")) {
-      if (word !== "config" && word !== "serve") throw new ConfigError(`unknown command "${word}": there are serve and config`);
+      if (word !== "config" && word !== "serve")
+        throw new ConfigError(`unknown command "${word}": there are serve and config`);
       command = word;
       continue;
     }
@@ -77,14 +84,28 @@ function describe(settled: Settled): string {
 }
 
 async function serve(config: Config): Promise<void> {
-  const log: Logger = pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination(2));
+  const log: Logger = pino(
+    { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination(2),
+  );
   const server = await openServer(config, log).catch((error: unknown) => {
     const { code, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
-    if (code === "EADDRINUSE") throw new ConfigError(`listen: ${address}:${port} is in use: stop what listens there, or choose another port with --listen or --runner-listen`);
-    if (code === "EACCES") throw new ConfigError(`listen: ${address}:${port} needs rights that this user lacks: choose a port above 1023`);
+    if (code === "EADDRINUSE")
+      throw new ConfigError(
+        `listen: ${address}:${port} is in use: stop what listens there, or choose another port with --listen or --runner-listen`,
+      );
+    if (code === "EACCES")
+      throw new ConfigError(`listen: ${address}:${port} needs rights that this user lacks: choose a port above 1023`);
     throw error;
   });
-  log.info({ gateway: server.gateway, runner_plane: `${server.runnerAddress.host}:${server.runnerAddress.port}`, data_dir: config.dataDir }, "server ready");
+  log.info(
+    {
+      gateway: server.gateway,
+      runner_plane: `${server.runnerAddress.host}:${server.runnerAddress.port}`,
+      data_dir: config.dataDir,
+    },
+    "server ready",
+  );
   let stopping = false;
   const stop = (signal: NodeJS.Signals) => {
     if (stopping) process.exit(130);

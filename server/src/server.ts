@@ -48,7 +48,7 @@ import { toPlaceMessage } from "./sessions/place-message.ts";
 import { createRecorder } from "./sessions/recorder.ts";
 import { runSession, tell, type SessionDeps } from "./sessions/run-session.ts";
 import { createSessionRegistry } from "./sessions/session-registry.ts";
-import { migrate, openDatabase, refuseUnsafeDatabase } from "./store/database.ts";
+import { migrate, openDatabase, refuseUnsafeDatabase, type DatabaseTarget } from "./store/database.ts";
 import { startEmbeddedPostgres } from "./store/embedded-postgres.ts";
 import { createSegmentIndex } from "./store/log-segments.ts";
 import { sweepMetricsSamples } from "./store/metrics-samples.ts";
@@ -73,14 +73,15 @@ const leafTtl_ms = 30 * 86_400_000;
 const leafRenewal_ms = 86_400_000;
 const sweepPeriod_ms = 10 * 60_000;
 
-/** Builds everything in order; what was opened is closed in reverse, also where a later step fails. */
-export async function openServer(config: Config, log: Logger): Promise<Server> {
+/** Builds everything in order; what was opened is closed in reverse, also where a later step fails. `database`: one that is there already. */
+export async function openServer(config: Config, log: Logger, database?: DatabaseTarget): Promise<Server> {
   const closing: (() => Promise<void>)[] = [];
   const closeAll = async () => {
-    for (const close of closing.splice(0).toReversed()) await close().catch((error: unknown) => log.error({ err: error }, "closing failed"));
+    for (const close of closing.splice(0).toReversed())
+      await close().catch((error: unknown) => log.error({ err: error }, "closing failed"));
   };
   try {
-    const opened = await open(config, log, (close) => closing.push(close));
+    const opened = await open({ config, log, database, onClose: (close) => closing.push(close) });
     return { ...opened, close: closeAll };
   } catch (error) {
     await closeAll();
@@ -88,22 +89,33 @@ export async function openServer(config: Config, log: Logger): Promise<Server> {
   }
 }
 
-async function open(config: Config, log: Logger, onClose: (close: () => Promise<void>) => void): Promise<Omit<Server, "close">> {
+type Opening = {
+  config: Config;
+  log: Logger;
+  database: DatabaseTarget | undefined;
+  onClose: (close: () => Promise<void>) => void;
+};
+
+async function open({ config, log, database, onClose }: Opening): Promise<Omit<Server, "close">> {
   // State: the data directory, the database, keys, logs.
   const directory = await claimDataDirectory(config.dataDir);
   onClose(() => directory.release());
   const replicaId = directory.replicaId;
   const masterKey = await openMasterKey({ file: config.masterKeyFile, create: config.databaseUrl === undefined });
-  const embedded = config.databaseUrl === undefined ? await startEmbeddedPostgres(join(directory.path, "postgres")) : undefined;
-  if (embedded) onClose(() => embedded.stop());
-  const target = embedded ? { kind: "embedded" as const, connection: embedded.connection } : { kind: "url" as const, url: config.databaseUrl! };
-  const sql = openDatabase(target, config.databaseConnections);
+  const sql = openDatabase(
+    database ?? (await findDatabase(config, directory.path, onClose)),
+    config.databaseConnections,
+  );
   onClose(() => sql.end({ timeout: 5 }));
   await refuseUnsafeDatabase(sql);
   await migrate(sql);
   const storeEpoch = await claimSetting(sql, "store_epoch", 1);
   const { authority, nonceKey } = await openTrust(sql, masterKey, config.trustDomain, new Date());
-  await ensureFirstUser({ sql, log, writeToken: (text) => writeSecretFile(join(directory.path, "admin-token"), `${text}\n`) });
+  await ensureFirstUser({
+    sql,
+    log,
+    writeToken: (text) => writeSecretFile(join(directory.path, "admin-token"), `${text}\n`),
+  });
   await clearSessionsOf(sql, replicaId);
   const blobs = await openBlobDirectory({ directory: join(directory.path, "blobs") });
   const logStore = await openLogStore({
@@ -128,8 +140,20 @@ async function open(config: Config, log: Logger, onClose: (close: () => Promise<
     onClose(() => loop.stop());
     return loop;
   };
-  const runnerFeed = createWatchFeed({ name: "watch-runners", period_ms: config.loopPeriod_ms, log, horizon: () => getHorizon(sql), read: (from, to) => listChangedRunners(sql, from, to) });
-  const workloadFeed = createWatchFeed({ name: "watch-workloads", period_ms: config.loopPeriod_ms, log, horizon: () => getHorizon(sql), read: (from, to) => listChangedWorkloads(sql, from, to) });
+  const runnerFeed = createWatchFeed({
+    name: "watch-runners",
+    period_ms: config.loopPeriod_ms,
+    log,
+    horizon: () => getHorizon(sql),
+    read: (from, to) => listChangedRunners(sql, from, to),
+  });
+  const workloadFeed = createWatchFeed({
+    name: "watch-workloads",
+    period_ms: config.loopPeriod_ms,
+    log,
+    horizon: () => getHorizon(sql),
+    read: (from, to) => listChangedWorkloads(sql, from, to),
+  });
   for (const feed of [runnerFeed, workloadFeed]) {
     loops.push(feed.loop);
     onClose(() => feed.loop.stop());
@@ -178,11 +202,22 @@ async function open(config: Config, log: Logger, onClose: (close: () => Promise<
     lease_ms: config.lease_ms,
     rejectionExclusion_ms: config.rejectionExclusion_ms,
     onEnded: (ended) => {
-      considerRetries({ sql, fleet, placer }, ended).catch((error: unknown) => log.error({ err: error }, "retries not taken up"));
+      considerRetries({ sql, fleet, placer }, ended).catch((error: unknown) =>
+        log.error({ err: error }, "retries not taken up"),
+      );
     },
     onChanged: onWorkloadsChanged,
   });
-  const loss = createLossLoops({ sql, writer, fleet, placer, lease_ms: config.lease_ms, heartbeat_ms: config.heartbeat_ms, onRunnersChanged, onWorkloadsChanged });
+  const loss = createLossLoops({
+    sql,
+    writer,
+    fleet,
+    placer,
+    lease_ms: config.lease_ms,
+    heartbeat_ms: config.heartbeat_ms,
+    onRunnersChanged,
+    onWorkloadsChanged,
+  });
   runLoop("lead", config.leaderLease_ms / 3, async () => {
     const { began, gap_ms } = await placer.renewLease();
     if (began) await loss.begin(gap_ms);
@@ -197,7 +232,10 @@ async function open(config: Config, log: Logger, onClose: (close: () => Promise<
     onWorkloadsChanged();
   });
   const deliver = runLoop("deliver", config.loopPeriod_ms, async () => {
-    const rows = await listDeliverable(sql, [...registry.all()].map((session) => session.runnerId));
+    const rows = await listDeliverable(
+      sql,
+      [...registry.all()].map((session) => session.runnerId),
+    );
     for (const row of rows) tellRunner(row);
   });
   runLoop("sweep-metrics", sweepPeriod_ms, () => sweepMetricsSamples(sql, metricsKept_ms));
@@ -282,7 +320,8 @@ async function open(config: Config, log: Logger, onClose: (close: () => Promise<
           const { batches } = await workloadFeed.subscribe(signal);
           const row = await getWorkload(sql, workloadId);
           if (!row || row.phase !== "pending") return;
-          for await (const batch of batches) if (batch.rows.some((one) => one.id === workloadId && one.phase !== "pending")) return;
+          for await (const batch of batches)
+            if (batch.rows.some((one) => one.id === workloadId && one.phase !== "pending")) return;
         },
       }),
     );
@@ -290,7 +329,15 @@ async function open(config: Config, log: Logger, onClose: (close: () => Promise<
     router.service(UsersService, createUsersService({ sql }));
     router.service(AccessTokensService, createAccessTokensService({ sql }));
     router.service(AuditService, createAuditService({ sql }));
-    router.service(ServerService, createServerService({ version, trustDomain: authority.trustDomain, replicaId, runnerEndpoints: endpoints().map((one) => one.kind.value) }));
+    router.service(
+      ServerService,
+      createServerService({
+        version,
+        trustDomain: authority.trustDomain,
+        replicaId,
+        runnerEndpoints: endpoints().map((one) => one.kind.value),
+      }),
+    );
   };
   const authenticate = createAuthenticator({ sql, cache_ms: authenticationCache_ms });
   const interceptors = (plane: Plane) => {
@@ -304,7 +351,14 @@ async function open(config: Config, log: Logger, onClose: (close: () => Promise<
   };
 
   // The listeners: runners first, so that what the user port answers is true.
-  const runnerPlane = await openRunnerPlane({ listen: config.runnerListen, authority, leaf, routes, interceptors: interceptors(Plane.RUNNER), log });
+  const runnerPlane = await openRunnerPlane({
+    listen: config.runnerListen,
+    authority,
+    leaf,
+    routes,
+    interceptors: interceptors(Plane.RUNNER),
+    log,
+  });
   runnerAddress = runnerPlane.address;
   onClose(() => runnerPlane.close(config.shutdownGrace_ms));
   const revocationReader = await openRevocationReader({
@@ -343,6 +397,14 @@ async function open(config: Config, log: Logger, onClose: (close: () => Promise<
   const gateway = `${config.tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
   await writeSecretFile(join(directory.path, "gateway"), `${gateway}\n`);
   return { gateway, userAddress: userPlane.address, runnerAddress: runnerPlane.address };
+}
+
+/** The operator's database, or an embedded one that runs as long as the server. */
+async function findDatabase(config: Config, directory: string, onClose: Opening["onClose"]): Promise<DatabaseTarget> {
+  if (config.databaseUrl !== undefined) return { kind: "url", url: config.databaseUrl };
+  const embedded = await startEmbeddedPostgres(join(directory, "postgres"));
+  onClose(() => embedded.stop());
+  return { kind: "embedded", connection: embedded.connection };
 }
 
 function onceSignalled(...targets: { signal(): void }[]): () => void {

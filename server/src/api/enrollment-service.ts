@@ -1,9 +1,20 @@
-import { createHmac, createPublicKey, randomBytes, timingSafeEqual, X509Certificate, type KeyObject } from "node:crypto";
+import {
+  createHmac,
+  createPublicKey,
+  randomBytes,
+  timingSafeEqual,
+  X509Certificate,
+  type KeyObject,
+} from "node:crypto";
 import { BlockList, isIP } from "node:net";
 import { create, toBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import { EnrollmentOfferSchema, type EndpointSchema, type RunnersService } from "../../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import {
+  EnrollmentOfferSchema,
+  type EndpointSchema,
+  type RunnersService,
+} from "../../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { signControlPlaneStatement } from "../../../wire/control-plane-statement.ts";
 import { csrSpkiOf, verifyEnrollmentStatement } from "../../../wire/enrollment-statement.ts";
 import { ed25519PublicKey, spkiSha256 } from "../../../wire/keys.ts";
@@ -33,7 +44,10 @@ export type EnrollmentDeps = {
   onEnrolled: () => void;
 };
 
-type Enrollment = Pick<ServiceImpl<typeof RunnersService>, "startEnrollment" | "enroll" | "renewExpiredIdentity" | "renewIdentity">;
+type Enrollment = Pick<
+  ServiceImpl<typeof RunnersService>,
+  "startEnrollment" | "enroll" | "renewExpiredIdentity" | "renewIdentity"
+>;
 
 const nonceLifetime_ms = 5 * 60_000;
 const liveSessionRetry_ms = 5_000;
@@ -42,7 +56,11 @@ const liveSessionRetry_ms = 5_000;
 export function createEnrollment(deps: EnrollmentDeps): Enrollment {
   const { sql, authority } = deps;
 
-  const issue = async (transaction: SqlOrTransaction, runner: RunnerRow, order: { csr: Uint8Array; publicKey: KeyObject; identityId: string; generation: bigint }) => {
+  const issue = async (
+    transaction: SqlOrTransaction,
+    runner: RunnerRow,
+    order: { csr: Uint8Array; publicKey: KeyObject; identityId: string; generation: bigint },
+  ) => {
     const now = new Date();
     const issued = await authority.issueRunnerCertificate({
       csr: order.csr,
@@ -56,16 +74,37 @@ export function createEnrollment(deps: EnrollmentDeps): Enrollment {
     if ("error" in issued) throw new AgynError("CSR_INVALID", `csr: ${issued.error}`);
     const { identityId, generation } = order;
     const { spkiSha256: spki, serial, chainPem, notAfter } = issued;
-    await identities.insertGeneration(transaction, { identityId, generation, spkiSha256: spki, serial, chainPem, issueTime: now, expireTime: notAfter });
+    await identities.insertGeneration(transaction, {
+      identityId,
+      generation,
+      spkiSha256: spki,
+      serial,
+      chainPem,
+      issueTime: now,
+      expireTime: notAfter,
+    });
     return (await identities.findGeneration(transaction, spki))!;
   };
   const reply = (runner: RunnerRow, row: GenerationRow) => {
     const renewTime = new Date((row.issueTime.getTime() + row.expireTime.getTime()) / 2);
     const identity = toIdentityProto(authority.trustDomain, runner, row);
-    return { identity: { identity, chainPem: row.chainPem, trustBundlePem: authority.trustBundle, renewTime: timestampFromDate(renewTime) } };
+    return {
+      identity: {
+        identity,
+        chainPem: row.chainPem,
+        trustBundlePem: authority.trustBundle,
+        renewTime: timestampFromDate(renewTime),
+      },
+    };
   };
   /** Every attempt on a known runner leaves one audit row, also a refused one. */
-  const audited = async <T>(context: HandlerContext, action: string, runnerId: string, attempt: () => Promise<T>, details: Record<string, string> = {}): Promise<T> => {
+  const audited = async <T>(
+    context: HandlerContext,
+    action: string,
+    runnerId: string,
+    attempt: () => Promise<T>,
+    details: Record<string, string> = {},
+  ): Promise<T> => {
     let outcome = "ok";
     try {
       return await attempt();
@@ -76,7 +115,16 @@ export function createEnrollment(deps: EnrollmentDeps): Enrollment {
       const runner = await getRunner(sql, runnerId);
       if (runner) {
         const source = context.values.get(sourceKey);
-        await insertAuditEvent(sql, { scope: scopeOf(runner), actor: runner.id, action, objectId: runner.id, objectName: runner.name, source, outcome, details });
+        await insertAuditEvent(sql, {
+          scope: scopeOf(runner),
+          actor: runner.id,
+          action,
+          objectId: runner.id,
+          objectName: runner.name,
+          source,
+          outcome,
+          details,
+        });
       }
     }
   };
@@ -100,7 +148,13 @@ export function createEnrollment(deps: EnrollmentDeps): Enrollment {
     },
 
     async enroll(request, context) {
-      return audited(context, "runner.enroll", request.runnerId, () => enroll(request, context.values.get(sourceKey)), request.host === "" ? {} : { host: request.host });
+      return audited(
+        context,
+        "runner.enroll",
+        request.runnerId,
+        () => enroll(request, context.values.get(sourceKey)),
+        request.host === "" ? {} : { host: request.host },
+      );
     },
 
     async renewExpiredIdentity(request, context) {
@@ -125,9 +179,22 @@ export function createEnrollment(deps: EnrollmentDeps): Enrollment {
     const publicKey = await keyOfCsr(request.csr);
     const outcome = await sql.begin(async (transaction) => {
       const runner = await lockRunner(transaction, request.runnerId);
-      const statement = { purpose: "enroll", trustDomain: authority.trustDomain, runnerId: request.runnerId, nonce: request.nonce, csrSpki: csrSpkiOf(publicKey) } as const;
-      if (!runner || runner.deleteTime !== null || !verifyEnrollmentStatement(statement, ed25519PublicKey(runner.tokenPublicKey), request.signature)) {
-        throw new AgynError("SERVICE_TOKEN_INVALID", "the service token is not valid: it may have been rotated, or its runner deleted");
+      const statement = {
+        purpose: "enroll",
+        trustDomain: authority.trustDomain,
+        runnerId: request.runnerId,
+        nonce: request.nonce,
+        csrSpki: csrSpkiOf(publicKey),
+      } as const;
+      if (
+        !runner ||
+        runner.deleteTime !== null ||
+        !verifyEnrollmentStatement(statement, ed25519PublicKey(runner.tokenPublicKey), request.signature)
+      ) {
+        throw new AgynError(
+          "SERVICE_TOKEN_INVALID",
+          "the service token is not valid: it may have been rotated, or its runner deleted",
+        );
       }
       refuseTokenUse(runner, source);
       const known = await identities.findGeneration(transaction, spkiSha256(publicKey).toString("hex"));
@@ -137,7 +204,10 @@ export function createEnrollment(deps: EnrollmentDeps): Enrollment {
         return { runner, row: known };
       }
       if (runner.tokenMaximumUses > 0 && runner.tokenUses >= runner.tokenMaximumUses) {
-        throw new AgynError("SERVICE_TOKEN_REFUSED", `the service token has been used ${runner.tokenUses} of ${runner.tokenMaximumUses} times: rotate it`);
+        throw new AgynError(
+          "SERVICE_TOKEN_REFUSED",
+          `the service token has been used ${runner.tokenUses} of ${runner.tokenMaximumUses} times: rotate it`,
+        );
       }
       refuseLiveSession(runner);
       const identityId = await identities.insertIdentity(transaction, runner.id, spkiSha256(publicKey).toString("hex"));
@@ -171,7 +241,10 @@ export function createEnrollment(deps: EnrollmentDeps): Enrollment {
         throw new AgynError("IDENTITY_REVOKED", "this identity is not known here: enroll with the service token");
       }
       if (current.expireTime.getTime() + deps.expiredRenewal_ms < Date.now()) {
-        throw new AgynError("IDENTITY_EXPIRED", "the identity expired too long ago to be renewed: enroll with the service token");
+        throw new AgynError(
+          "IDENTITY_EXPIRED",
+          "the identity expired too long ago to be renewed: enroll with the service token",
+        );
       }
       refuseLiveSession(runner);
       return renew(transaction, runner, current, { csr: request.csr, publicKey });
@@ -180,11 +253,25 @@ export function createEnrollment(deps: EnrollmentDeps): Enrollment {
   }
 
   /** The next generation of an identity; the same key again gets the same answer. An old generation that asks is a clone (I12). */
-  async function renew(transaction: SqlOrTransaction, runner: RunnerRow, current: GenerationRow, order: { csr: Uint8Array; publicKey: KeyObject }) {
+  async function renew(
+    transaction: SqlOrTransaction,
+    runner: RunnerRow,
+    current: GenerationRow,
+    order: { csr: Uint8Array; publicKey: KeyObject },
+  ) {
     const known = await identities.findGeneration(transaction, spkiSha256(order.publicKey).toString("hex"));
-    if (known && known.identityId !== current.identityId) throw new AgynError("CSR_INVALID", "csr: its key belongs to another identity");
-    if (current.state === "current" && runner.availability !== "locked" && current.generation < current.usedGeneration) {
-      await lockClone(transaction, runner, `generation ${current.generation} asked to renew after generation ${current.usedGeneration} was used`);
+    if (known && known.identityId !== current.identityId)
+      throw new AgynError("CSR_INVALID", "csr: its key belongs to another identity");
+    if (
+      current.state === "current" &&
+      runner.availability !== "locked" &&
+      current.generation < current.usedGeneration
+    ) {
+      await lockClone(
+        transaction,
+        runner,
+        `generation ${current.generation} asked to renew after generation ${current.usedGeneration} was used`,
+      );
       return "clone" as const;
     }
     refuseDeadIdentity(runner, current);
@@ -208,7 +295,10 @@ export function createEnrollment(deps: EnrollmentDeps): Enrollment {
     if (outcome !== "clone") return reply(outcome.runner, outcome.row);
     deps.onRevoked();
     deps.onRunnersChanged();
-    throw new AgynError("RUNNER_LOCKED", "two copies of this identity are live: the runner is locked until an operator unlocks it");
+    throw new AgynError(
+      "RUNNER_LOCKED",
+      "two copies of this identity are live: the runner is locked until an operator unlocks it",
+    );
   }
 }
 
@@ -227,7 +317,8 @@ function readCertificateKey(pem: string): KeyObject {
 }
 
 function refuseTokenUse(runner: RunnerRow, source: string): void {
-  if (runner.availability === "locked") throw new AgynError("RUNNER_LOCKED", `the runner is locked: ${runner.availabilityReason}`);
+  if (runner.availability === "locked")
+    throw new AgynError("RUNNER_LOCKED", `the runner is locked: ${runner.availabilityReason}`);
   if (runner.tokenExpireTime && runner.tokenExpireTime.getTime() < Date.now()) {
     throw new AgynError("SERVICE_TOKEN_REFUSED", "the service token has expired: rotate it");
   }
@@ -239,9 +330,13 @@ function refuseTokenUse(runner: RunnerRow, source: string): void {
 /** The incumbent stays, so that a token thief can lock out nobody who is connected (I12). */
 function refuseLiveSession(runner: RunnerRow): void {
   if (runner.sessionReplicaId === null || runner.leaseTime === null || runner.leaseTime.getTime() < Date.now()) return;
-  throw new AgynError("RUNNER_HAS_LIVE_SESSION", `runner ${runner.name} is connected from elsewhere: this one may enroll when that one has left`, {
-    retryAfter_ms: liveSessionRetry_ms,
-  });
+  throw new AgynError(
+    "RUNNER_HAS_LIVE_SESSION",
+    `runner ${runner.name} is connected from elsewhere: this one may enroll when that one has left`,
+    {
+      retryAfter_ms: liveSessionRetry_ms,
+    },
+  );
 }
 
 /** Whether an address lies in one of the CIDRs. */
@@ -265,9 +360,11 @@ function createNonce(key: Uint8Array, runnerId: string, expireTime: Date): Uint8
 
 function checkNonce(key: Uint8Array, runnerId: string, nonce: Uint8Array): void {
   const bytes = Buffer.from(nonce);
-  const valid = bytes.length === 56 && timingSafeEqual(nonceMac(key, runnerId, bytes.subarray(0, 24)), bytes.subarray(24));
+  const valid =
+    bytes.length === 56 && timingSafeEqual(nonceMac(key, runnerId, bytes.subarray(0, 24)), bytes.subarray(24));
   if (!valid) throw new AgynError("NONCE_INVALID", "nonce: it was not given to this runner by this control plane");
-  if (Number(bytes.readBigUInt64BE(0)) < Date.now()) throw new AgynError("NONCE_INVALID", "nonce: it is too old; start again");
+  if (Number(bytes.readBigUInt64BE(0)) < Date.now())
+    throw new AgynError("NONCE_INVALID", "nonce: it is too old; start again");
 }
 
 function nonceMac(key: Uint8Array, runnerId: string, head: Uint8Array): Buffer {

@@ -52,7 +52,8 @@ export function createLogsService(deps: LogsDeps): ServiceImpl<typeof LogsServic
       if (workload.fence === 0n) return { lines: [], nextLine: 0n, ended: isTerminal(workload.phase) };
       const key = { workloadId: workload.id, fence: workload.fence };
       const tail = request.from.case === "tail" ? request.from.value : undefined;
-      const fromLine = tail === undefined ? fromLineOf(request.from) : Math.max(0, (await deps.logStore.nextLine(key)) - tail);
+      const fromLine =
+        tail === undefined ? fromLineOf(request.from) : Math.max(0, (await deps.logStore.nextLine(key)) - tail);
       const batch = await deps.logStore.read({ ...key, fromLine, limitLines: tail ?? limit, limitBytes: answer_bytes });
       const lines = linesOf(batch.chunks, fromLine).slice(0, tail ?? limit);
       const last = lines.at(-1);
@@ -63,11 +64,18 @@ export function createLogsService(deps: LogsDeps): ServiceImpl<typeof LogsServic
   };
 }
 
-function fromLineOf(from: { case: "fromLine"; value: bigint } | { case: "tail"; value: number } | { case: undefined; value?: undefined }): number {
+function fromLineOf(
+  from: { case: "fromLine"; value: bigint } | { case: "tail"; value: number } | { case: undefined; value?: undefined },
+): number {
   return from.case === "fromLine" ? Number(from.value) : 0;
 }
 
-async function* follow(deps: LogsDeps, workload: WorkloadRow, from: Parameters<typeof fromLineOf>[0], context: HandlerContext) {
+async function* follow(
+  deps: LogsDeps,
+  workload: WorkloadRow,
+  from: Parameters<typeof fromLineOf>[0],
+  context: HandlerContext,
+) {
   let current: WorkloadRow | undefined = workload;
   while (current && current.phase === "pending" && !context.signal.aborted) {
     await deps.untilPlaced(workload.id, context.signal);
@@ -75,7 +83,8 @@ async function* follow(deps: LogsDeps, workload: WorkloadRow, from: Parameters<t
   }
   if (!current || current.fence === 0n) return;
   const key = { workloadId: current.id, fence: current.fence };
-  const fromLine = from.case === "tail" ? Math.max(0, (await deps.logStore.nextLine(key)) - from.value) : fromLineOf(from);
+  const fromLine =
+    from.case === "tail" ? Math.max(0, (await deps.logStore.nextLine(key)) - from.value) : fromLineOf(from);
   for await (const batch of deps.logStore.follow({ ...key, fromLine, signal: context.signal })) {
     const lines = linesOf(batch.chunks, fromLine);
     for (let start = 0; start < lines.length; start += linesPerMessage) {
@@ -91,8 +100,13 @@ function linesOf(chunks: readonly LogChunk[], fromLine: number): Line[] {
     decodeChunk(chunk)
       .filter((record) => record.line >= fromLine || record.kind === "gap")
       .map((record): Line => {
-        const common = { number: BigInt(record.line), time: timestampFromMs(record.time), stream: streams[record.stream] };
-        if (record.kind === "gap") return { ...common, droppedLines: BigInt(record.droppedLines), droppedBytes: BigInt(record.droppedBytes) };
+        const common = {
+          number: BigInt(record.line),
+          time: timestampFromMs(record.time),
+          stream: streams[record.stream],
+        };
+        if (record.kind === "gap")
+          return { ...common, droppedLines: BigInt(record.droppedLines), droppedBytes: BigInt(record.droppedBytes) };
         return { ...common, content: record.bytes, continued: record.continued };
       }),
   );
@@ -140,7 +154,8 @@ async function takeRequest(
 }
 
 function answerOrFail(positions: Outbox<Position>, answer: Position): void {
-  if (!positions.push(answer)) throw new AgynError("LIMIT", `the runner reads too slowly: ${positionsWaiting} log positions wait for it`);
+  if (!positions.push(answer))
+    throw new AgynError("LIMIT", `the runner reads too slowly: ${positionsWaiting} log positions wait for it`);
 }
 
 async function answerFor(
@@ -149,21 +164,40 @@ async function answerFor(
   act: () => Promise<Position>,
 ): Promise<Position> {
   if (!(await owns(workloadId, fence))) {
-    return { workloadId, fence, refused: "STALE_FENCE", message: "the workload is not placed on this runner under this fence" };
+    return {
+      workloadId,
+      fence,
+      refused: "STALE_FENCE",
+      message: "the workload is not placed on this runner under this fence",
+    };
   }
   try {
     return await act();
   } catch (error) {
-    if (error instanceof LogFormatError) return { workloadId, fence, refused: "INVALID_ARGUMENT", message: error.message };
+    if (error instanceof LogFormatError)
+      return { workloadId, fence, refused: "INVALID_ARGUMENT", message: error.message };
     if (!(error instanceof LogStoreError)) throw error;
-    if (error.reason === "out_of_order" && error.expectedLine !== undefined) return { workloadId, fence, nextLine: BigInt(error.expectedLine) };
-    return { workloadId, fence, refused: error.reason === "deleted" ? "NOT_FOUND" : "INVALID_ARGUMENT", message: error.message };
+    if (error.reason === "out_of_order" && error.expectedLine !== undefined)
+      return { workloadId, fence, nextLine: BigInt(error.expectedLine) };
+    return {
+      workloadId,
+      fence,
+      refused: error.reason === "deleted" ? "NOT_FOUND" : "INVALID_ARGUMENT",
+      message: error.message,
+    };
   }
 }
 
 async function append(deps: LogsDeps, chunk: LogChunkProto): Promise<Position> {
   const { workloadId, fence, size, data } = chunk;
-  const { nextLine } = await deps.logStore.append({ workloadId, fence, firstLine: Number(chunk.firstLine), count: Number(chunk.count), size, data });
+  const { nextLine } = await deps.logStore.append({
+    workloadId,
+    fence,
+    firstLine: Number(chunk.firstLine),
+    count: Number(chunk.count),
+    size,
+    data,
+  });
   deps.onBytes(data.length);
   return { workloadId, fence, nextLine: BigInt(nextLine) };
 }

@@ -16,13 +16,20 @@ const samplesPerMessage = 200;
 const followPeriod_ms = 1000;
 
 /** Takes in and shows the measurements of runners' machines. */
-export function createMetrics({ sql, metricsInterval_ms }: MetricsDeps): Pick<ServiceImpl<typeof RunnersService>, "metrics" | "readMetrics"> {
+export function createMetrics({
+  sql,
+  metricsInterval_ms,
+}: MetricsDeps): Pick<ServiceImpl<typeof RunnersService>, "metrics" | "readMetrics"> {
   return {
     async *metrics(requests, context) {
       const { runnerId } = runnerOf(context);
       yield { interval: durationFromMs(metricsInterval_ms) };
       for await (const { samples } of requests) {
-        const rows = samples.map((sample) => ({ runnerId, time: timestampDate(sample.time!), sample: toBinary(MetricsSampleSchema, sample) }));
+        const rows = samples.map((sample) => ({
+          runnerId,
+          time: timestampDate(sample.time!),
+          sample: toBinary(MetricsSampleSchema, sample),
+        }));
         if (rows.length > 0) await insertMetricsSamples(sql, rows);
       }
     },
@@ -32,7 +39,11 @@ export function createMetrics({ sql, metricsInterval_ms }: MetricsDeps): Pick<Se
       for (;;) {
         const rows = await listMetricsSamples(sql, runner.id, after);
         for (let start = 0; start < rows.length; start += samplesPerMessage) {
-          yield { samples: rows.slice(start, start + samplesPerMessage).map((row) => fromBinary(MetricsSampleSchema, row.sample)) };
+          yield {
+            samples: rows
+              .slice(start, start + samplesPerMessage)
+              .map((row) => fromBinary(MetricsSampleSchema, row.sample)),
+          };
         }
         after = rows.at(-1)?.time ?? after;
         if (!request.follow || context.signal.aborted) return;

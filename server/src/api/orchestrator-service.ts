@@ -1,7 +1,11 @@
 import { createHash } from "node:crypto";
 import { toBinary } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { StartWorkloadRequestSchema, type OrchestratorService, type StartWorkloadRequest } from "../../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
+import {
+  StartWorkloadRequestSchema,
+  type OrchestratorService,
+  type StartWorkloadRequest,
+} from "../../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import type { PlacementsRequest, PlacementsResponse } from "../../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import { createId } from "../../../wire/ids.ts";
 import { AgynError, invalidField } from "../domain/errors.ts";
@@ -38,7 +42,11 @@ export type OrchestratorDeps = {
   /** Tells the runner's session, here or on another replica, what became of a workload. */
   tell: (row: WorkloadRow) => void;
   onWorkloadsChanged: () => void;
-  runSession: (caller: RunnerCaller, requests: AsyncIterable<PlacementsRequest>, signal: AbortSignal) => AsyncIterable<PlacementsResponse>;
+  runSession: (
+    caller: RunnerCaller,
+    requests: AsyncIterable<PlacementsRequest>,
+    signal: AbortSignal,
+  ) => AsyncIterable<PlacementsResponse>;
 };
 
 const lostAfterWithRetry_ms = 10 * 60_000;
@@ -50,7 +58,8 @@ const unguarded = { epoch: -1n, fleetVersion: -1n };
 /** Starts, shows, explains and stops workloads; and the sessions of runners. */
 export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<typeof OrchestratorService> {
   const { sql, writer, placer, fleet } = deps;
-  const present = async (rows: readonly WorkloadRow[]) => Promise.all(rows.map(async (row) => toWorkloadProto(row, await runnerName(row.runnerId))));
+  const present = async (rows: readonly WorkloadRow[]) =>
+    Promise.all(rows.map(async (row) => toWorkloadProto(row, await runnerName(row.runnerId))));
   const one = async (row: WorkloadRow) => ({ workload: toWorkloadProto(row, await runnerName(row.runnerId)) });
 
   return {
@@ -69,7 +78,12 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     },
     async listWorkloads(request, context) {
       const { organization } = targetOf(context, "organization");
-      const filter = { organizationId: organization.id, phases: request.phases.map(phaseFromProto), runnerId: request.runnerId, labels: request.labels };
+      const filter = {
+        organizationId: organization.id,
+        phases: request.phases.map(phaseFromProto),
+        runnerId: request.runnerId,
+        labels: request.labels,
+      };
       const { workloads: rows, nextToken } = await workloads.listWorkloads(sql, filter, toPage(request));
       return { workloads: await present(rows), nextPageToken: nextToken };
     },
@@ -77,7 +91,11 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
       const { workload } = targetOf(context, "workload");
       if (isTerminal(workload.phase)) return one(workload);
       if (request.force) return one(await forceLost(workload));
-      const stop = { grace_ms: toMs(request.grace) ?? null, reason: request.reason || "stopped", writer: writer.replicaId };
+      const stop = {
+        grace_ms: toMs(request.grace) ?? null,
+        reason: request.reason || "stopped",
+        writer: writer.replicaId,
+      };
       const asked = await workloads.requestStop(sql, workload.id, stop);
       if (asked?.phase === "pending") await cancelPending(asked);
       const now = (await workloads.getWorkload(sql, workload.id))!;
@@ -92,7 +110,10 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
       if (request.subject.case === "workload") {
         const row = await resolveWorkload(sql, userOf(context), request.subject.value, organization.id);
         const explanation = explainFor(fleet, demandFromJson(row.demand), excludedNow(row.excluded), limit);
-        return { explanation: explanationToProto(explanation, unmetText(explanation, organization)), ...(await one(row)) };
+        return {
+          explanation: explanationToProto(explanation, unmetText(explanation, organization)),
+          ...(await one(row)),
+        };
       }
       const demand = demandFromProto(request.subject.value, organization.id, "process");
       const explanation = explainFor(fleet, demand, new Set(), limit);
@@ -128,10 +149,12 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     const spec = request.spec!;
     const simulated = spec.command.case === "simulation";
     const demand = demandFromProto(request.demand, organization.id, simulated ? "simulated" : "process");
-    if (simulated !== (demand.executor === "simulated")) throw invalidField("spec.command", `the executor "${demand.executor}" does not run a ${spec.command.case}`);
+    if (simulated !== (demand.executor === "simulated"))
+      throw invalidField("spec.command", `the executor "${demand.executor}" does not run a ${spec.command.case}`);
     const retryOnLost = request.retry?.onLost ?? false;
     const loss = request.loss?.kind;
-    const defaultLoss_ms = retryOnLost && (request.retry?.maximumTries ?? 0) > 1 ? lostAfterWithRetry_ms : lostAfterWithoutRetry_ms;
+    const defaultLoss_ms =
+      retryOnLost && (request.retry?.maximumTries ?? 0) > 1 ? lostAfterWithRetry_ms : lostAfterWithoutRetry_ms;
     const workload = {
       id: createId("workload"),
       organizationId: organization.id,
@@ -150,10 +173,20 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
   }
 
   /** With an idempotency key, the id it stands for is the workload's; one that is there already is the answer. */
-  async function claimStart(request: StartWorkloadRequest, organization: Organization, start: StartRequest): Promise<WorkloadRow | undefined> {
+  async function claimStart(
+    request: StartWorkloadRequest,
+    organization: Organization,
+    start: StartRequest,
+  ): Promise<WorkloadRow | undefined> {
     if (request.idempotencyKey === "") return undefined;
     const requestHash = createHash("sha256").update(toBinary(StartWorkloadRequestSchema, request)).digest();
-    const claim = { organizationId: organization.id, method: "StartWorkload", key: request.idempotencyKey, requestHash, objectId: start.workload.id };
+    const claim = {
+      organizationId: organization.id,
+      method: "StartWorkload",
+      key: request.idempotencyKey,
+      requestHash,
+      objectId: start.workload.id,
+    };
     start.workload.id = await claimIdempotencyKey(sql, claim);
     return workloads.getWorkload(sql, start.workload.id);
   }
@@ -162,7 +195,15 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
   async function fail({ workload, demand }: StartRequest, organization: Organization): Promise<never> {
     const message = unmetText(explainFor(fleet, demand, new Set(), 1), organization);
     await startWorkloads(sql, writer, unguarded, [{ ...workload, runnerId: null, verdict: "never", message }]);
-    const ending = { id: workload.id, fence: 0n, runnerId: null, phase: "failed", message, phaseIfStopped: "failed", messageIfStopped: message } as const;
+    const ending = {
+      id: workload.id,
+      fence: 0n,
+      runnerId: null,
+      phase: "failed",
+      message,
+      phaseIfStopped: "failed",
+      messageIfStopped: message,
+    } as const;
     await endWorkloads(sql, writer, [{ ...ending, result: null, mayRetry: false }]);
     deps.onWorkloadsChanged();
     throw new AgynError("NO_RUNNER", message, { metadata: { workload_id: workload.id } });
@@ -170,7 +211,15 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
 
   async function cancelPending(row: WorkloadRow): Promise<void> {
     const message = row.stopReason;
-    const ending = { id: row.id, fence: row.fence, runnerId: null, phase: "cancelled", message, phaseIfStopped: "cancelled", messageIfStopped: message } as const;
+    const ending = {
+      id: row.id,
+      fence: row.fence,
+      runnerId: null,
+      phase: "cancelled",
+      message,
+      phaseIfStopped: "cancelled",
+      messageIfStopped: message,
+    } as const;
     await endWorkloads(sql, writer, [{ ...ending, result: null, mayRetry: false }]);
     placer.consider([{ ...row, phase: "cancelled" }]);
   }
@@ -178,10 +227,21 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
   async function forceLost(row: WorkloadRow): Promise<WorkloadRow> {
     const runner = row.runnerId === null ? undefined : await getRunner(sql, row.runnerId);
     if (row.phase === "pending" || runner?.status === "enrolled") {
-      throw new AgynError("STATE", "its runner is in reach: stop it without force, with a grace of 0 if it must end at once");
+      throw new AgynError(
+        "STATE",
+        "its runner is in reach: stop it without force, with a grace of 0 if it must end at once",
+      );
     }
     const message = "declared lost by an operator";
-    const ending = { id: row.id, fence: row.fence, runnerId: null, phase: "lost", message, phaseIfStopped: "lost", messageIfStopped: message } as const;
+    const ending = {
+      id: row.id,
+      fence: row.fence,
+      runnerId: null,
+      phase: "lost",
+      message,
+      phaseIfStopped: "lost",
+      messageIfStopped: message,
+    } as const;
     for (const ended of await endWorkloads(sql, writer, [{ ...ending, result: null, mayRetry: true }])) {
       fleet.vacate(ended.id);
       const retry = ended.retriedBy && (await workloads.getWorkload(sql, ended.retriedBy));

@@ -25,7 +25,9 @@ export function createPages(deps: PagesDeps): PlainPages {
 
 /** Health is progress: the database answers, and every loop completes, in its time. */
 async function readiness({ sql, loops }: PagesDeps) {
-  const stuck = loops.filter((loop) => !slowLoops.has(loop.name) && performance.now() - loop.completed_ms > loopLimit_ms).map((loop) => loop.name);
+  const stuck = loops
+    .filter((loop) => !slowLoops.has(loop.name) && performance.now() - loop.completed_ms > loopLimit_ms)
+    .map((loop) => loop.name);
   const answered = await Promise.race([
     sql`select 1`.then(
       () => true,
@@ -33,27 +35,56 @@ async function readiness({ sql, loops }: PagesDeps) {
     ),
     new Promise<boolean>((resolve) => setTimeout(() => resolve(false), databaseLimit_ms).unref()),
   ]);
-  const faults = [...stuck.map((name) => `loop ${name} has not completed for ${loopLimit_ms / 1000} s`), ...(answered ? [] : ["the database does not answer"])];
-  return { status: faults.length === 0 ? 200 : 503, type: "text/plain", body: faults.length === 0 ? "ready\n" : `${faults.join("\n")}\n` };
+  const faults = [
+    ...stuck.map((name) => `loop ${name} has not completed for ${loopLimit_ms / 1000} s`),
+    ...(answered ? [] : ["the database does not answer"]),
+  ];
+  return {
+    status: faults.length === 0 ? 200 : 503,
+    type: "text/plain",
+    body: faults.length === 0 ? "ready\n" : `${faults.join("\n")}\n`,
+  };
 }
 
 /** The Prometheus text format, version 0.0.4. */
 function exposition({ loops, meters, placer, registry }: PagesDeps): string {
   const lines: string[] = [];
-  const write = (name: string, type: "counter" | "gauge", help: string, samples: readonly (readonly [string, number])[]) => {
+  const write = (
+    name: string,
+    type: "counter" | "gauge",
+    help: string,
+    samples: readonly (readonly [string, number])[],
+  ) => {
     lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
     for (const [labels, value] of samples) lines.push(`${name}${labels} ${value}`);
   };
   write("agyn_placements_total", "counter", "Placements made by this replica.", total(meters.placements));
   write("agyn_enrollments_total", "counter", "Identities issued by enrollment.", total(meters.enrollments));
   write("agyn_log_bytes_total", "counter", "Compressed log bytes made durable.", total(meters.logBytes));
-  write("agyn_refusals_total", "counter", "Calls refused, by reason.", [...meters.refusals.values].map(([reason, count]) => [`{reason="${reason}"}`, count]));
+  write(
+    "agyn_refusals_total",
+    "counter",
+    "Calls refused, by reason.",
+    [...meters.refusals.values].map(([reason, count]) => [`{reason="${reason}"}`, count]),
+  );
   write("agyn_waiting_workloads", "gauge", "Workloads that wait for a runner, on the leader.", [["", placer.waiting]]);
   write("agyn_leader", "gauge", "1 on the replica that places.", [["", placer.leads ? 1 : 0]]);
   write("agyn_runner_sessions", "gauge", "Runners connected to this replica.", [["", registry.size]]);
-  write("agyn_loop_duration_seconds", "gauge", "How long each loop's last run took.", loops.map((loop) => [`{loop="${loop.name}"}`, loop.duration_ms / 1000]));
-  write("agyn_loop_age_seconds", "gauge", "How long ago each loop completed.", loops.map((loop) => [`{loop="${loop.name}"}`, (performance.now() - loop.completed_ms) / 1000]));
-  write("agyn_event_loop_lag_seconds", "gauge", "99th percentile of the event loop's delay since the last reading.", [["", meters.eventLoopLag()]]);
+  write(
+    "agyn_loop_duration_seconds",
+    "gauge",
+    "How long each loop's last run took.",
+    loops.map((loop) => [`{loop="${loop.name}"}`, loop.duration_ms / 1000]),
+  );
+  write(
+    "agyn_loop_age_seconds",
+    "gauge",
+    "How long ago each loop completed.",
+    loops.map((loop) => [`{loop="${loop.name}"}`, (performance.now() - loop.completed_ms) / 1000]),
+  );
+  write("agyn_event_loop_lag_seconds", "gauge", "99th percentile of the event loop's delay since the last reading.", [
+    ["", meters.eventLoopLag()],
+  ]);
   return `${lines.join("\n")}\n`;
 }
 

@@ -44,7 +44,12 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
       const runner = readRunnerPeer(peer, authority.trustDomain);
       const values = createContextValues().set(sourceKey, from.address);
       if ("error" in runner) return values;
-      return values.set(callerKey, { kind: "runner", runnerId: runner.runnerId, spkiSha256: runner.spkiSha256, expireTime: runner.notAfter });
+      return values.set(callerKey, {
+        kind: "runner",
+        runnerId: runner.runnerId,
+        spkiSha256: runner.spkiSha256,
+        expireTime: runner.notAfter,
+      });
     },
   });
   const server = openSecureServer({

@@ -15,7 +15,11 @@ import type { Sql } from "../store/database.ts";
 import { listLatestGenerations, type GenerationRow } from "../store/identities.ts";
 import { scopeOf, toDomainRunner, type RunnerRow, type TokenRow } from "../store/runners.ts";
 
-export const statusToProto = { pending: RunnerStatus.PENDING, enrolled: RunnerStatus.ENROLLED, offline: RunnerStatus.OFFLINE } as const;
+export const statusToProto = {
+  pending: RunnerStatus.PENDING,
+  enrolled: RunnerStatus.ENROLLED,
+  offline: RunnerStatus.OFFLINE,
+} as const;
 
 const availabilityToProto = {
   active: Availability.ACTIVE,
@@ -27,8 +31,15 @@ const availabilityToProto = {
 export type RunnerProtoDeps = { sql: Sql; fleet: FleetState; trustDomain: string };
 
 /** Records as people see them, with their current identities. */
-export async function toRunnerProtos(deps: RunnerProtoDeps, rows: readonly RunnerRow[], caller: Caller): Promise<RunnerProto[]> {
-  const identities = await listLatestGenerations(deps.sql, rows.flatMap((row) => row.identityId ?? []));
+export async function toRunnerProtos(
+  deps: RunnerProtoDeps,
+  rows: readonly RunnerRow[],
+  caller: Caller,
+): Promise<RunnerProto[]> {
+  const identities = await listLatestGenerations(
+    deps.sql,
+    rows.flatMap((row) => row.identityId ?? []),
+  );
   return rows.map((row) => toRunnerProto(deps, row, identities.get(row.identityId ?? ""), caller));
 }
 
@@ -37,14 +48,24 @@ export async function oneRunnerProto(deps: RunnerProtoDeps, row: RunnerRow, call
   return proto!;
 }
 
-function toRunnerProto(deps: RunnerProtoDeps, row: RunnerRow, identity: GenerationRow | undefined, caller: Caller): RunnerProto {
+function toRunnerProto(
+  deps: RunnerProtoDeps,
+  row: RunnerRow,
+  identity: GenerationRow | undefined,
+  caller: Caller,
+): RunnerProto {
   const domain = toDomainRunner(row);
   // What others' workloads take of a shared runner is not for all to see (I7).
   const showsLoad = row.organizationId !== null || (caller.kind === "user" && caller.clusterAdmin);
   return create(RunnerSchema, {
     id: row.id,
     name: row.name,
-    scope: { kind: row.organizationId === null ? { case: "cluster", value: true } : { case: "organization", value: row.organizationId } },
+    scope: {
+      kind:
+        row.organizationId === null
+          ? { case: "cluster", value: true }
+          : { case: "organization", value: row.organizationId },
+    },
     status: statusToProto[row.status],
     availability: availabilityToProto[row.availability],
     availabilityReason: row.availabilityReason,
@@ -72,14 +93,23 @@ function toRunnerProto(deps: RunnerProtoDeps, row: RunnerRow, identity: Generati
       options: {
         maximumUses: row.tokenMaximumUses,
         sourceCidrs: row.tokenSourceCidrs,
-        ...(row.tokenExpireTime && { lifetime: { seconds: BigInt(Math.round((row.tokenExpireTime.getTime() - row.tokenCreateTime.getTime()) / 1000)), nanos: 0 } }),
+        ...(row.tokenExpireTime && {
+          lifetime: {
+            seconds: BigInt(Math.round((row.tokenExpireTime.getTime() - row.tokenCreateTime.getTime()) / 1000)),
+            nanos: 0,
+          },
+        }),
       },
     },
   });
 }
 
 /** The public half of an identity. */
-export function toIdentityProto(trustDomain: string, runner: Pick<RunnerRow, "id" | "organizationId">, identity: GenerationRow) {
+export function toIdentityProto(
+  trustDomain: string,
+  runner: Pick<RunnerRow, "id" | "organizationId">,
+  identity: GenerationRow,
+) {
   return {
     id: identity.identityId,
     generation: identity.generation,
@@ -104,4 +134,3 @@ export function toTokenRow(publicKey: Uint8Array, options: ServiceTokenOptions |
 export function toMs(duration: Duration | undefined): number | undefined {
   return duration === undefined ? undefined : durationMs(duration);
 }
-

@@ -47,8 +47,16 @@ type Management = Pick<
 /** What operators do with runners. */
 export function createRunnerManagement(deps: RunnersDeps): Management {
   const { sql, fleet } = deps;
-  const reply = async (row: RunnerRow, context: HandlerContext) => ({ runner: await oneRunnerProto(deps, row, context.values.get(callerKey)) });
-  const audit = (transaction: SqlOrTransaction, context: HandlerContext, action: string, row: RunnerRow, details: Record<string, string> = {}) =>
+  const reply = async (row: RunnerRow, context: HandlerContext) => ({
+    runner: await oneRunnerProto(deps, row, context.values.get(callerKey)),
+  });
+  const audit = (
+    transaction: SqlOrTransaction,
+    context: HandlerContext,
+    action: string,
+    row: RunnerRow,
+    details: Record<string, string> = {},
+  ) =>
     insertAuditEvent(transaction, {
       scope: runners.scopeOf(row),
       actor: userOf(context).userId,
@@ -70,7 +78,8 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
     const changed = await sql.begin(async (transaction) => {
       const current = await runners.lockRunner(transaction, runner.id);
       await raiseFleetVersion(transaction);
-      if (!current || current.deleteTime !== null) throw new AgynError("NOT_FOUND", `there is no runner "${runner.name}"`);
+      if (!current || current.deleteTime !== null)
+        throw new AgynError("NOT_FOUND", `there is no runner "${runner.name}"`);
       const row = await apply(transaction, current);
       await audit(transaction, context, action, row, details);
       return row;
@@ -79,12 +88,19 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
     deps.onRunnersChanged();
     return changed;
   };
-  const setAvailability = async (context: HandlerContext, action: string, availability: RunnerAvailability, reason: string, allowed: readonly RunnerAvailability[]) => {
+  const setAvailability = async (
+    context: HandlerContext,
+    action: string,
+    availability: RunnerAvailability,
+    reason: string,
+    allowed: readonly RunnerAvailability[],
+  ) => {
     const row = await change(
       context,
       action,
       (transaction, current) => {
-        if (!allowed.includes(current.availability)) throw new AgynError("STATE", `runner ${current.name} is ${current.availability}${unlockHint(current)}`);
+        if (!allowed.includes(current.availability))
+          throw new AgynError("STATE", `runner ${current.name} is ${current.availability}${unlockHint(current)}`);
         return runners.setAvailability(transaction, current.id, availability, reason);
       },
       { reason },
@@ -101,16 +117,30 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
       const row = await sql.begin(async (transaction) => {
         if (request.idempotencyKey !== "") {
           const requestHash = createHash("sha256").update(toBinary(RegisterRunnerRequestSchema, request)).digest();
-          const claim = { organizationId: organizationId ?? "", method: "RegisterRunner", key: request.idempotencyKey, requestHash, objectId: id };
+          const claim = {
+            organizationId: organizationId ?? "",
+            method: "RegisterRunner",
+            key: request.idempotencyKey,
+            requestHash,
+            objectId: id,
+          };
           const first = await claimIdempotencyKey(transaction, claim);
           if (first !== id) return runners.getRunner(transaction, first);
         }
         const { name, labels, capabilities } = request;
-        const inserted = await runners.insertRunner(transaction, { id, organizationId, name, labels, capabilities, token: toTokenRow(token.publicKey, request.tokenOptions) });
+        const inserted = await runners.insertRunner(transaction, {
+          id,
+          organizationId,
+          name,
+          labels,
+          capabilities,
+          token: toTokenRow(token.publicKey, request.tokenOptions),
+        });
         await audit(transaction, context, "runner.register", inserted, { scope: scopeName });
         return inserted;
       });
-      if (!row || row.deleteTime !== null) throw new AgynError("NOT_FOUND", "the runner that this idempotency key registered was deleted");
+      if (!row || row.deleteTime !== null)
+        throw new AgynError("NOT_FOUND", "the runner that this idempotency key registered was deleted");
       await fleet.refresh();
       deps.onRunnersChanged();
       return { ...(await reply(row, context)), serviceToken: row.id === id ? token.text : "" };
@@ -120,8 +150,15 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
     },
     async listRunners(request, context) {
       const { organization } = targetOf(context, "organization");
-      const statuses = (Object.keys(statusToProto) as RunnerStatus[]).filter((status) => request.statuses.includes(statusToProto[status]));
-      const filter = { organizationId: organization.id, clusterOnly: request.clusterOnly, labels: request.labels, statuses };
+      const statuses = (Object.keys(statusToProto) as RunnerStatus[]).filter((status) =>
+        request.statuses.includes(statusToProto[status]),
+      );
+      const filter = {
+        organizationId: organization.id,
+        clusterOnly: request.clusterOnly,
+        labels: request.labels,
+        statuses,
+      };
       const { runners: rows, nextToken } = await runners.listRunners(sql, filter, toPage(request));
       return { runners: await toRunnerProtos(deps, rows, context.values.get(callerKey)), nextPageToken: nextToken };
     },
@@ -150,10 +187,17 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
         async (transaction, current) => {
           const live = await listWorkloadsOfRunner(transaction, current.id);
           if (live.length > 0 && !request.force) {
-            throw new AgynError("RUNNER_BUSY", `runner ${current.name} has ${live.length} live workload${live.length === 1 ? "" : "s"}: drain it first, or delete it with force and lose them`);
+            throw new AgynError(
+              "RUNNER_BUSY",
+              `runner ${current.name} has ${live.length} live workload${live.length === 1 ? "" : "s"}: drain it first, or delete it with force and lose them`,
+            );
           }
           ended.push(...live.map((one) => one.id));
-          await endWorkloads(transaction, deps.writer, live.map((one) => lostWith(one.id, one.fence)));
+          await endWorkloads(
+            transaction,
+            deps.writer,
+            live.map((one) => lostWith(one.id, one.fence)),
+          );
           await revokeIdentities(transaction, current.id);
           await insertRevocation(transaction, current.id, "IDENTITY_REVOKED");
           return runners.deleteRunner(transaction, current.id);
@@ -164,9 +208,12 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
       deps.onWorkloadsEnded(ended);
       return reply(row, context);
     },
-    pauseRunner: (request, context) => setAvailability(context, "runner.pause", "paused", request.reason, ["active", "paused", "draining"]),
-    resumeRunner: (request, context) => setAvailability(context, "runner.resume", "active", request.reason, ["active", "paused", "draining"]),
-    drainRunner: (request, context) => setAvailability(context, "runner.drain", "draining", request.reason, ["active", "paused", "draining"]),
+    pauseRunner: (request, context) =>
+      setAvailability(context, "runner.pause", "paused", request.reason, ["active", "paused", "draining"]),
+    resumeRunner: (request, context) =>
+      setAvailability(context, "runner.resume", "active", request.reason, ["active", "paused", "draining"]),
+    drainRunner: (request, context) =>
+      setAvailability(context, "runner.drain", "draining", request.reason, ["active", "paused", "draining"]),
     unlockRunner: (request, context) => setAvailability(context, "runner.unlock", "active", request.reason, ["locked"]),
     async rotateServiceToken(request, context) {
       const { runner } = targetOf(context, "runner");
@@ -199,5 +246,15 @@ function unlockHint(row: RunnerRow): string {
 
 function lostWith(id: string, fence: bigint) {
   const message = "its runner was deleted";
-  return { id, fence, runnerId: null, phase: "lost", message, phaseIfStopped: "lost", messageIfStopped: message, result: null, mayRetry: false } as const;
+  return {
+    id,
+    fence,
+    runnerId: null,
+    phase: "lost",
+    message,
+    phaseIfStopped: "lost",
+    messageIfStopped: message,
+    result: null,
+    mayRetry: false,
+  } as const;
 }

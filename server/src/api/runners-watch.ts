@@ -9,7 +9,9 @@ import { watch } from "./watch.ts";
 const snapshotPage = 500;
 
 /** The live view of the runners that an organization sees. */
-export function createRunnerWatch(deps: RunnerProtoDeps & { storeEpoch: number; feed: WatchFeed<RunnerRow> }): Pick<ServiceImpl<typeof RunnersService>, "watchRunners"> {
+export function createRunnerWatch(
+  deps: RunnerProtoDeps & { storeEpoch: number; feed: WatchFeed<RunnerRow> },
+): Pick<ServiceImpl<typeof RunnersService>, "watchRunners"> {
   const { sql } = deps;
   return {
     async *watchRunners(request, context) {
@@ -32,7 +34,7 @@ export function createRunnerWatch(deps: RunnerProtoDeps & { storeEpoch: number; 
 
   async function* snapshot(organizationId: string): AsyncIterable<readonly RunnerRow[]> {
     const filter = { organizationId, clusterOnly: false, labels: {}, statuses: [] };
-    for (let token = ""; ; ) {
+    for (let token = ""; ;) {
       const page = await listRunners(sql, filter, { size: snapshotPage, token });
       yield page.runners;
       if (page.nextToken === "") return;

@@ -39,7 +39,10 @@ export async function openUserPlane(options: UserPlaneOptions): Promise<UserPlan
     readMaxBytes: maximumMessage_bytes,
     contextValues: (request) => createContextValues().set(sourceKey, sourceOf(request, options.trustedProxies)),
   });
-  const onRequest = (request: http.IncomingMessage | http2.Http2ServerRequest, response: http.ServerResponse | http2.Http2ServerResponse) => {
+  const onRequest = (
+    request: http.IncomingMessage | http2.Http2ServerRequest,
+    response: http.ServerResponse | http2.Http2ServerResponse,
+  ) => {
     const path = request.url ?? "/";
     if (request.method !== "GET" || path.includes(".v1.")) {
       handle(request, response);
@@ -77,13 +80,23 @@ export async function openUserPlane(options: UserPlaneOptions): Promise<UserPlan
   };
 }
 
-type Handler = (request: http.IncomingMessage | http2.Http2ServerRequest, response: http.ServerResponse | http2.Http2ServerResponse) => void;
+type Handler = (
+  request: http.IncomingMessage | http2.Http2ServerRequest,
+  response: http.ServerResponse | http2.Http2ServerResponse,
+) => void;
 
-const limits = { maxHeaderListPairs: 128, maxSessionInvalidFrames: 100, settings: { maxConcurrentStreams: 256, maxHeaderListSize: 32_768 } } as const;
+const limits = {
+  maxHeaderListPairs: 128,
+  maxSessionInvalidFrames: 100,
+  settings: { maxConcurrentStreams: 256, maxHeaderListSize: 32_768 },
+} as const;
 
 function openTls({ cert, key }: { cert: string; key: string }, onRequest: Handler) {
   const sessions = new Set<http2.ServerHttp2Session>();
-  const server = http2.createSecureServer({ ...limits, allowHTTP1: true, minVersion: "TLSv1.2", cert: readFileSync(cert), key: readFileSync(key) }, onRequest);
+  const server = http2.createSecureServer(
+    { ...limits, allowHTTP1: true, minVersion: "TLSv1.2", cert: readFileSync(cert), key: readFileSync(key) },
+    onRequest,
+  );
   server.on("session", (session) => track(sessions, session));
   return { server, sessions };
 }
@@ -120,12 +133,19 @@ function track(sessions: Set<http2.ServerHttp2Session>, session: http2.ServerHtt
 
 async function answerPage(pages: PlainPages, path: string, response: http.ServerResponse): Promise<void> {
   const page = (await pages(path)) ?? { status: 404, type: "text/plain", body: "not found\n" };
-  response.writeHead(page.status, { "content-type": `${page.type}; charset=utf-8`, "x-content-type-options": "nosniff", "cache-control": "no-store" });
+  response.writeHead(page.status, {
+    "content-type": `${page.type}; charset=utf-8`,
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+  });
   response.end(page.body);
 }
 
 /** The caller's address: what a trusted proxy says, else the connection's. */
-function sourceOf(request: { headers: http.IncomingHttpHeaders; socket?: net.Socket | null; stream?: http2.Http2Stream }, trustedProxies: readonly string[]): string {
+function sourceOf(
+  request: { headers: http.IncomingHttpHeaders; socket?: net.Socket | null; stream?: http2.Http2Stream },
+  trustedProxies: readonly string[],
+): string {
   const socket = request.socket ?? request.stream?.session?.socket;
   const direct = socket?.remoteAddress ?? "";
   const forwarded = String(request.headers["x-forwarded-for"] ?? "");

@@ -19,12 +19,17 @@ export type WatchStep<Item> = { items: Item[]; bookmark: string; snapshotComplet
 const itemLimit = 500;
 
 /** Snapshot, then changes; or from a bookmark on, without a snapshot. Nothing between two steps is missed; an item may come twice. */
-export async function* watch<Row, Item>(source: WatchSource<Row, Item>, bookmark: string, signal: AbortSignal): AsyncIterable<WatchStep<Item>> {
+export async function* watch<Row, Item>(
+  source: WatchSource<Row, Item>,
+  bookmark: string,
+  signal: AbortSignal,
+): AsyncIterable<WatchStep<Item>> {
   const { from, batches } = await source.feed.subscribe(signal);
   const horizon = await getHorizon(source.sql);
   const marked = (position: string) => toBookmark(source.storeEpoch, position);
   if (bookmark === "") {
-    for await (const rows of source.snapshot()) yield { items: await source.present(rows), bookmark: "", snapshotComplete: false };
+    for await (const rows of source.snapshot())
+      yield { items: await source.present(rows), bookmark: "", snapshotComplete: false };
     yield { items: [], bookmark: marked(from), snapshotComplete: true };
   } else {
     const start = fromBookmark(bookmark, source.storeEpoch, horizon);
@@ -35,7 +40,11 @@ export async function* watch<Row, Item>(source: WatchSource<Row, Item>, bookmark
     const items = await source.present(batch.rows);
     for (let start = 0; start < items.length; start += itemLimit) {
       const last = start + itemLimit >= items.length;
-      yield { items: items.slice(start, start + itemLimit), bookmark: last ? marked(batch.horizon) : "", snapshotComplete: false };
+      yield {
+        items: items.slice(start, start + itemLimit),
+        bookmark: last ? marked(batch.horizon) : "",
+        snapshotComplete: false,
+      };
     }
   }
 }

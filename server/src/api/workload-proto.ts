@@ -1,8 +1,22 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { OperatorSchema, type Demand as DemandProto, type Operator, type Requirement as RequirementProto } from "../../../proto/gen/agyn/orchestrator/v1/demand_pb.ts";
-import { Verdict, type Explanation as ExplanationProto, ExplanationSchema } from "../../../proto/gen/agyn/orchestrator/v1/explanation_pb.ts";
-import { WorkloadSchema, type Outcome, type Workload as WorkloadProto, type WorkloadPhase } from "../../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
+import {
+  OperatorSchema,
+  type Demand as DemandProto,
+  type Operator,
+  type Requirement as RequirementProto,
+} from "../../../proto/gen/agyn/orchestrator/v1/demand_pb.ts";
+import {
+  Verdict,
+  type Explanation as ExplanationProto,
+  ExplanationSchema,
+} from "../../../proto/gen/agyn/orchestrator/v1/explanation_pb.ts";
+import {
+  WorkloadSchema,
+  type Outcome,
+  type Workload as WorkloadProto,
+  type WorkloadPhase,
+} from "../../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import type { Demand, Operator as OperatorName, Requirement } from "../domain/demand.ts";
 import { invalidField } from "../domain/errors.ts";
 import type { Explanation } from "../domain/explanation.ts";
@@ -11,7 +25,13 @@ import { readableSpec } from "../sessions/place-message.ts";
 import type { WorkloadRow } from "../store/workloads.ts";
 
 const operators: readonly OperatorName[] = ["in", "not_in", "exists", "not_exists", "greater", "less"];
-const verdicts = { "": Verdict.UNSPECIFIED, placeable: Verdict.PLACEABLE, never: Verdict.NEVER, unavailable: Verdict.UNAVAILABLE, full: Verdict.FULL } as const;
+const verdicts = {
+  "": Verdict.UNSPECIFIED,
+  placeable: Verdict.PLACEABLE,
+  never: Verdict.NEVER,
+  unavailable: Verdict.UNAVAILABLE,
+  full: Verdict.FULL,
+} as const;
 
 /** The contract's phases follow the domain's in their order, from 1. */
 export function phaseToProto(phase: Phase): WorkloadPhase {
@@ -32,7 +52,12 @@ export function toWorkloadProto(row: WorkloadRow, runnerName: string): WorkloadP
     spec: readableSpec(row.spec),
     demand: demandToProto(row.demand),
     retry: { maximumTries: row.maximumTries, onLost: row.retryOnLost, onFailed: row.retryOnFailed },
-    loss: { kind: row.lostAfter_ms === null ? { case: "never", value: true } : { case: "after", value: durationFromMs(Number(row.lostAfter_ms)) } },
+    loss: {
+      kind:
+        row.lostAfter_ms === null
+          ? { case: "never", value: true }
+          : { case: "after", value: durationFromMs(Number(row.lostAfter_ms)) },
+    },
     phase: phaseToProto(row.phase),
     message: row.message,
     verdict: verdicts[row.verdict as keyof typeof verdicts] ?? Verdict.UNSPECIFIED,
@@ -50,7 +75,9 @@ export function toWorkloadProto(row: WorkloadRow, runnerName: string): WorkloadP
     ...(row.startTime && { startTime: timestampFromDate(row.startTime) }),
     ...(row.endTime && { endTime: timestampFromDate(row.endTime) }),
     ...(row.result && { result: resultToProto(row.result) }),
-    ...(row.phase === "pending" && { pendingDeadline: timestampFromDate(new Date(row.pendTime.getTime() + Number(row.pendingTimeout_ms))) }),
+    ...(row.phase === "pending" && {
+      pendingDeadline: timestampFromDate(new Date(row.pendTime.getTime() + Number(row.pendingTimeout_ms))),
+    }),
   });
 }
 
@@ -69,12 +96,18 @@ function resultToProto(result: WorkloadResult) {
 }
 
 /** A demand of an organization; what the contract's rules cannot say of it is checked here. */
-export function demandFromProto(proto: DemandProto | undefined, organizationId: string, defaultExecutor: string): Demand {
+export function demandFromProto(
+  proto: DemandProto | undefined,
+  organizationId: string,
+  defaultExecutor: string,
+): Demand {
   const resources = new Map(Object.entries(proto?.resources ?? {}));
   if (!resources.has("slots")) resources.set("slots", 1);
   return {
     organizationId,
-    requirements: (proto?.requirements ?? []).map((one, position) => requirementFromProto(one, `demand.requirements[${position}]`)),
+    requirements: (proto?.requirements ?? []).map((one, position) =>
+      requirementFromProto(one, `demand.requirements[${position}]`),
+    ),
     capabilities: proto?.capabilities ?? [],
     executor: proto?.executor || defaultExecutor,
     resources,
@@ -89,16 +122,23 @@ function requirementFromProto(proto: RequirementProto, field: string): Requireme
   const operator = operators[proto.operator - 1]!;
   const { key, values } = proto;
   const name = OperatorSchema.values[proto.operator]!.name.slice("OPERATOR_".length);
-  if ((operator === "exists" || operator === "not_exists") && values.length > 0) throw invalidField(`${field}.values`, `${name} takes no values`);
-  if ((operator === "in" || operator === "not_in") && values.length === 0) throw invalidField(`${field}.values`, `${name} needs at least one value`);
+  if ((operator === "exists" || operator === "not_exists") && values.length > 0)
+    throw invalidField(`${field}.values`, `${name} takes no values`);
+  if ((operator === "in" || operator === "not_in") && values.length === 0)
+    throw invalidField(`${field}.values`, `${name} needs at least one value`);
   if (operator === "greater" || operator === "less") {
-    if (values.length !== 1 || !/^[+-]?[0-9]{1,30}(\.[0-9]{1,30})?$/.test(values[0]!)) throw invalidField(`${field}.values`, `${name} needs one decimal number`);
+    if (values.length !== 1 || !/^[+-]?[0-9]{1,30}(\.[0-9]{1,30})?$/.test(values[0]!))
+      throw invalidField(`${field}.values`, `${name} needs one decimal number`);
   }
   return { key, operator, values };
 }
 
 function demandToProto(demand: DemandJson) {
-  const toProto = ({ key, operator, values }: Requirement) => ({ key, operator: (operators.indexOf(operator) + 1) as Operator, values: [...values] });
+  const toProto = ({ key, operator, values }: Requirement) => ({
+    key,
+    operator: (operators.indexOf(operator) + 1) as Operator,
+    values: [...values],
+  });
   return {
     requirements: demand.requirements.map(toProto),
     capabilities: [...demand.capabilities],

@@ -97,11 +97,7 @@ interface SlotDraw {
  * such. Where only few could fit, they are asked one by one; else slots are drawn and those that do not fit thrown away.
  * `undefined` where that found none within {@link drawLimit} draws, which says nothing about whether there is one.
  */
-export function drawSlot(
-  facts: FleetFacts,
-  demand: Demand,
-  { slots, random, accept }: SlotDraw,
-): number | undefined {
+export function drawSlot(facts: FleetFacts, demand: Demand, { slots, random, accept }: SlotDraw): number | undefined {
   const clauses = clausesOf(facts, demand);
   clauses.sort((a, b) => Number(a.negated) - Number(b.negated) || memberCount(a) - memberCount(b));
   const [scarcest] = clauses;

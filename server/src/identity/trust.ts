@@ -12,21 +12,37 @@ import type { MasterKey } from "./master-key.ts";
 export type Trust = { authority: Authority; nonceKey: Uint8Array };
 
 /** Opens what is there, or makes it. The trust domain never changes. */
-export async function openTrust(sql: Sql, masterKey: MasterKey, wantedDomain: string | undefined, now: Date): Promise<Trust> {
-  if (wantedDomain !== undefined && !isTrustDomain(wantedDomain)) throw new ConfigError(`trust_domain: "${wantedDomain}" is not a trust domain`);
+export async function openTrust(
+  sql: Sql,
+  masterKey: MasterKey,
+  wantedDomain: string | undefined,
+  now: Date,
+): Promise<Trust> {
+  if (wantedDomain !== undefined && !isTrustDomain(wantedDomain))
+    throw new ConfigError(`trust_domain: "${wantedDomain}" is not a trust domain`);
   const trustDomain = await claimSetting(sql, "trust_domain", wantedDomain ?? createTrustDomain());
   if (wantedDomain !== undefined && wantedDomain !== trustDomain) {
     throw new ConfigError(`trust_domain: this database has the trust domain ${trustDomain}, which never changes`);
   }
-  const material = await claimSecret(sql, masterKey, "authority", async () => Buffer.from(JSON.stringify(await createAuthority({ trustDomain, now }))));
+  const material = await claimSecret(sql, masterKey, "authority", async () =>
+    Buffer.from(JSON.stringify(await createAuthority({ trustDomain, now }))),
+  );
   const nonceKey = await claimSecret(sql, masterKey, "nonce-key", () => Promise.resolve(randomBytes(32)));
   return { authority: openAuthority(JSON.parse(Buffer.from(material).toString()) as AuthorityMaterial), nonceKey };
 }
 
-async function claimSecret(sql: Sql, masterKey: MasterKey, name: string, make: () => Promise<Uint8Array>): Promise<Uint8Array> {
+async function claimSecret(
+  sql: Sql,
+  masterKey: MasterKey,
+  name: string,
+  make: () => Promise<Uint8Array>,
+): Promise<Uint8Array> {
   const found = await getSealedSecret(sql, name);
   const sealed = found ?? (await claimSealedSecret(sql, name, masterKey.seal(await make(), `secret/${name}`)));
   const opened = masterKey.open(sealed, `secret/${name}`);
-  if ("error" in opened) throw new ConfigError(`master_key_file: it does not open what is in the database (${opened.error}): use the key that the database was made with`);
+  if ("error" in opened)
+    throw new ConfigError(
+      `master_key_file: it does not open what is in the database (${opened.error}): use the key that the database was made with`,
+    );
   return opened;
 }

@@ -20,7 +20,8 @@ export async function openRevocationReader(deps: RevocationDeps): Promise<{ run:
   for (const { number } of await listRevocations(deps.sql, cursor - lookBack)) seen.add(number);
   let read_ms = performance.now();
   const blind = () => {
-    if (performance.now() - read_ms > blindLimit_ms) deps.disconnectAll("revocations cannot be read: runners are let in again when they can");
+    if (performance.now() - read_ms > blindLimit_ms)
+      deps.disconnectAll("revocations cannot be read: runners are let in again when they can");
   };
   return {
     async run() {

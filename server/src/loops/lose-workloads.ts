@@ -1,7 +1,14 @@
 import type { Sql } from "../store/database.ts";
 import { expireRunnerLeases, regrantLeases } from "../store/runners.ts";
 import { endWorkloads, type Ended, type Writer } from "../store/workload-transitions.ts";
-import { getWorkload, listExpiredPending, listOverdue, markUnreachable, shiftUnreachable, type WorkloadRow } from "../store/workloads.ts";
+import {
+  getWorkload,
+  listExpiredPending,
+  listOverdue,
+  markUnreachable,
+  shiftUnreachable,
+  type WorkloadRow,
+} from "../store/workloads.ts";
 import type { FleetState } from "./fleet-state.ts";
 import type { Placer } from "./place-workloads.ts";
 
@@ -100,7 +107,10 @@ export function createLossLoops(deps: LossDeps) {
 }
 
 /** Takes back what ended workloads used, and takes up their next tries. */
-export async function considerRetries(deps: Pick<LossDeps, "sql" | "fleet" | "placer">, ended: readonly Ended[]): Promise<void> {
+export async function considerRetries(
+  deps: Pick<LossDeps, "sql" | "fleet" | "placer">,
+  ended: readonly Ended[],
+): Promise<void> {
   const retries: WorkloadRow[] = [];
   for (const one of ended) {
     deps.fleet.vacate(one.id);

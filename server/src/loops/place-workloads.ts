@@ -7,7 +7,14 @@ import type { Random } from "../secure-random.ts";
 import type { Sql } from "../store/database.ts";
 import { acquireLeadership, releaseLeadership } from "../store/leader.ts";
 import { listLiveWorkloads, recordWaiting, type WorkloadRow } from "../store/workloads.ts";
-import { placeWorkloads, startWorkloads, type NewWorkload, type PlacingGuard, type StartedWorkload, type Writer } from "../store/workload-transitions.ts";
+import {
+  placeWorkloads,
+  startWorkloads,
+  type NewWorkload,
+  type PlacingGuard,
+  type StartedWorkload,
+  type Writer,
+} from "../store/workload-transitions.ts";
 import type { FleetState } from "./fleet-state.ts";
 
 /** What a caller wants started: the row to be, and the demand it holds. */
@@ -41,7 +48,16 @@ export type PlacerDeps = {
   log: Logger;
   leaderLease_ms: number;
   /** Brings a placement to its runner's session, here or on another replica. */
-  deliver: (placement: { id: string; fence: bigint; runnerId: string; organizationId: string; spec: Uint8Array; demand: Demand } & LossFacts) => void;
+  deliver: (
+    placement: {
+      id: string;
+      fence: bigint;
+      runnerId: string;
+      organizationId: string;
+      spec: Uint8Array;
+      demand: Demand;
+    } & LossFacts,
+  ) => void;
   /** Tells the leader, which is another replica, that something is pending. */
   announcePending: () => void;
 };
@@ -71,7 +87,9 @@ export function createPlacer(deps: PlacerDeps): Placer {
     pumping ??= (async () => {
       while (!stopped && (starting.length > 0 || (dirty && leads()))) {
         const batch = starting.splice(0, batchLimit);
-        await Promise.all([placeWaiting(), startBatch(batch)]).catch((error: unknown) => log.error({ err: error }, "placing failed"));
+        await Promise.all([placeWaiting(), startBatch(batch)]).catch((error: unknown) =>
+          log.error({ err: error }, "placing failed"),
+        );
       }
     })().finally(() => {
       pumping = undefined;
@@ -104,7 +122,15 @@ export function createPlacer(deps: PlacerDeps): Placer {
       if (fence !== undefined && held) {
         waiting.delete(id);
         const { row, demand } = held;
-        deps.deliver({ id, fence, runnerId, organizationId: row.organizationId, spec: row.spec, demand, ...lossFacts(row) });
+        deps.deliver({
+          id,
+          fence,
+          runnerId,
+          organizationId: row.organizationId,
+          spec: row.spec,
+          demand,
+          ...lossFacts(row),
+        });
       } else fleet.vacate(id);
     }
     if (placed.length < picks.length) await relearn(picks.filter((one) => !fences.has(one.id)).map((one) => one.id));
@@ -114,7 +140,8 @@ export function createPlacer(deps: PlacerDeps): Placer {
     if (batch.length === 0) return;
     const decided = batch.map((one) => ({ ...one, pick: fleet.index.pick(one.request.demand, nobody, random) }));
     const going = decided.filter((one) => one.pick.kind === "picked" || one.pick.verdict !== "never");
-    for (const one of decided) if (one.pick.kind === "none" && one.pick.verdict === "never") one.settle({ kind: "never" });
+    for (const one of decided)
+      if (one.pick.kind === "none" && one.pick.verdict === "never") one.settle({ kind: "never" });
     if (going.length === 0) return;
     const placing = leads();
     const rows = going.map(({ request, pick }): NewWorkload => {
@@ -146,7 +173,15 @@ export function createPlacer(deps: PlacerDeps): Placer {
       }
       if (result.phase === "placed") {
         const { id, organizationId, spec } = row;
-        deps.deliver({ id, fence: result.fence, runnerId: row.runnerId!, organizationId, spec, demand: one.request.demand, ...lossFacts(row) });
+        deps.deliver({
+          id,
+          fence: result.fence,
+          runnerId: row.runnerId!,
+          organizationId,
+          spec,
+          demand: one.request.demand,
+          ...lossFacts(row),
+        });
       } else {
         pending = true;
         if (leads()) waiting.set(row.id, { row: toWaitingRow(row, result), demand: one.request.demand });
@@ -180,7 +215,8 @@ export function createPlacer(deps: PlacerDeps): Placer {
     leadsUntil_ms = before_ms + deps.leaderLease_ms;
     if (began) {
       await fleet.refresh();
-      for (const row of await listLiveWorkloads(sql)) if (row.phase === "pending") waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
+      for (const row of await listLiveWorkloads(sql))
+        if (row.phase === "pending") waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
       log.info({ epoch: String(leadership.epoch), waiting: waiting.size }, "this replica places");
     } else if (led?.fleetVersion !== leadership.fleetVersion) await fleet.refresh();
     guard = { epoch: leadership.epoch, fleetVersion: leadership.fleetVersion };
@@ -212,7 +248,8 @@ export function createPlacer(deps: PlacerDeps): Placer {
         return;
       }
       for (const row of rows) {
-        if (row.phase === "pending" && !row.stopRequested) waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
+        if (row.phase === "pending" && !row.stopRequested)
+          waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
         else waiting.delete(row.id);
       }
       wake();
@@ -224,7 +261,13 @@ export function createPlacer(deps: PlacerDeps): Placer {
       const waits = oldest.flatMap(({ row, demand }) => {
         const explanation = explainFor(fleet, demand, excludedNow(row.excluded), 1);
         if (explanation.verdict === "placeable") return [];
-        return [{ id: row.id, verdict: explanation.verdict, message: unmetConstraintText(explanation, { organizationName: "this organization" }) }];
+        return [
+          {
+            id: row.id,
+            verdict: explanation.verdict,
+            message: unmetConstraintText(explanation, { organizationName: "this organization" }),
+          },
+        ];
       });
       const changed = waits.filter((one) => waiting.get(one.id)?.row.message !== one.message);
       if (changed.length === 0) return;
@@ -251,7 +294,12 @@ export function createPlacer(deps: PlacerDeps): Placer {
 }
 
 /** The very explanation behind a placement, over the fleet as this replica sees it (I8). */
-export function explainFor(fleet: FleetState, demand: Demand, excluded: ReadonlySet<string>, limit: number): Explanation {
+export function explainFor(
+  fleet: FleetState,
+  demand: Demand,
+  excluded: ReadonlySet<string>,
+  limit: number,
+): Explanation {
   return explain(fleet.index.members(), demand, { excluded, viewerOrganizationId: demand.organizationId, limit });
 }
 
@@ -265,7 +313,12 @@ export function excludedNow(excluded: Record<string, number>): ReadonlySet<strin
 
 const nobody: ReadonlySet<string> = new Set();
 
-function lossFacts(row: { lostAfter_ms: number | bigint | null; retryOnLost: boolean; maximumTries: number; try?: number }): LossFacts {
+function lossFacts(row: {
+  lostAfter_ms: number | bigint | null;
+  retryOnLost: boolean;
+  maximumTries: number;
+  try?: number;
+}): LossFacts {
   return {
     lostAfter_ms: row.lostAfter_ms === null ? null : Number(row.lostAfter_ms),
     retriedWhenLost: row.retryOnLost && (row.try ?? 1) < row.maximumTries,

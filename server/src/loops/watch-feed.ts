@@ -62,7 +62,11 @@ export function createWatchFeed<Row>(options: WatchFeedOptions<Row>): WatchFeed<
       async function* batches(): AsyncIterable<FeedBatch<Row>> {
         try {
           while (!signal.aborted) {
-            if (subscriber.overrun) throw new AgynError("LIMIT", `the watcher reads too slowly: ${batchLimit} batches wait; watch again from the last bookmark`);
+            if (subscriber.overrun)
+              throw new AgynError(
+                "LIMIT",
+                `the watcher reads too slowly: ${batchLimit} batches wait; watch again from the last bookmark`,
+              );
             const batch = subscriber.queue.shift();
             if (batch) yield batch;
             else await new Promise<void>((resolve) => (subscriber.wake = resolve));

@@ -29,20 +29,36 @@ export async function openSession(deps: OpenSessionDeps, caller: RunnerCaller, h
     const generation = await findGeneration(transaction, caller.spkiSha256);
     refuseDeadIdentity(runner, generation);
     if (isClone(hello.lastSessionNumber, { issued: runner.sessionNumber, confirmed: runner.confirmedSessionNumber })) {
-      await lockClone(transaction, runner, `it echoed session ${hello.lastSessionNumber}, but session ${runner.confirmedSessionNumber} was confirmed since`);
+      await lockClone(
+        transaction,
+        runner,
+        `it echoed session ${hello.lastSessionNumber}, but session ${runner.confirmedSessionNumber} was confirmed since`,
+      );
       return undefined;
     }
     if (runner.organizationId === null && hello.isolation === "none" && !hello.unsafeSharedUser) {
-      throw new AgynError("STATE", "a cluster-scoped runner must isolate workloads: run it as root, or accept the risk with --unsafe-shared-user");
+      throw new AgynError(
+        "STATE",
+        "a cluster-scoped runner must isolate workloads: run it as root, or accept the risk with --unsafe-shared-user",
+      );
     }
     const number = bigger(runner.sessionNumber, hello.lastSessionNumber) + 1n;
     await useGeneration(transaction, generation!.identityId, generation!.generation);
-    await beginSession(transaction, runner.id, { number, replicaId: deps.replicaId, lease_ms: deps.lease_ms, report: toReport(hello) });
+    await beginSession(transaction, runner.id, {
+      number,
+      replicaId: deps.replicaId,
+      lease_ms: deps.lease_ms,
+      report: toReport(hello),
+    });
     await markReachable(transaction, runner.id, deps.replicaId);
     const bound = await listWorkloadsOfRunner(transaction, runner.id);
     return { number, runner, bound, repair: reconcileHello(bound, hello.held.map(toHeld)) };
   });
-  if (!outcome) throw new AgynError("RUNNER_LOCKED", "two copies of this identity are live: the runner is locked until an operator unlocks it");
+  if (!outcome)
+    throw new AgynError(
+      "RUNNER_LOCKED",
+      "two copies of this identity are live: the runner is locked until an operator unlocks it",
+    );
   return outcome;
 }
 
@@ -52,9 +68,12 @@ export function refuseDeadIdentity(
   generation: Awaited<ReturnType<typeof findGeneration>>,
 ): void {
   if (!generation) throw new AgynError("IDENTITY_REVOKED", "this identity is not known here");
-  if (generation.state === "revoked") throw new AgynError("IDENTITY_REVOKED", "this identity was revoked: enroll again");
-  if (generation.state === "superseded") throw new AgynError("IDENTITY_SUPERSEDED", "a later enrollment of this runner superseded this identity");
-  if (runner.availability === "locked") throw new AgynError("RUNNER_LOCKED", `the runner is locked: ${runner.availabilityReason}`);
+  if (generation.state === "revoked")
+    throw new AgynError("IDENTITY_REVOKED", "this identity was revoked: enroll again");
+  if (generation.state === "superseded")
+    throw new AgynError("IDENTITY_SUPERSEDED", "a later enrollment of this runner superseded this identity");
+  if (runner.availability === "locked")
+    throw new AgynError("RUNNER_LOCKED", `the runner is locked: ${runner.availabilityReason}`);
   if (generation.generation < generation.usedGeneration) {
     throw new AgynError("IDENTITY_SUPERSEDED", "a renewed certificate of this identity is in use");
   }

@@ -56,7 +56,12 @@ export function toPlacement(row: WorkloadRow): Placement {
 export function sealSpec(spec: WorkloadSpec, organizationId: string, masterKey: MasterKey): Uint8Array {
   if (!spec.environment.some((variable) => variable.secret)) return toBinary(WorkloadSpecSchema, spec);
   const environment = spec.environment.map((variable) =>
-    variable.secret ? { ...variable, value: Buffer.from(masterKey.seal(Buffer.from(variable.value), context(organizationId))).toString("base64") } : variable,
+    variable.secret
+      ? {
+          ...variable,
+          value: Buffer.from(masterKey.seal(Buffer.from(variable.value), context(organizationId))).toString("base64"),
+        }
+      : variable,
   );
   return toBinary(WorkloadSpecSchema, { ...spec, environment });
 }
@@ -72,7 +77,8 @@ function openSecrets(spec: WorkloadSpec, organizationId: string, masterKey: Mast
   for (const variable of spec.environment) {
     if (!variable.secret) continue;
     const opened = masterKey.open(Buffer.from(variable.value, "base64"), context(organizationId));
-    if ("error" in opened) throw new Error(`secret variable ${variable.name} of organization ${organizationId}: ${opened.error}`);
+    if ("error" in opened)
+      throw new Error(`secret variable ${variable.name} of organization ${organizationId}: ${opened.error}`);
     variable.value = Buffer.from(opened).toString();
   }
   return spec;

@@ -38,10 +38,15 @@ export function createSession(runnerId: string, number: bigint): RunnerSession {
     stopSent: new Set(),
     ended,
     send(kind) {
-      if (!outbox.push(create(ControlMessageSchema, { kind }))) session.end("LIMIT", `the runner reads too slowly: ${outboxLimit} messages wait for it`, 1000);
+      if (!outbox.push(create(ControlMessageSchema, { kind })))
+        session.end("LIMIT", `the runner reads too slowly: ${outboxLimit} messages wait for it`, 1000);
     },
     end(reason, message, retryAfter_ms) {
-      const value = { reason, message, ...(retryAfter_ms !== undefined && { retryAfter: durationFromMs(retryAfter_ms) }) };
+      const value = {
+        reason,
+        message,
+        ...(retryAfter_ms !== undefined && { retryAfter: durationFromMs(retryAfter_ms) }),
+      };
       outbox.push(create(ControlMessageSchema, { kind: { case: "disconnect", value } }));
       outbox.close();
       resolve();

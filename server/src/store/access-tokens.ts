@@ -11,13 +11,22 @@ export type AccessToken = {
   revokeTime: Date | null;
 };
 
-const columns = (sql: SqlOrTransaction) => sql`id, name, scopes, create_time as "createTime", expire_time as "expireTime",
+const columns = (
+  sql: SqlOrTransaction,
+) => sql`id, name, scopes, create_time as "createTime", expire_time as "expireTime",
   use_time as "useTime", revoke_time as "revokeTime"`;
 
 /** Stores the hash of a token; the token itself is never stored (I6). */
 export async function insertAccessToken(
   sql: SqlOrTransaction,
-  token: { id: string; userId: string; name: string; hash: Uint8Array; scopes: readonly string[]; expireTime: Date | null },
+  token: {
+    id: string;
+    userId: string;
+    name: string;
+    hash: Uint8Array;
+    scopes: readonly string[];
+    expireTime: Date | null;
+  },
 ): Promise<AccessToken> {
   const [row] = await sql<AccessToken[]>`
     insert into access_token (id, user_id, name, hash, scopes, expire_time)
@@ -28,7 +37,16 @@ export async function insertAccessToken(
 
 /** The live token with this hash and its user. */
 export async function findLiveAccessToken(sql: SqlOrTransaction, hash: Uint8Array) {
-  const [row] = await sql<{ tokenId: string; scopes: string[]; expireTime: Date | null; userId: string; userName: string; clusterAdmin: boolean }[]>`
+  const [row] = await sql<
+    {
+      tokenId: string;
+      scopes: string[];
+      expireTime: Date | null;
+      userId: string;
+      userName: string;
+      clusterAdmin: boolean;
+    }[]
+  >`
     select t.id as "tokenId", t.scopes, t.expire_time as "expireTime", u.id as "userId", u.name as "userName", u.cluster_admin as "clusterAdmin"
     from access_token t join app_user u on u.id = t.user_id
     where t.hash = ${hash} and t.revoke_time is null and (t.expire_time is null or t.expire_time > now())`;
@@ -60,11 +78,19 @@ export async function listAccessTokens(sql: SqlOrTransaction, userId: string, pa
 }
 
 /** Revokes the caller's token with this id or unique id prefix; answers what fits. */
-export async function findOwnAccessTokens(sql: SqlOrTransaction, userId: string, reference: string): Promise<AccessToken[]> {
-  return sql<AccessToken[]>`select ${columns(sql)} from access_token where user_id = ${userId} and starts_with(id, ${reference}) limit 5`;
+export async function findOwnAccessTokens(
+  sql: SqlOrTransaction,
+  userId: string,
+  reference: string,
+): Promise<AccessToken[]> {
+  return sql<
+    AccessToken[]
+  >`select ${columns(sql)} from access_token where user_id = ${userId} and starts_with(id, ${reference}) limit 5`;
 }
 
 export async function revokeAccessToken(sql: SqlOrTransaction, id: string): Promise<AccessToken> {
-  const [row] = await sql<AccessToken[]>`update access_token set revoke_time = coalesce(revoke_time, now()) where id = ${id} returning ${columns(sql)}`;
+  const [row] = await sql<
+    AccessToken[]
+  >`update access_token set revoke_time = coalesce(revoke_time, now()) where id = ${id} returning ${columns(sql)}`;
   return row!;
 }

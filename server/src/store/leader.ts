@@ -9,7 +9,12 @@ export type Leadership = {
 };
 
 /** Takes or renews the lease; `undefined` while another holds it. A fresh one (a new holder, or a holder that starts anew) raises the epoch, so that a former leader's writes fail. */
-export async function acquireLeadership(sql: Sql, holder: string, lease_ms: number, fresh: boolean): Promise<Leadership | undefined> {
+export async function acquireLeadership(
+  sql: Sql,
+  holder: string,
+  lease_ms: number,
+  fresh: boolean,
+): Promise<Leadership | undefined> {
   const [row] = await sql<Leadership[]>`
     with before as (select renew_time, holder from leader where name = 'orchestrator' for update)
     update leader l set holder = ${holder},
@@ -35,6 +40,8 @@ export async function raiseFleetVersion(sql: SqlOrTransaction): Promise<void> {
 }
 
 export async function getFleetVersion(sql: SqlOrTransaction): Promise<bigint> {
-  const [row] = await sql<{ version: bigint }[]>`select fleet_version as version from leader where name = 'orchestrator'`;
+  const [row] = await sql<
+    { version: bigint }[]
+  >`select fleet_version as version from leader where name = 'orchestrator'`;
   return row?.version ?? 0n;
 }

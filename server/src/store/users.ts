@@ -25,7 +25,9 @@ export async function insertUser(sql: SqlOrTransaction, name: string, clusterAdm
 
 /** By id or name. */
 export async function findUser(sql: SqlOrTransaction, reference: string): Promise<User | undefined> {
-  const [row] = await sql<User[]>`select ${columns(sql)} from app_user where id = ${reference} or name = ${reference} order by id <> ${reference} limit 1`;
+  const [row] = await sql<
+    User[]
+  >`select ${columns(sql)} from app_user where id = ${reference} or name = ${reference} order by id <> ${reference} limit 1`;
   return row;
 }
 
@@ -39,12 +41,16 @@ export async function lockUser(sql: SqlOrTransaction, reference: string): Promis
 /** By name. */
 export async function listUsers(sql: SqlOrTransaction, page: Page) {
   const after = decodeCursor(page.token, "user") ?? "";
-  const rows = await sql<User[]>`select ${columns(sql)} from app_user where name > ${after} order by name limit ${page.size + 1}`;
+  const rows = await sql<
+    User[]
+  >`select ${columns(sql)} from app_user where name > ${after} order by name limit ${page.size + 1}`;
   return cut("user", rows, page, (row) => row.name);
 }
 
 export async function setClusterAdmin(sql: SqlOrTransaction, id: string, clusterAdmin: boolean): Promise<User> {
-  const [row] = await sql<User[]>`update app_user set cluster_admin = ${clusterAdmin} where id = ${id} returning ${columns(sql)}`;
+  const [row] = await sql<
+    User[]
+  >`update app_user set cluster_admin = ${clusterAdmin} where id = ${id} returning ${columns(sql)}`;
   return row!;
 }
 
