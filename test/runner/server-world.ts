@@ -15,7 +15,14 @@ import { parseServiceToken } from "../../wire/service-token.ts";
 
 const log = pino({ level: process.env["AGYN_TEST_LOG"] ?? "silent" });
 
-const fast = { heartbeat: "200ms", lease: "1s", loop_period: "100ms", leader_lease: "2s", metrics_interval: "200ms" };
+const fast = {
+  heartbeat: "200ms",
+  lease: "1s",
+  loop_period: "100ms",
+  leader_lease: "2s",
+  metrics_interval: "200ms",
+  shutdown_grace: "200ms",
+};
 
 export type ServerWorld = Awaited<ReturnType<typeof openServerWorld>>;
 
