@@ -101,17 +101,3 @@ test("bad-01: of many processes with one token one is connected, the others wait
   expect((await world.workloadIn(id, WorkloadPhase.SUCCEEDED)).phase).toBe(WorkloadPhase.SUCCEEDED);
   for (const { runner } of started.slice(1)) runner.abandon();
 });
-
-test("a drained runner finishes its job and leaves", async () => {
-  const { runner, runnerId } = await world.startRunner("echo");
-  await expect.poll(() => statusOf(runnerId)).toBe(RunnerStatus.ENROLLED);
-  const id = await startSimulated("echo", { durationMs: 500, lines: 5 });
-  await world.workloadIn(id, WorkloadPhase.RUNNING);
-
-  await world.runners.drainRunner({ runner: runnerId });
-  await runner.done;
-
-  expect((await world.workloadIn(id, WorkloadPhase.SUCCEEDED)).phase).toBe(WorkloadPhase.SUCCEEDED);
-  expect(await linesOf(id)).toHaveLength(5);
-  await expect.poll(() => statusOf(runnerId), { timeout: 1000 }).toBe(RunnerStatus.OFFLINE);
-});
