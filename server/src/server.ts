@@ -22,6 +22,7 @@ import { createMetrics, metricsKept_ms } from "./api/metrics-service.ts";
 import { createOrchestratorService } from "./api/orchestrator-service.ts";
 import { createOrganizationsService } from "./api/organizations-service.ts";
 import { createPages } from "./api/pages.ts";
+import { createRenewal } from "./api/renewal-service.ts";
 import { createRunnerCheck } from "./api/runner-check.ts";
 import { openRunnerPlane } from "./api/runner-plane.ts";
 import { createRunnerManagement } from "./api/runners-service.ts";
@@ -45,6 +46,7 @@ import { createWatchFeed } from "./loops/watch-feed.ts";
 import { createMeters } from "./meters.ts";
 import { createSecureRandom } from "./secure-random.ts";
 import { toPlaceMessage } from "./sessions/place-message.ts";
+import { pushLogs } from "./sessions/push-logs.ts";
 import { createRecorder } from "./sessions/recorder.ts";
 import { runSession, tell, type SessionDeps } from "./sessions/run-session.ts";
 import { createSessionRegistry } from "./sessions/session-registry.ts";
@@ -267,6 +269,7 @@ async function open({ config, log, database, onClose }: Opening): Promise<Omit<S
     notifications.send("revocations");
   };
   const protoDeps = { sql, fleet, trustDomain: authority.trustDomain };
+  const issueDeps = { sql, authority, nonceKey, certificateTtl_ms: config.certificateTtl_ms, onRunnersChanged };
   const routes = (router: ConnectRouter) => {
     router.service(RunnersService, {
       ...createRunnerManagement({
@@ -282,17 +285,12 @@ async function open({ config, log, database, onClose }: Opening): Promise<Omit<S
       }),
       ...createRunnerWatch({ ...protoDeps, storeEpoch, feed: runnerFeed }),
       ...createEnrollment({
-        sql,
-        authority,
+        ...issueDeps,
         controlPlaneLeaf: () => leaf,
-        nonceKey,
         endpoints,
-        certificateTtl_ms: config.certificateTtl_ms,
-        expiredRenewal_ms: config.expiredRenewal_ms,
-        onRunnersChanged,
-        onRevoked,
         onEnrolled: () => meters.enrollments.add(1),
       }),
+      ...createRenewal({ ...issueDeps, expiredRenewal_ms: config.expiredRenewal_ms, onRevoked }),
       ...createMetrics({ sql, metricsInterval_ms: config.metricsInterval_ms }),
     });
     router.service(
@@ -315,7 +313,8 @@ async function open({ config, log, database, onClose }: Opening): Promise<Omit<S
       createLogsService({
         sql,
         logStore,
-        onBytes: (bytes) => meters.logBytes.add(bytes),
+        pushLogs: (caller, requests) =>
+          pushLogs({ sql, logStore, onBytes: (bytes) => meters.logBytes.add(bytes) }, caller, requests),
         untilPlaced: async (workloadId, signal) => {
           const { batches } = await workloadFeed.subscribe(signal);
           const row = await getWorkload(sql, workloadId);
