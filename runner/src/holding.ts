@@ -60,13 +60,3 @@ export function holdingKey({ workloadId, fence }: { workloadId: string; fence: b
 export function isLive({ phase }: Holding): boolean {
   return phase.kind !== "completed";
 }
-
-/** What live holdings take, by resource. */
-export function usedResources(holdings: Iterable<Holding>): Record<string, number> {
-  const used: Record<string, number> = {};
-  for (const holding of holdings) {
-    if (!isLive(holding)) continue;
-    for (const [name, amount] of Object.entries(holding.placement.resources)) used[name] = (used[name] ?? 0) + amount;
-  }
-  return used;
-}

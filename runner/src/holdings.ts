@@ -35,18 +35,23 @@ type StoredPlacement = Omit<Placement, "fence"> & { fence: string };
 
 type Waiting = { text: string; settle: PromiseWithResolvers<void> | undefined };
 
-/** Opens the journal of a data directory, with what an earlier process left in it. */
-export async function openHoldings({ directory }: { directory: string }): Promise<Holdings> {
+/**
+ * Opens the journal of a data directory, with what an earlier process left in it. One that is not durable survives the
+ * process, but not the machine.
+ */
+export async function openHoldings(options: { directory: string; isDurable?: boolean }): Promise<Holdings> {
+  const { directory, isDurable = true } = options;
   const path = join(directory, "holdings.jsonl");
   const held = new Map<string, StoredHolding>();
   const contact = replay(await readIfThere(path), held);
-  const holdings = new Holdings(path, held, contact);
+  const holdings = new Holdings({ path, isDurable }, held, contact);
   await holdings.compact();
   return holdings;
 }
 
 export class Holdings {
   readonly #path: string;
+  readonly #isDurable: boolean;
   readonly #held: Map<string, StoredHolding>;
   #contact: Contact | undefined;
   #file: FileHandle | undefined;
@@ -56,8 +61,13 @@ export class Holdings {
   #waitingBytes = 0;
   #writing: Promise<void> | undefined;
 
-  constructor(path: string, held: Map<string, StoredHolding>, contact: Contact | undefined) {
+  constructor(
+    { path, isDurable }: { path: string; isDurable: boolean },
+    held: Map<string, StoredHolding>,
+    contact: Contact | undefined,
+  ) {
     this.#path = path;
+    this.#isDurable = isDurable;
     this.#held = held;
     this.#contact = contact;
   }
@@ -128,7 +138,7 @@ export class Holdings {
     const file = await open(`${this.#path}.new`, "w", 0o600);
     try {
       await file.write(bytes, 0, bytes.length, 0);
-      await file.sync();
+      if (this.#isDurable) await file.sync();
       await rename(`${this.#path}.new`, this.#path);
     } catch (error) {
       await file.close();
@@ -170,7 +180,7 @@ export class Holdings {
       if (this.#file === undefined) throw new Error(`${this.#path} is closed`);
       await writeWhole(this.#file, bytes, this.#sizeBytes);
       this.#sizeBytes += bytes.length;
-      if (batch.some(({ settle }) => settle !== undefined)) await this.#file.datasync();
+      if (this.#isDurable && batch.some(({ settle }) => settle !== undefined)) await this.#file.datasync();
       for (const { settle } of batch) settle?.resolve();
       if (this.#sizeBytes - this.#compactBytes > compactAfterBytes) await this.compact();
     } catch (error) {

@@ -13,7 +13,7 @@ import { pushLogs } from "./log-push.ts";
 import type { Logs } from "./logs.ts";
 import { pushMetrics } from "./metrics-push.ts";
 import { giveUpIdentity, obtainIdentity, type ObtainDeps } from "./obtain-identity.ts";
-import { courseAfter } from "./refusal-course.ts";
+import { courseAfter, type Refused } from "./refusal-course.ts";
 import { messageOf, refusalOf } from "./refusal.ts";
 import { renewIdentity, renewInMs } from "./renew.ts";
 import { Session, type SessionDeps, type SessionEnd, type SessionTerms } from "./session.ts";
@@ -37,6 +37,9 @@ export type LinkDeps = ObtainDeps & {
   leaving: AbortSignal;
   log: Logger;
 };
+
+/** A session's end that this runner did not bring about. */
+type Failure = Exclude<SessionEnd, { kind: "left" }>;
 
 type Live = {
   identity: StoredIdentity;
@@ -63,7 +66,7 @@ export async function keepLink(deps: LinkDeps): Promise<void> {
     if (opened.kind === "live" && Date.now() - startMs > goodSessionMs) failures = 0;
     failures += 1;
 
-    const askedMs = settleRefusal(deps, end);
+    const askedMs = settleRefusal(deps, end, opened.kind === "live" ? "session" : "hello");
     const waitMs = askedMs === undefined ? backoffMs(failures, Math.random()) : jitteredMs(askedMs, Math.random());
     const reason = end.kind === "refused" ? end.reason : undefined;
     log.warn({ reason, error: end.message, retry_ms: waitMs }, "no session with the control plane");
@@ -72,16 +75,15 @@ export async function keepLink(deps: LinkDeps): Promise<void> {
 }
 
 /** What follows from the end of a session beside dialing again; answers how long to wait where that was said. */
-function settleRefusal(deps: LinkDeps, end: Exclude<SessionEnd, { kind: "left" }>): number | undefined {
+function settleRefusal(deps: LinkDeps, end: Failure, refused: Refused): number | undefined {
   if (end.kind === "broken") {
-    // The only word that TLS has for a certificate that the other side's clock finds expired.
-    if (/alert certificate expired/i.test(end.message)) markExpired(deps);
+    // The control plane's clock counts, and its last words are all that says so before there is a session.
+    if (/certificate expired|CERT_HAS_EXPIRED/.test(end.message)) markExpired(deps);
     return undefined;
   }
-  const course = courseAfter(end);
+  const course = courseAfter(end, refused);
   switch (course.kind) {
     case "give_up":
-      if (course.discard) deps.store.discard();
       throw new FatalError("refused", course.message);
     case "enroll_anew":
       giveUpIdentity(deps, end);
@@ -91,6 +93,9 @@ function settleRefusal(deps: LinkDeps, end: Exclude<SessionEnd, { kind: "left" }
       return undefined;
     case "wait":
     case "again":
+      if (end.isFinal && end.reason !== "IDENTITY_SUPERSEDED") {
+        throw new FatalError("refused", `the control plane ended the session for good: ${end.message}`);
+      }
       return end.retryAfterMs;
   }
 }
@@ -101,7 +106,7 @@ function markExpired({ store }: LinkDeps): void {
   if (kept?.identity !== undefined) store.save({ ...kept, identity: { ...kept.identity, expireTimeMs: 0 } });
 }
 
-type Opened = { kind: "live"; live: Live } | { kind: "failed"; end: Exclude<SessionEnd, { kind: "left" }> };
+type Opened = { kind: "live"; live: Live } | { kind: "failed"; end: Failure };
 
 async function openLive(deps: LinkDeps, identity: StoredIdentity): Promise<Opened> {
   const { overlay, signal, workloads, store, onContact, onDrain, log } = deps;
@@ -129,12 +134,23 @@ async function openLive(deps: LinkDeps, identity: StoredIdentity): Promise<Opene
   const terms = await session.welcomed;
   if (terms === undefined) {
     const end = await session.ended;
+    const message = connection.lastWords;
     connection.close();
-    return { kind: "failed", end: end.kind === "left" ? { kind: "broken", message: "the runner is stopping" } : end };
+    if (end.kind === "left") return { kind: "failed", end: { kind: "broken", message: "the runner is stopping" } };
+    return { kind: "failed", end: end.kind === "broken" && message !== undefined ? { ...end, message } : end };
   }
+  keepEndpoints(deps, terms);
   const { runnerName, sessionNumber } = terms;
   log.info({ runner_name: runnerName, session_number: String(sessionNumber) }, "session established");
   return { kind: "live", live: { identity, connection, session, terms, renewNow } };
+}
+
+/** Where to dial next time, as the control plane said last. */
+function keepEndpoints({ store }: LinkDeps, { endpoints }: SessionTerms): void {
+  const kept = store.load();
+  if (kept?.identity === undefined || endpoints.length === 0) return;
+  if (kept.identity.endpoints.join(" ") === endpoints.join(" ")) return;
+  store.save({ ...kept, identity: { ...kept.identity, endpoints } });
 }
 
 async function serve(deps: LinkDeps, first: Live): Promise<SessionEnd> {

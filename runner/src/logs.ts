@@ -37,9 +37,9 @@ type Log = {
   spool: Spool | undefined;
   isEnded: boolean;
   state: "open" | "end_sent" | "settled";
-  inFlight: { nextLine: number; bytes: number }[];
-  /** Where the control plane asked to go back to, on this stream. */
-  rewoundTo: number | undefined;
+  inFlight: { firstLine: number; nextLine: number; bytes: number }[];
+  /** Chunks of this stream that were not answered. */
+  awaitedAnswers: number;
 };
 
 export type LogsOptions = {
@@ -63,7 +63,7 @@ export class Logs {
 
   /** Takes up the log of a workload; `kept`: an earlier process may have left a spool. */
   add(of: LogOf, kept: boolean): void {
-    const log: Log = { of, spool: undefined, isEnded: false, state: "open", inFlight: [], rewoundTo: undefined };
+    const log: Log = { of, spool: undefined, isEnded: false, state: "open", inFlight: [], awaitedAnswers: 0 };
     this.#logs.set(holdingKey(of), log);
     if (!kept) return;
     log.spool = this.#openSpool(of);
@@ -119,7 +119,7 @@ export class Logs {
   restart(): void {
     for (const log of this.#logs.values()) {
       this.#clearInFlight(log);
-      log.rewoundTo = undefined;
+      log.awaitedAnswers = 0;
       if (log.state === "settled") continue;
       log.state = "open";
       log.spool?.rewindTo(log.spool.acknowledgedLine);
@@ -155,7 +155,7 @@ export class Logs {
         this.#ready.add(log);
         continue;
       }
-      if (!log.isEnded || log.state !== "open") continue;
+      if (!hasEnd(log)) continue;
       log.state = "end_sent";
       ends.push(create(LogEndSchema, { ...log.of, lineCount: BigInt(log.spool?.nextLine ?? 0) }));
     }
@@ -171,6 +171,7 @@ export class Logs {
       this.#settled(log, position.refused === "" ? undefined : `${position.refused}: ${position.message}`);
       return;
     }
+    log.awaitedAnswers = Math.max(0, log.awaitedAnswers - 1);
     this.#moveTo(log, Number(position.nextLine));
   }
 
@@ -183,22 +184,23 @@ export class Logs {
   }
 
   #moveTo(log: Log, nextLine: number): void {
-    const { spool } = log;
-    while (log.inFlight[0] !== undefined && log.inFlight[0].nextLine <= nextLine) {
-      this.#inFlightBytes -= log.inFlight.shift()?.bytes ?? 0;
+    const { spool, inFlight } = log;
+    if (log.state === "end_sent") log.state = "open";
+    while (inFlight[0] !== undefined && inFlight[0].nextLine <= nextLine) {
+      this.#inFlightBytes -= inFlight.shift()?.bytes ?? 0;
     }
     if (spool !== undefined) {
-      const isBehind = nextLine < spool.acknowledgedLine && log.rewoundTo === undefined;
-      if (isBehind || nextLine > spool.nextLine) {
-        log.rewoundTo = nextLine;
+      // A chunk is taken whole or not at all, so one that is neither will not be.
+      const isInside = inFlight[0] !== undefined && inFlight[0].firstLine < nextLine;
+      const isUnanswered = inFlight.length === 0 || log.awaitedAnswers > 0;
+      if (isInside || !isUnanswered || nextLine > spool.nextLine) {
         this.#clearInFlight(log);
-        if (log.state === "end_sent") log.state = "open";
         spool.rewindTo(nextLine);
       } else {
         spool.acknowledge(nextLine);
       }
-      this.#markReady(log);
     }
+    this.#markReady(log);
     this.#wakeUp();
   }
 
@@ -217,9 +219,10 @@ export class Logs {
   #nextChunk(log: Log): LogChunk | undefined {
     const chunk = log.spool?.nextChunk(chunkBytes);
     if (chunk === undefined) return undefined;
-    log.inFlight.push({ nextLine: chunk.firstLine + chunk.count, bytes: chunk.data.length });
-    this.#inFlightBytes += chunk.data.length;
     const { firstLine, count, size, data } = chunk;
+    log.inFlight.push({ firstLine, nextLine: firstLine + count, bytes: data.length });
+    log.awaitedAnswers += 1;
+    this.#inFlightBytes += data.length;
     return create(LogChunkSchema, { ...log.of, firstLine: BigInt(firstLine), count: BigInt(count), size, data });
   }
 
@@ -235,8 +238,7 @@ export class Logs {
 
   #markReady(log: Log): void {
     if (log.state === "settled") return;
-    const hasEnd = log.isEnded && log.state === "open";
-    if (log.spool?.hasUnsent !== true && !hasEnd) return;
+    if (log.spool?.hasUnsent !== true && !hasEnd(log)) return;
     this.#ready.add(log);
     this.#wakeUp();
   }
@@ -270,4 +272,9 @@ export class Logs {
     this.#wake?.();
     this.#wake = undefined;
   }
+}
+
+/** Whether its end is to be said: once everything before it is known to be there. */
+function hasEnd({ isEnded, state, spool }: Log): boolean {
+  return isEnded && state === "open" && (spool === undefined || spool.isDrained);
 }

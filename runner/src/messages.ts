@@ -34,7 +34,6 @@ const outcomes: Record<HeldOutcome, Outcome> = {
 };
 
 const phases = {
-  starting: WorkloadPhase.STARTING,
   running: WorkloadPhase.RUNNING,
   stopping: WorkloadPhase.STOPPING,
 } as const;

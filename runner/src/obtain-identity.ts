@@ -61,7 +61,7 @@ type Recovery = { refusal: Refusal; isExpired: boolean; progress: { failures: nu
 
 async function recover(deps: ObtainDeps, { refusal, isExpired, progress }: Recovery): Promise<void> {
   const { log, signal } = deps;
-  const course = courseOf(courseAfter(refusal), isExpired && deps.token !== undefined, refusal);
+  const course = courseOf(courseAfter(refusal, "hello"), isExpired && deps.token !== undefined, refusal);
   progress.failures += 1;
   switch (course.kind) {
     case "wait": {
@@ -73,7 +73,6 @@ async function recover(deps: ObtainDeps, { refusal, isExpired, progress }: Recov
       return;
     }
     case "give_up":
-      if (course.discard) deps.store.discard();
       throw new FatalError("refused", course.message);
     case "enroll_anew":
       giveUpIdentity(deps, refusal);
@@ -96,7 +95,7 @@ function courseOf(course: Course, canEnrollAnew: boolean, { reason }: Refusal): 
   if (canEnrollAnew && isAboutIdentity) return { kind: "enroll_anew" };
   if (course.kind === "renew_expired" && !canEnrollAnew) {
     const message = "the identity of this runner expired too long ago: start it with its service token";
-    return { kind: "give_up", message, discard: false };
+    return { kind: "give_up", message };
   }
   return course;
 }
@@ -104,8 +103,11 @@ function courseOf(course: Course, canEnrollAnew: boolean, { reason }: Refusal): 
 /** Discards the identity so that the next try enrolls with a new key. Throws a `FatalError` where there is no token. */
 export function giveUpIdentity({ store, token, log }: ObtainDeps, { reason }: Pick<Refusal, "reason">): void {
   if (token === undefined) {
-    const text = "a later enrollment superseded the identity of this runner";
-    throw new FatalError("refused", `${text}: start it with its service token to enroll anew`);
+    const text = reason === "IDENTITY_REVOKED" ? "was revoked" : "was superseded by a later enrollment";
+    throw new FatalError(
+      "refused",
+      `the identity of this runner ${text}: start it with its service token to enroll anew`,
+    );
   }
   log.warn({ reason }, "identity discarded");
   store.discard();

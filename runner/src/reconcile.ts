@@ -35,7 +35,7 @@ export type Action =
   | ({ kind: "note_acknowledged" } & Of)
   | ({ kind: "say_accepted" } & Of)
   | ({ kind: "say_rejected"; reason: string } & Of)
-  | ({ kind: "say_progress"; phase: "starting" | "running" | "stopping"; timeMs: number | undefined } & Of)
+  | ({ kind: "say_progress"; phase: "running" | "stopping"; timeMs: number | undefined } & Of)
   | ({ kind: "say_completed"; result: HeldResult } & Of);
 
 /** What is held afterwards (`undefined`: nothing), and what is to be done. */
@@ -111,14 +111,7 @@ function recorded(holding: Holding): Decision {
     const early = ended(starting, neverStarted(holding.stop));
     return { holding: early.holding, actions: [accepted, ...early.actions] };
   }
-  return {
-    holding: starting,
-    actions: [
-      accepted,
-      { kind: "say_progress", ...of(holding), phase: "starting", timeMs: undefined },
-      { kind: "start", ...of(holding) },
-    ],
-  };
+  return { holding: starting, actions: [accepted, { kind: "start", ...of(holding) }] };
 }
 
 function notRecorded(holding: Holding, reason: string): Decision {

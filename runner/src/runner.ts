@@ -23,7 +23,7 @@ import { Logs } from "./logs.ts";
 import { watchLoss } from "./loss-watch.ts";
 import { readMachine, type Machine } from "./machine.ts";
 import { cutText } from "./messages.ts";
-import { acquireOwnerLock } from "./owner-lock.ts";
+import { acquireOwnerLock, type OwnerLock } from "./owner-lock.ts";
 import { messageOf } from "./refusal.ts";
 import type { SessionTerms } from "./session.ts";
 import { Workloads } from "./workloads.ts";
@@ -54,6 +54,8 @@ export type RunnerOptions = {
   isolation?: Isolation;
   /** Accepts cluster scope without isolation. */
   isUnsafeSharedUser: boolean;
+  /** What the machine is, for many runners of one process; otherwise it is looked at. */
+  machine?: Machine;
   version: string;
   log: Logger;
 };
@@ -69,9 +71,18 @@ export type Runner = {
 
 /** Starts a runner: adopts what an earlier process left, enrolls where there is no identity, and stays connected. */
 export async function startRunner(options: RunnerOptions): Promise<Runner> {
-  const { log } = options;
   const directory = openDataDirectory(options);
   const lock = ownDirectory(directory);
+  try {
+    return await assemble(options, directory, lock);
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+async function assemble(options: RunnerOptions, directory: string, lock: OwnerLock): Promise<Runner> {
+  const { log } = options;
   const store = options.isEphemeral ? createIdentityMemory() : openIdentityDirectory(join(directory, "identity"));
   const runnerId = options.token?.runnerId ?? store.load()?.runnerId;
   if (runnerId === undefined) {
@@ -79,9 +90,9 @@ export async function startRunner(options: RunnerOptions): Promise<Runner> {
   }
 
   const isolation = options.isolation ?? (options.executors.includes("process") ? await detectIsolation() : "none");
-  const machine = await readMachine();
+  const machine = options.machine ?? (await readMachine());
   const executors = createExecutors({ options, directory, isolation, runnerId });
-  const holdings = await openHoldings({ directory });
+  const holdings = await openHoldings({ directory, isDurable: !options.isEphemeral });
   let workloads: Workloads;
   const logs = new Logs({
     directory: join(directory, "spools"),
@@ -171,7 +182,7 @@ function openDataDirectory({ dataDirectory }: RunnerOptions): string {
   }
 }
 
-function ownDirectory(directory: string): { release(): void } {
+function ownDirectory(directory: string): OwnerLock {
   try {
     return acquireOwnerLock(directory);
   } catch (error) {

@@ -45,8 +45,8 @@ export type SessionTerms = {
 export type SessionEnd =
   /** The link or the control plane went away; the runner dials again. */
   | { kind: "broken"; message: string }
-  /** The control plane says that it is over. */
-  | { kind: "refused"; reason: string; message: string; retryAfterMs: number | undefined }
+  /** The control plane says that it is over; `isFinal`: it does not want the runner back by itself. */
+  | { kind: "refused"; reason: string; message: string; retryAfterMs: number | undefined; isFinal: boolean }
   /** This runner ended it. */
   | { kind: "left" };
 
@@ -129,7 +129,9 @@ export class Session {
     } catch (error) {
       const { reason, message, retryAfterMs } = refusalOf(error);
       this.#end ??=
-        reason === undefined ? { kind: "broken", message } : { kind: "refused", reason, message, retryAfterMs };
+        reason === undefined
+          ? { kind: "broken", message }
+          : { kind: "refused", reason, message, retryAfterMs, isFinal: false };
     } finally {
       clearInterval(this.#heartbeat);
       this.#detach();
@@ -204,7 +206,7 @@ export class Session {
 
   #disconnected({ reason, message, retryAfter }: Disconnect): void {
     const retryAfterMs = retryAfter === undefined ? undefined : durationMs(retryAfter);
-    this.#end ??= { kind: "refused", reason, message, retryAfterMs };
+    this.#end ??= { kind: "refused", reason, message, retryAfterMs, isFinal: retryAfterMs === undefined };
   }
 
   #break(message: string): void {

@@ -2,7 +2,6 @@
  * Everything that this runner holds: takes what the control plane and the executors say, asks `reconcile` what follows,
  * and does it.
  */
-import { Buffer } from "node:buffer";
 import type { Logger } from "pino";
 import type {
   CompletionAcknowledged,
@@ -12,7 +11,7 @@ import type {
   Stop,
 } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import type { Execution, ExecutionResult, Executor, Sink, WorkloadSpec } from "./executors/executor.ts";
-import { holdingKey, isLive, usedResources, type HeldResult, type Holding, type StopOrder } from "./holding.ts";
+import { holdingKey, isLive, type HeldResult, type Holding, type StopOrder } from "./holding.ts";
 import type { Holdings } from "./holdings.ts";
 import type { Logs } from "./logs.ts";
 import { judgeLoss, type LossTimes } from "./loss.ts";
@@ -22,11 +21,12 @@ import { toPlacement, toSpec, toStopOrder } from "./placement.ts";
 import { reconcile, repeated, type Action, type HoldingEvent } from "./reconcile.ts";
 import { messageOf } from "./refusal.ts";
 import { resultOf, resultWithout } from "./results.ts";
+import { SeenFences } from "./seen-fences.ts";
+import { createSink } from "./sink.ts";
+import { Usage } from "./usage.ts";
 
 /** Workloads held at one time; further ones are rejected. */
 export const maximumHoldings = 10_000;
-/** Fences remembered of workloads that are gone. */
-export const maximumSeenFences = 20_000;
 
 type Of = { workloadId: string; fence: bigint };
 
@@ -41,11 +41,12 @@ export type WorkloadsDeps = {
 export class Workloads {
   readonly #deps: WorkloadsDeps;
   readonly #held = new Map<string, Holding>();
-  readonly #seen = new Map<string, bigint>();
+  readonly #seen = new SeenFences();
   readonly #specs = new Map<string, WorkloadSpec>();
   readonly #executions = new Map<string, Execution>();
   readonly #listeners = new Set<(message: MessageKind) => void>();
   readonly #changed = new Set<() => void>();
+  readonly #usage = new Usage();
   #refusal: string | undefined;
 
   constructor(deps: WorkloadsDeps) {
@@ -54,18 +55,11 @@ export class Workloads {
 
   /** How many take capacity. */
   get liveCount(): number {
-    let count = 0;
-    for (const holding of this.#held.values()) if (isLive(holding)) count += 1;
-    return count;
+    return this.#usage.liveCount;
   }
 
   get heldCount(): number {
     return this.#held.size;
-  }
-
-  /** Whether something ended whose result the control plane has not acknowledged. */
-  get hasUnacknowledged(): boolean {
-    return [...this.#held.values()].some((holding) => repeated(holding).length > 0);
   }
 
   /** Takes up what an earlier process left: what cannot be adopted is reported as lost. */
@@ -75,8 +69,8 @@ export class Workloads {
       const phase: Holding["phase"] =
         result === undefined ? { kind: "starting" } : { kind: "completed", result, acknowledged };
       const holding: Holding = { placement, phase, stop, forgotten: false, logSettled: false };
-      this.#held.set(placement.workloadId, holding);
-      this.#remember(placement);
+      this.#set(placement.workloadId, holding);
+      this.#seen.add(placement);
       logs.add(placement, true);
     }
 
@@ -122,7 +116,7 @@ export class Workloads {
     const refusal = "error" in spec ? spec.error : this.#refusalOf(spec, isNew);
     if (!("error" in spec) && refusal === undefined) this.#specs.set(holdingKey(placement), spec);
     this.#apply(placement, { kind: "place", placement, refusal });
-    this.#remember(placement);
+    this.#seen.add(placement);
     const holding = this.#held.get(placement.workloadId);
     const isWanted = holding?.placement.fence === placement.fence && holding.phase.kind === "recording";
     if (!isWanted) this.#specs.delete(holdingKey(placement));
@@ -195,21 +189,25 @@ export class Workloads {
     if (executor === undefined) return `this runner has no executor ${JSON.stringify(spec.executor)}`;
     if (isNew && this.#held.size >= maximumHoldings) return `this runner holds ${maximumHoldings} workloads already`;
 
-    const used = usedResources(this.#held.values());
     for (const [name, amount] of Object.entries(spec.resources)) {
       const total = this.#deps.capacity[name] ?? 0;
-      const free = total - (used[name] ?? 0);
+      const free = total - this.#usage.of(name);
       if (amount > free + 1e-9) return `this runner has ${free} of ${total} ${name} free, not ${amount}`;
     }
     return executor.refusal(spec);
   }
 
   #apply({ workloadId }: { workloadId: string }, event: HoldingEvent): void {
-    const { holding, actions } = reconcile(this.#held.get(workloadId), event, this.#seen.get(workloadId) ?? 0n);
-    if (holding === undefined) this.#held.delete(workloadId);
-    else this.#held.set(workloadId, holding);
+    const { holding, actions } = reconcile(this.#held.get(workloadId), event, this.#seen.of(workloadId));
+    this.#set(workloadId, holding);
     for (const action of actions) this.#do(action);
     if (actions.length > 0) for (const look of this.#changed) look();
+  }
+
+  #set(workloadId: string, holding: Holding | undefined): void {
+    this.#usage.replace(this.#held.get(workloadId), holding);
+    if (holding === undefined) this.#held.delete(workloadId);
+    else this.#held.set(workloadId, holding);
   }
 
   #do(action: Action): void {
@@ -270,7 +268,7 @@ export class Workloads {
     const executor = spec === undefined ? undefined : this.#deps.executors.get(spec.executor);
     try {
       if (spec === undefined || executor === undefined) throw new Error("its executor is gone");
-      this.#deps.log.debug(fields(of), "workload starting");
+      this.#deps.log.info(fields(of), "workload starting");
       this.#takeUp(await executor.start(spec, this.#sinkFor(spec)));
     } catch (error) {
       this.#ended(of, resultWithout("start_failed", messageOf(error)));
@@ -292,7 +290,7 @@ export class Workloads {
   #ended(of: Of, result: HeldResult): void {
     const { logs, log } = this.#deps;
     logs.end(of);
-    log.debug({ ...fields(of), outcome: result.outcome, exit_code: result.exitCode }, "workload ended");
+    log.info({ ...fields(of), outcome: result.outcome, exit_code: result.exitCode }, "workload ended");
     this.#apply(of, { kind: "ended", fence: of.fence, result });
   }
 
@@ -313,32 +311,8 @@ export class Workloads {
 
   #sinkFor(of: Of): Sink {
     const { logs, log } = this.#deps;
-    const append = (stream: "stdout" | "stderr" | "system", bytes: Uint8Array): undefined => {
-      try {
-        logs.append(of, stream, bytes);
-      } catch (error) {
-        log.error({ ...fields(of), error: messageOf(error) }, "output could not be spooled");
-      }
-    };
-    return {
-      output: append,
-      system(text) {
-        append("system", Buffer.from(text.endsWith("\n") ? text : `${text}\n`));
-      },
-      started: ({ startTime }) => {
-        this.#apply(of, { kind: "started", fence: of.fence, startTimeMs: startTime.getTime() });
-      },
-    };
-  }
-
-  #remember({ workloadId, fence }: Of): void {
-    const seen = this.#seen.get(workloadId) ?? 0n;
-    this.#seen.delete(workloadId);
-    this.#seen.set(workloadId, fence > seen ? fence : seen);
-    for (const oldest of this.#seen.keys()) {
-      if (this.#seen.size <= maximumSeenFences) return;
-      this.#seen.delete(oldest);
-    }
+    const onStarted = (startTimeMs: number): void => this.#apply(of, { kind: "started", fence: of.fence, startTimeMs });
+    return createSink(of, { logs, log, onStarted });
   }
 }
 

@@ -64,15 +64,63 @@ test("a runner that starts again uses the identity it has, and renews an expired
   expect(controlPlane.csrs).toHaveLength(2);
 });
 
-test("a superseded runner enrolls anew with a new key", async () => {
+test.each(["IDENTITY_SUPERSEDED", "IDENTITY_REVOKED"])(
+  "a runner whose hello is refused with %s enrolls anew with a new key",
+  async (reason) => {
+    const controlPlane = await controlPlaneOfTest();
+    await runnerOfTest(controlPlane);
+    const refused = await eventually("a first session", () => controlPlane.sessions[0]);
+
+    refused.say({ case: "disconnect", value: create(DisconnectSchema, { reason }) });
+
+    expect((await (await controlPlane.session(2)).hello).lastSessionNumber).toBe(0n);
+    expect(new Set(controlPlane.csrs).size).toBe(2);
+  },
+);
+
+test("a runner whose session was taken over dials again with the identity it has", async () => {
   const controlPlane = await controlPlaneOfTest();
   await runnerOfTest(controlPlane);
   const first = await controlPlane.session(1);
 
   first.say({ case: "disconnect", value: create(DisconnectSchema, { reason: "IDENTITY_SUPERSEDED" }) });
 
-  expect((await (await controlPlane.session(2)).hello).lastSessionNumber).toBe(0n);
-  expect(new Set(controlPlane.csrs).size).toBe(2);
+  expect((await (await controlPlane.session(2)).hello).lastSessionNumber).toBe(1n);
+  expect(controlPlane.csrs).toHaveLength(1);
+});
+
+test("a runner whose identity is revoked in mid-session gives up", async () => {
+  const controlPlane = await controlPlaneOfTest();
+  const runner = await runnerOfTest(controlPlane);
+  const session = await controlPlane.session(1);
+
+  session.say({ case: "disconnect", value: create(DisconnectSchema, { reason: "IDENTITY_REVOKED" }) });
+
+  await expect(runner.done).rejects.toThrow("was revoked");
+});
+
+test("bad-06: a runner whose clock is behind renews a certificate that the control plane finds expired", async () => {
+  const controlPlane = await controlPlaneOfTest();
+  const dataDirectory = temporaryDirectory();
+  controlPlane.script.certificateTtlMs = 1000;
+  const first = await runnerOfTest(controlPlane, { dataDirectory });
+  await controlPlane.session(1);
+  first.stop(0);
+  await first.done;
+  const store = openIdentityDirectory(join(dataDirectory, "identity"));
+  const kept = store.load();
+  if (kept?.identity === undefined) throw new Error("no identity is kept");
+  await eventually("the certificate's end", () => Date.now() > (kept.identity?.expireTimeMs ?? 0));
+  store.save({
+    ...kept,
+    identity: { ...kept.identity, expireTimeMs: Date.now() + 86_400_000, renewTimeMs: Date.now() + 86_400_000 },
+  });
+  controlPlane.script.certificateTtlMs = 3_600_000;
+
+  await runnerOfTest(controlPlane, { dataDirectory, token: undefined });
+
+  await controlPlane.session(2);
+  expect(controlPlane.csrs).toHaveLength(2);
 });
 
 test.each([

@@ -119,7 +119,7 @@ test("SIGTERM ends what is left after the time for it, says so, and exits with 0
   const session = await controlPlane.session(1);
   const place = script("exec sleep 60");
   session.place(place);
-  await eventually("a running workload", () => session.all("progress").length === 2);
+  await eventually("a running workload", () => session.all("progress").length === 1);
 
   runner.child.kill("SIGTERM");
 
@@ -135,7 +135,7 @@ test("a second signal ends the runner at once and leaves its workloads to the ne
   const session = await controlPlane.session(1);
   const place = script("exec sleep 60");
   session.place(place);
-  await eventually("a running workload", () => session.all("progress").length === 2);
+  await eventually("a running workload", () => session.all("progress").length === 1);
 
   first.child.kill("SIGINT");
   await eventually("the wait", () => first.output().includes("waits for its workloads"));
