@@ -8,6 +8,7 @@ const globalSetup = "test/support/global-setup.ts";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    exclude: ["test/fixtures/**", "**/node_modules/**"],
     globalSetup: existsSync(new URL(globalSetup, import.meta.url)) ? [globalSetup] : [],
     reporters: ["./test/support/reporter.ts"],
     pool: "forks",

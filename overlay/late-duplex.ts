@@ -1,38 +1,38 @@
 import { Duplex } from "node:stream";
 
 /**
- * A Duplex at once, where `open` gives one later: writes wait (up to the high-water mark, then with back-pressure) until
- * it is there. Destroying it aborts the opening. What opening throws destroys it.
+ * A Duplex at once, where `open` gives one later: the first write waits, and with it the writer, until it is there.
+ * Destroying it aborts the opening. What opening throws destroys it.
  */
 export function lateDuplex(open: (signal: AbortSignal) => Promise<Duplex>): Duplex {
   const abort = new AbortController();
+  const waiting: ((inner: Duplex) => void)[] = [];
   let inner: Duplex | undefined;
-  const opened = open(abort.signal);
 
   const outer = new Duplex({
     allowHalfOpen: true,
-    construct(callback) {
-      opened.then((duplex) => callback(join(duplex)), callback);
-    },
-    read() {
-      inner?.resume();
-    },
-    write(chunk, _encoding, callback) {
-      inner?.write(chunk, callback);
-    },
-    final(callback) {
-      inner?.end(callback);
-    },
+    read: () => whenOpen((duplex) => duplex.resume()),
+    write: (chunk, _encoding, callback) => whenOpen((duplex) => duplex.write(chunk, callback)),
+    final: (callback) => whenOpen((duplex) => duplex.end(callback)),
     destroy(error, callback) {
       abort.abort();
-      if (inner !== undefined) inner.destroy();
-      else opened.then((duplex) => duplex.destroy(), ignore);
+      inner?.destroy();
       callback(error);
     },
   });
+  open(abort.signal).then(join, (error: unknown) =>
+    outer.destroy(error instanceof Error ? error : new Error(String(error))),
+  );
   return outer;
 
-  function join(duplex: Duplex): null {
+  function whenOpen(act: (duplex: Duplex) => void): void {
+    if (inner === undefined) waiting.push(act);
+    else act(inner);
+  }
+
+  function join(duplex: Duplex): void {
+    if (outer.destroyed) return void duplex.on("error", () => {}).destroy();
+
     inner = duplex;
     duplex.on("data", (chunk) => {
       if (!outer.push(chunk)) duplex.pause();
@@ -42,10 +42,6 @@ export function lateDuplex(open: (signal: AbortSignal) => Promise<Duplex>): Dupl
     duplex.once("close", () => {
       if (!duplex.readableEnded || !duplex.writableFinished) outer.destroy();
     });
-    duplex.pause();
-    return null;
+    for (const act of waiting.splice(0)) act(duplex);
   }
 }
-
-/** For failures that somebody else has been told of. */
-function ignore(): void {}

@@ -38,7 +38,7 @@ function isExempt({ host, port }: HostAndPort, noProxy: string): boolean {
 /** Opens a connection to an endpoint through an HTTP proxy by CONNECT (RFC 9110, 9.3.6). */
 export async function openTunnel(proxy: URL, endpoint: HostAndPort, signal: AbortSignal): Promise<Duplex> {
   const connection = await connectProxy(proxy, signal);
-  const onAbort = () => connection.destroy(signal.reason);
+  const onAbort = () => connection.destroy(signal.reason as Error);
   signal.addEventListener("abort", onAbort, { once: true });
   try {
     connection.write(connectRequest(proxy, endpoint));
@@ -74,7 +74,8 @@ function readAnswer(connection: Duplex, proxyName: string): Promise<void> {
   const refuse = (why: string) => reject(new OverlayError("proxy_refused", `proxy ${proxyName} ${why}`));
 
   const onReadable = () => {
-    for (let piece: Buffer | null; (piece = connection.read()) !== null;) answer = Buffer.concat([answer, piece]);
+    for (let piece: Buffer | null; (piece = connection.read() as Buffer | null) !== null;)
+      answer = Buffer.concat([answer, piece]);
     const end = answer.indexOf("\r\n\r\n");
     if (end < 0) {
       if (answer.length > maxAnswer_bytes) refuse(`sent more than ${maxAnswer_bytes} bytes of headers`);

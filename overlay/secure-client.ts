@@ -17,7 +17,8 @@ export interface SecureClientOptions {
   readonly handshakeTimeout_ms?: number;
 }
 
-const defaultHandshakeTimeout_ms = 10_000;
+/** Covers, with `secureConnector`, the dialing too. */
+const defaultHandshakeTimeout_ms = 20_000;
 
 /**
  * Starts mutual TLS 1.3 as a client over any Duplex. The socket is returned at once and may be handed to
@@ -68,6 +69,7 @@ export async function openSecureSocket(
   const onAbort = () => reject(new OverlayError("cancelled", "the TLS handshake was given up"));
   socket.once("secureConnect", resolve).once("error", reject).once("close", closed);
   signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
   try {
     await promise;
     return socket;
@@ -81,11 +83,6 @@ export async function openSecureSocket(
   }
 }
 
-/** The certificate of the other end of a verified socket. */
-export function serverCertificateOf(socket: tls.TLSSocket): X509Certificate | undefined {
-  return socket.getPeerX509Certificate();
-}
-
 function refusalOf(raw: Uint8Array, trustDomain: string): Error | undefined {
   const wanted = controlPlaneUri(trustDomain);
   const shown = onlyUriName(new X509Certificate(raw).subjectAltName);
@@ -97,10 +94,12 @@ function refusalOf(raw: Uint8Array, trustDomain: string): Error | undefined {
 const certificateFault = /CERT|ISSUER|SIGNATURE|CHAIN|CA$|PURPOSE|PATH_LENGTH|SUBTREE/;
 
 /** What a TLS socket failed with, as an `OverlayError`. */
-export function asOverlayError(error: unknown): OverlayError {
+function asOverlayError(error: unknown): OverlayError {
   if (error instanceof OverlayError) return error;
   const { message, code } =
-    error instanceof Error ? { code: "", ...error, message: error.message } : { message: String(error), code: "" };
+    error instanceof Error
+      ? { code: "code" in error ? error.code : "", message: error.message }
+      : { message: String(error), code: "" };
   const reason = typeof code === "string" && certificateFault.test(code) ? "peer_untrusted" : "broken";
   return new OverlayError(reason, `cannot secure the connection: ${message}`, { cause: error });
 }

@@ -20,11 +20,11 @@ export const defaultSecureLimits: SecureLimits = {
 };
 
 /** Streams of one connection at one time, on either side. */
-export const maxStreams = 64;
+const maxStreams = 64;
 /** Headers of one request or answer, in bytes as HTTP/2 counts them. */
-export const maxHeaderList_bytes = 16_384;
+const maxHeaderList_bytes = 16_384;
 /** What one stream, and one connection, may send before the reader has taken it. */
-export const streamWindow_bytes = 256 * 1024;
+const streamWindow_bytes = 256 * 1024;
 export const connectionWindow_bytes = 1024 * 1024;
 
 /** HTTP/2 as both sides speak it; bounds against floods of headers, pings, settings and resets. */

@@ -62,6 +62,9 @@ interface Handshake {
 
 const noCertificate = new OverlayError("peer_untrusted", "the client showed no certificate");
 
+/** How long the last frame of an ended session may take to leave. */
+const lastWordsTimeout_ms = 500;
+
 /** Longest delay that a timer takes. */
 const maxTimer_ms = 2 ** 31 - 1;
 
@@ -159,14 +162,12 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
     const peer = socket.getPeerX509Certificate();
     const refusal = peer === undefined ? noCertificate : (distrustOf(peer, socket) ?? refusalOf(peer));
     if (peer === undefined || refusal !== undefined) {
-      endSession(session, (refusal ?? noCertificate).message);
+      endSession(session, handshake.connection, (refusal ?? noCertificate).message);
       return report(handshake, refusal ?? noCertificate);
     }
     session.setLocalWindowSize(connectionWindow_bytes);
-    session.setTimeout(limits.idleTimeout_ms, () =>
-      endSession(session, `nothing moved for ${limits.idleTimeout_ms} ms`),
-    );
-    const secured = track(session, peer, handshake.from);
+    session.setTimeout(limits.idleTimeout_ms, () => secured.end(`nothing moved for ${limits.idleTimeout_ms} ms`));
+    const secured = track(session, peer, handshake);
     endAtExpiry(secured);
     options.onSession?.(secured);
   }
@@ -182,13 +183,27 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
   }
 
   function refusalOf(peer: X509Certificate): OverlayError | undefined {
-    const why = closing ? "this server is closing" : options.refuse?.(peer);
-    return why === undefined ? undefined : new OverlayError("peer_refused", why);
+    if (closing) return new OverlayError("peer_refused", "this server is closing");
+    try {
+      const why = options.refuse?.(peer);
+      return why === undefined ? undefined : new OverlayError("peer_refused", why);
+    } catch (cause) {
+      return new OverlayError("peer_refused", "whether the certificate is revoked cannot be told now", { cause });
+    }
   }
 
-  function track(session: http2.ServerHttp2Session, peer: X509Certificate, from: Caller): SecureSession {
+  function track(
+    session: http2.ServerHttp2Session,
+    peer: X509Certificate,
+    { connection, from }: Handshake,
+  ): SecureSession {
     const closed = Promise.withResolvers<void>();
-    const secured = { peer, from, closed: closed.promise, end: (why: string) => endSession(session, why) };
+    const end = (why: string) => {
+      // From now on no request is let through.
+      open.delete(session);
+      endSession(session, connection, why);
+    };
+    const secured = { peer, from, closed: closed.promise, end };
     open.set(session, secured);
     session.once("close", () => {
       open.delete(session);
@@ -243,8 +258,15 @@ function fullness(limits: SecureLimits, handshakes: number, connections: number)
   return undefined;
 }
 
-function endSession(session: http2.Http2Session, why: string): void {
+/** Ends a session and its streams, its last words being sent as long as the other end takes them. */
+function endSession(session: http2.Http2Session, connection: Duplex, why: string): void {
   if (session.destroyed) return;
   session.goaway(http2.constants.NGHTTP2_INADEQUATE_SECURITY, 0, Buffer.from(why));
-  session.destroy();
+  // The frame leaves at the end of this turn; closing first makes the end of the socket an orderly one.
+  setImmediate(() => {
+    session.close();
+    session.destroy();
+  });
+  const force = setTimeout(() => connection.destroy(), lastWordsTimeout_ms);
+  connection.once("close", () => clearTimeout(force));
 }

@@ -3,10 +3,10 @@ import { spkiSha256 } from "./keys.ts";
 import { onlyUriName, parseControlPlaneUri } from "./spiffe.ts";
 
 /** Longest chain that is read, in characters. */
-export const maxChainPemLength = 16_384;
+const maxChainPemLength = 16_384;
 
 /** The object id of TLS server authentication among a certificate's extended key usages. */
-export const serverAuthOid = "1.3.6.1.5.5.7.3.1";
+const serverAuthOid = "1.3.6.1.5.5.7.3.1";
 
 interface ChainToVerify {
   readonly chainPem: string;

@@ -20,12 +20,12 @@ export const maximumChunkBytes = 1024 * 1024;
 /** Largest compressed payload of one chunk: what zstd makes of incompressible bytes, with room. */
 export const maximumChunkDataBytes = maximumChunkBytes + 64 * 1024;
 /** Most records in one chunk. */
-export const maximumChunkRecords = 64 * 1024;
+const maximumChunkRecords = 64 * 1024;
 /** The highest line number there is. */
-export const maximumLine = Number.MAX_SAFE_INTEGER;
+const maximumLine = Number.MAX_SAFE_INTEGER;
 
 /** Most bytes that a record adds to its line: header, time delta, length. */
-export const recordOverheadBytes = 1 + 8 + 3;
+const recordOverheadBytes = 1 + 8 + 3;
 const payloadHeaderBytes = 1 + 8;
 const formatVersion = 1;
 const latestTimeMs = 8_640_000_000_000_000;

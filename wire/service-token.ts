@@ -6,7 +6,7 @@ import { ed25519KeyBytes, ed25519PrivateKey, ed25519RawPublicKey } from "./keys.
 export const serviceTokenPrefix = "agyn_rt_";
 
 /** Longest text that is looked at as a service token, in characters: one token and what may stand after it. */
-export const maxServiceTokenLength = 256;
+const maxServiceTokenLength = 256;
 
 /** A token's parts: the runner it is of, the key that proves it, and the pin of the root of the control plane. */
 export interface ServiceToken {

@@ -13,7 +13,7 @@ export interface RunnerName {
 }
 
 /** Longest trust domain, in characters. */
-export const maxTrustDomainLength = 63;
+const maxTrustDomainLength = 63;
 
 const trustDomainPattern = /^[a-z][a-z0-9]*([.-][a-z0-9]+)*$/;
 const runnerUriPattern =

@@ -40,13 +40,19 @@ export function createLogSanitizer(): LogSanitizer {
   let state: State = { kind: "text" };
   let isColoured = false;
 
-  function sanitize(text: string): string {
+  function sanitize(input: string): string {
     let safe = "";
-    for (const character of text) {
+    for (let index = 0; index < input.length;) {
+      const run = state.kind === "text" ? plainRun(input, index) : "";
+      safe += run;
+      index += run.length;
+      if (index === input.length) break;
+      const character = String.fromCodePoint(input.codePointAt(index)!);
+      index += character.length;
       const step = next(state, character);
       state = step.state;
       safe += step.output;
-      if (step.output.startsWith(escape)) isColoured = !/^\u001b\[0*m$/.test(step.output);
+      if (step.output.startsWith(escape)) isColoured = step.output !== reset && step.output !== `${escape}[m`;
     }
     return safe;
   }
@@ -62,6 +68,14 @@ export function createLogSanitizer(): LogSanitizer {
     },
   };
 }
+
+/** The characters from `index` on that need no look of their own. */
+function plainRun(input: string, index: number): string {
+  plain.lastIndex = index;
+  return plain.exec(input)?.[0] ?? "";
+}
+
+const plain = /(?:[\n\t]|[^\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069])+/uy;
 
 /** Safe text for a whole log or a line of its own: colours stay and are reset at the end. */
 export function sanitizeLog(input: Uint8Array | string): string {

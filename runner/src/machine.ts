@@ -36,7 +36,7 @@ export async function readMachine(): Promise<Machine> {
     cpuModel: processors[0]?.model.trim() ?? "",
     memoryBytes: totalmem(),
     bootId: readBootId(),
-    found: found.filter((capability) => capability !== undefined),
+    found: found.filter((one) => one !== undefined),
   };
 }
 

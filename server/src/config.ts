@@ -13,15 +13,35 @@ type Setting = { kind: Kind; default: string | undefined; help: string };
  */
 export const settings = {
   data_dir: { kind: "text", default: "./.agyn", help: "where the server keeps its data" },
-  database_url: { kind: "secret", default: undefined, help: "a PostgreSQL of yours; without it an embedded one is run" },
-  master_key_file: { kind: "text", default: undefined, help: "the key that seals secrets in the database; needed with database_url" },
+  database_url: {
+    kind: "secret",
+    default: undefined,
+    help: "a PostgreSQL of yours; without it an embedded one is run",
+  },
+  master_key_file: {
+    kind: "text",
+    default: undefined,
+    help: "the key that seals secrets in the database; needed with database_url",
+  },
   listen: { kind: "address", default: "127.0.0.1:7070", help: "the user port" },
   runner_listen: { kind: "address", default: "127.0.0.1:7071", help: "the runner plane" },
-  runner_address: { kind: "address", default: undefined, help: "where runners reach the runner plane, if not where it listens" },
+  runner_address: {
+    kind: "address",
+    default: undefined,
+    help: "where runners reach the runner plane, if not where it listens",
+  },
   tls_cert: { kind: "text", default: undefined, help: "certificate chain of the user port (PEM)" },
   tls_key: { kind: "text", default: undefined, help: "its private key (PEM)" },
-  insecure_listen: { kind: "boolean", default: "false", help: "allow a user port beyond loopback without TLS (a proxy in front does it)" },
-  trusted_proxies: { kind: "text", default: "", help: "CIDRs of proxies whose X-Forwarded-For is believed, separated by commas" },
+  insecure_listen: {
+    kind: "boolean",
+    default: "false",
+    help: "allow a user port beyond loopback without TLS (a proxy in front does it)",
+  },
+  trusted_proxies: {
+    kind: "text",
+    default: "",
+    help: "CIDRs of proxies whose X-Forwarded-For is believed, separated by commas",
+  },
   trust_domain: { kind: "text", default: undefined, help: "set at the first start only; random otherwise" },
   log_level: { kind: "text", default: "info", help: "trace, debug, info, warn, error" },
   heartbeat: { kind: "duration", default: "10s", help: "how often a runner shows that it lives" },
@@ -31,8 +51,16 @@ export const settings = {
   revocation_period: { kind: "duration", default: "250ms", help: "how often revocations are read" },
   certificate_ttl: { kind: "duration", default: "8h", help: "life of a runner's certificate; renewed at half of it" },
   expired_renewal: { kind: "duration", default: "14d", help: "for how long an expired identity may still be renewed" },
-  pending_timeout: { kind: "duration", default: "5m", help: "how long a workload waits for a runner unless it says otherwise" },
-  rejection_exclusion: { kind: "duration", default: "30s", help: "how long a runner that rejected a workload is passed over for it" },
+  pending_timeout: {
+    kind: "duration",
+    default: "5m",
+    help: "how long a workload waits for a runner unless it says otherwise",
+  },
+  rejection_exclusion: {
+    kind: "duration",
+    default: "30s",
+    help: "how long a runner that rejected a workload is passed over for it",
+  },
   metrics_interval: { kind: "duration", default: "10s", help: "how often runners measure their machine" },
   shutdown_grace: { kind: "duration", default: "5s", help: "for how long a stopping server lets calls finish" },
   database_connections: { kind: "integer", default: "16", help: "size of the connection pool" },
@@ -76,13 +104,20 @@ export type Settled = Record<SettingName, { value: string | undefined; source: S
 export class ConfigError extends Error {}
 
 /** Collects the settings; an unknown or ill-typed one is an error that names it and the nearest valid one. */
-export function settle(flags: Record<string, string>, environment: NodeJS.ProcessEnv, file: string | undefined): Settled {
+export function settle(
+  flags: Record<string, string>,
+  environment: NodeJS.ProcessEnv,
+  file: string | undefined,
+): Settled {
   const fromFile = file === undefined ? {} : readConfigFile(file);
-  for (const name of Object.keys(fromFile)) if (!(name in settings)) throw unknown(`${file}: unknown key "${name}"`, name, Object.keys(settings));
-  for (const name of Object.keys(flags)) if (!(name in settings)) throw unknown(`unknown flag --${name.replaceAll("_", "-")}`, name, Object.keys(settings));
+  for (const name of Object.keys(fromFile))
+    if (!(name in settings)) throw unknown(`${file}: unknown key "${name}"`, name, Object.keys(settings));
+  for (const name of Object.keys(flags))
+    if (!(name in settings)) throw unknown(`unknown flag --${name.replaceAll("_", "-")}`, name, Object.keys(settings));
   const entries = (Object.keys(settings) as SettingName[]).map((name) => {
     const variable = `AGYN_${name.toUpperCase()}`;
-    const fromEnvironment = environment[variable] ?? (name === "database_url" ? environment["DATABASE_URL"] : undefined);
+    const fromEnvironment =
+      environment[variable] ?? (name === "database_url" ? environment["DATABASE_URL"] : undefined);
     if (flags[name] !== undefined) return [name, { value: flags[name], source: "flag" }];
     if (fromEnvironment !== undefined) return [name, { value: fromEnvironment, source: "environment" }];
     if (fromFile[name] !== undefined) return [name, { value: fromFile[name], source: "file" }];
@@ -176,13 +211,15 @@ function parseDuration(name: string, text: string): number {
 function parseAddress(name: string, text: string): Address {
   const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):([0-9]{1,5})$/.exec(text);
   const port = Number(match?.[3]);
-  if (!match || port > 65_535) throw new ConfigError(`${name}: "${text}" is not an address such as 127.0.0.1:7070 or [::1]:7070`);
+  if (!match || port > 65_535)
+    throw new ConfigError(`${name}: "${text}" is not an address such as 127.0.0.1:7070 or [::1]:7070`);
   return { host: match[1] ?? match[2]!, port };
 }
 
 function parseInteger(name: string, text: string, least: number, most: number): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < least || value > most) throw new ConfigError(`${name}: "${text}" is not a whole number from ${least} to ${most}`);
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw new ConfigError(`${name}: "${text}" is not a whole number from ${least} to ${most}`);
   return value;
 }
 

@@ -36,9 +36,9 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
 );
 
 test("I8: a pick is one of the best that the rules and Explain call eligible, through any history of the fleet", () => {
-  const demands = fc.array(someDemand, { minLength: 4, maxLength: 4 });
+  const someDemands = fc.array(someDemand, { minLength: 4, maxLength: 4 });
   fc.assert(
-    fc.property(steps, demands, fc.nat(), (history, demands, seed) => {
+    fc.property(steps, someDemands, fc.nat(), (history, demands, seed) => {
       const index = createFleetIndex();
       const random = seededRandom(seed);
       for (const step of history) {

@@ -2,6 +2,9 @@ import { createId } from "../../wire/ids.ts";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { readdir, appendFile } from "node:fs/promises";
 import { join } from "node:path";
+import { openBlobDirectory } from "../../server/src/blobs/directory.ts";
+import { openLogStore } from "../../server/src/logs/log-store.ts";
+import { createSegmentIndex } from "../../server/src/store/log-segments.ts";
 import { chunkOf, collect, numberedTexts, openLogWorld, startPostgres, textsOf, until } from "./support.ts";
 import type { LogWorld, TestPostgres } from "./support.ts";
 import type { LogKey } from "../../server/src/logs/segment-index.ts";
@@ -216,6 +219,24 @@ test("bad-41: a deleted log ends its followers with an error and is gone, also a
   world = await world.reopen();
   expect((await world.store.read({ ...log, fromLine: 0 })).chunks).toEqual([]);
   expect(await world.store.nextLine(log)).toBe(0);
+});
+
+test("a follower at another server sees what is sealed and ends with the log", async () => {
+  const other = await openLogStore({
+    directory: join(world.directory, "other-journal"),
+    blobs: await openBlobDirectory({ directory: join(world.directory, "blobs") }),
+    segments: createSegmentIndex(database.sql),
+    followPollMs: 20,
+  });
+  const followed = collect(other.follow({ ...log, fromLine: 0 }));
+  await world.store.append({ ...log, ...chunkOf(0, 10) });
+  await world.store.seal();
+  await world.store.append({ ...log, ...chunkOf(10, 10) });
+  await world.store.end(log);
+
+  expect(await followed).toEqual(numberedTexts(20));
+  expect(await other.nextLine(log)).toBe(20);
+  await other.close();
 });
 
 test("journal files that are full are sealed and removed by themselves", async () => {

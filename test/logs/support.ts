@@ -1,7 +1,5 @@
-import { spawn, type ChildProcess } from "node:child_process";
-import { execFile } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
-import { readFile } from "node:fs/promises";
+import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -16,7 +14,7 @@ const binaries = join(import.meta.dirname, "../../node_modules/@embedded-postgre
 const migration = join(import.meta.dirname, "../../server/src/store/migrations/0002-log-segments.sql");
 
 /** A real PostgreSQL with the log tables, on a Unix socket in a directory of its own. */
-export type TestPostgres = { sql: postgres.Sql; stop(): Promise<void> };
+export type TestPostgres = { sql: postgres.Sql; directory: string; stop(): Promise<void> };
 
 export async function startPostgres(): Promise<TestPostgres> {
   const directory = await makeDirectory("pg");
@@ -29,6 +27,7 @@ export async function startPostgres(): Promise<TestPostgres> {
   await sql.unsafe(await readFile(migration, "utf8"));
   return {
     sql,
+    directory,
     async stop() {
       await sql.end();
       await endProcess(server, "SIGINT");

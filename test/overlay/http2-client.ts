@@ -9,7 +9,7 @@ export async function roundTrip(session: http2.ClientHttp2Session, body: string 
   stream.once("response", () => (answered = true));
   Readable.from(inPieces(Buffer.from(body))).pipe(stream);
   const pieces: Buffer[] = [];
-  for await (const piece of stream) pieces.push(piece);
+  for await (const piece of stream) pieces.push(piece as Buffer);
   if (!answered) throw new Error("the connection ended without an answer");
   return Buffer.concat(pieces);
 }

@@ -16,7 +16,13 @@ export async function createTestDatabase(): Promise<TestDatabase> {
   const host = inject("databaseSocket");
   const connection = { host, port: 5432, database: "agyn", username: "agyn", password: inject("databasePassword") };
   const name = `test_${randomBytes(6).toString("hex")}`;
-  const administrator = postgres({ ...connection, path: host, database: "postgres", max: 1, onnotice: () => undefined });
+  const administrator = postgres({
+    ...connection,
+    path: host,
+    database: "postgres",
+    max: 1,
+    onnotice: () => undefined,
+  });
   await administrator`select pg_advisory_lock(1)`;
   await administrator`create database ${administrator(name)} template agyn`;
   await administrator`select pg_advisory_unlock(1)`;

@@ -77,6 +77,15 @@ test("a launcher becomes the process it starts, so that its pid and its signals 
   expect(signal).toBe("SIGTERM");
 });
 
+test("scripts/run.mjs becomes the script it is given, with its arguments and its exit code", async () => {
+  const checkout = await createCheckout();
+  const script = [join(checkout, "scripts/run.mjs"), entries.agynctl, "exit", "7"];
+
+  const started = await launch(process.execPath, script);
+
+  expect(started).toMatchObject({ code: 7, report: { pid: started.pid, arguments: ["exit", "7"] } });
+});
+
 test("a launcher without any Node says what to install", async () => {
   const checkout = await createCheckout();
   await rm(join(checkout, "node_modules"));
@@ -111,6 +120,7 @@ async function createCheckout(): Promise<string> {
 }
 
 interface Started {
+  pid: number | undefined;
   code: number | null;
   report: { pid: number; arguments: string[]; entry: string; node: string };
 }
@@ -118,7 +128,7 @@ interface Started {
 async function launch(path: string, args: string[]): Promise<Started> {
   const child = spawn(path, args, { cwd: tmpdir(), stdio: ["ignore", "pipe", "inherit"] });
   const [output, [code]] = await Promise.all([text(child.stdout), once(child, "exit") as Promise<[number | null]>]);
-  return { code, report: JSON.parse(output) as Started["report"] };
+  return { pid: child.pid, code, report: JSON.parse(output) as Started["report"] };
 }
 
 async function which(command: string): Promise<string> {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 /** Where the cgroup v2 tree is mounted, from the text of `/proc/self/mounts`. */
-export function parseCgroupMount(mounts: string): string | undefined {
+function parseCgroupMount(mounts: string): string | undefined {
   const fields = mounts.split("\n").map((line) => line.split(" "));
   return fields.find(([, , type]) => type === "cgroup2")?.[1];
 }
@@ -27,13 +27,15 @@ export function createCgroup(name: string): string | undefined {
   }
 }
 
-/** Lets the controller through to the children; where it is not on offer the cgroup only counts processes and CPU. */
+/** Lets the controller through to the children; where that is not to be had the cgroup only counts CPU and knows its processes. */
 function enableMemory(...parents: string[]): void {
-  for (const parent of parents) {
-    const file = join(parent, "cgroup.subtree_control");
-    if (readFileSync(file, "latin1").split(/\s/).includes("memory")) continue;
-    if (!readFileSync(join(parent, "cgroup.controllers"), "latin1").split(/\s/).includes("memory")) return;
-    writeFileSync(file, "+memory");
+  try {
+    for (const parent of parents) {
+      const file = join(parent, "cgroup.subtree_control");
+      if (!readFileSync(file, "latin1").split(/\s/).includes("memory")) writeFileSync(file, "+memory");
+    }
+  } catch {
+    // Not offered (ENOENT), or the root of a container with processes of its own in it (EBUSY): memory is sampled then.
   }
 }
 
@@ -53,15 +55,6 @@ export function readCpuMs(cgroup: string): number | undefined {
     return usec === undefined ? undefined : Math.round(Number(usec) / 1000);
   } catch {
     return undefined;
-  }
-}
-
-/** The processes in the cgroup now. */
-export function readMembers(cgroup: string): number[] {
-  try {
-    return readFileSync(join(cgroup, "cgroup.procs"), "latin1").split("\n").filter(Boolean).map(Number);
-  } catch {
-    return [];
   }
 }
 

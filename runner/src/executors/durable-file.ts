@@ -22,7 +22,7 @@ export function writeAtomically(path: string, text: string): void {
 }
 
 /** Makes the entries of `directory` survive the death of the machine. */
-export function syncDirectory(directory: string): void {
+function syncDirectory(directory: string): void {
   const handle = openSync(directory, "r");
   try {
     fsyncSync(handle);

@@ -25,8 +25,8 @@ export function parseExit(text: string): Exit | undefined {
 /** What is known of an ended execution. */
 export type Ended = {
   exit: Exit | undefined;
-  /** Why the job could not be started, or empty. */
-  trouble: string;
+  /** `started`, or why the job could not be, or empty. */
+  start: string;
   ending: Ending | undefined;
   usage: Usage;
   startTime: Date;
@@ -37,7 +37,7 @@ export type Ended = {
  * The result of an execution. A shell cannot tell `exit 137` from SIGKILL, and neither can we: both are `signalled`, with the
  * status kept as exit code.
  */
-export function resultOf({ exit, trouble, ending, usage, startTime, endTime }: Ended): ExecutionResult {
+export function resultOf({ exit, start, ending, usage, startTime, endTime }: Ended): ExecutionResult {
   const common = {
     cpuMs: Math.max(exit?.cpuMs ?? 0, usage.cpuMs),
     memoryPeakBytes: usage.memoryPeakBytes,
@@ -48,11 +48,13 @@ export function resultOf({ exit, trouble, ending, usage, startTime, endTime }: E
   if (exit === undefined && ending === undefined) {
     return { outcome: "lost", message: "the wrapper of the job died, so how the job ended is unknown", ...common };
   }
-  if (trouble !== "") return { outcome: "start_failed", message: trouble, ...common };
-
   const signal = exit === undefined ? undefined : signalNames.get(exit.status - 128);
   const how = { ...(exit && { exitCode: exit.status }), ...(signal && { signal }) };
   if (ending !== undefined) return { outcome: ending.outcome, message: ending.reason, ...how, ...common };
+  if (start !== "started") {
+    const message = start === "" ? `what encloses the job failed with code ${exit?.status}` : start;
+    return { outcome: "start_failed", message, ...common };
+  }
   if (signal !== undefined) return { outcome: "signalled", message: `ended by ${signal}`, ...how, ...common };
   return { outcome: "exited", message: `exited with code ${exit?.status}`, ...how, ...common };
 }

@@ -38,7 +38,8 @@ export type WorkloadSpec = {
 export type OutputStream = "stdout" | "stderr";
 
 /**
- * Where an execution puts what it learns. All calls come from one execution, in order, and none after its result.
+ * Where an execution puts what it learns. All calls come from one execution, in order, and none after its result. They must not
+ * throw: there is nobody to catch it.
  */
 export type Sink = {
   /**

@@ -93,7 +93,8 @@ async function mustGit(args: string[], checkout: Checkout): Promise<void> {
   const { code, errors } = await git(args, checkout);
   if (code === 0) return;
   checkout.system(errors);
-  const reason = errors.trim().split("\n").at(-1) ?? "";
+  const lines = errors.trim().split("\n");
+  const reason = lines.find((line) => line.startsWith("fatal: "))?.slice("fatal: ".length) ?? lines.at(-1) ?? "";
   throw new Error(`git ${args[0]} failed${reason === "" ? ` with code ${code}` : `: ${reason}`}`);
 }
 

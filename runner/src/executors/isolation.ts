@@ -1,10 +1,11 @@
 import { execFile } from "node:child_process";
 import { rm } from "node:fs/promises";
-import { mkdtempSync } from "node:fs";
+import { mkdirSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import type { Isolation } from "./executor.ts";
+import { defaultUidRange } from "./job-uids.ts";
 
 const detectTimeoutMs = 5000;
 
@@ -22,19 +23,20 @@ export type Enclosure =
 const namespaceScript = `
 uid=$1 gid=$2 job=$3 hidden=$4
 shift 4
-exec 9<"$job" || exit 125
+fail() { echo "namespace of the job could not be made: $1" >&8; exit 125; } 2>/dev/null
+exec 9<"$job" || fail "$job cannot be entered"
 while [ "$hidden" -gt 0 ]; do
-  mount -t tmpfs -o mode=0755,size=64k tmpfs "$1" || exit 125
+  mount -t tmpfs -o mode=0755,size=64k tmpfs "$1" || fail "$1 cannot be hidden"
   case $job/ in
     "$1"/*)
-      mkdir -p "$job" && mount --no-canonicalize --bind /proc/self/fd/9 "$job" && mount -o remount,bind,ro "$1" || exit 125 ;;
-    *) mount -o remount,bind,ro "$1" || exit 125 ;;
+      mkdir -p "$job" && mount --no-canonicalize --bind /proc/self/fd/9 "$job" && mount -o remount,bind,ro "$1" || fail "$job cannot be kept" ;;
+    *) mount -o remount,bind,ro "$1" || fail "$1 cannot be sealed" ;;
   esac
   shift
   hidden=$((hidden - 1))
 done
 exec 9<&-
-exec unshare --user --map-user="$uid" --map-group="$gid" -- sh -c 'exec 9>&2 2>/dev/null; "$@" 2>&9 9>&-; exit $?' sh "$@"
+exec unshare --user --map-user="$uid" --map-group="$gid" -- sh -c 'exec 9>&2 2>/dev/null; (exec "$@" 2>&9 9>&-); exit $?' sh "$@"
 `;
 
 /** The argument vector to which the command to be run is appended. */
@@ -65,22 +67,26 @@ export function enclosingArgv(enclosure: Enclosure): string[] {
 
 /** The strongest isolation that works for this process here, found by doing it. */
 export async function detectIsolation(): Promise<Isolation> {
-  if (process.getuid?.() === 0 && (await works({ isolation: "uid", uid: 200_000 }))) return "uid";
+  if (await canIsolate("uid")) return "uid";
+  return (await canIsolate("namespace")) ? "namespace" : "none";
+}
+
+/** Whether an isolation works for this process here, found by doing it. */
+export async function canIsolate(isolation: Isolation): Promise<boolean> {
+  if (isolation === "none") return true;
+  if (isolation === "uid") return process.getuid?.() === 0 && (await works({ isolation, uid: defaultUidRange.first }));
   const directory = mkdtempSync(join(tmpdir(), "agyn-isolation-"));
   try {
-    const enclosure = {
-      isolation: "namespace",
-      hiddenPaths: [directory],
-      jobDirectory: join(directory, ".."),
-    } as const;
-    return (await works(enclosure)) ? "namespace" : "none";
+    const jobDirectory = join(directory, "job");
+    mkdirSync(jobDirectory);
+    return await works({ isolation, hiddenPaths: [directory], jobDirectory });
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
 }
 
 function works(enclosure: Enclosure): Promise<boolean> {
-  const [file = "", ...args] = [...enclosingArgv(enclosure), "true"];
+  const [file, ...args] = [...enclosingArgv(enclosure), "true"];
   return new Promise((resolve) => {
     execFile(file, args, { timeout: detectTimeoutMs, killSignal: "SIGKILL" }, (error) => resolve(error === null));
   });

@@ -14,7 +14,7 @@ import { type ExecutionFiles, type ExecutionRecord, type ProcessIdentity, writeW
 import { launchScript, wrapperScript } from "./wrapper.ts";
 
 /** What a launch needs; `spec` has the secret values that the record has not. */
-export type Launch = {
+type Launch = {
   settings: ProcessExecutorSettings;
   record: ExecutionRecord;
   files: ExecutionFiles;
@@ -42,7 +42,7 @@ export async function launch(request: Launch): Promise<ProcessIdentity> {
   return wrapper;
 }
 
-export function enclosureOf(settings: ProcessExecutorSettings, record: ExecutionRecord): Enclosure {
+function enclosureOf(settings: ProcessExecutorSettings, record: ExecutionRecord): Enclosure {
   const { isolation, jobDirectory, uid } = record;
   if (isolation === "uid" && uid !== undefined) return { isolation, uid };
   if (isolation === "namespace") return { isolation, hiddenPaths: settings.hiddenPaths, jobDirectory };

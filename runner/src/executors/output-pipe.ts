@@ -13,8 +13,9 @@ export type OutputPipe = {
 };
 
 /**
- * Reads the FIFO at `path`. `take` is called in the same turn in which the bytes left the pipe, with a buffer of its own to keep;
- * answering `"pause"` leaves the rest in the pipe. `ended` is called when the last writer is gone.
+ * Reads the FIFO at `path`. `take` is called in the same turn in which the bytes left the pipe, with a buffer of its own to keep:
+ * what had left it when the process is killed and was not written yet is gone, so `take` writes first and thinks later. Answering
+ * `"pause"` leaves the rest in the pipe. `ended` is called when the last writer is gone.
  */
 export function openOutputPipe(
   path: string,

@@ -20,6 +20,7 @@ import {
   executionFiles,
   readEnding,
   readJobPid,
+  readStart,
   readWrapper,
   writeEnding,
 } from "./record.ts";
@@ -50,13 +51,19 @@ export function openProcessExecution(
 ): ProcessExecution {
   const { spec } = record;
   const files = executionFiles(join(settings.directory, `${spec.workloadId}.${spec.fence}`));
-  const { promise: result, resolve } = Promise.withResolvers<ExecutionResult>();
+  const { promise: result, resolve: give } = Promise.withResolvers<ExecutionResult>();
   const preparation = new AbortController();
   let attachment: Attachment | undefined;
   let ending: Ending | undefined;
   let isStarted = false;
   let isFinishing = false;
+  let isSettled = false;
   let cancelKill = (): void => undefined;
+
+  const resolve = (answer: ExecutionResult): void => {
+    isSettled = true;
+    give(answer);
+  };
 
   const mark = (wrapper: ProcessIdentity | undefined): JobMark => ({
     wrapper,
@@ -106,12 +113,21 @@ export function openProcessExecution(
   const startTime = (): Date => statSync(files.job, { throwIfNoEntry: false })?.mtime ?? new Date(record.createTime);
 
   const end = (wanted: Ending): void => {
-    if (isFinishing) return;
+    if (isFinishing || isSettled) return;
     const killAtBootMs = Math.min(wanted.killAtBootMs, ending?.killAtBootMs ?? Infinity);
     ending = { ...(ending ?? wanted), killAtBootMs };
-    writeEnding(files, ending);
+    remember(ending);
     preparation.abort(new Error(ending.reason));
     if (attachment !== undefined) carryOut(ending);
+  };
+
+  const remember = (wanted: Ending): void => {
+    try {
+      writeEnding(files, wanted);
+    } catch (error) {
+      // A full disk must not keep a job alive; only a runner that adopts it would not know of the ending.
+      sink.system(`the ending of the job could not be recorded: ${(error as Error).message}\n`);
+    }
   };
 
   const carryOut = ({ killAtBootMs }: Ending): void => {
@@ -159,12 +175,9 @@ export function openProcessExecution(
 
   const conclude = (usage = { cpuMs: 0, memoryPeakBytes: 0, sampled: true }): void => {
     const exit = readExit();
-    const trouble = readTrouble();
     const endTime = statSync(files.exit, { throwIfNoEntry: false })?.mtime ?? new Date();
-    resolve(resultOf({ exit, trouble, ending, usage, startTime: startTime(), endTime }));
+    resolve(resultOf({ exit, start: readStart(files), ending, usage, startTime: startTime(), endTime }));
   };
-
-  const readTrouble = (): string => readIfThere(files.trouble)?.trim() ?? "";
 
   const readExit = (): Exit | undefined => parseExit(readIfThere(files.exit) ?? "");
 
@@ -189,7 +202,7 @@ export function openProcessExecution(
     if (wrapper !== undefined && isAlive(wrapper)) {
       attach(wrapper);
       tellWrapper(files, "go");
-      if (readJobPid(files) !== undefined && readTrouble() === "") started();
+      if (readStart(files) === "started") started();
       if (existsSync(files.exit)) await finish();
       return;
     }

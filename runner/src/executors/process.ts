@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 import { bootTimeMs, readBootId } from "../boot-clock.ts";
@@ -64,6 +64,9 @@ async function start(settings: ProcessExecutorSettings, spec: WorkloadSpec, sink
   if (fault !== undefined) return failedStart(spec, fault);
   const name = `${spec.workloadId}.${spec.fence}`;
   const files = executionFiles(join(settings.directory, name));
+  if (existsSync(files.directory)) {
+    return failedStart(spec, `workload ${spec.workloadId} with fence ${spec.fence} is already on this runner`);
+  }
   let uid: number | undefined;
   try {
     mkdirSync(files.directory, { mode: 0o700 });
@@ -86,12 +89,13 @@ async function start(settings: ProcessExecutorSettings, spec: WorkloadSpec, sink
     return execution;
   } catch (error) {
     if (uid !== undefined) releaseUid(settings.uidClaimsDirectory, uid, files.directory);
+    rmSync(files.directory, { recursive: true, force: true });
     return failedStart(spec, (error as Error).message);
   }
 }
 
 /** Why a spec cannot be executed, or `undefined`. Pure. */
-export function specFault(spec: WorkloadSpec): string | undefined {
+function specFault(spec: WorkloadSpec): string | undefined {
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(spec.workloadId)) return "workload id is not one";
   const { command, source } = spec;
   if (command.kind === "argv" && (command.argv[0] ?? "") === "") return "command is empty";
@@ -125,7 +129,13 @@ async function adopt(
 ): Promise<AdoptedExecution[]> {
   const adopted: AdoptedExecution[] = [];
   for (const name of readdirSync(settings.directory)) {
-    const record = readRecord(executionFiles(join(settings.directory, name)));
+    const files = executionFiles(join(settings.directory, name));
+    if (!existsSync(files.record)) {
+      // Killed before the record was there, or in the middle of forgetting: nothing ran, or nothing is left.
+      rmSync(files.directory, { recursive: true, force: true });
+      continue;
+    }
+    const record = readRecord(files);
     if (record === undefined) continue;
     const execution: ProcessExecution = openProcessExecution(settings, record, sinkFor(record.spec));
     execution.adopt();

@@ -8,7 +8,7 @@ import type { Isolation, WorkloadSpec } from "./executor.ts";
  * - `record.json`: what to do and where; on the disk before anything else exists
  * - `wrapper.json`: which process is the wrapper; written before the wrapper is let go, so a job never runs unrecorded
  * - `out`, `err`, `notify`, `control`: the pipes
- * - `job`, `trouble`, `exit`: by the wrapper: the job's process id, why it could not start, how it ended
+ * - `job`, `start`, `exit`: by the wrapper: the job's process id, `started` or why it could not be, how it ended
  * - `ending.json`: that and why the runner is ending it
  * - `drained`: all output has reached the sink
  */
@@ -48,7 +48,7 @@ export function executionFiles(directory: string) {
     control: at("control"),
     launch: at("launch"),
     job: at("job"),
-    trouble: at("trouble"),
+    start: at("start"),
     exit: at("exit"),
     drained: at("drained"),
   };
@@ -98,4 +98,12 @@ export function readJobPid(files: ExecutionFiles): number | undefined {
   const pid = text !== undefined && /^[0-9]+\n$/.test(text) ? Number(text) : 0;
   // Signals to the groups 0 and 1 would reach us, or everyone.
   return pid > 1 ? pid : undefined;
+}
+
+/**
+ * Whether the job's command was reached, or why not; empty while it is not known, and for good where what encloses the job failed.
+ * Only the first line is ours: what encloses a job may leave the file open to it.
+ */
+export function readStart(files: ExecutionFiles): string {
+  return readIfThere(files.start)?.split("\n", 1)[0] ?? "";
 }

@@ -14,7 +14,7 @@ import type { Execution, ExecutionResult, Executor, Sink, StopRequest, WorkloadS
  * - `ignoreStop`: it goes on after SIGTERM and must be killed
  * - `rejectReason`: the runner rejects it, for this reason
  */
-export type Simulation = {
+type Simulation = {
   durationMs: number;
   exitCode: number;
   lines: number;
@@ -29,11 +29,13 @@ const longestDurationMs = 24 * 60 * 60 * 1000;
 const mostLines = 100_000_000;
 const mostLineBytes = 1024 * 1024;
 const tickMs = 20;
+/** How often a workload whose sink pauses looks whether its time is up. */
+const pausedNapMs = 100;
 /** Written in one turn at most, so that many simulated workloads share a thread. */
 const turnBytes = 256 * 1024;
 
 /** Reads a simulation. Throws an error that names the field that is unknown or ill-typed. */
-export function parseSimulation(text: string | undefined): Simulation {
+function parseSimulation(text: string | undefined): Simulation {
   const given: unknown = JSON.parse(text === undefined || text === "" ? "{}" : text);
   if (typeof given !== "object" || given === null || Array.isArray(given))
     throw new Error("simulation is not a JSON object");
@@ -128,7 +130,7 @@ function simulate(spec: WorkloadSpec, sink: Sink): Execution {
   };
 
   const live = (script: Simulation): void => {
-    if (isDone || isPaused) return;
+    if (isDone) return;
     const elapsedMs = performance.now() - startMs;
     const { timeoutMs } = spec;
     if (stopped !== undefined && (!script.ignoreStop || performance.now() >= stopped.killAtMs)) {
@@ -140,8 +142,11 @@ function simulate(spec: WorkloadSpec, sink: Sink): Execution {
       ended({ outcome: "timed_out", message: `timed out after ${timeoutMs} ms`, signal: "SIGTERM", exitCode: 143 });
       return;
     }
-    writeUpTo(lineGoal(script, elapsedMs), script.bytes);
-    if (isPaused) return;
+    if (!isPaused) writeUpTo(lineGoal(script, elapsedMs), script.bytes);
+    if (isPaused) {
+      timer = setTimeout(live, pausedNapMs, script);
+      return;
+    }
     if (elapsedMs >= script.durationMs && written === script.lines) {
       ended({ outcome: "exited", exitCode: script.exitCode, message: `exited with code ${script.exitCode}` });
       return;
@@ -157,7 +162,7 @@ function simulate(spec: WorkloadSpec, sink: Sink): Execution {
   };
 
   const wake = (): void => {
-    if (simulation === undefined || isPaused) return;
+    if (simulation === undefined) return;
     clearTimeout(timer as NodeJS.Timeout);
     clearImmediate(timer as NodeJS.Immediate);
     live(simulation);

@@ -3,7 +3,8 @@
  * whose runner is gone blocks on a full pipe instead of dying of SIGPIPE, and what it wrote stays until a runner reads it.
  *
  * Descriptors: 3 and 4 the job's outputs, 5 notices to the runner (`started`, `exit`), 6 words from it (`go`, `done`; anything
- * else before `go` calls it off), 7 the launch file, 8 why the job could not start.
+ * else before `go` calls it off), 7 the launch file, 8 that the job
+ * started, or why not.
  * Arguments: the execution's directory; the `cgroup.procs` to enter, or an empty string; then what to run. The job is in the
  * foreground, because a shell without job control starts background jobs with SIGINT ignored for good.
  */
@@ -12,7 +13,7 @@ trap '' TERM INT HUP QUIT
 directory=$1 cgroup=$2
 shift 2
 read -r word <&6 && [ "$word" = go ] || exit 0
-exec 7<"$directory/launch" 8>"$directory/trouble" || exit 1
+exec 7<"$directory/launch" 8>"$directory/start" || exit 1
 rm -f "$directory/launch"
 (
   trap - TERM INT HUP QUIT
@@ -49,11 +50,13 @@ export function launchScript(env: ReadonlyMap<string, string>, directory: string
   const exports = [...env].map(([name, value]) => `export ${name}=${quote(value)}`);
   return `cd -- ${quote(directory)} 2>/dev/null || { echo 'working directory does not exist or cannot be entered' >&8; exit 126; }
 unset OLDPWD LC_ALL
+umask 022
 ${exports.join("\n")}
 case $1 in
   */*) [ -x "$1" ] && [ ! -d "$1" ] || { printf 'command cannot be executed: %s\\n' "$1" >&8; exit 126; } ;;
   *) command -v -- "$1" >/dev/null 2>&1 || { printf 'command not found: %s\\n' "$1" >&8; exit 127; } ;;
 esac
+echo started >&8
 echo started >&5
 exec "$@" </dev/null 5>&- 8>&-
 `;

@@ -37,6 +37,7 @@ export function runnerOf(context: { values: Values }): Extract<Caller, { kind: "
 /** The call's target, of the kind that its method declares. */
 export function targetOf<K extends Target["kind"]>(context: { values: Values }, kind: K): Extract<Target, { kind: K }> {
   const target = context.values.get(targetKey);
-  if (target.kind !== kind) throw new Error(`the method's access option promises a ${kind}, the call has a ${target.kind}`);
+  if (target.kind !== kind)
+    throw new Error(`the method's access option promises a ${kind}, the call has a ${target.kind}`);
   return target as Extract<Target, { kind: K }>;
 }

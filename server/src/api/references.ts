@@ -1,4 +1,4 @@
-import { decideAccess, defaultOrganization, type RequiredRole, type UserCaller } from "../domain/access.ts";
+import { decideAccess, defaultOrganization, type RequiredRole, type Scope, type UserCaller } from "../domain/access.ts";
 import { AgynError, invalidField, notFound } from "../domain/errors.ts";
 import type { Sql } from "../store/database.ts";
 import { findOrganizations, getOrganization, type Organization } from "../store/organizations.ts";
@@ -17,31 +17,63 @@ export async function resolveOrganization(sql: Sql, caller: UserCaller, referenc
     const found = membership && (await getOrganization(sql, membership.organizationId));
     if (found) return found;
     const names = caller.memberships.map((one) => one.organizationName).join(", ");
-    throw invalidField("organization", names === "" ? "you belong to no organization" : `say which one is meant: ${names}`);
+    throw invalidField(
+      "organization",
+      names === "" ? "you belong to no organization" : `say which one is meant: ${names}`,
+    );
   }
   const candidates = await findOrganizations(sql, reference);
-  return oneOf("organization", reference, candidates.filter((one) => isMember(caller, one.id) || caller.clusterAdmin));
+  return oneOf(
+    "organization",
+    reference,
+    candidates.filter((one) => isMember(caller, one.id) || caller.clusterAdmin),
+  );
 }
 
 /** The runner meant. */
-export async function resolveRunner(sql: Sql, caller: UserCaller, reference: string, organizationId: string | undefined): Promise<RunnerRow> {
+export async function resolveRunner(
+  sql: Sql,
+  caller: UserCaller,
+  reference: string,
+  organizationId: string | undefined,
+): Promise<RunnerRow> {
   const candidates = await findRunners(sql, reference, organizationId);
-  return oneOf("runner", reference, candidates.filter((one) => decideAccess(caller, "viewer", scopeOf(one)) === "allowed"));
+  return oneOf(
+    "runner",
+    reference,
+    candidates.filter((one) => decideAccess(caller, "viewer", scopeOf(one)) === "allowed"),
+  );
 }
 
 /** The workload meant. */
-export async function resolveWorkload(sql: Sql, caller: UserCaller, reference: string, organizationId: string | undefined): Promise<WorkloadRow> {
+export async function resolveWorkload(
+  sql: Sql,
+  caller: UserCaller,
+  reference: string,
+  organizationId: string | undefined,
+): Promise<WorkloadRow> {
   const candidates = await findWorkloads(sql, reference, organizationId);
-  return oneOf("workload", reference, candidates.filter((one) => isMember(caller, one.organizationId)));
+  return oneOf(
+    "workload",
+    reference,
+    candidates.filter((one) => isMember(caller, one.organizationId)),
+  );
 }
 
+/** What a role is asked for: where it belongs, and how the caller named it. */
+export type Thing = { scope: Scope; noun: string; reference: string };
+
 /** Throws where the caller lacks the role: `NOT_FOUND` where it must not even know of the thing. */
-export function demandRole(caller: UserCaller, role: RequiredRole, scope: Parameters<typeof decideAccess>[2], noun: string, reference: string): void {
+export function demandRole(caller: UserCaller, role: RequiredRole, thing: Thing): void {
+  const { scope, noun, reference } = thing;
   const decision = decideAccess(caller, role, scope);
   if (decision === "hidden") throw notFound(noun, reference);
   if (decision === "denied") {
     const where = scope.kind === "cluster" ? "the cluster" : "the organization";
-    throw new AgynError("PERMISSION_DENIED", `this needs the role ${role === "cluster_admin" || scope.kind === "cluster" ? "cluster admin" : role} in ${where}`);
+    throw new AgynError(
+      "PERMISSION_DENIED",
+      `this needs the role ${role === "cluster_admin" || scope.kind === "cluster" ? "cluster admin" : role} in ${where}`,
+    );
   }
 }
 
@@ -54,5 +86,7 @@ function oneOf<T extends { id: string; name: string }>(noun: string, reference: 
   if (!first) throw notFound(noun, reference);
   if (candidates.length === 1) return first;
   const list = candidates.map((one) => (one.name === "" ? one.id : `${one.id} (${one.name})`)).join(", ");
-  throw new AgynError("AMBIGUOUS_REFERENCE", `"${reference}" fits several ${noun}s: ${list}`, { metadata: { candidates: list } });
+  throw new AgynError("AMBIGUOUS_REFERENCE", `"${reference}" fits several ${noun}s: ${list}`, {
+    metadata: { candidates: list },
+  });
 }

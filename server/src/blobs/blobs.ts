@@ -4,7 +4,7 @@ export type BlobContent = Uint8Array | AsyncIterable<Uint8Array>;
 /** Bytes of a blob from `offset`, at most `length` of them. */
 export type BlobRange = { offset: number; length: number };
 
-export type BlobErrorReason = "invalid_key" | "not_found";
+type BlobErrorReason = "invalid_key" | "not_found";
 
 /** A key that is not one, or a blob that is not there. */
 export class BlobError extends Error {
@@ -32,7 +32,7 @@ export type Blobs = {
 };
 
 /** Longest key. */
-export const maximumKeyBytes = 512;
+const maximumKeyBytes = 512;
 const keyPart = /^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}$/;
 
 /** Refuses keys that are not `/`-joined parts of letters, digits, `_`, `-` and inner dots (so no `..` and no root). */

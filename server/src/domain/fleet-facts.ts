@@ -85,18 +85,19 @@ function leaveSet(sets: Map<string, SlotSet>, name: string, slot: number, slots:
 /** One condition: the slots in any of `sets`, which share none, or in none of them. */
 type Clause = { sets: readonly SlotSet[]; negated: boolean };
 
+/** How to draw among `slots` slots: by `random`, which gives a number below its bound, and of what `accept` takes. */
+interface SlotDraw {
+  slots: number;
+  random: (bound: number) => number;
+  accept: (slot: number) => boolean;
+}
+
 /**
  * A slot that passes scope, labels, capabilities, executor, and is ready, and that `accept` takes: uniformly one of all
  * such. Where only few could fit, they are asked one by one; else slots are drawn and those that do not fit thrown away.
  * `undefined` where that found none within {@link drawLimit} draws, which says nothing about whether there is one.
  */
-export function drawSlot(
-  facts: FleetFacts,
-  demand: Demand,
-  slots: number,
-  random: (bound: number) => number,
-  accept: (slot: number) => boolean,
-): number | undefined {
+export function drawSlot(facts: FleetFacts, demand: Demand, { slots, random, accept }: SlotDraw): number | undefined {
   const clauses = clausesOf(facts, demand);
   clauses.sort((a, b) => Number(a.negated) - Number(b.negated) || memberCount(a) - memberCount(b));
   const [scarcest] = clauses;

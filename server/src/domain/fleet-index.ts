@@ -126,7 +126,7 @@ export function createFleetIndex(): FleetIndex {
   /** What a runner uses that has not been entered yet. */
   function earlyUse(runnerId: string): Map<string, number> {
     let used = usedEarly.get(runnerId);
-    if (used === undefined) usedEarly.set(runnerId, (used = new Map()));
+    if (used === undefined) usedEarly.set(runnerId, (used = new Map<string, number>()));
     return used;
   }
 
@@ -155,7 +155,7 @@ export function createFleetIndex(): FleetIndex {
       const member = members[slot];
       return member !== undefined && fits(demand, member) && !excluded.has(member.id);
     };
-    const slot = drawSlot(facts, demand, members.length, random, accept);
+    const slot = drawSlot(facts, demand, { slots: members.length, random, accept });
     return slot === undefined ? undefined : members[slot];
   }
 

@@ -25,12 +25,11 @@ export function createRanking(): Ranking {
 /** Enters a slot that has become free. `words` is the length of the shape's bits. */
 export function enterRanking(
   ranking: Ranking,
-  slot: number,
-  labels: ReadonlyMap<string, string>,
+  slot: { index: number; labels: ReadonlyMap<string, string> },
   preferences: readonly Preference[],
   words: number,
 ): void {
-  enterScore(ranking, slot, preferenceScore(labels, preferences), words);
+  enterScore(ranking, slot.index, preferenceScore(slot.labels, preferences), words);
 }
 
 /** Takes out a slot that is free no more. */

@@ -101,7 +101,13 @@ function hasAllRoom(shape: Shape, slot: number, member: FleetMember): boolean {
 export function setFree(shape: Shape, slot: number, member: FleetMember | undefined): void {
   if (!setBit(shape.free, slot, member !== undefined) || shape.ranking === undefined) return;
   if (member === undefined) leaveRanking(shape.ranking, slot);
-  else enterRanking(shape.ranking, slot, member.runner.labels, shape.demand.preferences, shape.free.words.length);
+  else
+    enterRanking(
+      shape.ranking,
+      { index: slot, labels: member.runner.labels },
+      shape.demand.preferences,
+      shape.free.words.length,
+    );
 }
 
 /** Whether the member has room now for what the demand asks. */

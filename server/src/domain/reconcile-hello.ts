@@ -3,7 +3,13 @@ import { isTerminal, type Phase, type WorkloadResult } from "./workload.ts";
 /** What the store says is bound to a runner. */
 export type BoundWorkload = { id: string; fence: bigint; phase: Phase };
 /** What a connecting runner says it holds. */
-export type HeldWorkload = { id: string; fence: bigint; phase: Phase; startTime: Date | null; result: WorkloadResult | null };
+export type HeldWorkload = {
+  id: string;
+  fence: bigint;
+  phase: Phase;
+  startTime: Date | null;
+  result: WorkloadResult | null;
+};
 
 /** How the difference is repaired. */
 export type HelloRepair = {

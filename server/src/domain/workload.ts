@@ -1,12 +1,30 @@
 import type { Demand } from "./demand.ts";
 
 /** Where a workload stands. The last four are terminal and never change (I3). */
-export const phases = ["pending", "placed", "starting", "running", "stopping", "succeeded", "failed", "cancelled", "lost"] as const;
+export const phases = [
+  "pending",
+  "placed",
+  "starting",
+  "running",
+  "stopping",
+  "succeeded",
+  "failed",
+  "cancelled",
+  "lost",
+] as const;
 export type Phase = (typeof phases)[number];
 export type TerminalPhase = "succeeded" | "failed" | "cancelled" | "lost";
 export type LivePhase = Exclude<Phase, TerminalPhase>;
 
-export const outcomes = ["exited", "signalled", "timed_out", "stopped", "start_failed", "lost", "runner_stopped"] as const;
+export const outcomes = [
+  "exited",
+  "signalled",
+  "timed_out",
+  "stopped",
+  "start_failed",
+  "lost",
+  "runner_stopped",
+] as const;
 export type Outcome = (typeof outcomes)[number];
 
 /** How a workload ended, in the runner's words. Times in ms since 1970. */
@@ -22,23 +40,29 @@ export type WorkloadResult = {
   endTime_ms: number | null;
 };
 
-
 export function isTerminal(phase: Phase): phase is TerminalPhase {
   return phase === "succeeded" || phase === "failed" || phase === "cancelled" || phase === "lost";
 }
 
 /** The terminal phase that a runner's result leads to, and its text for people. */
-export function terminalPhaseOf(result: WorkloadResult, stopRequested: boolean): { phase: TerminalPhase; message: string } {
+export function terminalPhaseOf(
+  result: WorkloadResult,
+  stopRequested: boolean,
+): { phase: TerminalPhase; message: string } {
   const because = result.message === "" ? "" : `: ${result.message}`;
   switch (result.outcome) {
     case "exited":
-      return result.exitCode === 0 ? { phase: "succeeded", message: "" } : { phase: "failed", message: `exit code ${result.exitCode}` };
+      return result.exitCode === 0
+        ? { phase: "succeeded", message: "" }
+        : { phase: "failed", message: `exit code ${result.exitCode}` };
     case "signalled":
       return { phase: "failed", message: `ended by ${result.signal || "a signal"}${because}` };
     case "timed_out":
       return { phase: "failed", message: `timed out${because}` };
     case "stopped":
-      return stopRequested ? { phase: "cancelled", message: result.message || "stopped" } : { phase: "failed", message: `stopped${because}` };
+      return stopRequested
+        ? { phase: "cancelled", message: result.message || "stopped" }
+        : { phase: "failed", message: `stopped${because}` };
     case "start_failed":
       return { phase: "failed", message: `could not start${because}` };
     case "lost":
@@ -47,7 +71,6 @@ export function terminalPhaseOf(result: WorkloadResult, stopRequested: boolean):
       return { phase: "failed", message: "runner stopped" };
   }
 }
-
 
 /** How far a live phase is; progress never goes back. */
 export function phaseRank(phase: Phase): number {

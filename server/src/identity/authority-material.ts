@@ -22,8 +22,8 @@ export interface AuthorityMaterial {
 }
 
 /** How long a root, and an intermediate, are valid. */
-export const rootTtl_days = 3650;
-export const intermediateTtl_days = 1825;
+const rootTtl_days = 3650;
+const intermediateTtl_days = 1825;
 
 type Issuer = { readonly name: string; readonly key: KeyObject };
 type CaPlan = { readonly name: string; readonly ttl_days: number; readonly extensions: readonly x509.Extension[] };

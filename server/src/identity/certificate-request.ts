@@ -5,7 +5,7 @@ import { isP256, spkiOf } from "../../../wire/keys.ts";
 import "./certificates.ts";
 
 /** Longest certificate request that is read, in bytes (or characters of PEM). */
-export const maxCsrBytes = 4096;
+const maxCsrBytes = 4096;
 
 /**
  * The public key of a certificate request (DER, or PEM), once the request is proven to be signed by it and the key to be

@@ -2,7 +2,7 @@ import "reflect-metadata";
 import { randomBytes, webcrypto, type KeyObject } from "node:crypto";
 import * as x509 from "@peculiar/x509";
 
-x509.cryptoProvider.set(webcrypto as Crypto);
+x509.cryptoProvider.set(webcrypto);
 
 /** How far certificates reach into the past, for clocks that are behind. */
 export const clockSkew_ms = 5 * 60_000;

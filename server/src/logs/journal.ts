@@ -12,16 +12,16 @@ import { syncFolder } from "../blobs/directory.ts";
 import { encodeEntry, readEntries, type EncodedEntry, type JournalEntry } from "./journal-file.ts";
 
 /** Bytes after which a journal file is closed and the next begun. */
-export const defaultJournalFileBytes = 64 * 1024 * 1024;
+const defaultJournalFileBytes = 64 * 1024 * 1024;
 /** Bytes that may wait for their turn to be written. */
-export const maximumQueuedBytes = 64 * 1024 * 1024;
+const maximumQueuedBytes = 64 * 1024 * 1024;
 /** Files that may wait for their chunks to be sealed. */
 const maximumFiles = 64;
 /** Bytes written with one fsync. */
 const maximumGroupBytes = 8 * 1024 * 1024;
 const fileName = /^journal-(\d{10})$/;
 
-export type JournalErrorReason = "overloaded" | "unavailable" | "gone";
+type JournalErrorReason = "overloaded" | "unavailable" | "gone";
 
 /** `overloaded`: try again later; `unavailable`: the disk failed; `gone`: the file that held it is removed. */
 export class JournalError extends Error {

@@ -1,5 +1,5 @@
 /** Which logs this server knows in memory: loaded from the segment index when first used, let go when idle. */
-import { createLogState, isInJournal, LogStoreError, type LogState } from "./log-state.ts";
+import { createLogState, isElsewhere, isInJournal, LogStoreError, takeSealed, type LogState } from "./log-state.ts";
 import type { LogKey, SegmentIndex } from "./segment-index.ts";
 
 /** How many idle logs are kept in memory. */
@@ -12,6 +12,8 @@ export type LogCatalog = {
   use<T>(key: LogKey, use: (log: LogState) => Promise<T>): Promise<T>;
   /** Takes the log until `release`. */
   acquire(key: LogKey): Promise<{ log: LogState; release(): void }>;
+  /** Looks again in the segment index for what other servers have sealed; not for logs that live here. */
+  refresh(log: LogState): Promise<void>;
   /** From now on every log of the workload is refused; returns those in memory. */
   startDelete(workloadId: string): Promise<LogState[]>;
   finishDelete(workloadId: string): void;
@@ -69,6 +71,11 @@ export function createLogCatalog(segments: SegmentIndex): LogCatalog {
 
   return {
     acquire,
+    async refresh(log) {
+      if (!isElsewhere(log)) return;
+      const [rows, endedAt] = await Promise.all([segments.list(log.key), segments.endedAt(log.key)]);
+      takeSealed(log, rows, endedAt);
+    },
     async use(key, use) {
       const { log, release } = await acquire(key);
       try {

@@ -95,15 +95,17 @@ function nextLineOf(chunks: readonly LogChunk[], otherwise: number): number {
   return last === undefined ? otherwise : last.firstLine + last.count;
 }
 
-/** Resolves at the next change of the log, or when the signal aborts. */
-export function nextChange(log: LogState, signal: AbortSignal | undefined): Promise<void> {
+/** Resolves at the next change of the log, after `pollMs`, or when the signal aborts. */
+export function nextChange(log: LogState, pollMs: number, signal: AbortSignal | undefined): Promise<void> {
   if (signal?.aborted === true) return Promise.resolve();
   return new Promise((resolve) => {
     const done = (): void => {
+      clearTimeout(poll);
       log.watchers.delete(done);
       signal?.removeEventListener("abort", done);
       resolve();
     };
+    const poll = setTimeout(done, pollMs);
     log.watchers.add(done);
     signal?.addEventListener("abort", done);
   });

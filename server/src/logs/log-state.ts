@@ -55,6 +55,21 @@ export function createLogState(key: LogKey, segments: LogSegment[], endedAt: num
   };
 }
 
+/** Whether the log's newest lines may be known to another server only: none of them is in this one's journal. */
+export function isElsewhere(log: LogState): boolean {
+  return log.life.phase === "open" && log.unsealed.length === 0 && log.acceptedLine === log.durableLine;
+}
+
+/** Takes up what other servers have sealed since, unless this one has the newest lines. */
+export function takeSealed(log: LogState, segments: LogSegment[], endedAt: number | undefined): void {
+  const nextLine = segments.at(-1)?.nextLine ?? 0;
+  if (!isElsewhere(log) || nextLine < log.durableLine) return;
+  log.segments = segments;
+  log.durableLine = nextLine;
+  log.acceptedLine = nextLine;
+  if (endedAt !== undefined) log.life = { phase: "marked" };
+}
+
 /** Adds a chunk that is durable in the journal; false where it does not follow the last one. */
 export function addDurable(log: LogState, chunk: JournalChunk): boolean {
   if (chunk.firstLine !== log.durableLine) return false;

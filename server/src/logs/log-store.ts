@@ -29,6 +29,8 @@ export type LogStoreOptions = {
   journalFileBytes?: number;
   /** How long to wait before sealing is tried again after it failed. */
   sealRetryMs?: number;
+  /** How often followers look for what another server has sealed. */
+  followPollMs?: number;
   /** Told of failures in the background; what failed is tried again. */
   onError?: (error: unknown) => void;
 };
@@ -64,7 +66,14 @@ type Deps = LogStoreOptions & { journal: Journal; catalog: LogCatalog; sealer: S
 
 /** Opens the log store and takes up what an earlier process left in its journal. */
 export async function openLogStore(options: LogStoreOptions): Promise<LogStore> {
-  const { blobs, segments, now = () => new Date(), sealRetryMs = 5000, onError = () => undefined } = options;
+  const {
+    blobs,
+    segments,
+    now = () => new Date(),
+    sealRetryMs = 5000,
+    followPollMs = 2000,
+    onError = () => undefined,
+  } = options;
   const found: { entry: JournalEntry; place: JournalPlace }[] = [];
   let journal: Journal | undefined = undefined;
   const sealer = createSealer({ journal: () => journal!, blobs, segments, now, retryMs: sealRetryMs, onError });
@@ -80,16 +89,25 @@ export async function openLogStore(options: LogStoreOptions): Promise<LogStore> 
   const erase = (workloadId: string): Promise<void> => eraseWorkload(deps, workloadId);
   await replay(found, { catalog, track: sealer.track, erase });
   sealer.request();
-  const read = (log: LogState, request: ReadRequest): Promise<LogBatch> => readLog(log, limitsOf(request), sources);
+  const read = async (log: LogState, request: ReadRequest): Promise<LogBatch> => {
+    const limits = limitsOf(request);
+    if (log.durableLine <= limits.fromLine) await catalog.refresh(log);
+    return await readLog(log, limits, sources);
+  };
   return {
     append: (request) => append(deps, request),
-    nextLine: (key) => catalog.use(checkLogKey(key), async (log) => log.durableLine),
+    nextLine: (key) =>
+      catalog.use(checkLogKey(key), async (log) => {
+        await catalog.refresh(log);
+        return log.durableLine;
+      }),
     end: (key) => end(deps, key),
     read: (request) => catalog.use(checkLogKey(request), (log) => read(log, request)),
     tail: (request) =>
-      catalog.use(checkLogKey(request), (log) => {
+      catalog.use(checkLogKey(request), async (log) => {
+        await catalog.refresh(log);
         const fromLine = Math.max(0, log.durableLine - request.lines);
-        return read(log, { ...log.key, fromLine, limitLines: request.lines });
+        return await read(log, { ...log.key, fromLine, limitLines: request.lines });
       }),
     async *follow(request) {
       const { log, release } = await catalog.acquire(checkLogKey(request));
@@ -100,7 +118,8 @@ export async function openLogStore(options: LogStoreOptions): Promise<LogStore> 
           if (batch.chunks.length > 0) yield batch;
           fromLine = batch.nextLine;
           if (batch.isEnd) return;
-          if (log.durableLine <= fromLine && !isEnded(log) && !log.isDeleted) await nextChange(log, request.signal);
+          if (log.durableLine <= fromLine && !isEnded(log) && !log.isDeleted)
+            await nextChange(log, followPollMs, request.signal);
         }
       } finally {
         release();
@@ -127,6 +146,7 @@ async function append({ catalog, journal, sealer }: Deps, request: LogKey & LogC
   const chunk = { firstLine: numbers.firstLine, count: numbers.count, size: numbers.size };
   refuseInvalid(() => verifyChunk({ ...chunk, data }));
   return await catalog.use(checkLogKey(request), async (log) => {
+    if (chunk.firstLine !== log.acceptedLine) await catalog.refresh(log);
     if (log.isDeleted) throw new LogStoreError("deleted", `log of ${log.key.workloadId} is deleted`);
     if (chunk.firstLine < log.acceptedLine) {
       await log.lastCommit;
@@ -196,7 +216,7 @@ async function deleteLogs(deps: Deps, workloadId: string): Promise<void> {
       sealer.forget(log);
       wake(log);
     }
-    await Promise.allSettled(logs.flatMap(({ sealing, lastCommit }) => [sealing, lastCommit]));
+    await Promise.allSettled(logs.flatMap(({ sealing, lastCommit }) => [sealing ?? Promise.resolve(), lastCommit]));
     await eraseWorkload(deps, workloadId);
     catalog.finishDelete(workloadId);
   } catch (error) {

@@ -14,7 +14,7 @@ export type LogSegment = LogKey & {
 
 /** Which segments there are, and which logs ended; kept in shared storage. */
 export type SegmentIndex = {
-  /** Adds the row, or replaces the one of the same log and first line. */
+  /** Adds the row; of two with the same log and first line the longer one stays. */
   insert(segment: LogSegment): Promise<void>;
   /** The segments of a log by first line. */
   list(key: LogKey): Promise<LogSegment[]>;

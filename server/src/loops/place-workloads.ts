@@ -1,14 +1,23 @@
 import type { Logger } from "pino";
 import type { Demand } from "../domain/demand.ts";
-import { explain, type Explanation } from "../domain/explanation.ts";
+import { excludedAt, nobody } from "../domain/excluded.ts";
+import { explain } from "../domain/explanation.ts";
 import { unmetConstraintText } from "../domain/unmet-constraint.ts";
 import { demandFromJson } from "../domain/workload.ts";
 import type { Random } from "../secure-random.ts";
 import type { Sql } from "../store/database.ts";
 import { acquireLeadership, releaseLeadership } from "../store/leader.ts";
 import { listLiveWorkloads, recordWaiting, type WorkloadRow } from "../store/workloads.ts";
-import { placeWorkloads, startWorkloads, type NewWorkload, type PlacingGuard, type StartedWorkload, type Writer } from "../store/workload-transitions.ts";
+import {
+  placeWorkloads,
+  startWorkloads,
+  type NewWorkload,
+  type PlacingGuard,
+  type StartedWorkload,
+  type Writer,
+} from "../store/workload-transitions.ts";
 import type { FleetState } from "./fleet-state.ts";
+import { lossFacts, toWaitingRow, type LossFacts, type Waiting } from "./waiting.ts";
 
 /** What a caller wants started: the row to be, and the demand it holds. */
 export type StartRequest = { workload: Omit<NewWorkload, "runnerId" | "verdict" | "message">; demand: Demand };
@@ -41,15 +50,20 @@ export type PlacerDeps = {
   log: Logger;
   leaderLease_ms: number;
   /** Brings a placement to its runner's session, here or on another replica. */
-  deliver: (placement: { id: string; fence: bigint; runnerId: string; organizationId: string; spec: Uint8Array; demand: Demand } & LossFacts) => void;
+  deliver: (
+    placement: {
+      id: string;
+      fence: bigint;
+      runnerId: string;
+      organizationId: string;
+      spec: Uint8Array;
+      demand: Demand;
+    } & LossFacts,
+  ) => void;
   /** Tells the leader, which is another replica, that something is pending. */
   announcePending: () => void;
 };
 
-/** What a runner must know of a workload's loss. */
-export type LossFacts = { lostAfter_ms: number | null; retriedWhenLost: boolean };
-
-type Waiting = { row: WorkloadRow; demand: Demand };
 type Starting = { request: StartRequest; settle: (outcome: StartOutcome) => void; fail: (error: unknown) => void };
 
 const batchLimit = 500;
@@ -71,7 +85,9 @@ export function createPlacer(deps: PlacerDeps): Placer {
     pumping ??= (async () => {
       while (!stopped && (starting.length > 0 || (dirty && leads()))) {
         const batch = starting.splice(0, batchLimit);
-        await Promise.all([placeWaiting(), startBatch(batch)]).catch((error: unknown) => log.error({ err: error }, "placing failed"));
+        await Promise.all([placeWaiting(), startBatch(batch)]).catch((error: unknown) =>
+          log.error({ err: error }, "placing failed"),
+        );
       }
     })().finally(() => {
       pumping = undefined;
@@ -83,7 +99,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
     dirty = false;
     const picks: { id: string; runnerId: string }[] = [];
     for (const { row, demand } of waiting.values()) {
-      const pick = fleet.index.pick(demand, excludedNow(row.excluded), random);
+      const pick = fleet.index.pick(demand, excludedAt(row.excluded, Date.now()), random);
       if (pick.kind === "none") continue;
       fleet.occupy(row.id, pick.runnerId, demand.resources);
       picks.push({ id: row.id, runnerId: pick.runnerId });
@@ -104,7 +120,15 @@ export function createPlacer(deps: PlacerDeps): Placer {
       if (fence !== undefined && held) {
         waiting.delete(id);
         const { row, demand } = held;
-        deps.deliver({ id, fence, runnerId, organizationId: row.organizationId, spec: row.spec, demand, ...lossFacts(row) });
+        deps.deliver({
+          id,
+          fence,
+          runnerId,
+          organizationId: row.organizationId,
+          spec: row.spec,
+          demand,
+          ...lossFacts(row),
+        });
       } else fleet.vacate(id);
     }
     if (placed.length < picks.length) await relearn(picks.filter((one) => !fences.has(one.id)).map((one) => one.id));
@@ -114,7 +138,8 @@ export function createPlacer(deps: PlacerDeps): Placer {
     if (batch.length === 0) return;
     const decided = batch.map((one) => ({ ...one, pick: fleet.index.pick(one.request.demand, nobody, random) }));
     const going = decided.filter((one) => one.pick.kind === "picked" || one.pick.verdict !== "never");
-    for (const one of decided) if (one.pick.kind === "none" && one.pick.verdict === "never") one.settle({ kind: "never" });
+    for (const one of decided)
+      if (one.pick.kind === "none" && one.pick.verdict === "never") one.settle({ kind: "never" });
     if (going.length === 0) return;
     const placing = leads();
     const rows = going.map(({ request, pick }): NewWorkload => {
@@ -146,7 +171,15 @@ export function createPlacer(deps: PlacerDeps): Placer {
       }
       if (result.phase === "placed") {
         const { id, organizationId, spec } = row;
-        deps.deliver({ id, fence: result.fence, runnerId: row.runnerId!, organizationId, spec, demand: one.request.demand, ...lossFacts(row) });
+        deps.deliver({
+          id,
+          fence: result.fence,
+          runnerId: row.runnerId!,
+          organizationId,
+          spec,
+          demand: one.request.demand,
+          ...lossFacts(row),
+        });
       } else {
         pending = true;
         if (leads()) waiting.set(row.id, { row: toWaitingRow(row, result), demand: one.request.demand });
@@ -170,7 +203,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
   const renewLease = async () => {
     const before_ms = performance.now();
     const led = guard;
-    const leadership = await acquireLeadership(sql, writer.replicaId, deps.leaderLease_ms);
+    const leadership = await acquireLeadership(sql, writer.replicaId, deps.leaderLease_ms, guard === undefined);
     if (!leadership) {
       guard = undefined;
       waiting.clear();
@@ -180,7 +213,8 @@ export function createPlacer(deps: PlacerDeps): Placer {
     leadsUntil_ms = before_ms + deps.leaderLease_ms;
     if (began) {
       await fleet.refresh();
-      for (const row of await listLiveWorkloads(sql)) if (row.phase === "pending") waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
+      for (const row of await listLiveWorkloads(sql))
+        if (row.phase === "pending") waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
       log.info({ epoch: String(leadership.epoch), waiting: waiting.size }, "this replica places");
     } else if (led?.fleetVersion !== leadership.fleetVersion) await fleet.refresh();
     guard = { epoch: leadership.epoch, fleetVersion: leadership.fleetVersion };
@@ -212,7 +246,8 @@ export function createPlacer(deps: PlacerDeps): Placer {
         return;
       }
       for (const row of rows) {
-        if (row.phase === "pending" && !row.stopRequested) waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
+        if (row.phase === "pending" && !row.stopRequested)
+          waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
         else waiting.delete(row.id);
       }
       wake();
@@ -222,9 +257,19 @@ export function createPlacer(deps: PlacerDeps): Placer {
     async explainWaiting() {
       const oldest = [...waiting.values()].slice(0, explainedLimit);
       const waits = oldest.flatMap(({ row, demand }) => {
-        const explanation = explainFor(fleet, demand, excludedNow(row.excluded), 1);
+        const explanation = explain(fleet.index.members(), demand, {
+          excluded: excludedAt(row.excluded, Date.now()),
+          viewerOrganizationId: demand.organizationId,
+          limit: 1,
+        });
         if (explanation.verdict === "placeable") return [];
-        return [{ id: row.id, verdict: explanation.verdict, message: unmetConstraintText(explanation, { organizationName: "this organization" }) }];
+        return [
+          {
+            id: row.id,
+            verdict: explanation.verdict,
+            message: unmetConstraintText(explanation, { organizationName: "this organization" }),
+          },
+        ];
       });
       const changed = waits.filter((one) => waiting.get(one.id)?.row.message !== one.message);
       if (changed.length === 0) return;
@@ -248,51 +293,4 @@ export function createPlacer(deps: PlacerDeps): Placer {
     pump();
     return promise;
   }
-}
-
-/** The very explanation behind a placement, over the fleet as this replica sees it (I8). */
-export function explainFor(fleet: FleetState, demand: Demand, excluded: ReadonlySet<string>, limit: number): Explanation {
-  return explain(fleet.index.members(), demand, { excluded, viewerOrganizationId: demand.organizationId, limit });
-}
-
-/** The runners that are passed over for a workload at this moment. */
-export function excludedNow(excluded: Record<string, number>): ReadonlySet<string> {
-  const entries = Object.entries(excluded);
-  if (entries.length === 0) return nobody;
-  const now_ms = Date.now();
-  return new Set(entries.filter(([, until_ms]) => until_ms > now_ms).map(([runnerId]) => runnerId));
-}
-
-const nobody: ReadonlySet<string> = new Set();
-
-function lossFacts(row: { lostAfter_ms: number | bigint | null; retryOnLost: boolean; maximumTries: number; try?: number }): LossFacts {
-  return {
-    lostAfter_ms: row.lostAfter_ms === null ? null : Number(row.lostAfter_ms),
-    retriedWhenLost: row.retryOnLost && (row.try ?? 1) < row.maximumTries,
-  };
-}
-
-function toWaitingRow(row: NewWorkload, started: StartedWorkload): WorkloadRow {
-  return {
-    ...row,
-    key: started.key,
-    phase: "pending",
-    fence: 0n,
-    try: 1,
-    retryOf: null,
-    retriedBy: null,
-    lostAfter_ms: row.lostAfter_ms === null ? null : BigInt(row.lostAfter_ms),
-    stopRequested: false,
-    stopGrace_ms: null,
-    stopReason: "",
-    excluded: {},
-    unreachableSince: null,
-    pendingTimeout_ms: BigInt(row.pendingTimeout_ms),
-    createTime: started.createTime,
-    pendTime: started.createTime,
-    placeTime: null,
-    startTime: null,
-    endTime: null,
-    result: null,
-  };
 }

@@ -8,7 +8,9 @@ import type { RunnerReport } from "../store/runners.ts";
 /** What a hello says of the runner, as it is stored. Reported facts become labels under the reserved prefix. */
 export function toReport(hello: Hello): RunnerReport {
   const machine = hello.machine!;
-  const versions = Object.entries(machine.versions).map(([name, version]) => [`agyn/version.${name}`, version]);
+  const versions = Object.entries(machine.versions).map(
+    ([name, version]) => [`agyn/version.${name}`, version] as const,
+  );
   const labels = {
     "agyn/os": machine.os,
     "agyn/arch": machine.architecture,
@@ -16,7 +18,7 @@ export function toReport(hello: Hello): RunnerReport {
     "agyn/cpus": String(machine.cpus),
     "agyn/memory_bytes": String(machine.memoryBytes),
     "agyn/isolation": hello.isolation,
-    ...Object.fromEntries(versions),
+    ...Object.fromEntries<string>(versions),
   };
   return {
     labels,

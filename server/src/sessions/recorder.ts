@@ -4,7 +4,16 @@ import type { FleetState } from "../loops/fleet-state.ts";
 import type { Placer } from "../loops/place-workloads.ts";
 import type { Sql } from "../store/database.ts";
 import { renewLeases } from "../store/runners.ts";
-import { advanceWorkloads, endWorkloads, unplaceWorkloads, type Advance, type Ended, type Ending, type Unplacement, type Writer } from "../store/workload-transitions.ts";
+import {
+  advanceWorkloads,
+  endWorkloads,
+  unplaceWorkloads,
+  type Advance,
+  type Ended,
+  type Ending,
+  type Unplacement,
+  type Writer,
+} from "../store/workload-transitions.ts";
 import { getWorkload, type WorkloadRow } from "../store/workloads.ts";
 import type { RunnerSession } from "./session-registry.ts";
 
@@ -70,7 +79,8 @@ export function createRecorder(deps: RecorderDeps): Recorder {
         await flush(taken);
       } catch (error) {
         log.error({ err: error }, "what runners said could not be written");
-        for (const session of sessionsOf(taken)) session.end("UNAVAILABLE", "the control plane could not write; say it again", 500);
+        for (const session of sessionsOf(taken))
+          session.end("UNAVAILABLE", "the control plane could not write; say it again", 500);
       }
     }
   };
@@ -94,7 +104,8 @@ export function createRecorder(deps: RecorderDeps): Recorder {
   const writeAdvances = async (advances: readonly (Advance & { session: RunnerSession })[]) => {
     const known = await advanceWorkloads(sql, writer, advances);
     for (const { id, fence, session } of advances) {
-      if (!known.has(id)) session.send({ case: "forget", value: { workloadId: id, fence, reason: "its fence is not the live one" } });
+      if (!known.has(id))
+        session.send({ case: "forget", value: { workloadId: id, fence, reason: "its fence is not the live one" } });
     }
   };
   const writeRejections = async (rejections: readonly (Unplacement & { session: RunnerSession })[]) => {
@@ -117,7 +128,8 @@ export function createRecorder(deps: RecorderDeps): Recorder {
       session.sent.delete(id);
       if (byId.has(id) || (await endedBefore(id, fence, session.runnerId))) {
         session.send({ case: "completionAcknowledged", value: { workloadId: id, fence } });
-      } else session.send({ case: "forget", value: { workloadId: id, fence, reason: "its fence is not the live one" } });
+      } else
+        session.send({ case: "forget", value: { workloadId: id, fence, reason: "its fence is not the live one" } });
     }
   };
   /** A completion that is said again was lost on its way back: the first one stands. */
@@ -129,8 +141,10 @@ export function createRecorder(deps: RecorderDeps): Recorder {
   return {
     advance(session, advance) {
       const earlier = queue.advances.get(advance.id);
-      const time = earlier && earlier.fence === advance.fence && earlier.phase === "running" ? earlier.time : advance.time;
-      if (!queue.completions.has(advance.id)) queue.advances.set(advance.id, { ...advance, time, runnerId: session.runnerId, session });
+      const time =
+        earlier && earlier.fence === advance.fence && earlier.phase === "running" ? earlier.time : advance.time;
+      if (!queue.completions.has(advance.id))
+        queue.advances.set(advance.id, { ...advance, time, runnerId: session.runnerId, session });
       schedule();
     },
     complete(session, completion) {
@@ -189,5 +203,8 @@ function sizeOf({ advances, completions, rejections, heartbeats }: Queue): numbe
 }
 
 function sessionsOf({ advances, completions, rejections, heartbeats }: Queue): Set<RunnerSession> {
-  return new Set([...heartbeats.keys(), ...[...advances.values(), ...completions.values(), ...rejections].map((one) => one.session)]);
+  return new Set([
+    ...heartbeats.keys(),
+    ...[...advances.values(), ...completions.values(), ...rejections].map((one) => one.session),
+  ]);
 }

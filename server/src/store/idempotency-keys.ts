@@ -1,7 +1,13 @@
 import { AgynError } from "../domain/errors.ts";
 import type { SqlOrTransaction } from "./database.ts";
 
-export type IdempotencyClaim = { organizationId: string; method: string; key: string; requestHash: Uint8Array; objectId: string };
+export type IdempotencyClaim = {
+  organizationId: string;
+  method: string;
+  key: string;
+  requestHash: Uint8Array;
+  objectId: string;
+};
 
 /** Claims a key for `objectId`; answers the id the key stands for: this one, or that of the first call with the same request. */
 export async function claimIdempotencyKey(sql: SqlOrTransaction, claim: IdempotencyClaim): Promise<string> {

@@ -38,7 +38,10 @@ export async function findGeneration(sql: SqlOrTransaction, spkiSha256: string):
 }
 
 /** The newest certificate of an identity. */
-export async function getLatestGeneration(sql: SqlOrTransaction, identityId: string): Promise<GenerationRow | undefined> {
+export async function getLatestGeneration(
+  sql: SqlOrTransaction,
+  identityId: string,
+): Promise<GenerationRow | undefined> {
   const [row] = await sql<GenerationRow[]>`
     select ${columns(sql)} from identity_generation g join identity i on i.id = g.identity_id
     where i.id = ${identityId} order by g.generation desc limit 1`;
@@ -67,7 +70,8 @@ export async function useGeneration(sql: SqlOrTransaction, identityId: string, g
 
 /** Ends the runner's current identity. */
 export async function revokeIdentities(sql: SqlOrTransaction, runnerId: string): Promise<number> {
-  const rows = await sql`update identity set state = 'revoked', end_time = now() where runner_id = ${runnerId} and state = 'current' returning 1`;
+  const rows =
+    await sql`update identity set state = 'revoked', end_time = now() where runner_id = ${runnerId} and state = 'current' returning 1`;
   return rows.length;
 }
 
@@ -85,4 +89,16 @@ export async function listRevocations(sql: SqlOrTransaction, number: bigint) {
 export async function lastRevocation(sql: SqlOrTransaction): Promise<bigint> {
   const [row] = await sql<{ number: bigint }[]>`select coalesce(max(number), 0) as number from revocation`;
   return row?.number ?? 0n;
+}
+
+/** The newest certificate of each identity. */
+export async function listLatestGenerations(
+  sql: SqlOrTransaction,
+  identityIds: readonly string[],
+): Promise<Map<string, GenerationRow>> {
+  if (identityIds.length === 0) return new Map();
+  const rows = await sql<GenerationRow[]>`
+    select distinct on (i.id) ${columns(sql)} from identity_generation g join identity i on i.id = g.identity_id
+    where i.id = any(${[...identityIds]}) order by i.id, g.generation desc`;
+  return new Map(rows.map((row) => [row.identityId, row]));
 }

@@ -8,12 +8,17 @@ export type Leadership = {
   gap_ms: number;
 };
 
-/** Takes or renews the lease; `undefined` while another holds it. A fresh one raises the epoch, so that a former leader's writes fail. */
-export async function acquireLeadership(sql: Sql, holder: string, lease_ms: number): Promise<Leadership | undefined> {
+/** Takes or renews the lease; `undefined` while another holds it. A fresh one (a new holder, or a holder that starts anew) raises the epoch, so that a former leader's writes fail. */
+export async function acquireLeadership(
+  sql: Sql,
+  holder: string,
+  lease_ms: number,
+  fresh: boolean,
+): Promise<Leadership | undefined> {
   const [row] = await sql<Leadership[]>`
     with before as (select renew_time, holder from leader where name = 'orchestrator' for update)
     update leader l set holder = ${holder},
-      epoch = case when l.holder = ${holder} and l.expire_time > now() then l.epoch else l.epoch + 1 end,
+      epoch = case when l.holder = ${holder} and l.expire_time > now() and not ${fresh} then l.epoch else l.epoch + 1 end,
       renew_time = now(), expire_time = now() + ${lease_ms}::float8 * interval '1 millisecond'
     from before where l.name = 'orchestrator' and (l.holder = ${holder} or l.expire_time <= now())
     returning l.epoch, l.fleet_version as "fleetVersion",
@@ -35,6 +40,8 @@ export async function raiseFleetVersion(sql: SqlOrTransaction): Promise<void> {
 }
 
 export async function getFleetVersion(sql: SqlOrTransaction): Promise<bigint> {
-  const [row] = await sql<{ version: bigint }[]>`select fleet_version as version from leader where name = 'orchestrator'`;
+  const [row] = await sql<
+    { version: bigint }[]
+  >`select fleet_version as version from leader where name = 'orchestrator'`;
   return row?.version ?? 0n;
 }

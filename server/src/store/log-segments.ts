@@ -23,14 +23,16 @@ export function createSegmentIndex(sql: postgres.Sql): SegmentIndex {
           ${segment.blobKey}, ${segment.sizeBytes}, ${segment.indexOffset}, ${segment.createTime})
         on conflict (workload_id, fence, first_line) do update set
           next_line = excluded.next_line, blob_key = excluded.blob_key, size_bytes = excluded.size_bytes,
-          index_offset = excluded.index_offset, create_time = excluded.create_time`;
+          index_offset = excluded.index_offset, create_time = excluded.create_time
+        where log_segments.next_line < excluded.next_line`;
     },
     async list(key) {
+      // Ordered by the table's column: the bare name would mean the text beside it.
       const rows = await sql<LogSegmentRow[]>`
         select workload_id, fence::text, first_line::text, next_line::text, blob_key, size_bytes::text,
           index_offset::text, create_time
         from log_segments where workload_id = ${key.workloadId} and fence = ${String(key.fence)}
-        order by first_line`;
+        order by log_segments.first_line`;
       return rows.map(fromRow);
     },
     async markEnded(key, nextLine, now) {

@@ -13,7 +13,11 @@ export async function insertMetricsSamples(sql: SqlOrTransaction, rows: readonly
 }
 
 /** A runner's samples after a time, oldest first. */
-export async function listMetricsSamples(sql: SqlOrTransaction, runnerId: string, after: Date): Promise<MetricsSampleRow[]> {
+export async function listMetricsSamples(
+  sql: SqlOrTransaction,
+  runnerId: string,
+  after: Date,
+): Promise<MetricsSampleRow[]> {
   return sql<MetricsSampleRow[]>`
     select runner_id as "runnerId", time, sample from metrics_sample
     where runner_id = ${runnerId} and time > ${after} order by time limit 10000`;

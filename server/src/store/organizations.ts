@@ -2,25 +2,39 @@ import { createId } from "../../../wire/ids.ts";
 import type { MemberRole, Membership } from "../domain/access.ts";
 import { AgynError } from "../domain/errors.ts";
 import type { SqlOrTransaction } from "./database.ts";
-import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
+import { decodeCursor, encodeCursor, type CursorKind, type Page } from "./paging.ts";
 import { isUniqueViolation } from "./unique.ts";
 
-export type Organization = { id: string; name: string; personalUserId: string | null; createTime: Date; updateTime: Date };
+export type Organization = {
+  id: string;
+  name: string;
+  personalUserId: string | null;
+  createTime: Date;
+  updateTime: Date;
+};
 export type Member = { userId: string; userName: string; role: MemberRole; createTime: Date };
 
-const columns = (sql: SqlOrTransaction) => sql`id, name, personal_user_id as "personalUserId", create_time as "createTime", update_time as "updateTime"`;
+const columns = (sql: SqlOrTransaction) =>
+  sql`id, name, personal_user_id as "personalUserId", create_time as "createTime", update_time as "updateTime"`;
 
 /** Creates an organization; `NAME_TAKEN` where the name is. */
-export async function insertOrganization(sql: SqlOrTransaction, name: string, personalUserId: string | null): Promise<Organization> {
+export async function insertOrganization(
+  sql: SqlOrTransaction,
+  name: string,
+  personalUserId: string | null,
+  id = createId("organization"),
+): Promise<Organization> {
   const [row] = await sql<Organization[]>`
-    insert into organization (id, name, personal_user_id) values (${createId("organization")}, ${name}, ${personalUserId})
+    insert into organization (id, name, personal_user_id) values (${id}, ${name}, ${personalUserId})
     returning ${columns(sql)}`.catch(orNameTaken(name));
   return row!;
 }
 
 /** By exact id, then name, then unique id prefix; at most a few candidates. */
 export async function findOrganizations(sql: SqlOrTransaction, reference: string): Promise<Organization[]> {
-  const exact = await sql<Organization[]>`select ${columns(sql)} from organization where id = ${reference} or name = ${reference} order by id <> ${reference} limit 1`;
+  const exact = await sql<
+    Organization[]
+  >`select ${columns(sql)} from organization where id = ${reference} or name = ${reference} order by id <> ${reference} limit 1`;
   if (exact.length > 0 || !reference.startsWith("org_")) return exact;
   return sql<Organization[]>`select ${columns(sql)} from organization where starts_with(id, ${reference}) limit 5`;
 }
@@ -30,23 +44,47 @@ export async function getOrganization(sql: SqlOrTransaction, id: string): Promis
   return row;
 }
 
+/** The organization, locked until the transaction ends. */
+export async function lockOrganization(sql: SqlOrTransaction, id: string): Promise<Organization | undefined> {
+  const [row] = await sql<Organization[]>`select ${columns(sql)} from organization where id = ${id} for update`;
+  return row;
+}
+
+/** The user's personal organization, locked until the transaction ends. */
+export async function lockPersonalOrganization(
+  sql: SqlOrTransaction,
+  userId: string,
+): Promise<Organization | undefined> {
+  const [row] = await sql<
+    Organization[]
+  >`select ${columns(sql)} from organization where personal_user_id = ${userId} for update`;
+  return row;
+}
+
 /** By name; those of `userId`, or all where it is undefined. */
 export async function listOrganizations(sql: SqlOrTransaction, userId: string | undefined, page: Page) {
-  const after = decodeCursor(page.token, "name") ?? "";
+  const after = decodeCursor(page.token, "organization") ?? "";
   const rows = await sql<Organization[]>`
     select ${columns(sql)} from organization
     where name > ${after} and (${userId ?? null}::text is null or id in (select organization_id from member where user_id = ${userId ?? null}))
     order by name limit ${page.size + 1}`;
-  return cut(rows, page, (row) => row.name);
+  return cut("organization", rows, page, (row) => row.name);
 }
 
 export async function renameOrganization(sql: SqlOrTransaction, id: string, name: string): Promise<Organization> {
-  const [row] = await sql<Organization[]>`update organization set name = ${name}, update_time = now() where id = ${id} returning ${columns(sql)}`.catch(orNameTaken(name));
+  const [row] = await sql<
+    Organization[]
+  >`update organization set name = ${name}, update_time = now() where id = ${id} returning ${columns(sql)}`.catch(
+    orNameTaken(name),
+  );
   return row!;
 }
 
 /** What still belongs to an organization and keeps it from being deleted. */
-export async function countBelongings(sql: SqlOrTransaction, id: string): Promise<{ runners: number; workloads: number }> {
+export async function countBelongings(
+  sql: SqlOrTransaction,
+  id: string,
+): Promise<{ runners: number; workloads: number }> {
   const [row] = await sql<{ runners: number; workloads: number }[]>`
     select (select count(*)::int from runner where organization_id = ${id} and delete_time is null) as runners,
       (select count(*)::int from workload where organization_id = ${id}) as workloads`;
@@ -61,14 +99,20 @@ export async function deleteOrganization(sql: SqlOrTransaction, id: string): Pro
   await sql`delete from organization where id = ${id}`;
 }
 
-export async function setMember(sql: SqlOrTransaction, organizationId: string, userId: string, role: MemberRole): Promise<void> {
+export async function setMember(
+  sql: SqlOrTransaction,
+  organizationId: string,
+  userId: string,
+  role: MemberRole,
+): Promise<void> {
   await sql`insert into member (organization_id, user_id, role) values (${organizationId}, ${userId}, ${role})
     on conflict (organization_id, user_id) do update set role = excluded.role`;
 }
 
 /** Whether there was such a member. */
 export async function removeMember(sql: SqlOrTransaction, organizationId: string, userId: string): Promise<boolean> {
-  const rows = await sql`delete from member where organization_id = ${organizationId} and user_id = ${userId} returning 1`;
+  const rows =
+    await sql`delete from member where organization_id = ${organizationId} and user_id = ${userId} returning 1`;
   return rows.length > 0;
 }
 
@@ -81,15 +125,19 @@ export async function lockOwners(sql: SqlOrTransaction, organizationId: string):
 
 /** By user name. */
 export async function listMembers(sql: SqlOrTransaction, organizationId: string, page: Page) {
-  const after = decodeCursor(page.token, "name") ?? "";
+  const after = decodeCursor(page.token, "member") ?? "";
   const rows = await sql<Member[]>`
     select m.user_id as "userId", u.name as "userName", m.role, m.create_time as "createTime"
     from member m join app_user u on u.id = m.user_id
     where m.organization_id = ${organizationId} and u.name > ${after} order by u.name limit ${page.size + 1}`;
-  return cut(rows, page, (row) => row.userName);
+  return cut("member", rows, page, (row) => row.userName);
 }
 
-export async function getMember(sql: SqlOrTransaction, organizationId: string, userId: string): Promise<Member | undefined> {
+export async function getMember(
+  sql: SqlOrTransaction,
+  organizationId: string,
+  userId: string,
+): Promise<Member | undefined> {
   const [row] = await sql<Member[]>`
     select m.user_id as "userId", u.name as "userName", m.role, m.create_time as "createTime"
     from member m join app_user u on u.id = m.user_id where m.organization_id = ${organizationId} and m.user_id = ${userId}`;
@@ -104,10 +152,15 @@ export async function listMemberships(sql: SqlOrTransaction, userId: string): Pr
 }
 
 /** One page of rows that were read with one more than its size, and the token of the next. */
-export function cut<T>(rows: readonly T[], page: Page, name: (row: T) => string): { rows: T[]; nextToken: string } {
+export function cut<T>(
+  kind: CursorKind,
+  rows: readonly T[],
+  page: Page,
+  name: (row: T) => string,
+): { rows: T[]; nextToken: string } {
   const kept = rows.slice(0, page.size);
   const last = rows.length > page.size ? kept.at(-1) : undefined;
-  return { rows: kept, nextToken: last === undefined ? "" : encodeCursor("name", name(last)) };
+  return { rows: kept, nextToken: last === undefined ? "" : encodeCursor(kind, name(last)) };
 }
 
 function orNameTaken(name: string) {

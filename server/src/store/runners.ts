@@ -1,4 +1,10 @@
-import { effectiveLabels, type Runner, type RunnerAvailability, type RunnerScope, type RunnerStatus } from "../domain/runner.ts";
+import {
+  effectiveLabels,
+  type Runner,
+  type RunnerAvailability,
+  type RunnerScope,
+  type RunnerStatus,
+} from "../domain/runner.ts";
 import { AgynError } from "../domain/errors.ts";
 import type { SqlOrTransaction } from "./database.ts";
 import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
@@ -45,7 +51,12 @@ export type RunnerRow = {
 };
 
 /** The token half of a runner's record. */
-export type TokenRow = { publicKey: Uint8Array; maximumUses: number; lifetime_ms: number | null; sourceCidrs: readonly string[] };
+export type TokenRow = {
+  publicKey: Uint8Array;
+  maximumUses: number;
+  lifetime_ms: number | null;
+  sourceCidrs: readonly string[];
+};
 
 const columns = (sql: SqlOrTransaction) => sql`
   id, organization_id as "organizationId", name, labels, capabilities, availability, availability_reason as "availabilityReason", status,
@@ -57,7 +68,9 @@ const columns = (sql: SqlOrTransaction) => sql`
 
 /** The scope of a record. */
 export function scopeOf(row: Pick<RunnerRow, "organizationId">): RunnerScope {
-  return row.organizationId === null ? { kind: "cluster" } : { kind: "organization", organizationId: row.organizationId };
+  return row.organizationId === null
+    ? { kind: "cluster" }
+    : { kind: "organization", organizationId: row.organizationId };
 }
 
 /**
@@ -84,7 +97,14 @@ export function toDomainRunner(row: RunnerRow): Runner {
 /** Creates a record; `NAME_TAKEN` where the name is in its scope. */
 export async function insertRunner(
   sql: SqlOrTransaction,
-  runner: { id: string; organizationId: string | null; name: string; labels: Record<string, string>; capabilities: readonly string[]; token: TokenRow },
+  runner: {
+    id: string;
+    organizationId: string | null;
+    name: string;
+    labels: Record<string, string>;
+    capabilities: readonly string[];
+    token: TokenRow;
+  },
 ): Promise<RunnerRow> {
   const { token } = runner;
   const [row] = await sql<RunnerRow[]>`
@@ -107,7 +127,11 @@ export async function lockRunner(sql: SqlOrTransaction, id: string): Promise<Run
 }
 
 /** What a reference may mean: exact id; else the name in the organization; else the name in the cluster; else an id prefix. */
-export async function findRunners(sql: SqlOrTransaction, reference: string, organizationId: string | undefined): Promise<RunnerRow[]> {
+export async function findRunners(
+  sql: SqlOrTransaction,
+  reference: string,
+  organizationId: string | undefined,
+): Promise<RunnerRow[]> {
   const exact = await getRunner(sql, reference);
   if (exact) return exact.deleteTime === null ? [exact] : [];
   const named = await sql<RunnerRow[]>`
@@ -120,11 +144,16 @@ export async function findRunners(sql: SqlOrTransaction, reference: string, orga
     where starts_with(id, ${reference}) and delete_time is null and (organization_id is null or organization_id = ${organizationId ?? null}) limit 5`;
 }
 
-export type RunnerFilter = { organizationId: string; clusterOnly: boolean; labels: Record<string, string>; statuses: readonly RunnerStatus[] };
+export type RunnerFilter = {
+  organizationId: string;
+  clusterOnly: boolean;
+  labels: Record<string, string>;
+  statuses: readonly RunnerStatus[];
+};
 
 /** The organization's runners and those of the cluster, by name. */
 export async function listRunners(sql: SqlOrTransaction, filter: RunnerFilter, page: Page) {
-  const after = (decodeCursor(page.token, "name") ?? "").split("\n");
+  const after = (decodeCursor(page.token, "runner") ?? "").split("\n");
   const rows = await sql<RunnerRow[]>`
     select ${columns(sql)} from runner
     where delete_time is null
@@ -135,7 +164,7 @@ export async function listRunners(sql: SqlOrTransaction, filter: RunnerFilter, p
     order by name, id limit ${page.size + 1}`;
   const runners = rows.slice(0, page.size);
   const last = rows.length > page.size ? runners.at(-1) : undefined;
-  return { runners, nextToken: last ? encodeCursor("name", `${last.name}\n${last.id}`) : "" };
+  return { runners, nextToken: last ? encodeCursor("runner", `${last.name}\n${last.id}`) : "" };
 }
 
 /** Every record that is not a tombstone. */
@@ -144,7 +173,11 @@ export async function listAllRunners(sql: SqlOrTransaction): Promise<RunnerRow[]
 }
 
 /** Records changed by transactions from `fromXid` up to, but not including, `horizonXid`; with tombstones. */
-export async function listChangedRunners(sql: SqlOrTransaction, fromXid: string, horizonXid: string): Promise<RunnerRow[]> {
+export async function listChangedRunners(
+  sql: SqlOrTransaction,
+  fromXid: string,
+  horizonXid: string,
+): Promise<RunnerRow[]> {
   return sql<RunnerRow[]>`
     select ${columns(sql)} from runner where change_xid >= ${fromXid}::xid8 and change_xid < ${horizonXid}::xid8`;
 }
@@ -164,7 +197,12 @@ export async function updateRunner(
   return row!;
 }
 
-export async function setAvailability(sql: SqlOrTransaction, id: string, availability: RunnerAvailability, reason: string): Promise<RunnerRow> {
+export async function setAvailability(
+  sql: SqlOrTransaction,
+  id: string,
+  availability: RunnerAvailability,
+  reason: string,
+): Promise<RunnerRow> {
   const [row] = await sql<RunnerRow[]>`
     update runner set availability = ${availability}, availability_reason = ${reason}, update_time = now(), change_xid = pg_current_xact_id()
     where id = ${id} returning ${columns(sql)}`;
@@ -216,7 +254,12 @@ export async function confirmSession(sql: SqlOrTransaction, id: string, number: 
 }
 
 /** Ends a session, if it is still the live one: `offline` at once on a clean leave; on a lost link the lease decides. */
-export async function endSession(sql: SqlOrTransaction, id: string, number: bigint, offline: boolean): Promise<boolean> {
+export async function endSession(
+  sql: SqlOrTransaction,
+  id: string,
+  number: bigint,
+  offline: boolean,
+): Promise<boolean> {
   const rows = await sql`
     update runner set session_replica_id = null, status = case when ${offline} then 'offline' else status end,
       lease_time = case when ${offline} then now() else lease_time end, change_xid = pg_current_xact_id()
@@ -254,4 +297,9 @@ function orNameTaken(name: string) {
     if (isUniqueViolation(error)) throw new AgynError("NAME_TAKEN", `a runner named "${name}" exists in this scope`);
     throw error;
   };
+}
+
+/** After a start, no session of an earlier process of this replica is live. */
+export async function clearSessionsOf(sql: SqlOrTransaction, replicaId: string): Promise<void> {
+  await sql`update runner set session_replica_id = null, change_xid = pg_current_xact_id() where session_replica_id = ${replicaId}`;
 }

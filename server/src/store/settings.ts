@@ -8,7 +8,11 @@ export async function getSetting<T>(sql: SqlOrTransaction, name: string): Promis
 }
 
 /** Stores `value` unless the setting is there; returns what is in force, so that replicas starting together agree. */
-export async function claimSetting<T extends postgres.JSONValue>(sql: SqlOrTransaction, name: string, value: T): Promise<T> {
+export async function claimSetting<T extends postgres.JSONValue>(
+  sql: SqlOrTransaction,
+  name: string,
+  value: T,
+): Promise<T> {
   await sql`insert into setting (name, value) values (${name}, ${sql.json(value)}) on conflict do nothing`;
   return (await getSetting<T>(sql, name)) ?? value;
 }

@@ -7,6 +7,8 @@ import { isUniqueViolation } from "./unique.ts";
 
 export type User = { id: string; name: string; clusterAdmin: boolean; createTime: Date };
 
+const firstUserLock = 4_171_390_056;
+
 const columns = (sql: SqlOrTransaction) => sql`id, name, cluster_admin as "clusterAdmin", create_time as "createTime"`;
 
 /** Creates a user; `NAME_TAKEN` where the name is. */
@@ -23,19 +25,32 @@ export async function insertUser(sql: SqlOrTransaction, name: string, clusterAdm
 
 /** By id or name. */
 export async function findUser(sql: SqlOrTransaction, reference: string): Promise<User | undefined> {
-  const [row] = await sql<User[]>`select ${columns(sql)} from app_user where id = ${reference} or name = ${reference} order by id <> ${reference} limit 1`;
+  const [row] = await sql<
+    User[]
+  >`select ${columns(sql)} from app_user where id = ${reference} or name = ${reference} order by id <> ${reference} limit 1`;
+  return row;
+}
+
+/** By id or name, locked until the transaction ends. */
+export async function lockUser(sql: SqlOrTransaction, reference: string): Promise<User | undefined> {
+  const user = await findUser(sql, reference);
+  const [row] = await sql<User[]>`select ${columns(sql)} from app_user where id = ${user?.id ?? null} for update`;
   return row;
 }
 
 /** By name. */
 export async function listUsers(sql: SqlOrTransaction, page: Page) {
-  const after = decodeCursor(page.token, "name") ?? "";
-  const rows = await sql<User[]>`select ${columns(sql)} from app_user where name > ${after} order by name limit ${page.size + 1}`;
-  return cut(rows, page, (row) => row.name);
+  const after = decodeCursor(page.token, "user") ?? "";
+  const rows = await sql<
+    User[]
+  >`select ${columns(sql)} from app_user where name > ${after} order by name limit ${page.size + 1}`;
+  return cut("user", rows, page, (row) => row.name);
 }
 
 export async function setClusterAdmin(sql: SqlOrTransaction, id: string, clusterAdmin: boolean): Promise<User> {
-  const [row] = await sql<User[]>`update app_user set cluster_admin = ${clusterAdmin} where id = ${id} returning ${columns(sql)}`;
+  const [row] = await sql<
+    User[]
+  >`update app_user set cluster_admin = ${clusterAdmin} where id = ${id} returning ${columns(sql)}`;
   return row!;
 }
 
@@ -47,6 +62,11 @@ export async function lockClusterAdmins(sql: SqlOrTransaction): Promise<string[]
 
 export async function deleteUser(sql: SqlOrTransaction, id: string): Promise<void> {
   await sql`delete from app_user where id = ${id}`;
+}
+
+/** Lets one transaction at a time ask whether there are users, and make the first. */
+export async function lockUsers(sql: SqlOrTransaction): Promise<void> {
+  await sql`select pg_advisory_xact_lock(${firstUserLock})`;
 }
 
 export async function hasUsers(sql: SqlOrTransaction): Promise<boolean> {

@@ -1,11 +1,13 @@
+import { isDeepStrictEqual } from "node:util";
 import { getOption, type DescMethod, type Message } from "@bufbuild/protobuf";
-import type { Interceptor } from "@connectrpc/connect";
+import type { ContextValues, Interceptor } from "@connectrpc/connect";
 import { access, Plane, Resource, Role, type Access } from "../../../../proto/gen/agyn/options/v1/options_pb.ts";
 import type { Scope as ScopeProto } from "../../../../proto/gen/agyn/runners/v1/runner_pb.ts";
 import { tokenAllows, type Caller, type RequiredRole, type Scope, type UserCaller } from "../../domain/access.ts";
 import { AgynError } from "../../domain/errors.ts";
 import type { Sql } from "../../store/database.ts";
 import { scopeOf } from "../../store/runners.ts";
+import type { Authenticate } from "../authenticate.ts";
 import { callerKey, targetKey, type Target } from "../context.ts";
 import { demandRole, resolveOrganization, resolveRunner, resolveWorkload } from "../references.ts";
 
@@ -27,7 +29,8 @@ export function accessOf(method: DescMethod): Access & { requiredRole: RequiredR
   if (!requiredRole || rule.plane === Plane.UNSPECIFIED || rule.resource === Resource.UNSPECIFIED) {
     throw new Error(`${method.parent.typeName}.${method.name} has no complete access option`);
   }
-  if (requiredRole !== "public" && rule.permission === "") throw new Error(`${method.parent.typeName}.${method.name} names no permission`);
+  if (requiredRole !== "public" && rule.permission === "")
+    throw new Error(`${method.parent.typeName}.${method.name} names no permission`);
   return { ...rule, requiredRole };
 }
 
@@ -35,7 +38,7 @@ export type AccessDeps = {
   sql: Sql;
   plane: Plane;
   /** The caller behind an `authorization` header; throws `UNAUTHENTICATED`. Undefined header: anonymous. */
-  authenticate: (authorization: string | null) => Promise<Caller>;
+  authenticate: Authenticate;
   /** Refuses a runner whose identity is not live (I5, I12). */
   checkRunner: (caller: Extract<Caller, { kind: "runner" }>) => Promise<void>;
 };
@@ -54,7 +57,10 @@ export function createAuthenticationInterceptor(deps: AccessDeps): Interceptor {
     }
     const caller = await deps.authenticate(request.header.get("authorization"));
     if (caller.kind !== "user") {
-      throw new AgynError("UNAUTHENTICATED", "an access token is needed: send it as `authorization: Bearer agyn_pat_…`");
+      throw new AgynError(
+        "UNAUTHENTICATED",
+        "an access token is needed: send it as `authorization: Bearer agyn_pat_…`",
+      );
     }
     if (!tokenAllows(caller.scopes, rule.permission)) {
       throw new AgynError("TOKEN_SCOPE", `the access token lacks the scope ${rule.permission}`);
@@ -69,27 +75,57 @@ export function createAuthorizationInterceptor(deps: AccessDeps): Interceptor {
   return (next) => async (request) => {
     const caller = request.contextValues.get(callerKey);
     if (caller.kind !== "user") return next(request);
-    const rule = accessOf(request.method);
     if (!request.stream) {
-      request.contextValues.set(targetKey, await findTarget(deps.sql, caller, rule, request.method, request.message));
+      request.contextValues.set(targetKey, await findTargetNow(deps, request, request.message));
       return next(request);
     }
     const [first, messages] = await peek(request.message);
     if (first === undefined) throw new AgynError("INVALID_ARGUMENT", "the stream ended before its first message");
-    request.contextValues.set(targetKey, await findTarget(deps.sql, caller, rule, request.method, first));
+    request.contextValues.set(targetKey, await findTargetNow(deps, request, first));
     return next({ ...request, message: messages });
   };
 }
 
-async function findTarget(sql: Sql, caller: UserCaller, rule: ReturnType<typeof accessOf>, method: DescMethod, message: Message): Promise<Target> {
+type Call = { method: DescMethod; header: Headers; contextValues: ContextValues };
+
+/** Finds the target; before a remembered user is refused, asks whether the user has a role now: so that who made a thing finds it at once. */
+async function findTargetNow(
+  deps: AccessDeps,
+  { method, header, contextValues }: Call,
+  message: Message,
+): Promise<Target> {
+  const remembered = contextValues.get(callerKey) as UserCaller;
+  try {
+    return await findTarget(deps.sql, remembered, method, message);
+  } catch (error) {
+    if (!(error instanceof AgynError) || !["NOT_FOUND", "PERMISSION_DENIED"].includes(error.reason)) throw error;
+    const caller = await deps.authenticate(header.get("authorization"), { fresh: true });
+    if (caller.kind !== "user" || !hasOtherRoles(caller, remembered)) throw error;
+    contextValues.set(callerKey, caller);
+    return findTarget(deps.sql, caller, method, message);
+  }
+}
+
+function hasOtherRoles(caller: UserCaller, remembered: UserCaller): boolean {
+  return (
+    caller.clusterAdmin !== remembered.clusterAdmin || !isDeepStrictEqual(caller.memberships, remembered.memberships)
+  );
+}
+
+async function findTarget(sql: Sql, caller: UserCaller, method: DescMethod, message: Message): Promise<Target> {
+  const rule = accessOf(method);
   switch (rule.resource) {
     case Resource.CLUSTER:
-      demandRole(caller, rule.requiredRole, { kind: "cluster" }, "cluster", "");
+      demandRole(caller, rule.requiredRole, { scope: { kind: "cluster" }, noun: "cluster", reference: "" });
       return { kind: "none" };
     case Resource.ORGANIZATION: {
       const organization = await resolveOrganization(sql, caller, text(method, message, rule.field));
       if (!(rule.orClusterAdmin && caller.clusterAdmin)) {
-        demandRole(caller, rule.requiredRole, { kind: "organization", organizationId: organization.id }, "organization", organization.name);
+        demandRole(caller, rule.requiredRole, {
+          scope: { kind: "organization", organizationId: organization.id },
+          noun: "organization",
+          reference: organization.name,
+        });
       }
       return { kind: "organization", organization };
     }
@@ -99,14 +135,18 @@ async function findTarget(sql: Sql, caller: UserCaller, rule: ReturnType<typeof 
       const reference = text(method, message, rule.field);
       const organizationId = await contextOrganization(sql, caller, text(method, message, "organization"));
       const runner = await resolveRunner(sql, caller, reference, organizationId);
-      demandRole(caller, rule.requiredRole, scopeOf(runner), "runner", reference);
+      demandRole(caller, rule.requiredRole, { scope: scopeOf(runner), noun: "runner", reference });
       return { kind: "runner", runner, organizationId };
     }
     case Resource.WORKLOAD: {
       const reference = text(method, message, rule.field);
       const organizationId = await contextOrganization(sql, caller, text(method, message, "organization"));
       const workload = await resolveWorkload(sql, caller, reference, organizationId);
-      demandRole(caller, rule.requiredRole, { kind: "organization", organizationId: workload.organizationId }, "workload", reference);
+      demandRole(caller, rule.requiredRole, {
+        scope: { kind: "organization", organizationId: workload.organizationId },
+        noun: "workload",
+        reference,
+      });
       return { kind: "workload", workload };
     }
     case Resource.UNSPECIFIED:
@@ -116,14 +156,19 @@ async function findTarget(sql: Sql, caller: UserCaller, rule: ReturnType<typeof 
   }
 }
 
-async function findScope(sql: Sql, caller: UserCaller, rule: ReturnType<typeof accessOf>, proto: ScopeProto): Promise<Target> {
+async function findScope(
+  sql: Sql,
+  caller: UserCaller,
+  rule: ReturnType<typeof accessOf>,
+  proto: ScopeProto,
+): Promise<Target> {
   if (proto.kind.case === "cluster") {
-    demandRole(caller, "cluster_admin", { kind: "cluster" }, "cluster", "");
+    demandRole(caller, "cluster_admin", { scope: { kind: "cluster" }, noun: "cluster", reference: "" });
     return { kind: "scope", scope: { kind: "cluster" }, name: "the cluster" };
   }
   const organization = await resolveOrganization(sql, caller, proto.kind.value ?? "");
   const scope: Scope = { kind: "organization", organizationId: organization.id };
-  demandRole(caller, rule.requiredRole, scope, "organization", organization.name);
+  demandRole(caller, rule.requiredRole, { scope, noun: "organization", reference: organization.name });
   return { kind: "scope", scope, name: organization.name };
 }
 

@@ -2,7 +2,11 @@ import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
-import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../../../proto/gen/google/rpc/error_details_pb.ts";
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  RetryInfoSchema,
+} from "../../../../proto/gen/google/rpc/error_details_pb.ts";
 import { createId } from "../../../../wire/ids.ts";
 import { AgynError, type Reason } from "../../domain/errors.ts";
 
@@ -41,13 +45,19 @@ const codes: Record<Reason, Code> = {
 export function toConnectError(error: AgynError): ConnectError {
   const { metadata = {}, violations, retryAfter_ms } = error.details;
   const connectError = new ConnectError(error.message, codes[error.reason]);
-  connectError.details.push({ desc: ErrorInfoSchema, value: create(ErrorInfoSchema, { reason: error.reason, domain: "agyn", metadata }) });
+  connectError.details.push({
+    desc: ErrorInfoSchema,
+    value: create(ErrorInfoSchema, { reason: error.reason, domain: "agyn", metadata }),
+  });
   if (violations) {
     const fieldViolations = violations.map(({ field, description }) => ({ field, description }));
     connectError.details.push({ desc: BadRequestSchema, value: create(BadRequestSchema, { fieldViolations }) });
   }
   if (retryAfter_ms !== undefined) {
-    connectError.details.push({ desc: RetryInfoSchema, value: create(RetryInfoSchema, { retryDelay: durationFromMs(retryAfter_ms) }) });
+    connectError.details.push({
+      desc: RetryInfoSchema,
+      value: create(RetryInfoSchema, { retryDelay: durationFromMs(retryAfter_ms) }),
+    });
   }
   return connectError;
 }
@@ -60,6 +70,7 @@ export function createErrorInterceptor(log: Logger, onRefusal: (reason: Reason) 
       return toConnectError(error);
     }
     if (error instanceof ConnectError && error.code !== Code.Internal && error.code !== Code.Unknown) return error;
+    if (isGoneCaller(error)) return new ConnectError("the caller went away", Code.Canceled);
     const id = createId("event");
     log.error({ error_id: id, method, err: error }, "request failed");
     onRefusal("INTERNAL");
@@ -77,7 +88,16 @@ export function createErrorInterceptor(log: Logger, onRefusal: (reason: Reason) 
   };
 }
 
-async function* translating<T>(messages: AsyncIterable<T>, translate: (error: unknown) => ConnectError): AsyncIterable<T> {
+/** A stream that its caller cut: nobody is there to be answered. */
+function isGoneCaller(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  return code === "ERR_STREAM_PREMATURE_CLOSE" || code === "ECONNRESET" || code === "ERR_HTTP2_STREAM_ERROR";
+}
+
+async function* translating<T>(
+  messages: AsyncIterable<T>,
+  translate: (error: unknown) => ConnectError,
+): AsyncIterable<T> {
   try {
     yield* messages;
   } catch (error) {

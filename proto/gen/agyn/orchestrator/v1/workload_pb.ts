@@ -317,7 +317,7 @@ export type Workload = Message<"agyn.orchestrator.v1.Workload"> & {
   organizationId: string;
 
   /**
-   * For people; unique among the organization's live workloads where given.
+   * For people; as a reference it means the newest of that name.
    *
    * @generated from field: string name = 3;
    */

@@ -1,0 +1,175 @@
+import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { parseServiceToken, type ServiceToken } from "../../wire/service-token.ts";
+import { FatalError } from "./fatal-error.ts";
+import { messageOf } from "./refusal.ts";
+import { executorNames, type ExecutorName } from "./runner.ts";
+
+/** Most bytes that are read of a token file. */
+const maximumTokenFileBytes = 1024 * 1024;
+
+const logLevels = ["trace", "debug", "info", "warn", "error"] as const;
+
+/** All that the command line and the environment say. */
+export type RunnerConfig = {
+  gateway: string;
+  token: ServiceToken | undefined;
+  dataDirectory: string | undefined;
+  isEphemeral: boolean;
+  capacity: Record<string, number>;
+  executors: ExecutorName[];
+  isUnsafeSharedUser: boolean;
+  drainTimeoutMs: number;
+  hasParentPipe: boolean;
+  logLevel: (typeof logLevels)[number];
+};
+
+type Flags = {
+  gateway?: string;
+  tokenFile?: string;
+  dataDir?: string;
+  ephemeral?: true;
+  slots: number;
+  resource: Record<string, number>;
+  executor?: ExecutorName[];
+  unsafeSharedUser?: true;
+  drainTimeout: number;
+  parentPipe?: true;
+  logLevel: (typeof logLevels)[number];
+};
+
+type Surroundings = { environment: NodeJS.ProcessEnv; tokenText: string | undefined; version: string };
+
+/**
+ * What the arguments (without the program) and the environment say; `undefined` where only help or the version was
+ * asked for, which is then written. Throws a `FatalError` that names the flag and the rule.
+ */
+export function parseConfig(argv: readonly string[], surroundings: Surroundings): RunnerConfig | undefined {
+  const command = createCommand(surroundings.version);
+  try {
+    command.parse(argv, { from: "user" });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return undefined;
+    throw new FatalError("usage", error.message.replace(/^error: /, ""));
+  }
+  return toConfig(command.opts<Flags>(), surroundings);
+}
+
+function createCommand(version: string): Command {
+  return new Command("agyn-runner")
+    .description("Serves workloads of an agyn control plane on this machine")
+    .version(version)
+    .option("--gateway <url>", "the control plane's address, such as https://agyn.example.org (or AGYN_GATEWAY)")
+    .option("--token-file <file>", "a file that holds the service token (or AGYN_SERVICE_TOKEN)")
+    .option("--data-dir <directory>", "where identity and workloads are kept (or AGYN_RUNNER_DATA_DIR)")
+    .option("--ephemeral", "keep the identity in memory only")
+    .option("--slots <n>", "workloads at one time", toPositive, 1)
+    .option(
+      "--resource <name=amount>",
+      "a resource that workloads may ask for, such as cpu=4; repeatable",
+      toResource,
+      {},
+    )
+    .addOption(new Option("--executor <name...>", "ways of running workloads that are offered").choices(executorNames))
+    .option("--unsafe-shared-user", "serve the whole cluster although workloads are not isolated here")
+    .option("--drain-timeout <seconds>", "how long a stopping runner waits for its workloads", toSeconds, 10)
+    .option("--parent-pipe", "end when standard input ends; workloads go on and are adopted by the next start")
+    .addOption(
+      new Option("--log-level <level>", "least important messages that are written").choices(logLevels).default("info"),
+    )
+    .exitOverride()
+    .configureOutput({ outputError: () => {} });
+}
+
+function toConfig(flags: Flags, { environment, tokenText }: Surroundings): RunnerConfig {
+  const gateway = flags.gateway ?? environment["AGYN_GATEWAY"];
+  if (gateway === undefined || gateway === "") {
+    throw new FatalError("usage", "the control plane's address is needed: --gateway URL, or AGYN_GATEWAY");
+  }
+  const text = flags.tokenFile === undefined ? tokenText : readTokenFile(flags.tokenFile);
+  const token = text === undefined ? undefined : toToken(text, flags.tokenFile ?? "AGYN_SERVICE_TOKEN");
+  const isEphemeral = flags.ephemeral === true;
+  return {
+    gateway: toGateway(gateway),
+    token,
+    dataDirectory: dataDirectoryOf(
+      flags.dataDir ?? environment["AGYN_RUNNER_DATA_DIR"],
+      token,
+      isEphemeral,
+      environment,
+    ),
+    isEphemeral,
+    capacity: { ...flags.resource, slots: flags.slots },
+    executors: flags.executor ?? [...executorNames],
+    isUnsafeSharedUser: flags.unsafeSharedUser === true,
+    drainTimeoutMs: flags.drainTimeout * 1000,
+    hasParentPipe: flags.parentPipe === true,
+    logLevel: flags.logLevel,
+  };
+}
+
+function toGateway(text: string): string {
+  const url = URL.parse(text);
+  if (url !== null && (url.protocol === "http:" || url.protocol === "https:")) return url.href.replace(/\/$/, "");
+  throw new FatalError("usage", `gateway ${JSON.stringify(text)} is not an http or https URL`);
+}
+
+function readTokenFile(path: string): string {
+  try {
+    const text = readFileSync(path, "utf8");
+    if (text.length <= maximumTokenFileBytes) return text;
+  } catch (error) {
+    throw new FatalError("usage", `the token file cannot be read: ${messageOf(error)}`);
+  }
+  throw new FatalError("usage", `the token file ${path} is larger than ${maximumTokenFileBytes} bytes`);
+}
+
+function toToken(text: string, source: string): ServiceToken {
+  const token = parseServiceToken(text);
+  if ("error" in token) throw new FatalError("usage", `${source}: ${token.error}`);
+  return token;
+}
+
+function dataDirectoryOf(
+  given: string | undefined,
+  token: ServiceToken | undefined,
+  isEphemeral: boolean,
+  environment: NodeJS.ProcessEnv,
+): string | undefined {
+  if (given !== undefined && given !== "") return resolve(given);
+  if (isEphemeral) return undefined;
+  if (token === undefined) {
+    throw new FatalError(
+      "usage",
+      "a service token (--token-file) or the directory of an enrolled runner (--data-dir) is needed",
+    );
+  }
+  const isRoot = process.getuid?.() === 0;
+  const state = isRoot ? "/var/lib" : (environment["XDG_STATE_HOME"] ?? join(homedir(), ".local", "state"));
+  return join(state, "agyn", "runners", token.runnerId);
+}
+
+function toPositive(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1 && value <= 10_000) return value;
+  throw new InvalidArgumentError("it must be a whole number from 1 to 10000");
+}
+
+function toSeconds(text: string): number {
+  const value = Number(text);
+  if (text !== "" && value >= 0 && value <= 86_400) return value;
+  throw new InvalidArgumentError("it must be a number of seconds from 0 to 86400");
+}
+
+function toResource(text: string, before: Record<string, number>): Record<string, number> {
+  const match = /^([a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?)=(\d{1,15}(?:\.\d{1,6})?)$/.exec(text);
+  const name = match?.[1];
+  if (name === undefined) throw new InvalidArgumentError("it must be name=amount, such as cpu=4");
+  if (name === "slots") throw new InvalidArgumentError("slots have a flag of their own, --slots");
+  if (Object.keys(before).length >= 15)
+    throw new InvalidArgumentError("there can be at most 15 resources beside slots");
+  return { ...before, [name]: Number(match?.[2]) };
+}

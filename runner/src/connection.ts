@@ -1,0 +1,114 @@
+import http2 from "node:http2";
+import { Code, ConnectError, type Transport } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import type { MtlsEndpoint } from "../../overlay/mtls.ts";
+import type { Overlay } from "../../overlay/overlay.ts";
+import { openSecureSocket } from "../../overlay/secure-client.ts";
+import { connectionWindow_bytes, http2Options } from "../../overlay/secure-limits.ts";
+import type { StoredIdentity } from "./identity-store.ts";
+import { messageOf } from "./refusal.ts";
+
+/** Bytes of one message that is read from the control plane. */
+export const maximumMessageBytes = 16 * 1024 * 1024;
+/** How often a silent connection is asked whether it is there, and how long the answer may take. */
+const pingIntervalMs = 10_000;
+const pingTimeoutMs = 10_000;
+/** Characters of what the other side says when it ends the connection. */
+const maximumLastWords = 1024;
+/** A name for the other side; its certificate says who it is. */
+const baseUrl = "https://control-plane";
+
+/** One HTTP/2 connection to the runner plane, for all streams of a session. It never dials again by itself. */
+export type Connection = {
+  transport: Transport;
+  /** Why the other side ended the connection, where it said so. */
+  readonly lastWords: string | undefined;
+  close(): void;
+};
+
+export type ConnectionOptions = { overlay: Overlay<MtlsEndpoint>; identity: StoredIdentity; signal: AbortSignal };
+
+/** Dials the endpoints in their order and takes the first that proves to be the control plane. */
+export async function openConnection(options: ConnectionOptions): Promise<Connection> {
+  const failures: unknown[] = [];
+  for (const endpoint of options.identity.endpoints) {
+    try {
+      return await openEndpoint(parseEndpoint(endpoint), options);
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length === 0) throw new Error("the control plane named no endpoint of the runner plane");
+  throw new Error(failures.map(messageOf).join("; "), { cause: failures[0] });
+}
+
+/** The parts of "host:port", an IPv6 host in brackets. */
+export function parseEndpoint(text: string): MtlsEndpoint {
+  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || port > 65_535) throw new Error(`endpoint ${JSON.stringify(text)} is not host:port`);
+  return { host, port };
+}
+
+async function openEndpoint(endpoint: MtlsEndpoint, options: ConnectionOptions): Promise<Connection> {
+  const { overlay, identity, signal } = options;
+  const { keyPem, chainPem, rootPem, trustDomain } = identity;
+  const dial = (dialSignal: AbortSignal) => overlay.dial(endpoint, { signal: dialSignal });
+  const socket = await openSecureSocket(dial, { keyPem, chainPem, rootPem, trustDomain, signal });
+
+  const session = http2.connect(baseUrl, { settings: http2Options.settings, createConnection: () => socket });
+  let lastWords: string | undefined;
+  session.on("error", () => {});
+  session.on("goaway", (_code, _lastStreamId, words) => (lastWords = words?.toString().slice(0, maximumLastWords)));
+  session.once("connect", () => session.setLocalWindowSize(connectionWindow_bytes));
+  const stopPinging = keepPinging(session);
+  session.once("close", stopPinging);
+
+  const transport = createGrpcTransport({
+    baseUrl,
+    sessionManager: {
+      authority: baseUrl,
+      async request(method, path, headers, options) {
+        if (session.closed || session.destroyed) {
+          throw new ConnectError(lastWords ?? "the connection to the control plane is gone", Code.Unavailable);
+        }
+        return session.request({ ...headers, ":method": method, ":path": path }, options);
+      },
+      notifyResponseByteRead() {},
+    },
+    acceptCompression: [],
+    readMaxBytes: maximumMessageBytes,
+  });
+  return {
+    transport,
+    get lastWords() {
+      return lastWords;
+    },
+    close() {
+      stopPinging();
+      session.destroy();
+      socket.destroy();
+    },
+  };
+}
+
+/** Asks a connection whether it is there, again and again; one that does not answer in time is cut. */
+function keepPinging(session: http2.ClientHttp2Session): () => void {
+  let deadline: NodeJS.Timeout | undefined;
+  const timer = setInterval(() => {
+    if (session.destroyed || deadline !== undefined) return;
+    deadline = setTimeout(
+      () => session.destroy(new Error(`no answer to a ping for ${pingTimeoutMs} ms`)),
+      pingTimeoutMs,
+    );
+    session.ping(() => {
+      clearTimeout(deadline);
+      deadline = undefined;
+    });
+  }, pingIntervalMs);
+  return () => {
+    clearInterval(timer);
+    clearTimeout(deadline);
+  };
+}

@@ -1,0 +1,113 @@
+/** The runner's identity and the number of its last session: one file each, 0600, replaced atomically. */
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { removeFileDurably, writeFileDurably } from "./atomic-file.ts";
+
+/** A key that was made and for which a certificate was, or will be, asked. The same request again gets the same answer. */
+const pendingKeySchema = z.strictObject({ keyPem: z.string(), csrBase64: z.string() });
+
+const identitySchema = z.strictObject({
+  identityId: z.string(),
+  generation: z.string(),
+  trustDomain: z.string(),
+  uri: z.string(),
+  keyPem: z.string(),
+  chainPem: z.string(),
+  rootPem: z.string(),
+  expireTimeMs: z.number(),
+  renewTimeMs: z.number(),
+  /** Where the runner plane is, as "host:port", best first. */
+  endpoints: z.array(z.string()),
+});
+
+const fileSchema = z.strictObject({
+  version: z.literal(1),
+  runnerId: z.string(),
+  identity: identitySchema.optional(),
+  pendingKey: pendingKeySchema.optional(),
+});
+
+export type PendingKey = z.infer<typeof pendingKeySchema>;
+export type StoredIdentity = z.infer<typeof identitySchema>;
+/** `runnerId` says whose the rest is. */
+export type IdentityFile = z.infer<typeof fileSchema>;
+
+/** Keeps an identity; each write is durable when it returns. */
+export type IdentityStore = {
+  load(): IdentityFile | undefined;
+  save(file: IdentityFile): void;
+  /** Forgets identity, pending key and session number. */
+  discard(): void;
+  loadSessionNumber(): bigint;
+  saveSessionNumber(number: bigint): void;
+};
+
+/** Keeps it in a directory, which only its owner may enter. */
+export function openIdentityDirectory(directory: string): IdentityStore {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const identityPath = join(directory, "identity.json");
+  const numberPath = join(directory, "session-number");
+  return {
+    load() {
+      const text = readIfThere(identityPath);
+      return text === undefined ? undefined : parseFile(text, identityPath);
+    },
+    save(file) {
+      writeFileDurably(identityPath, `${JSON.stringify(file, undefined, 2)}\n`);
+    },
+    discard() {
+      removeFileDurably(identityPath);
+      removeFileDurably(numberPath);
+    },
+    loadSessionNumber() {
+      const text = readIfThere(numberPath)?.trim() ?? "0";
+      if (!/^\d{1,18}$/.test(text)) throw new Error(`${numberPath} does not hold a session number`);
+      return BigInt(text);
+    },
+    saveSessionNumber(number) {
+      writeFileDurably(numberPath, `${number}\n`);
+    },
+  };
+}
+
+/** Keeps it as long as the process lives. */
+export function createIdentityMemory(): IdentityStore {
+  let kept: IdentityFile | undefined;
+  let sessionNumber = 0n;
+  return {
+    load: () => kept,
+    save(file) {
+      kept = file;
+    },
+    discard() {
+      kept = undefined;
+      sessionNumber = 0n;
+    },
+    loadSessionNumber: () => sessionNumber,
+    saveSessionNumber(number) {
+      sessionNumber = number;
+    },
+  };
+}
+
+function parseFile(text: string, path: string): IdentityFile {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`${path} is not JSON: remove it to enroll anew`, { cause: error });
+  }
+  const parsed = fileSchema.safeParse(value);
+  if (!parsed.success) throw new Error(`${path} is not an identity of this version: remove it to enroll anew`);
+  return parsed.data;
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}

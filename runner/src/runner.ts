@@ -1,0 +1,243 @@
+/** Puts a runner together and takes it apart again. */
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { randomUUID } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { createClient } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import type { Logger } from "pino";
+import { createMtlsOverlay } from "../../overlay/mtls.ts";
+import { MachineSchema, type Machine as MachineProto } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
+import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import type { ServiceToken } from "../../wire/service-token.ts";
+import type { Executor, Isolation } from "./executors/executor.ts";
+import { detectIsolation } from "./executors/isolation.ts";
+import { createProcessExecutor } from "./executors/process.ts";
+import { createSimulatedExecutor } from "./executors/simulated.ts";
+import { FatalError } from "./fatal-error.ts";
+import { openHoldings } from "./holdings.ts";
+import { createIdentityMemory, openIdentityDirectory } from "./identity-store.ts";
+import { keepLink } from "./link.ts";
+import { Logs } from "./logs.ts";
+import { watchLoss } from "./loss-watch.ts";
+import { readMachine, type Machine } from "./machine.ts";
+import { cutText } from "./messages.ts";
+import { acquireOwnerLock, type OwnerLock } from "./owner-lock.ts";
+import { messageOf } from "./refusal.ts";
+import type { SessionTerms } from "./session.ts";
+import { Workloads } from "./workloads.ts";
+
+/** Of the runner protocol. */
+const protocolVersion = 1;
+/** After the last workload ended, the time for its log and result to arrive before the runner leaves. */
+const deliveryTimeoutMs = 5_000;
+/** Between SIGTERM and SIGKILL of what a stopping runner ends. */
+const stoppingGraceMs = 3_000;
+
+export const executorNames = ["process", "simulated"] as const;
+
+export type ExecutorName = (typeof executorNames)[number];
+
+export type RunnerOptions = {
+  /** URL of the control plane's user port. */
+  gateway: string;
+  token: ServiceToken | undefined;
+  /** `undefined` only with `isEphemeral`: a temporary one, removed at the end. */
+  dataDirectory: string | undefined;
+  /** The identity is kept in memory only. */
+  isEphemeral: boolean;
+  /** What there is by resource; `slots` must be there. */
+  capacity: Readonly<Record<string, number>>;
+  executors: readonly ExecutorName[];
+  /** Weaker than what is found here, for those who want it so. */
+  isolation?: Isolation;
+  /** Accepts cluster scope without isolation. */
+  isUnsafeSharedUser: boolean;
+  /** What the machine is, for many runners of one process; otherwise it is looked at. */
+  machine?: Machine;
+  version: string;
+  log: Logger;
+};
+
+export type Runner = {
+  /** Resolves once the runner has left; rejects with a `FatalError` where it cannot go on. */
+  done: Promise<void>;
+  /** Takes nothing new, waits up to `timeoutMs` for what it has, ends the rest as `runner_stopped`, and leaves. */
+  stop(timeoutMs: number): void;
+  /** Ends at once; what runs goes on and is adopted at the next start. */
+  abandon(): void;
+};
+
+/** Starts a runner: adopts what an earlier process left, enrolls where there is no identity, and stays connected. */
+export async function startRunner(options: RunnerOptions): Promise<Runner> {
+  const directory = openDataDirectory(options);
+  const lock = ownDirectory(directory);
+  try {
+    return await assemble(options, directory, lock);
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+async function assemble(options: RunnerOptions, directory: string, lock: OwnerLock): Promise<Runner> {
+  const { log } = options;
+  const store = options.isEphemeral ? createIdentityMemory() : openIdentityDirectory(join(directory, "identity"));
+  const runnerId = options.token?.runnerId ?? store.load()?.runnerId;
+  if (runnerId === undefined) {
+    throw new FatalError("usage", "this runner has no identity yet: a service token is needed (--token-file)");
+  }
+
+  const isolation = options.isolation ?? (options.executors.includes("process") ? await detectIsolation() : "none");
+  const machine = options.machine ?? (await readMachine());
+  const executors = createExecutors({ options, directory, isolation, runnerId });
+  const holdings = await openHoldings({ directory, isDurable: !options.isEphemeral });
+  let workloads: Workloads;
+  const logs = new Logs({
+    directory: join(directory, "spools"),
+    onSettled(of, refused) {
+      if (refused !== undefined) log.warn({ workload_id: of.workloadId, reason: refused }, "log refused");
+      workloads.settleLog(of);
+    },
+  });
+  workloads = new Workloads({ executors, capacity: options.capacity, holdings, logs, log });
+  await workloads.adopt();
+
+  const watch = watchLoss({ workloads, holdings, bootId: machine.bootId });
+  const overlay = createMtlsOverlay();
+  const abandoned = new AbortController();
+  const leaving = new AbortController();
+  const stopping = new AbortController();
+  const instanceId = randomUUID();
+
+  const stop = async (timeoutMs: number): Promise<void> => {
+    if (stopping.signal.aborted) return;
+    stopping.abort();
+    workloads.refuseAll("this runner is stopping");
+    const { signal } = abandoned;
+    const isIdle = (): boolean => workloads.liveCount === 0;
+    if (!isIdle())
+      log.info({ live_workloads: workloads.liveCount, timeout_ms: timeoutMs }, "runner waits for its workloads");
+    await workloads.until(isIdle, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
+    if (signal.aborted) return;
+    workloads.stopAll({ cause: "runner_stopped", graceMs: stoppingGraceMs, reason: "runner stopped" });
+    await workloads.until(isIdle, AbortSignal.any([signal, AbortSignal.timeout(stoppingGraceMs * 2)]));
+    const isDelivered = (): boolean => workloads.heldCount === 0;
+    await workloads.until(isDelivered, AbortSignal.any([signal, AbortSignal.timeout(deliveryTimeoutMs)]));
+    leaving.abort("the runner was stopped");
+  };
+
+  const drain = async (): Promise<void> => {
+    log.info({ live_workloads: workloads.liveCount }, "runner is draining");
+    const signal = AbortSignal.any([abandoned.signal, stopping.signal]);
+    if (await workloads.until(() => workloads.heldCount === 0, signal)) leaving.abort("the runner was drained");
+  };
+
+  const done = keepLink({
+    gateway: createClient(RunnersService, createConnectTransport({ baseUrl: options.gateway, httpVersion: "1.1" })),
+    store,
+    host: machine.hostname.slice(0, 255),
+    signal: abandoned.signal,
+    token: options.token,
+    log,
+    overlay,
+    hello: () => ({
+      instanceId,
+      protocolVersion,
+      version: options.version,
+      lastSessionNumber: store.loadSessionNumber(),
+      machine: toMachineProto(machine),
+      capacity: { ...options.capacity },
+      executors: [...executors.keys()],
+      foundCapabilities: machine.found.map(({ name }) => name),
+      isolation,
+      unsafeSharedUser: options.isUnsafeSharedUser,
+    }),
+    workloads,
+    logs,
+    onContact: (sentAtMs, terms) => watch.contact(sentAtMs, terms),
+    onDrain: () => void drain(),
+    onWelcome: (terms) => refuseUnsafeTerms(terms, isolation, options),
+    leaving: leaving.signal,
+  }).finally(async () => {
+    abandoned.abort();
+    watch.close();
+    logs.close();
+    await holdings.close();
+    await overlay.close();
+    lock.release();
+    if (options.dataDirectory === undefined) rmSync(directory, { recursive: true, force: true });
+  });
+  return { done, stop: (timeoutMs) => void stop(timeoutMs), abandon: () => abandoned.abort() };
+}
+
+function openDataDirectory({ dataDirectory }: RunnerOptions): string {
+  try {
+    if (dataDirectory === undefined) return mkdtempSync(join(tmpdir(), "agyn-runner-"));
+    mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
+    return dataDirectory;
+  } catch (error) {
+    throw new FatalError("usage", `the data directory cannot be made: ${messageOf(error)}`);
+  }
+}
+
+function ownDirectory(directory: string): OwnerLock {
+  try {
+    return acquireOwnerLock(directory);
+  } catch (error) {
+    throw new FatalError("in_use", messageOf(error));
+  }
+}
+
+function createExecutors(deps: {
+  options: RunnerOptions;
+  directory: string;
+  isolation: Isolation;
+  runnerId: string;
+}): ReadonlyMap<string, Executor> {
+  const { options, directory, isolation, runnerId } = deps;
+  const executors = new Map<string, Executor>();
+  if (options.executors.includes("process")) {
+    const executor = createProcessExecutor({
+      runnerId,
+      directory: join(directory, "executions"),
+      jobsDirectory: join(directory, "jobs"),
+      isolation,
+      hiddenPaths: ["identity", "executions", "spools"].map((name) => join(directory, name)),
+    });
+    executors.set(executor.name, executor);
+  }
+  if (options.executors.includes("simulated")) executors.set("simulated", createSimulatedExecutor());
+  return executors;
+}
+
+function refuseUnsafeTerms(
+  terms: SessionTerms,
+  isolation: Isolation,
+  { isUnsafeSharedUser, executors }: RunnerOptions,
+): void {
+  const isIsolated = isolation !== "none" || !executors.includes("process");
+  if (!terms.isCluster || isIsolated || isUnsafeSharedUser) return;
+  throw new FatalError(
+    "refused",
+    "this runner serves the whole cluster but cannot keep workloads from each other here: run it as root, or accept that with --unsafe-shared-user",
+  );
+}
+
+function toMachineProto(machine: Machine): MachineProto {
+  const printable = (text: string, length: number): string =>
+    cutText(text.replace(/[^ -~]/g, "?"), length).slice(0, length);
+  return create(MachineSchema, {
+    os: printable(machine.os, 64),
+    architecture: printable(machine.arch, 64),
+    host: printable(machine.hostname, 255),
+    bootId: machine.bootId,
+    cpus: machine.cpus,
+    memoryBytes: BigInt(machine.memoryBytes),
+    versions: Object.fromEntries([
+      ["kernel", printable(machine.kernel, 128)],
+      ...machine.found.map(({ name, version }) => [name, printable(version, 128)]),
+    ]),
+  });
+}

@@ -1,0 +1,105 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import {
+  LogStream,
+  type LogLineSchema,
+  type PushResponseSchema,
+  type LogsService,
+  type PushRequest,
+} from "../../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
+import { decodeChunk, type LogChunk } from "../../../wire/log-records.ts";
+import { isTerminal } from "../domain/workload.ts";
+import type { LogStore } from "../logs/log-store.ts";
+import type { RunnerCaller } from "../sessions/open-session.ts";
+import type { Sql } from "../store/database.ts";
+import { getWorkload, type WorkloadRow } from "../store/workloads.ts";
+import { runnerOf, targetOf } from "./context.ts";
+
+export type LogsDeps = {
+  sql: Sql;
+  logStore: LogStore;
+  /** Settles when the workload gets a placement, or ends, or the signal aborts. */
+  untilPlaced: (workloadId: string, signal: AbortSignal) => Promise<void>;
+  pushLogs: (
+    caller: RunnerCaller,
+    requests: AsyncIterable<PushRequest>,
+  ) => AsyncIterable<MessageInitShape<typeof PushResponseSchema>>;
+};
+
+type Line = MessageInitShape<typeof LogLineSchema>;
+
+const streams = { stdout: LogStream.STDOUT, stderr: LogStream.STDERR, system: LogStream.SYSTEM } as const;
+const defaultLines = 1000;
+const answer_bytes = 4 * 1024 * 1024;
+const linesPerMessage = 1000;
+
+/** Takes in the logs of runners, and shows them. */
+export function createLogsService(deps: LogsDeps): ServiceImpl<typeof LogsService> {
+  return {
+    push: (requests, context) => deps.pushLogs(runnerOf(context), requests),
+    async readLog(request, context) {
+      const { workload } = targetOf(context, "workload");
+      const limit = request.limit === 0 ? defaultLines : request.limit;
+      if (workload.fence === 0n) return { lines: [], nextLine: 0n, ended: isTerminal(workload.phase) };
+      const key = { workloadId: workload.id, fence: workload.fence };
+      const tail = request.from.case === "tail" ? request.from.value : undefined;
+      const fromLine =
+        tail === undefined ? fromLineOf(request.from) : Math.max(0, (await deps.logStore.nextLine(key)) - tail);
+      const batch = await deps.logStore.read({ ...key, fromLine, limitLines: tail ?? limit, limitBytes: answer_bytes });
+      const lines = linesOf(batch.chunks, fromLine).slice(0, tail ?? limit);
+      const last = lines.at(-1);
+      const nextLine = last ? last.number! + BigInt(last.droppedLines || 1n) : BigInt(batch.nextLine);
+      return { lines, nextLine, ended: batch.isEnd && nextLine >= BigInt(batch.nextLine) };
+    },
+    followLog: (request, context) => follow(deps, targetOf(context, "workload").workload, request.from, context),
+  };
+}
+
+function fromLineOf(
+  from: { case: "fromLine"; value: bigint } | { case: "tail"; value: number } | { case: undefined; value?: undefined },
+): number {
+  return from.case === "fromLine" ? Number(from.value) : 0;
+}
+
+async function* follow(
+  deps: LogsDeps,
+  workload: WorkloadRow,
+  from: Parameters<typeof fromLineOf>[0],
+  context: HandlerContext,
+) {
+  let current: WorkloadRow | undefined = workload;
+  while (current && current.phase === "pending" && !context.signal.aborted) {
+    await deps.untilPlaced(workload.id, context.signal);
+    current = await getWorkload(deps.sql, workload.id);
+  }
+  if (!current || current.fence === 0n) return;
+  const key = { workloadId: current.id, fence: current.fence };
+  const fromLine =
+    from.case === "tail" ? Math.max(0, (await deps.logStore.nextLine(key)) - from.value) : fromLineOf(from);
+  for await (const batch of deps.logStore.follow({ ...key, fromLine, signal: context.signal })) {
+    const lines = linesOf(batch.chunks, fromLine);
+    for (let start = 0; start < lines.length; start += linesPerMessage) {
+      const part = lines.slice(start, start + linesPerMessage);
+      const last = part.at(-1)!;
+      yield { lines: part, nextLine: last.number! + BigInt(last.droppedLines || 1n) };
+    }
+  }
+}
+
+function linesOf(chunks: readonly LogChunk[], fromLine: number): Line[] {
+  return chunks.flatMap((chunk) =>
+    decodeChunk(chunk)
+      .filter((record) => record.line >= fromLine || record.kind === "gap")
+      .map((record): Line => {
+        const common = {
+          number: BigInt(record.line),
+          time: timestampFromMs(record.time),
+          stream: streams[record.stream],
+        };
+        if (record.kind === "gap")
+          return { ...common, droppedLines: BigInt(record.droppedLines), droppedBytes: BigInt(record.droppedBytes) };
+        return { ...common, content: record.bytes, continued: record.continued };
+      }),
+  );
+}

@@ -1,0 +1,38 @@
+import type { DescService } from "@bufbuild/protobuf";
+import { AuditService } from "../../../proto/gen/agyn/audit/v1/audit_service_pb.ts";
+import { LogsService } from "../../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
+import { OrchestratorService } from "../../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
+import { OrganizationsService } from "../../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
+import { RunnersService } from "../../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { ServerService } from "../../../proto/gen/agyn/server/v1/server_service_pb.ts";
+import { AccessTokensService } from "../../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
+import { UsersService } from "../../../proto/gen/agyn/users/v1/users_service_pb.ts";
+import { Health } from "../../../proto/gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../../../proto/gen/grpc/reflection/v1/reflection_pb.ts";
+import { Plane } from "../../../proto/gen/agyn/options/v1/options_pb.ts";
+import { accessOf } from "./interceptors/access.ts";
+
+/** Every service of the contract. */
+export const services: readonly DescService[] = [
+  RunnersService,
+  OrchestratorService,
+  LogsService,
+  OrganizationsService,
+  UsersService,
+  AccessTokensService,
+  AuditService,
+  ServerService,
+  Health,
+  ServerReflection,
+];
+
+/** Every permission that the user plane's methods ask for, sorted: the scopes an access token may carry. */
+export const permissions: readonly string[] = [
+  ...new Set(
+    services
+      .flatMap((service) => service.methods)
+      .map(accessOf)
+      .filter((rule) => rule.plane === Plane.USER && rule.permission !== "")
+      .map((rule) => rule.permission),
+  ),
+].toSorted();

@@ -1,0 +1,96 @@
+import { createContextValues, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { Logger } from "pino";
+import { createMtlsOverlay, type MtlsEndpoint } from "../../../overlay/mtls.ts";
+import { openSecureServer, type SecureSession } from "../../../overlay/secure-server.ts";
+import type { Address } from "../config.ts";
+import type { Authority, ControlPlaneLeaf } from "../identity/authority.ts";
+import { readRunnerPeer } from "../identity/peer.ts";
+import { callerKey, sourceKey } from "./context.ts";
+import { maximumMessage_bytes } from "./user-plane.ts";
+
+export type RunnerPlaneOptions = {
+  listen: Address;
+  authority: Authority;
+  leaf: ControlPlaneLeaf;
+  routes: (router: ConnectRouter) => void;
+  interceptors: Interceptor[];
+  log: Logger;
+};
+
+/** The listener of runners: an overlay beneath, mutual TLS above it, HTTP/2 on that. */
+export type RunnerPlane = {
+  address: Address;
+  /** Cuts every connection of a runner at once. */
+  disconnect(runnerId: string, why: string): void;
+  disconnectAll(why: string): void;
+  /** Shows another certificate from the next connection on. */
+  replaceLeaf(leaf: ControlPlaneLeaf): void;
+  close(grace_ms: number): Promise<void>;
+};
+
+const service = "agyn-control-plane";
+
+export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<RunnerPlane> {
+  const { authority } = options;
+  const sessions = new Map<string, Set<SecureSession>>();
+  const handle = connectNodeAdapter({
+    routes: options.routes,
+    interceptors: options.interceptors,
+    readMaxBytes: maximumMessage_bytes,
+    contextValues: (request) => {
+      const { peer, from } = server.sessionOf(request as Http2ServerRequest);
+      const runner = readRunnerPeer(peer, authority.trustDomain);
+      const values = createContextValues().set(sourceKey, from.address);
+      if ("error" in runner) return values;
+      return values.set(callerKey, {
+        kind: "runner",
+        runnerId: runner.runnerId,
+        spkiSha256: runner.spkiSha256,
+        expireTime: runner.notAfter,
+      });
+    },
+  });
+  const server = openSecureServer({
+    ...certificateOf(options.leaf),
+    rootPem: authority.trustBundle,
+    clientIssuersPem: [authority.runnersIssuerPem],
+    onRequest: (request: Http2ServerRequest, response: Http2ServerResponse) => handle(request, response),
+    onRefused: (error, from) => options.log.info({ err: error, from: from.address }, "runner connection refused"),
+    onSession: (session) => {
+      const runner = readRunnerPeer(session.peer, authority.trustDomain);
+      if ("error" in runner) {
+        session.end(runner.error);
+        return;
+      }
+      const own = sessions.get(runner.runnerId) ?? new Set();
+      sessions.set(runner.runnerId, own.add(session));
+      void session.closed.finally(() => {
+        own.delete(session);
+        if (own.size === 0) sessions.delete(runner.runnerId);
+      });
+    },
+  });
+  const overlay = createMtlsOverlay({ services: { [service]: options.listen } });
+  const listener = await overlay.listen(service, (connection, from) => server.accept(connection, from));
+  const address: MtlsEndpoint = listener.address;
+  return {
+    address: { host: address.host, port: address.port },
+    disconnect(runnerId, why) {
+      for (const session of sessions.get(runnerId) ?? []) session.end(why);
+    },
+    disconnectAll(why) {
+      for (const own of sessions.values()) for (const session of own) session.end(why);
+    },
+    replaceLeaf: (leaf) => server.replaceCertificate(certificateOf(leaf)),
+    async close(grace_ms) {
+      await overlay.close();
+      await server.close({ grace_ms });
+    },
+  };
+}
+
+function certificateOf(leaf: ControlPlaneLeaf) {
+  return { keyPem: leaf.key.export({ type: "pkcs8", format: "pem" }), chainPem: leaf.chainPem };
+}

@@ -1,0 +1,155 @@
+import { readFileSync } from "node:fs";
+import http from "node:http";
+import http2 from "node:http2";
+import net from "node:net";
+import { createContextValues, type ConnectRouter } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import type { Interceptor } from "@connectrpc/connect";
+import type { Address } from "../config.ts";
+import { isWithin } from "../identity/source-address.ts";
+import { sourceKey } from "./context.ts";
+
+/** What the user port serves beside the contract: text for a path, or `undefined`. */
+export type PlainPages = (path: string) => Promise<{ status: number; type: string; body: string } | undefined>;
+
+export type UserPlaneOptions = {
+  listen: Address;
+  tls: { cert: string; key: string } | undefined;
+  routes: (router: ConnectRouter) => void;
+  interceptors: Interceptor[];
+  pages: PlainPages;
+  /** Proxies whose X-Forwarded-For is believed. */
+  trustedProxies: readonly string[];
+};
+
+export type UserPlane = { address: Address; close(grace_ms: number): Promise<void> };
+
+/** A request or answer is at most so large. */
+export const maximumMessage_bytes = 8 * 1024 * 1024;
+const headerTimeout_ms = 15_000;
+const sniffTimeout_ms = 10_000;
+const connectionLimit = 10_000;
+const preface = Buffer.from("PRI * HTTP/2.0");
+
+/** Opens the user port: gRPC, gRPC-Web, Connect and JSON, over HTTP/1.1 and HTTP/2, in clear or with TLS. */
+export async function openUserPlane(options: UserPlaneOptions): Promise<UserPlane> {
+  const handle = connectNodeAdapter({
+    routes: options.routes,
+    interceptors: options.interceptors,
+    readMaxBytes: maximumMessage_bytes,
+    contextValues: (request) => createContextValues().set(sourceKey, sourceOf(request, options.trustedProxies)),
+  });
+  const onRequest = (
+    request: http.IncomingMessage | http2.Http2ServerRequest,
+    response: http.ServerResponse | http2.Http2ServerResponse,
+  ) => {
+    const path = request.url ?? "/";
+    if (request.method !== "GET" || path.includes(".v1.")) {
+      handle(request, response);
+      return;
+    }
+    void answerPage(options.pages, path, response as http.ServerResponse);
+  };
+  const sockets = new Set<net.Socket>();
+  const { server, sessions } = options.tls ? openTls(options.tls, onRequest) : openClear(onRequest);
+  server.on("connection", (socket: net.Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  server.maxConnections = connectionLimit;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(options.listen.port, options.listen.host, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+  const { port } = server.address() as net.AddressInfo;
+  return {
+    address: { host: options.listen.host, port },
+    async close(grace_ms) {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const session of sessions) session.close();
+      const timer = setTimeout(() => {
+        for (const session of sessions) session.destroy();
+        for (const socket of sockets) socket.destroy();
+      }, grace_ms);
+      await closed;
+      clearTimeout(timer);
+    },
+  };
+}
+
+type Handler = (
+  request: http.IncomingMessage | http2.Http2ServerRequest,
+  response: http.ServerResponse | http2.Http2ServerResponse,
+) => void;
+
+const limits = {
+  maxHeaderListPairs: 128,
+  maxSessionInvalidFrames: 100,
+  settings: { maxConcurrentStreams: 256, maxHeaderListSize: 32_768 },
+} as const;
+
+function openTls({ cert, key }: { cert: string; key: string }, onRequest: Handler) {
+  const sessions = new Set<http2.ServerHttp2Session>();
+  const server = http2.createSecureServer(
+    { ...limits, allowHTTP1: true, minVersion: "TLSv1.2", cert: readFileSync(cert), key: readFileSync(key) },
+    onRequest,
+  );
+  server.on("session", (session) => track(sessions, session));
+  return { server, sessions };
+}
+
+/** In clear, one port serves both versions of HTTP: the first bytes of a connection tell which it speaks. */
+function openClear(onRequest: Handler) {
+  const sessions = new Set<http2.ServerHttp2Session>();
+  const one = http.createServer({ headersTimeout: headerTimeout_ms, maxHeaderSize: 32_768 }, onRequest);
+  const two = http2.createServer(limits, onRequest);
+  two.on("session", (session) => track(sessions, session));
+  const server = net.createServer((socket) => {
+    socket.setTimeout(sniffTimeout_ms, () => socket.destroy());
+    socket.on("error", () => socket.destroy());
+    const onReadable = () => {
+      const start = socket.read() as Buffer | null;
+      if (start === null) return;
+      socket.off("readable", onReadable);
+      socket.setTimeout(0);
+      socket.unshift(start);
+      const speaksTwo = start.subarray(0, preface.length).equals(preface.subarray(0, start.length));
+      (speaksTwo ? two : one).emit("connection", socket);
+    };
+    socket.on("readable", onReadable);
+  });
+  server.on("close", () => one.closeIdleConnections());
+  return { server, sessions };
+}
+
+function track(sessions: Set<http2.ServerHttp2Session>, session: http2.ServerHttp2Session): void {
+  sessions.add(session);
+  session.once("close", () => sessions.delete(session));
+  session.on("error", () => session.destroy());
+}
+
+async function answerPage(pages: PlainPages, path: string, response: http.ServerResponse): Promise<void> {
+  const page = (await pages(path)) ?? { status: 404, type: "text/plain", body: "not found\n" };
+  response.writeHead(page.status, {
+    "content-type": `${page.type}; charset=utf-8`,
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+  });
+  response.end(page.body);
+}
+
+/** The caller's address: what a trusted proxy says, else the connection's. */
+function sourceOf(
+  request: { headers: http.IncomingHttpHeaders; socket?: net.Socket | null; stream?: http2.Http2Stream },
+  trustedProxies: readonly string[],
+): string {
+  const socket = request.socket ?? request.stream?.session?.socket;
+  const direct = socket?.remoteAddress ?? "";
+  const forwarded = String(request.headers["x-forwarded-for"] ?? "");
+  if (forwarded === "" || trustedProxies.length === 0 || !isWithin(direct, trustedProxies)) return direct;
+  const hops = forwarded.split(",").map((hop) => hop.trim());
+  return hops.findLast((hop) => net.isIP(hop) !== 0 && !isWithin(hop, trustedProxies)) ?? direct;
+}

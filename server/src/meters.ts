@@ -1,0 +1,44 @@
+import { monitorEventLoopDelay } from "node:perf_hooks";
+
+/** A number that only grows, in all and by label value. */
+export interface Counter {
+  add(amount: number, label?: string): void;
+  readonly values: ReadonlyMap<string, number>;
+}
+
+/** What the server counts of itself. */
+export type Meters = {
+  placements: Counter;
+  enrollments: Counter;
+  logBytes: Counter;
+  /** By reason. */
+  refusals: Counter;
+  /** The 99th percentile of the event loop's delay since the last reading, in seconds. */
+  eventLoopLag: () => number;
+};
+
+export function createMeters(): Meters {
+  const delay = monitorEventLoopDelay({ resolution: 10 });
+  delay.enable();
+  return {
+    placements: createCounter(),
+    enrollments: createCounter(),
+    logBytes: createCounter(),
+    refusals: createCounter(),
+    eventLoopLag() {
+      const lag = delay.percentile(99) / 1e9;
+      delay.reset();
+      return lag;
+    },
+  };
+}
+
+function createCounter(): Counter {
+  const values = new Map<string, number>();
+  return {
+    values,
+    add(amount, label = "") {
+      values.set(label, (values.get(label) ?? 0) + amount);
+    },
+  };
+}

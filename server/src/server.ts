@@ -1,0 +1,243 @@
+import { join } from "node:path";
+import type { ConnectRouter } from "@connectrpc/connect";
+import type { Logger } from "pino";
+import { Plane } from "../../proto/gen/agyn/options/v1/options_pb.ts";
+import { AuditService } from "../../proto/gen/agyn/audit/v1/audit_service_pb.ts";
+import { LogsService } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
+import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
+import { OrganizationsService } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
+import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { ServerService } from "../../proto/gen/agyn/server/v1/server_service_pb.ts";
+import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
+import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
+import { createAccessTokensService } from "./api/access-tokens-service.ts";
+import { createAuditService } from "./api/audit-service.ts";
+import { createAuthenticator } from "./api/authenticate.ts";
+import { createEnrollment } from "./api/enrollment-service.ts";
+import { createAuthenticationInterceptor, createAuthorizationInterceptor } from "./api/interceptors/access.ts";
+import { createErrorInterceptor } from "./api/interceptors/errors.ts";
+import { validateInterceptor } from "./api/interceptors/validate.ts";
+import { createLogsService } from "./api/logs-service.ts";
+import { createMetrics } from "./api/metrics-service.ts";
+import { createOrchestratorService } from "./api/orchestrator-service.ts";
+import { createOrganizationsService } from "./api/organizations-service.ts";
+import { createPages, isReady } from "./api/pages.ts";
+import { createRenewal } from "./api/renewal-service.ts";
+import { createRunnerCheck } from "./api/runner-check.ts";
+import { openRunnerPlane } from "./api/runner-plane.ts";
+import { createRunnerManagement } from "./api/runners-service.ts";
+import { createRunnerWatch } from "./api/runners-watch.ts";
+import { createServerService } from "./api/server-service.ts";
+import { openUserPlane } from "./api/user-plane.ts";
+import { createUsersService } from "./api/users-service.ts";
+import type { Address, Config } from "./config.ts";
+import { writeSecretFile } from "./data-directory.ts";
+import { openRevocationReader } from "./loops/enforce-revocations.ts";
+import { pushLogs } from "./sessions/push-logs.ts";
+import { runSession, type SessionDeps } from "./sessions/run-session.ts";
+import type { DatabaseTarget } from "./store/database.ts";
+import { getWorkload } from "./store/workloads.ts";
+import { version } from "./version.ts";
+import { createHealthService } from "./api/health-service.ts";
+import { createReflectionService } from "./api/reflection-service.ts";
+import { services } from "./api/permissions.ts";
+import { openPlacing } from "./open-placing.ts";
+import { openState, type StateOptions } from "./open-state.ts";
+import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../../proto/gen/grpc/reflection/v1/reflection_pb.ts";
+
+/** A running control plane. */
+export type Server = {
+  /** Of the user port, as clients reach it. */
+  readonly gateway: string;
+  readonly userAddress: Address;
+  readonly runnerAddress: Address;
+  /** Lets calls finish for the grace, then closes everything in reverse order. */
+  close(): Promise<void>;
+};
+
+const authenticationCache_ms = 500;
+const leafTtl_ms = 30 * 86_400_000;
+const leafRenewal_ms = 86_400_000;
+
+/** Builds everything in order; what was opened is closed in reverse, also where a later step fails. `database`: one that is there already. */
+export async function openServer(config: Config, log: Logger, database?: DatabaseTarget): Promise<Server> {
+  const closing: (() => Promise<void>)[] = [];
+  const closeAll = async () => {
+    for (const close of closing.splice(0).toReversed())
+      await close().catch((error: unknown) => log.error({ err: error }, "closing failed"));
+  };
+  try {
+    const opened = await open({ config, log, database, onClose: (close) => closing.push(close) });
+    return { ...opened, close: closeAll };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+async function open({ config, log, database, onClose }: StateOptions): Promise<Omit<Server, "close">> {
+  const state = await openState({ config, log, database, onClose });
+  const { sql, masterKey, authority, nonceKey, logStore, writer } = state;
+  const { replicaId, storeEpoch } = writer;
+  const placing = await openPlacing({ config, log, state, onClose });
+  const { meters, notifications, fleet, registry, placer, recorder, loops, runLoop, runnerFeed, workloadFeed } =
+    placing;
+  const { onRunnersChanged, onWorkloadsChanged, tellRunner } = placing;
+
+  // The contract, once for both planes: each method exists on the one that its option names.
+  let leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
+  let runnerAddress: Address = config.runnerListen;
+  const endpoints = () => {
+    const { host, port } = config.runnerAddress ?? runnerAddress;
+    return [{ kind: { case: "mtls" as const, value: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}` } }];
+  };
+  const sessionDeps: SessionDeps = {
+    sql,
+    writer,
+    registry,
+    recorder,
+    placer,
+    fleet,
+    masterKey,
+    log,
+    endpoints,
+    heartbeat_ms: config.heartbeat_ms,
+    lease_ms: config.lease_ms,
+    metricsInterval_ms: config.metricsInterval_ms,
+    onRunnersChanged,
+  };
+  const onRevoked = () => {
+    revocations.signal();
+    notifications.send("revocations");
+  };
+  const protoDeps = { sql, fleet, trustDomain: authority.trustDomain };
+  const issueDeps = { sql, authority, nonceKey, certificateTtl_ms: config.certificateTtl_ms, onRunnersChanged };
+  const routes = (router: ConnectRouter) => {
+    router.service(RunnersService, {
+      ...createRunnerManagement({
+        ...protoDeps,
+        writer,
+        rootPin: authority.rootPin,
+        onRunnersChanged,
+        onRevoked,
+        onWorkloadsEnded: (ids) => {
+          for (const id of ids) fleet.vacate(id);
+          onWorkloadsChanged();
+        },
+      }),
+      ...createRunnerWatch({ ...protoDeps, storeEpoch, feed: runnerFeed }),
+      ...createEnrollment({
+        ...issueDeps,
+        controlPlaneLeaf: () => leaf,
+        endpoints,
+        onEnrolled: () => meters.enrollments.add(1),
+      }),
+      ...createRenewal({ ...issueDeps, expiredRenewal_ms: config.expiredRenewal_ms, onRevoked }),
+      ...createMetrics({ sql, metricsInterval_ms: config.metricsInterval_ms }),
+    });
+    router.service(
+      OrchestratorService,
+      createOrchestratorService({
+        sql,
+        writer,
+        placer,
+        fleet,
+        masterKey,
+        feed: workloadFeed,
+        pendingTimeout_ms: config.pendingTimeout_ms,
+        tell: tellRunner,
+        onWorkloadsChanged,
+        runSession: (caller, requests, signal) => runSession(sessionDeps, caller, requests, signal),
+      }),
+    );
+    router.service(
+      LogsService,
+      createLogsService({
+        sql,
+        logStore,
+        pushLogs: (caller, requests) =>
+          pushLogs({ sql, logStore, onBytes: (bytes) => meters.logBytes.add(bytes) }, caller, requests),
+        untilPlaced: async (workloadId, signal) => {
+          const { batches } = await workloadFeed.subscribe(signal);
+          const row = await getWorkload(sql, workloadId);
+          if (!row || row.phase !== "pending") return;
+          for await (const batch of batches)
+            if (batch.rows.some((one) => one.id === workloadId && one.phase !== "pending")) return;
+        },
+      }),
+    );
+    router.service(OrganizationsService, createOrganizationsService({ sql }));
+    router.service(UsersService, createUsersService({ sql }));
+    router.service(AccessTokensService, createAccessTokensService({ sql }));
+    router.service(AuditService, createAuditService({ sql }));
+    router.service(
+      Health,
+      createHealthService(() => isReady({ sql, loops }), new Set(services.map((one) => one.typeName))),
+    );
+    router.service(ServerReflection, createReflectionService(services));
+    router.service(
+      ServerService,
+      createServerService({
+        version,
+        trustDomain: authority.trustDomain,
+        replicaId,
+        runnerEndpoints: endpoints().map((one) => one.kind.value),
+      }),
+    );
+  };
+  const authenticate = createAuthenticator({ sql, cache_ms: authenticationCache_ms });
+  const interceptors = (plane: Plane) => {
+    const access = { sql, plane, authenticate, checkRunner: createRunnerCheck(sql) };
+    return [
+      createErrorInterceptor(log, (reason) => meters.refusals.add(1, reason)),
+      createAuthenticationInterceptor(access),
+      validateInterceptor,
+      createAuthorizationInterceptor(access),
+    ];
+  };
+
+  // The listeners: runners first, so that what the user port answers is true.
+  const runnerPlane = await openRunnerPlane({
+    listen: config.runnerListen,
+    authority,
+    leaf,
+    routes,
+    interceptors: interceptors(Plane.RUNNER),
+    log,
+  });
+  runnerAddress = runnerPlane.address;
+  onClose(() => runnerPlane.close(config.shutdownGrace_ms));
+  const revocationReader = await openRevocationReader({
+    sql,
+    disconnect: (runnerId, reason) => {
+      registry.get(runnerId)?.end(reason as "IDENTITY_REVOKED" | "RUNNER_LOCKED", "this identity was revoked");
+      setImmediate(() => runnerPlane.disconnect(runnerId, reason));
+    },
+    disconnectAll: (why) => runnerPlane.disconnectAll(why),
+  });
+  const revocations = runLoop("enforce-revocations", config.revocationPeriod_ms, () => revocationReader.run());
+  runLoop("renew-own-certificate", leafRenewal_ms, async () => {
+    leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
+    runnerPlane.replaceLeaf(leaf);
+  });
+  const pages = createPages({ sql, loops, meters, placer, registry });
+  const userPlane = await openUserPlane({
+    listen: config.listen,
+    tls: config.tls,
+    routes,
+    interceptors: interceptors(Plane.USER),
+    pages,
+    trustedProxies: config.trustedProxies,
+  });
+  onClose(() => userPlane.close(config.shutdownGrace_ms));
+  onClose(() => {
+    for (const session of registry.all()) session.end("UNAVAILABLE", "the control plane is stopping", 500);
+    return Promise.resolve();
+  });
+  notifications.on("revocations", () => revocations.signal());
+  const { host, port } = userPlane.address;
+  const gateway = `${config.tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  await writeSecretFile(join(state.directory, "gateway"), `${gateway}\n`);
+  return { gateway, userAddress: userPlane.address, runnerAddress: runnerPlane.address };
+}

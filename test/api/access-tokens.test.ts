@@ -1,0 +1,84 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { createAccessToken, parseAccessToken } from "../../server/src/identity/access-token.ts";
+import { openAccessWorld, reasonOf, type AccessClients, type AccessWorld } from "./world.ts";
+
+let world: AccessWorld;
+let admin: AccessClients;
+
+beforeAll(async () => {
+  world = await openAccessWorld();
+  admin = world.as(world.adminToken);
+});
+afterAll(() => world.close());
+
+test("a token's text leads to its id and hash; a changed, cut or longer one is refused without being echoed", () => {
+  const { id, hash, text } = createAccessToken();
+  expect(parseAccessToken(text)).toEqual({ id, hash });
+  const changed = text.replace(/.$/, (last) => (last === "a" ? "e" : "a"));
+  const other = text.replace(/_([a-z2-7])(?=[a-z2-7]{15}_)/, (_, first) => `_${first === "b" ? "c" : "b"}`);
+  for (const broken of [
+    changed,
+    other,
+    text.slice(1),
+    text.slice(0, -1),
+    `${text}a`,
+    text.toUpperCase(),
+    `${text} `,
+    "",
+    "x".repeat(99_999),
+  ]) {
+    const parsed = parseAccessToken(broken);
+    expect(parsed).toEqual({ error: expect.stringMatching(/^access token /) });
+    expect(JSON.stringify(parsed)).not.toContain(text.slice(30, 60));
+  }
+});
+
+test("calls without a token, with a malformed, an unknown or an expired one are refused", async () => {
+  const { token, accessToken } = await admin.tokens.createAccessToken({ name: "short", lifetime: { seconds: 60n } });
+  await world.database.sql`update access_token set expire_time = now() where id = ${accessToken!.id}`;
+  for (const text of [undefined, "hello", createAccessToken().text, token]) {
+    expect(await reasonOf(world.as(text).server.getServer({}))).toBe("UNAUTHENTICATED");
+  }
+});
+
+test("a revoked token is refused within a second", async () => {
+  const { token, accessToken } = await admin.tokens.createAccessToken({ name: "brief" });
+  const clients = world.as(token);
+  expect(await reasonOf(clients.server.getServer({}))).toBe("ok");
+  await admin.tokens.revokeAccessToken({ accessToken: accessToken!.id.slice(0, 12) });
+  await expect.poll(() => reasonOf(clients.server.getServer({})), { timeout: 1000 }).toBe("UNAUTHENTICATED");
+});
+
+test("a limited token does what its scopes say and makes none that can do more", async () => {
+  const scopes = ["tokens.manage", "tokens.read"];
+  const { token } = await admin.tokens.createAccessToken({ name: "limited", scopes });
+  const { tokens, users } = world.as(token);
+  expect(await reasonOf(users.getUser({}))).toBe("TOKEN_SCOPE");
+  expect(await reasonOf(tokens.createAccessToken({ name: "all" }))).toBe("TOKEN_SCOPE");
+  expect(await reasonOf(tokens.createAccessToken({ name: "wide", scopes: ["users.manage"] }))).toBe("TOKEN_SCOPE");
+  expect(await reasonOf(tokens.createAccessToken({ name: "same", scopes: ["tokens.read"] }))).toBe("ok");
+});
+
+test("a scope that is no permission is refused by name (bad-34)", async () => {
+  for (const scope of ["runners.rea", "runners.reads", "runner.session"]) {
+    expect(await reasonOf(admin.tokens.createAccessToken({ name: "odd", scopes: [scope] }))).toBe("INVALID_ARGUMENT");
+  }
+});
+
+test("a token is found by its owner only", async () => {
+  const user = await world.createUser("thief");
+  const { accessToken } = await admin.tokens.createAccessToken({ name: "mine" });
+  expect(await reasonOf(user.clients.tokens.revokeAccessToken({ accessToken: accessToken!.id }))).toBe("NOT_FOUND");
+  const { accessTokens } = await user.clients.tokens.listAccessTokens({});
+  expect(accessTokens.map(({ name }) => name)).toEqual(["first"]);
+});
+
+test("neither the database nor the audit holds a token's text", async () => {
+  const { token } = await admin.tokens.createAccessToken({ name: "secret" });
+  const { sql } = world.database;
+  const rows = [
+    ...(await sql`select to_jsonb(t) as row from access_token t`),
+    ...(await sql`select to_jsonb(a) as row from audit_event a`),
+  ];
+  expect(JSON.stringify(rows)).not.toContain(token.slice(26));
+});
