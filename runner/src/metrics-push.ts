@@ -7,7 +7,7 @@ import {
   RunnersService,
   type MetricsRequest,
 } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
-import { backoffMs, pause } from "./backoff.ts";
+import { abortLater, backoffMs, pause } from "./backoff.ts";
 import { metricsBetween, readMachineCounters, type MachineMetrics } from "./machine-metrics.ts";
 import { refusalOf } from "./refusal.ts";
 import { durationMs, toTimestamp } from "./wire-time.ts";
@@ -28,12 +28,10 @@ export async function pushMetrics(deps: {
   const interval = { ms: Math.max(leastIntervalMs, deps.intervalMs) };
   let failures = 0;
   while (!signal.aborted) {
-    const stream = new AbortController();
+    const call = abortLater(signal);
+    const requests = samples(interval, liveWorkloads, AbortSignal.any([signal, call.signal]));
     try {
-      const streamSignal = AbortSignal.any([signal, stream.signal]);
-      for await (const answer of client.metrics(samples(interval, liveWorkloads, streamSignal), {
-        signal: streamSignal,
-      })) {
+      for await (const answer of client.metrics(requests, { signal: call.signal })) {
         failures = 0;
         if (answer.interval !== undefined) interval.ms = Math.max(leastIntervalMs, durationMs(answer.interval));
       }
@@ -42,7 +40,7 @@ export async function pushMetrics(deps: {
       const { reason, message } = refusalOf(error);
       log.debug({ reason, error: message }, "metrics stream failed");
     } finally {
-      stream.abort();
+      call.abort();
     }
     failures += 1;
     await pause(Math.max(leastIntervalMs, backoffMs(failures, Math.random())), signal);

@@ -1,4 +1,4 @@
-import { decideAccess, defaultOrganization, type RequiredRole, type UserCaller } from "../domain/access.ts";
+import { decideAccess, defaultOrganization, type RequiredRole, type Scope, type UserCaller } from "../domain/access.ts";
 import { AgynError, invalidField, notFound } from "../domain/errors.ts";
 import type { Sql } from "../store/database.ts";
 import { findOrganizations, getOrganization, type Organization } from "../store/organizations.ts";
@@ -60,14 +60,12 @@ export async function resolveWorkload(
   );
 }
 
+/** What a role is asked for: where it belongs, and how the caller named it. */
+export type Thing = { scope: Scope; noun: string; reference: string };
+
 /** Throws where the caller lacks the role: `NOT_FOUND` where it must not even know of the thing. */
-export function demandRole(
-  caller: UserCaller,
-  role: RequiredRole,
-  scope: Parameters<typeof decideAccess>[2],
-  noun: string,
-  reference: string,
-): void {
+export function demandRole(caller: UserCaller, role: RequiredRole, thing: Thing): void {
+  const { scope, noun, reference } = thing;
   const decision = decideAccess(caller, role, scope);
   if (decision === "hidden") throw notFound(noun, reference);
   if (decision === "denied") {

@@ -92,5 +92,5 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
 }
 
 function certificateOf(leaf: ControlPlaneLeaf) {
-  return { keyPem: leaf.key.export({ type: "pkcs8", format: "pem" }) as string, chainPem: leaf.chainPem };
+  return { keyPem: leaf.key.export({ type: "pkcs8", format: "pem" }), chainPem: leaf.chainPem };
 }

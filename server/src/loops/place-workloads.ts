@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { Demand } from "../domain/demand.ts";
-import { explain, type Explanation } from "../domain/explanation.ts";
+import { excludedAt, nobody } from "../domain/excluded.ts";
+import { explain } from "../domain/explanation.ts";
 import { unmetConstraintText } from "../domain/unmet-constraint.ts";
 import { demandFromJson } from "../domain/workload.ts";
 import type { Random } from "../secure-random.ts";
@@ -16,6 +17,7 @@ import {
   type Writer,
 } from "../store/workload-transitions.ts";
 import type { FleetState } from "./fleet-state.ts";
+import { lossFacts, toWaitingRow, type LossFacts, type Waiting } from "./waiting.ts";
 
 /** What a caller wants started: the row to be, and the demand it holds. */
 export type StartRequest = { workload: Omit<NewWorkload, "runnerId" | "verdict" | "message">; demand: Demand };
@@ -62,10 +64,6 @@ export type PlacerDeps = {
   announcePending: () => void;
 };
 
-/** What a runner must know of a workload's loss. */
-export type LossFacts = { lostAfter_ms: number | null; retriedWhenLost: boolean };
-
-type Waiting = { row: WorkloadRow; demand: Demand };
 type Starting = { request: StartRequest; settle: (outcome: StartOutcome) => void; fail: (error: unknown) => void };
 
 const batchLimit = 500;
@@ -101,7 +99,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
     dirty = false;
     const picks: { id: string; runnerId: string }[] = [];
     for (const { row, demand } of waiting.values()) {
-      const pick = fleet.index.pick(demand, excludedNow(row.excluded), random);
+      const pick = fleet.index.pick(demand, excludedAt(row.excluded, Date.now()), random);
       if (pick.kind === "none") continue;
       fleet.occupy(row.id, pick.runnerId, demand.resources);
       picks.push({ id: row.id, runnerId: pick.runnerId });
@@ -259,7 +257,11 @@ export function createPlacer(deps: PlacerDeps): Placer {
     async explainWaiting() {
       const oldest = [...waiting.values()].slice(0, explainedLimit);
       const waits = oldest.flatMap(({ row, demand }) => {
-        const explanation = explainFor(fleet, demand, excludedNow(row.excluded), 1);
+        const explanation = explain(fleet.index.members(), demand, {
+          excluded: excludedAt(row.excluded, Date.now()),
+          viewerOrganizationId: demand.organizationId,
+          limit: 1,
+        });
         if (explanation.verdict === "placeable") return [];
         return [
           {
@@ -291,61 +293,4 @@ export function createPlacer(deps: PlacerDeps): Placer {
     pump();
     return promise;
   }
-}
-
-/** The very explanation behind a placement, over the fleet as this replica sees it (I8). */
-export function explainFor(
-  fleet: FleetState,
-  demand: Demand,
-  excluded: ReadonlySet<string>,
-  limit: number,
-): Explanation {
-  return explain(fleet.index.members(), demand, { excluded, viewerOrganizationId: demand.organizationId, limit });
-}
-
-/** The runners that are passed over for a workload at this moment. */
-export function excludedNow(excluded: Record<string, number>): ReadonlySet<string> {
-  const entries = Object.entries(excluded);
-  if (entries.length === 0) return nobody;
-  const now_ms = Date.now();
-  return new Set(entries.filter(([, until_ms]) => until_ms > now_ms).map(([runnerId]) => runnerId));
-}
-
-const nobody: ReadonlySet<string> = new Set();
-
-function lossFacts(row: {
-  lostAfter_ms: number | bigint | null;
-  retryOnLost: boolean;
-  maximumTries: number;
-  try?: number;
-}): LossFacts {
-  return {
-    lostAfter_ms: row.lostAfter_ms === null ? null : Number(row.lostAfter_ms),
-    retriedWhenLost: row.retryOnLost && (row.try ?? 1) < row.maximumTries,
-  };
-}
-
-function toWaitingRow(row: NewWorkload, started: StartedWorkload): WorkloadRow {
-  return {
-    ...row,
-    key: started.key,
-    phase: "pending",
-    fence: 0n,
-    try: 1,
-    retryOf: null,
-    retriedBy: null,
-    lostAfter_ms: row.lostAfter_ms === null ? null : BigInt(row.lostAfter_ms),
-    stopRequested: false,
-    stopGrace_ms: null,
-    stopReason: "",
-    excluded: {},
-    unreachableSince: null,
-    pendingTimeout_ms: BigInt(row.pendingTimeout_ms),
-    createTime: started.createTime,
-    pendTime: started.createTime,
-    placeTime: null,
-    startTime: null,
-    endTime: null,
-    result: null,
-  };
 }

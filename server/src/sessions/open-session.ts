@@ -2,12 +2,12 @@ import type { Hello } from "../../../proto/gen/agyn/orchestrator/v1/placements_p
 import type { Caller } from "../domain/access.ts";
 import { isClone } from "../domain/clone-detection.ts";
 import { AgynError } from "../domain/errors.ts";
+import { refuseDeadIdentity } from "../domain/identity.ts";
 import { reconcileHello, type HelloRepair } from "../domain/reconcile-hello.ts";
-import { insertAuditEvent } from "../store/audit-events.ts";
-import type { Sql, SqlOrTransaction } from "../store/database.ts";
-import { findGeneration, insertRevocation, revokeIdentities, useGeneration } from "../store/identities.ts";
-import { raiseFleetVersion } from "../store/leader.ts";
-import { beginSession, lockRunner, scopeOf, setAvailability, type RunnerRow } from "../store/runners.ts";
+import type { Sql } from "../store/database.ts";
+import { findGeneration, useGeneration } from "../store/identities.ts";
+import { lockClone } from "../store/runner-lock.ts";
+import { beginSession, lockRunner, type RunnerRow } from "../store/runners.ts";
 import { listWorkloadsOfRunner, markReachable, type WorkloadRow } from "../store/workloads.ts";
 import { toHeld, toReport } from "./hello.ts";
 
@@ -60,40 +60,6 @@ export async function openSession(deps: OpenSessionDeps, caller: RunnerCaller, h
       "two copies of this identity are live: the runner is locked until an operator unlocks it",
     );
   return outcome;
-}
-
-/** Throws where an identity must not be used: superseded, revoked, of an older generation, or of a locked runner. */
-export function refuseDeadIdentity(
-  runner: Pick<RunnerRow, "availability" | "availabilityReason">,
-  generation: Awaited<ReturnType<typeof findGeneration>>,
-): void {
-  if (!generation) throw new AgynError("IDENTITY_REVOKED", "this identity is not known here");
-  if (generation.state === "revoked")
-    throw new AgynError("IDENTITY_REVOKED", "this identity was revoked: enroll again");
-  if (generation.state === "superseded")
-    throw new AgynError("IDENTITY_SUPERSEDED", "a later enrollment of this runner superseded this identity");
-  if (runner.availability === "locked")
-    throw new AgynError("RUNNER_LOCKED", `the runner is locked: ${runner.availabilityReason}`);
-  if (generation.generation < generation.usedGeneration) {
-    throw new AgynError("IDENTITY_SUPERSEDED", "a renewed certificate of this identity is in use");
-  }
-}
-
-/** Locks a runner whose identity has two live copies: sessions end everywhere, and the identity is gone. */
-export async function lockClone(sql: SqlOrTransaction, runner: RunnerRow, why: string): Promise<void> {
-  await setAvailability(sql, runner.id, "locked", `identity suspected stolen: ${why}`);
-  await revokeIdentities(sql, runner.id);
-  await insertRevocation(sql, runner.id, "RUNNER_LOCKED");
-  await raiseFleetVersion(sql);
-  await insertAuditEvent(sql, {
-    scope: scopeOf(runner),
-    actor: runner.id,
-    action: "runner.lock",
-    objectId: runner.id,
-    objectName: runner.name,
-    outcome: "ok",
-    details: { why },
-  });
 }
 
 function bigger(a: bigint, b: bigint): bigint {

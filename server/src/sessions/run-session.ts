@@ -148,7 +148,7 @@ async function repair(
     if (row.phase !== "placed") session.sent.set(row.id, row.fence);
     if (row.stopRequested) sendStop(session, row);
   }
-  if (runner.availability === "draining") session.send({ case: "drain", value: {} });
+  if (runner.availability === "draining") session.drain();
   deps.onRunnersChanged();
 }
 

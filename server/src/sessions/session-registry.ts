@@ -16,6 +16,8 @@ export interface RunnerSession {
   readonly sent: Map<string, bigint>;
   /** Workloads whose stop was sent in this session. */
   readonly stopSent: Set<string>;
+  /** Tells the runner, once in a session, to finish what it has and then leave. */
+  drain(): void;
   /** Settles when the session is ended from this side. */
   readonly ended: Promise<void>;
   send(message: ControlMessageInit): void;
@@ -30,6 +32,7 @@ const messageBatchLimit = 1000;
 export function createSession(runnerId: string, number: bigint): RunnerSession {
   const outbox = createOutbox<ControlMessage>(outboxLimit, messageBatchLimit);
   const { promise: ended, resolve } = Promise.withResolvers<void>();
+  let draining = false;
   const session: RunnerSession = {
     runnerId,
     number,
@@ -40,6 +43,10 @@ export function createSession(runnerId: string, number: bigint): RunnerSession {
     send(kind) {
       if (!outbox.push(create(ControlMessageSchema, { kind })))
         session.end("LIMIT", `the runner reads too slowly: ${outboxLimit} messages wait for it`, 1000);
+    },
+    drain() {
+      if (!draining) session.send({ case: "drain", value: {} });
+      draining = true;
     },
     end(reason, message, retryAfter_ms) {
       const value = {

@@ -116,18 +116,16 @@ async function findTarget(sql: Sql, caller: UserCaller, method: DescMethod, mess
   const rule = accessOf(method);
   switch (rule.resource) {
     case Resource.CLUSTER:
-      demandRole(caller, rule.requiredRole, { kind: "cluster" }, "cluster", "");
+      demandRole(caller, rule.requiredRole, { scope: { kind: "cluster" }, noun: "cluster", reference: "" });
       return { kind: "none" };
     case Resource.ORGANIZATION: {
       const organization = await resolveOrganization(sql, caller, text(method, message, rule.field));
       if (!(rule.orClusterAdmin && caller.clusterAdmin)) {
-        demandRole(
-          caller,
-          rule.requiredRole,
-          { kind: "organization", organizationId: organization.id },
-          "organization",
-          organization.name,
-        );
+        demandRole(caller, rule.requiredRole, {
+          scope: { kind: "organization", organizationId: organization.id },
+          noun: "organization",
+          reference: organization.name,
+        });
       }
       return { kind: "organization", organization };
     }
@@ -137,20 +135,18 @@ async function findTarget(sql: Sql, caller: UserCaller, method: DescMethod, mess
       const reference = text(method, message, rule.field);
       const organizationId = await contextOrganization(sql, caller, text(method, message, "organization"));
       const runner = await resolveRunner(sql, caller, reference, organizationId);
-      demandRole(caller, rule.requiredRole, scopeOf(runner), "runner", reference);
+      demandRole(caller, rule.requiredRole, { scope: scopeOf(runner), noun: "runner", reference });
       return { kind: "runner", runner, organizationId };
     }
     case Resource.WORKLOAD: {
       const reference = text(method, message, rule.field);
       const organizationId = await contextOrganization(sql, caller, text(method, message, "organization"));
       const workload = await resolveWorkload(sql, caller, reference, organizationId);
-      demandRole(
-        caller,
-        rule.requiredRole,
-        { kind: "organization", organizationId: workload.organizationId },
-        "workload",
+      demandRole(caller, rule.requiredRole, {
+        scope: { kind: "organization", organizationId: workload.organizationId },
+        noun: "workload",
         reference,
-      );
+      });
       return { kind: "workload", workload };
     }
     case Resource.UNSPECIFIED:
@@ -167,12 +163,12 @@ async function findScope(
   proto: ScopeProto,
 ): Promise<Target> {
   if (proto.kind.case === "cluster") {
-    demandRole(caller, "cluster_admin", { kind: "cluster" }, "cluster", "");
+    demandRole(caller, "cluster_admin", { scope: { kind: "cluster" }, noun: "cluster", reference: "" });
     return { kind: "scope", scope: { kind: "cluster" }, name: "the cluster" };
   }
   const organization = await resolveOrganization(sql, caller, proto.kind.value ?? "");
   const scope: Scope = { kind: "organization", organizationId: organization.id };
-  demandRole(caller, rule.requiredRole, scope, "organization", organization.name);
+  demandRole(caller, rule.requiredRole, { scope, noun: "organization", reference: organization.name });
   return { kind: "scope", scope, name: organization.name };
 }
 
