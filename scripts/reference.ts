@@ -8,7 +8,7 @@ import { apiPage } from "./reference/api-page.ts";
 import { badInputsPage } from "./reference/bad-inputs-page.ts";
 import { readContract } from "./reference/contract.ts";
 import { errorsPage } from "./reference/errors-page.ts";
-import { helpPage } from "./reference/help-page.ts";
+import { agynctlPage, helpPage } from "./reference/help-page.ts";
 import { fill } from "./reference/markdown.ts";
 import { settingsPage, settingsTable } from "./reference/settings-page.ts";
 
@@ -17,6 +17,7 @@ const pages: Record<string, string> = {
   "docs/reference/api.md": apiPage(contract),
   "docs/reference/errors.md": errorsPage(contract),
   "docs/reference/settings.md": settingsPage(),
+  "docs/reference/agynctl.md": await agynctlPage(),
   "docs/reference/agyn-runner.md": await helpPage("agyn-runner", "runner/src/main.ts"),
   "docs/reference/agyn-server.md": await helpPage("agyn-server", "server/src/main.ts"),
   "docs/internals/bad-inputs.md": await badInputsPage(),

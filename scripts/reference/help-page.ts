@@ -1,45 +1,51 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { text } from "node:stream/consumers";
 import { promisify } from "node:util";
+import { commands } from "../../cli/src/commands.ts";
+import { runProgram } from "../../cli/src/program.ts";
 import { root } from "../check/tools.ts";
 import { heading } from "./markdown.ts";
 
 const helpTimeout_ms = 30_000;
-/** Columns that help texts are laid out for. */
-const columns = "100";
 
-/** What a program says of itself when it is asked for help. */
-export async function helpOf(program: string, words: readonly string[]): Promise<string> {
-  const args = [join(root, program), ...words, "--help"];
-  const env = { PATH: process.env["PATH"], HOME: "/nonexistent", COLUMNS: columns, NO_COLOR: "1" };
-  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root, env, timeout: helpTimeout_ms });
-  return stdout.trimEnd();
-}
-
-/** A page of one help text. */
+/** A page of what a program says of itself when it is asked for help. */
 export async function helpPage(title: string, program: string): Promise<string> {
-  return `${heading(title, `\`${program}\``)}\n${fenced(await helpOf(program, []))}\n`;
+  const env = { PATH: process.env["PATH"], HOME: "/nonexistent", NO_COLOR: "1" };
+  const args = [join(root, program), "--help"];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root, env, timeout: helpTimeout_ms });
+  return `${heading(title, `\`${program}\``)}\n${fenced(stdout)}\n`;
 }
 
-/** A page of the help of a program and of each of its commands, however deep they nest. */
-export async function commandsPage(title: string, program: string): Promise<string> {
-  const parts = [heading(title, `\`${program}\``)];
-  const visit = async (words: readonly string[]): Promise<void> => {
-    const text = await helpOf(program, words);
-    parts.push(`## ${[title, ...words].join(" ")}\n\n${fenced(text)}\n`);
-    for (const word of subcommandsOf(text)) await visit([...words, word]);
-  };
-  await visit([]);
-  return `${parts.join("\n")}`;
+/** A page of the help of agynctl and of each of its commands. */
+export async function agynctlPage(): Promise<string> {
+  const parts = [heading("agynctl", "`cli/src/commands/`"), fenced(await agynctlHelp([])), ""];
+  for (const { path } of commands) {
+    // What all commands share is above.
+    const own = (await agynctlHelp(path)).replace(/^Global options:\n(?: .*\n)+\n?/m, "");
+    parts.push(`## agynctl ${path.join(" ")}\n`, fenced(own), "");
+  }
+  return parts.join("\n");
 }
 
-/** The names in the section `Commands:` of a help text. */
-function subcommandsOf(help: string): string[] {
-  const section = /^Commands:\n((?: +.*\n?)+)/m.exec(help)?.[1] ?? "";
-  const names = [...section.matchAll(/^ {2}([a-z][a-z-]*)(?=[ |\n]|$)/gm)].map((match) => match[1] ?? "");
-  return names.filter((name) => name !== "" && name !== "help");
+async function agynctlHelp(path: readonly string[]): Promise<string> {
+  const stdout = new PassThrough();
+  const said = text(stdout);
+  const exitCode = await runProgram(commands, [...path, "--help"], {
+    stdin: process.stdin,
+    stdout,
+    stderr: process.stderr,
+    environment: {},
+    cwd: root,
+    now: () => new Date(0),
+    signal: AbortSignal.timeout(helpTimeout_ms),
+  });
+  stdout.end();
+  if (exitCode !== 0) throw new Error(`agynctl ${path.join(" ")} --help failed`);
+  return said;
 }
 
-function fenced(text: string): string {
-  return `\`\`\`text\n${text}\n\`\`\``;
+function fenced(said: string): string {
+  return `\`\`\`text\n${said.trimEnd()}\n\`\`\``;
 }
