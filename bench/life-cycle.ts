@@ -13,7 +13,7 @@ const measured_ms = 4_000;
 const runs = 3;
 
 export async function runLifeCycleBench(server: BenchPostgres): Promise<Report> {
-  const { single, batched } = await measureGraphile(await server.createDatabase("bench_life_cycle_graphile"));
+  const { single, batched } = await measureGraphile(server);
   await using plane = await startControlPlane(await server.createDatabase("bench_life_cycle"));
   let completed = 0;
   const onCompleted = () => void completed++;
