@@ -75,7 +75,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
       const outcome = await placer.start(start);
       if (outcome.kind === "never") return fail(start, organization);
       deps.onWorkloadsChanged();
-      return one((await workloads.getWorkload(sql, start.workload.id))!);
+      return one(outcome.row);
     },
     async getWorkload(_request, context) {
       return one(targetOf(context, "workload").workload);
