@@ -140,8 +140,7 @@ async function repair(
     deps.recorder.advance(session, { id, fence, phase: phase as Advance["phase"], time: startTime ?? new Date() });
   }
   for (const { id, fence, result } of difference.end) deps.recorder.complete(session, { id, fence, result });
-  for (const { id, fence } of difference.unplace)
-    deps.recorder.reject(session, { id, fence, reason: "the runner reconnected without it" });
+  for (const one of difference.unplace) deps.recorder.takeBack(session, one);
   await lose(deps, difference);
   for (const held of difference.unknown) await answerUnknown(deps, session, held);
   for (const row of bound) {
