@@ -85,8 +85,10 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
     },
     replaceLeaf: (leaf) => server.replaceCertificate(certificateOf(leaf)),
     async close(grace_ms) {
-      await overlay.close();
+      // The listener is closed once its last connection is, and a runner that hangs would never end its own.
+      const unheard = overlay.close();
       await server.close({ grace_ms });
+      await unheard;
     },
   };
 }
