@@ -171,6 +171,7 @@ export type Ending = {
 
 export type Ended = {
   id: string;
+  fence: bigint;
   phase: TerminalPhase;
   runnerId: string | null;
   retriedBy: string | null;
@@ -225,5 +226,5 @@ export async function endWorkloads(
       coalesce(to_timestamp((nullif(i_result, '')::jsonb ->> 'endTime_ms')::float8 / 1000), now()),
       nullif(i_result, '')::jsonb, created_by, ${writer.replicaId}, pg_current_xact_id()
     from decided
-    returning id, phase, runner_id as "runnerId", retried_by as "retriedBy", organization_id as "organizationId"`;
+    returning id, fence, phase, runner_id as "runnerId", retried_by as "retriedBy", organization_id as "organizationId"`;
 }
