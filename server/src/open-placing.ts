@@ -23,8 +23,6 @@ export type PlacingOptions = { config: Config; log: Logger; state: State; onClos
 const sweepPeriod_ms = 10 * 60_000;
 
 /** What places workloads and hears runners: the fleet in memory, the leader, the sessions, the loops. */
-export type Placing = Awaited<ReturnType<typeof openPlacing>>;
-
 export async function openPlacing({ config, log, state, onClose }: PlacingOptions) {
   const { sql, masterKey, writer } = state;
   const meters = createMeters();
