@@ -33,6 +33,7 @@ import { openUserPlane } from "./api/user-plane.ts";
 import { createUsersService } from "./api/users-service.ts";
 import type { Address, Config } from "./config.ts";
 import { writeSecretFile } from "./data-directory.ts";
+import { gatewayOf } from "./gateway.ts";
 import { openRevocationReader } from "./loops/enforce-revocations.ts";
 import { pushLogs } from "./sessions/push-logs.ts";
 import { runSession, type SessionDeps } from "./sessions/run-session.ts";
@@ -247,8 +248,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     return Promise.resolve();
   });
   notifications.on("revocations", () => revocations.signal());
-  const { host, port } = userPlane.address;
-  const gateway = `${config.tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const gateway = gatewayOf(userPlane.address, config.tls);
   await writeSecretFile(join(state.directory, "gateway"), `${gateway}\n`);
   return { gateway, userAddress: userPlane.address, runnerAddress: runnerPlane.address };
 }
