@@ -22,7 +22,7 @@ const wideRanges: readonly (readonly [number, number])[] = [
 ];
 
 function graphemeWidth(grapheme: string): number {
-  if (/^[\p{M}\u200b-\u200d\ufe00-\ufe0f]+$/u.test(grapheme)) return 0;
+  if (/^(?:\p{M}|\p{Cf}|\p{Variation_Selector})+$/u.test(grapheme)) return 0;
   if (grapheme.includes("\ufe0f") || /\p{Emoji_Presentation}/u.test(grapheme)) return 2;
   const code = grapheme.codePointAt(0)!;
   return wideRanges.some(([first, last]) => code >= first && code <= last) ? 2 : 1;

@@ -4,13 +4,12 @@ import { ConnectError } from "@connectrpc/connect";
 import { Outcome, WorkloadPhase, type Workload } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import { streamOptions } from "./client.ts";
 import type { Context } from "./context.ts";
-import { errorReason } from "./errors.ts";
 import { failingRules } from "./explanation.ts";
 import { exitCodes } from "./failures.ts";
 import { createLogPrinter, type LogPrinter } from "./log-printer.ts";
 import { followLines } from "./log-reader.ts";
-import { resumeStream } from "./resume.ts";
 import { phaseText, resultText, runTime, isTerminal } from "./views/workload.ts";
+import { watchMessages } from "./watch.ts";
 
 /** After the workload has ended, its log is waited for until no line has come for this long. */
 const logQuietMs = 10_000;
@@ -22,18 +21,23 @@ const maximumRunnersShown = 5;
 /** Follows a workload, and those that try it again, to the end; answers the exit code of the last. */
 export async function followWorkload(context: Context, started: Workload): Promise<number> {
   let workload = started;
-  context.terminal.signal.addEventListener("abort", () => void detach(context, workload), { once: true });
-  for (;;) {
-    const ended = await followTry(context, workload);
-    const next = await findRetry(context, ended);
-    if (next === undefined) return exitCodeOf(ended);
-    await context.output.note(`tried again as ${next.id} (try ${next.try})`, "warning");
-    workload = next;
+  try {
+    for (;;) {
+      const ended = await followTry(context, workload);
+      const next = await findRetry(context, ended);
+      if (next === undefined) return exitCodeOf(ended);
+      await context.output.note(`tried again as ${next.id} (try ${next.try})`, "warning");
+      workload = next;
+    }
+  } catch (error) {
+    if (!context.terminal.signal.aborted) throw error;
+    await tellDetached(context, workload);
+    return exitCodes.interrupted;
   }
 }
 
-async function detach({ output }: Context, { id }: Workload): Promise<void> {
-  await output.note(`\ndetached: ${id} goes on`);
+async function tellDetached({ output }: Context, { id }: Workload): Promise<void> {
+  await output.note(`detached: ${id} goes on`);
   await output.note(`follow it again: agynctl workloads logs --follow ${id}`);
   await output.note(`stop it: agynctl workloads stop ${id}`);
 }
@@ -77,28 +81,19 @@ async function awaitEnd(
   const { orchestrator } = await context.controlPlane();
   await tell(workload);
   if (isTerminal(workload)) return workload;
-  let bookmark = "";
   const request = { organization: workload.organizationId, workloadId: workload.id };
-  for (;;) {
-    try {
-      for await (const change of resumeStream(context, () =>
-        orchestrator.watchWorkloads({ ...request, bookmark }, streamOptions),
-      )) {
-        bookmark = change.bookmark;
-        const changed = change.workloads.find(({ id }) => id === workload.id);
-        // A workload that ended before the snapshot is not in it.
-        const isGone = changed === undefined && change.snapshotComplete;
-        const seen = isGone ? await getWorkload(context, workload.id, workload.organizationId) : changed;
-        if (seen === undefined) continue;
-        await tell(seen);
-        if (isTerminal(seen)) return seen;
-      }
-      await delay(pollMs, undefined, { signal: context.terminal.signal });
-    } catch (error) {
-      if (errorReason(error) !== "CURSOR_EXPIRED") throw error;
-      bookmark = "";
-    }
+  const open = (bookmark: string): ReturnType<typeof orchestrator.watchWorkloads> =>
+    orchestrator.watchWorkloads({ ...request, bookmark }, streamOptions);
+  for await (const change of watchMessages(context, open)) {
+    const changed = change.workloads.find(({ id }) => id === workload.id);
+    // A workload that ended before the snapshot is not in it.
+    const isGone = changed === undefined && change.snapshotComplete;
+    const seen = isGone ? await getWorkload(context, workload.id, workload.organizationId) : changed;
+    if (seen === undefined) continue;
+    await tell(seen);
+    if (isTerminal(seen)) return seen;
   }
+  return workload;
 }
 
 async function getWorkload(context: Context, id: string, organization: string): Promise<Workload | undefined> {

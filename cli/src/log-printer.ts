@@ -26,7 +26,8 @@ interface Channel {
   isInLine: boolean;
 }
 
-const colourSequence = /\u001b\[[\d;:]*m/g;
+/** What a sanitizer leaves of escapes. */
+const colourSequence = new RegExp(`${String.fromCharCode(27)}\\[[\\d;:]*m`, "g");
 
 export function createLogPrinter(terminal: Terminal, options: LogPrinterOptions): LogPrinter {
   const { stdout, stderr, environment } = terminal;

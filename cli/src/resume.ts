@@ -20,7 +20,7 @@ export async function* resumeStream<T>(context: Context, open: () => AsyncIterab
   for (;;) {
     try {
       for await (const message of open()) {
-        if (lostSince !== undefined) await context.output.note("connected again", "dim");
+        await noteReturn(context, lostSince);
         hasWorked = true;
         lostSince = undefined;
         waitMs = firstWaitMs;
@@ -38,6 +38,10 @@ export async function* resumeStream<T>(context: Context, open: () => AsyncIterab
     await delay(waitMs / 2 + Math.random() * (waitMs / 2), undefined, { signal: context.terminal.signal });
     waitMs = Math.min(longestWaitMs, waitMs * 2);
   }
+}
+
+async function noteReturn(context: Context, lostSince: number | undefined): Promise<void> {
+  if (lostSince !== undefined) await context.output.note("connected again", "dim");
 }
 
 /** Whether the connection or the server went away, rather than the call being refused. */

@@ -1,4 +1,4 @@
-import { toJson, type DescMessage, type JsonValue, type MessageShape } from "@bufbuild/protobuf";
+import { toJson, type DescEnum, type DescMessage, type JsonValue, type MessageShape } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { formatDuration } from "./durations.ts";
@@ -49,9 +49,14 @@ export function pairs(map: Readonly<Record<string, string | number>>): string {
     .join(", ");
 }
 
-/** The words of an enum's value, such as `running` of `RUNNING`. */
-export function enumWord(names: Readonly<Record<number, string>>, value: number): string {
-  return (names[value] ?? `unknown (${value})`).toLowerCase().replaceAll("_", "-");
+/** The words of an enum's value, such as `start-failed` of `OUTCOME_START_FAILED`. */
+export function enumWord(description: DescEnum, value: number): string {
+  const name = description.value[value]?.name;
+  if (name === undefined) return `unknown (${value})`;
+  return name
+    .slice(description.sharedPrefix?.length ?? 0)
+    .toLowerCase()
+    .replaceAll("_", "-");
 }
 
 /** `1.5 GiB` and the like. */

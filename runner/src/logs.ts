@@ -45,20 +45,27 @@ type Log = {
 export type LogsOptions = {
   directory: string;
   spoolBytes?: number;
-  /** Told once of each log that is settled. */
-  onSettled: (of: LogOf, refused: string | undefined) => void;
 };
+
+/** Told once of each log that is settled; `refused`: why the control plane does not want it. */
+export type SettledListener = (of: LogOf, refused: string | undefined) => void;
 
 export class Logs {
   readonly #options: LogsOptions;
   readonly #logs = new Map<string, Log>();
   readonly #ready = new Set<Log>();
+  #onSettled: SettledListener = () => {};
   #inFlightBytes = 0;
   #wake: (() => void) | undefined;
   #flushTimer: NodeJS.Timeout | undefined;
 
   constructor(options: LogsOptions) {
     this.#options = options;
+  }
+
+  /** Who is told what is settled. */
+  listen(onSettled: SettledListener): void {
+    this.#onSettled = onSettled;
   }
 
   /** Takes up the log of a workload; `kept`: an earlier process may have left a spool. */
@@ -164,15 +171,8 @@ export class Logs {
   }
 
   /** What the control plane has. */
-  settle(position: LogPosition): void {
-    const log = this.#logs.get(holdingKey(position));
-    if (log === undefined || log.state === "settled") return;
-    if (position.refused !== "" || position.ended) {
-      this.#settled(log, position.refused === "" ? undefined : `${position.refused}: ${position.message}`);
-      return;
-    }
-    log.awaitedAnswers = Math.max(0, log.awaitedAnswers - 1);
-    this.#moveTo(log, Number(position.nextLine));
+  settle(positions: readonly LogPosition[]): void {
+    for (const position of positions) this.#settle(position);
   }
 
   /** Closes every spool; they stay on disk. */
@@ -181,6 +181,17 @@ export class Logs {
     for (const { spool } of this.#logs.values()) spool?.close();
     this.#logs.clear();
     this.#ready.clear();
+  }
+
+  #settle(position: LogPosition): void {
+    const log = this.#logs.get(holdingKey(position));
+    if (log === undefined || log.state === "settled") return;
+    if (position.refused !== "" || position.ended) {
+      this.#settled(log, position.refused === "" ? undefined : `${position.refused}: ${position.message}`);
+      return;
+    }
+    log.awaitedAnswers = Math.max(0, log.awaitedAnswers - 1);
+    this.#moveTo(log, Number(position.nextLine));
   }
 
   #moveTo(log: Log, nextLine: number): void {
@@ -212,7 +223,7 @@ export class Logs {
       log.spool?.remove();
       log.spool = undefined;
     }
-    this.#options.onSettled(log.of, refused);
+    this.#onSettled(log.of, refused);
     this.#wakeUp();
   }
 

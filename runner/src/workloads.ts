@@ -51,6 +51,10 @@ export class Workloads {
 
   constructor(deps: WorkloadsDeps) {
     this.#deps = deps;
+    deps.logs.listen((of, refused) => {
+      if (refused !== undefined) deps.log.warn({ ...fields(of), reason: refused }, "log refused");
+      this.#apply(of, { kind: "log_settled", fence: of.fence });
+    });
   }
 
   /** How many take capacity. */
@@ -135,10 +139,6 @@ export class Workloads {
 
   acknowledgeCompletion(of: CompletionAcknowledged): void {
     this.#apply(of, { kind: "completion_acknowledged", fence: of.fence });
-  }
-
-  settleLog(of: Of): void {
-    this.#apply(of, { kind: "log_settled", fence: of.fence });
   }
 
   /** Rejects every placement from now on, for this reason. */

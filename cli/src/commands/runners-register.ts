@@ -39,7 +39,7 @@ export const runnersRegister = defineCommand({
       const answer = await runners.registerRunner(request);
       const runner = required(answer.runner, "runner");
       file?.write(answer.serviceToken);
-      const scope = cluster ? "of the cluster" : `of organization ${scopeText(runner.scope)}`;
+      const scope = cluster ? "of the cluster" : `of organization ${context.organization || scopeText(runner.scope)}`;
       await showServiceToken(context, {
         sentence: `registered runner ${runner.name} (${runner.id}) ${scope}`,
         runner,

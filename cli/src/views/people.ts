@@ -1,6 +1,6 @@
 import { AuditEventSchema, type AuditEvent } from "../../../proto/gen/agyn/audit/v1/audit_service_pb.ts";
 import {
-  MemberRole,
+  MemberRoleSchema,
   MemberSchema,
   OrganizationSchema,
   type Member,
@@ -55,13 +55,13 @@ export const memberView: View<Member> = {
   columns: [
     { header: "USER", value: ({ userName }) => userName },
     { header: "ID", value: ({ userId }) => userId },
-    { header: "ROLE", value: ({ role }) => enumWord(MemberRole, role) },
+    { header: "ROLE", value: ({ role }) => enumWord(MemberRoleSchema, role) },
     { header: "SINCE", value: ({ createTime }, now) => age(createTime, now) },
   ],
   details: (member) => [
     ["user", member.userName],
     ["id", member.userId],
-    ["role", enumWord(MemberRole, member.role)],
+    ["role", enumWord(MemberRoleSchema, member.role)],
     ["since", instant(member.createTime)],
   ],
 };

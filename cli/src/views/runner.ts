@@ -1,7 +1,9 @@
 import {
   Availability,
+  AvailabilitySchema,
   RunnerSchema,
   RunnerStatus,
+  RunnerStatusSchema,
   type Runner,
   type Scope,
 } from "../../../proto/gen/agyn/runners/v1/runner_pb.ts";
@@ -15,10 +17,10 @@ export function scopeText(scope: Scope | undefined): string {
 }
 
 function state(runner: Runner): string {
-  const status = enumWord(RunnerStatus, runner.status);
+  const status = enumWord(RunnerStatusSchema, runner.status);
   return runner.availability <= Availability.ACTIVE
     ? status
-    : `${status}, ${enumWord(Availability, runner.availability)}`;
+    : `${status}, ${enumWord(AvailabilitySchema, runner.availability)}`;
 }
 
 function tone(runner: Runner): Tone {

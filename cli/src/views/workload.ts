@@ -1,8 +1,10 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { Verdict } from "../../../proto/gen/agyn/orchestrator/v1/explanation_pb.ts";
+import { Verdict, VerdictSchema } from "../../../proto/gen/agyn/orchestrator/v1/explanation_pb.ts";
 import {
   Outcome,
+  OutcomeSchema,
   WorkloadPhase,
+  WorkloadPhaseSchema,
   WorkloadSchema,
   type Workload,
   type WorkloadSpec,
@@ -17,7 +19,7 @@ export function isTerminal(workload: Workload): boolean {
 }
 
 export function phaseText(workload: Workload): string {
-  const phase = enumWord(WorkloadPhase, workload.phase);
+  const phase = enumWord(WorkloadPhaseSchema, workload.phase);
   return workload.unreachableSince === undefined || isTerminal(workload) ? phase : `${phase}, unreachable`;
 }
 
@@ -54,7 +56,7 @@ export function runTime(workload: Workload, now: Date): string {
 export function resultText({ result }: Workload): string {
   if (result === undefined) return "";
   if (result.outcome === Outcome.EXITED) return `exit code ${result.exitCode}`;
-  const word = enumWord(Outcome, result.outcome).replaceAll("-", " ");
+  const word = enumWord(OutcomeSchema, result.outcome).replaceAll("-", " ");
   return result.signal === "" ? word : `${word} (${result.signal})`;
 }
 
@@ -91,7 +93,7 @@ export const workloadView: View<Workload> = {
     ["organization", workload.organizationId],
     ["phase", phaseText(workload)],
     ["message", workload.message],
-    ["verdict", workload.verdict === Verdict.UNSPECIFIED ? "" : enumWord(Verdict, workload.verdict)],
+    ["verdict", workload.verdict === Verdict.UNSPECIFIED ? "" : enumWord(VerdictSchema, workload.verdict)],
     ["runner", workload.runnerId === "" ? "" : `${workload.runnerName} (${workload.runnerId})`],
     ["result", resultText(workload)],
     ["result message", workload.result?.message ?? ""],
