@@ -242,10 +242,11 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     pages,
     trustedProxies: config.trustedProxies,
   });
-  onClose(() => userPlane.close(config.shutdownGrace_ms));
-  onClose(() => {
+  onClose(async () => {
+    // No runner may come back while the last calls finish.
+    const closing = [runnerPlane.close(config.shutdownGrace_ms), userPlane.close(config.shutdownGrace_ms)];
     for (const session of registry.all()) session.end("UNAVAILABLE", "the control plane is stopping", 500);
-    return Promise.resolve();
+    await Promise.all(closing);
   });
   notifications.on("revocations", () => revocations.signal());
   const gateway = gatewayOf(userPlane.address, config.tls);
