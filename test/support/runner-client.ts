@@ -1,5 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { createClient, type Client } from "@connectrpc/connect";
+import { createClient, type Client, type Transport } from "@connectrpc/connect";
 import { createMtlsOverlay } from "../../overlay/mtls.ts";
 import { LogsService } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
@@ -61,9 +61,12 @@ export type HelloInit = Omit<Partial<Hello>, "$typeName" | "$unknown">;
 
 /** A connection to the runner plane, as whoever holds the identity. */
 export interface RunnerClient {
+  readonly transport: Transport;
   readonly runners: Client<typeof RunnersService>;
-  readonly orchestrator: Client<typeof OrchestratorService>;
-  readonly logs: Client<typeof LogsService>;
+  /** Opens Push; settles with the reason it ended for. */
+  push(): Promise<string>;
+  /** Opens Metrics; settles with the reason it ended for. */
+  metrics(): Promise<string>;
   /** Opens Placements and waits for the welcome; rejects where it is refused. */
   placements(hello?: HelloInit): Promise<PlacementsClient>;
   close(): void;
@@ -88,13 +91,34 @@ export async function dialRunnerPlane(identity: StoredIdentity, endpoint?: strin
   });
   const { transport } = connection;
   const orchestrator = createClient(OrchestratorService, transport);
+  const runners = createClient(RunnersService, transport);
+  const logs = createClient(LogsService, transport);
+  const silence = new AbortController();
   return {
-    runners: createClient(RunnersService, transport),
-    orchestrator,
-    logs: createClient(LogsService, transport),
+    transport,
+    runners,
+    push: () => untilOver(logs.push(nothing(silence.signal))),
+    metrics: () => untilOver(runners.metrics(nothing(silence.signal))),
     placements: (hello = {}) => openPlacements(orchestrator, hello),
-    close: () => connection.close(),
+    close() {
+      silence.abort();
+      connection.close();
+    },
   };
+}
+
+/** The sending half of a stream on which nothing is said. */
+async function* nothing(signal: AbortSignal): AsyncGenerator<never> {
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+}
+
+async function untilOver(answers: AsyncIterable<unknown>): Promise<string> {
+  try {
+    for await (const _ of answers);
+    return "ended";
+  } catch (error) {
+    return reasonOf(error);
+  }
 }
 
 async function openPlacements(client: Client<typeof OrchestratorService>, hello: HelloInit): Promise<PlacementsClient> {

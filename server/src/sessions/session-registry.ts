@@ -60,7 +60,7 @@ export interface SessionRegistry {
   get(runnerId: string): RunnerSession | undefined;
   all(): Iterable<RunnerSession>;
   readonly size: number;
-  /** Enters a session; an earlier one of the same runner ends. */
+  /** Enters a session; of two of one runner the one with the lower number ends. */
   add(session: RunnerSession): void;
   /** Takes it out, if it is still the one. */
   remove(session: RunnerSession): void;
@@ -75,9 +75,10 @@ export function createSessionRegistry(): SessionRegistry {
       return sessions.size;
     },
     add(session) {
-      const earlier = sessions.get(session.runnerId);
-      sessions.set(session.runnerId, session);
-      earlier?.end("IDENTITY_SUPERSEDED", "a newer session of this runner took over");
+      const other = sessions.get(session.runnerId);
+      const [newer, older] = other && other.number > session.number ? [other, session] : [session, other];
+      sessions.set(session.runnerId, newer);
+      older?.end("IDENTITY_SUPERSEDED", "a newer session of this runner took over");
     },
     remove(session) {
       if (sessions.get(session.runnerId) === session) sessions.delete(session.runnerId);
