@@ -1,4 +1,4 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { createClient, type Client, type Transport } from "@connectrpc/connect";
 import { createMtlsOverlay } from "../../overlay/mtls.ts";
 import { LogsService } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
@@ -13,11 +13,13 @@ import {
   type RunnerMessageSchema,
   type Welcome,
 } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
-import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { EnrollmentOfferSchema, RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { openConnection } from "../../runner/src/connection.ts";
 import { enroll } from "../../runner/src/enroll.ts";
 import { createIdentityMemory, type IdentityStore, type StoredIdentity } from "../../runner/src/identity-store.ts";
 import { messageOf, refusalOf } from "../../runner/src/refusal.ts";
+import { createCsr, createIdentityKey } from "../../wire/csr.ts";
+import { csrSpkiOf, signEnrollmentStatement } from "../../wire/enrollment-statement.ts";
 import { parseServiceToken, type ServiceToken } from "../../wire/service-token.ts";
 import { clientsFor, type Clients } from "./world.ts";
 
@@ -54,6 +56,16 @@ export function enrollClient(
   const runners = clientsFor(gateway, "").runners;
   const signal = new AbortController().signal;
   return enroll({ gateway: runners, store, host: "client", signal }, tokenOf(token));
+}
+
+/** An enrollment that is ready to be sent, its nonce got and its statement signed, for a new key. */
+export async function prepareEnrollment(gateway: string, token: string) {
+  const { runnerId, privateKey } = tokenOf(token);
+  const { offer } = await clientsFor(gateway, "").runners.startEnrollment({ runnerId });
+  const { trustDomain, nonce } = fromBinary(EnrollmentOfferSchema, offer);
+  const key = createIdentityKey();
+  const statement = { purpose: "enroll", trustDomain, runnerId, nonce, csrSpki: csrSpkiOf(key) } as const;
+  return { runnerId, nonce, csr: createCsr(key), signature: signEnrollmentStatement(statement, privateKey), host: "" };
 }
 
 /** What a hello may say otherwise than a plain machine of the tests. */

@@ -85,12 +85,12 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
     },
     replaceLeaf: (leaf) => server.replaceCertificate(certificateOf(leaf)),
     async close(grace_ms) {
-      await overlay.close();
-      await server.close({ grace_ms });
+      // The listener is closed once its connections are, and those are the server's to end.
+      await Promise.all([overlay.close(), server.close({ grace_ms })]);
     },
   };
 }
 
 function certificateOf(leaf: ControlPlaneLeaf) {
-  return { keyPem: leaf.key.export({ type: "pkcs8", format: "pem" }) as string, chainPem: leaf.chainPem };
+  return { keyPem: leaf.key.export({ type: "pkcs8", format: "pem" }), chainPem: leaf.chainPem };
 }

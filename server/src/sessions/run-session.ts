@@ -140,15 +140,14 @@ async function repair(
     deps.recorder.advance(session, { id, fence, phase: phase as Advance["phase"], time: startTime ?? new Date() });
   }
   for (const { id, fence, result } of difference.end) deps.recorder.complete(session, { id, fence, result });
-  for (const { id, fence } of difference.unplace)
-    deps.recorder.reject(session, { id, fence, reason: "the runner reconnected without it" });
+  for (const one of difference.unplace) deps.recorder.takeBack(session, one);
   await lose(deps, difference);
   for (const held of difference.unknown) await answerUnknown(deps, session, held);
   for (const row of bound) {
     if (row.phase !== "placed") session.sent.set(row.id, row.fence);
     if (row.stopRequested) sendStop(session, row);
   }
-  if (runner.availability === "draining") session.send({ case: "drain", value: {} });
+  if (runner.availability === "draining") session.drain();
   deps.onRunnersChanged();
 }
 
