@@ -225,7 +225,7 @@ function take(deps: SessionDeps, session: RunnerSession, { kind }: RunnerMessage
       });
       return false;
     case "sessionConfirmed":
-      confirmSession(deps.sql, session.runnerId, kind.value.sessionNumber).catch((error: unknown) =>
+      confirmSession(deps.sql, session.runnerId, session.number).catch((error: unknown) =>
         deps.log.warn({ err: error }, "session not confirmed"),
       );
       return false;
