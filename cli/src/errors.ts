@@ -51,7 +51,7 @@ function exitCodeFor(error: ConnectError): ExitCode {
     case Code.DeadlineExceeded:
       return exitCodes.unavailable;
     case Code.InvalidArgument:
-      return exitCodes.usage;
+      return errorReason(error) === undefined ? exitCodes.failure : exitCodes.usage;
     default:
       return exitCodes.failure;
   }
