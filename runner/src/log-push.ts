@@ -27,7 +27,7 @@ export async function pushLogs(deps: {
     try {
       for await (const { positions } of client.push(requests(logs, ended), { signal: call.signal })) {
         failures = 0;
-        for (const position of positions) logs.settle(position);
+        logs.settle(positions);
       }
     } catch (error) {
       if (signal.aborted) return;

@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import type { Duration } from "@bufbuild/protobuf/wkt";
 import { createClient, type Transport } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { MetricsSampleSchema, type MetricsSample } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
@@ -33,7 +34,7 @@ export async function pushMetrics(deps: {
     try {
       for await (const answer of client.metrics(requests, { signal: call.signal })) {
         failures = 0;
-        if (answer.interval !== undefined) interval.ms = Math.max(leastIntervalMs, durationMs(answer.interval));
+        interval.ms = answer.interval === undefined ? interval.ms : toIntervalMs(answer.interval);
       }
     } catch (error) {
       if (signal.aborted) return;
@@ -59,6 +60,10 @@ async function* samples(
     before = after;
     yield create(MetricsRequestSchema, { samples: [sample] });
   }
+}
+
+function toIntervalMs(interval: Duration): number {
+  return Math.max(leastIntervalMs, durationMs(interval));
 }
 
 function toSample(metrics: MachineMetrics, liveWorkloads: number): MetricsSample {

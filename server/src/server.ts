@@ -21,6 +21,7 @@ import { createLogsService } from "./api/logs-service.ts";
 import { createMetrics } from "./api/metrics-service.ts";
 import { createOrchestratorService } from "./api/orchestrator-service.ts";
 import { createOrganizationsService } from "./api/organizations-service.ts";
+import { createAttemptLimiter } from "./identity/attempt-limiter.ts";
 import { createPages, isReady } from "./api/pages.ts";
 import { createRenewal } from "./api/renewal-service.ts";
 import { createRunnerCheck } from "./api/runner-check.ts";
@@ -32,6 +33,7 @@ import { openUserPlane } from "./api/user-plane.ts";
 import { createUsersService } from "./api/users-service.ts";
 import type { Address, Config } from "./config.ts";
 import { writeSecretFile } from "./data-directory.ts";
+import { gatewayOf } from "./gateway.ts";
 import { openRevocationReader } from "./loops/enforce-revocations.ts";
 import { pushLogs } from "./sessions/push-logs.ts";
 import { runSession, type SessionDeps } from "./sessions/run-session.ts";
@@ -57,6 +59,9 @@ export type Server = {
 };
 
 const authenticationCache_ms = 500;
+const recheckPeriod_ms = 500;
+const enrollmentBurst = 500;
+const enrollmentsPerSecond = 50;
 const leafTtl_ms = 30 * 86_400_000;
 const leafRenewal_ms = 86_400_000;
 
@@ -112,7 +117,14 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     notifications.send("revocations");
   };
   const protoDeps = { sql, fleet, trustDomain: authority.trustDomain };
-  const issueDeps = { sql, authority, nonceKey, certificateTtl_ms: config.certificateTtl_ms, onRunnersChanged };
+  const issueDeps = {
+    sql,
+    authority,
+    nonceKey,
+    certificateTtl_ms: config.certificateTtl_ms,
+    onRunnersChanged,
+    attempts: createAttemptLimiter(enrollmentBurst, enrollmentsPerSecond),
+  };
   const routes = (router: ConnectRouter) => {
     router.service(RunnersService, {
       ...createRunnerManagement({
@@ -188,7 +200,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   };
   const authenticate = createAuthenticator({ sql, cache_ms: authenticationCache_ms });
   const interceptors = (plane: Plane) => {
-    const access = { sql, plane, authenticate, checkRunner: createRunnerCheck(sql) };
+    const access = { sql, plane, authenticate, recheckPeriod_ms, checkRunner: createRunnerCheck(sql) };
     return [
       createErrorInterceptor(log, (reason) => meters.refusals.add(1, reason)),
       createAuthenticationInterceptor(access),
@@ -236,8 +248,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     return Promise.resolve();
   });
   notifications.on("revocations", () => revocations.signal());
-  const { host, port } = userPlane.address;
-  const gateway = `${config.tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const gateway = gatewayOf(userPlane.address, config.tls);
   await writeSecretFile(join(state.directory, "gateway"), `${gateway}\n`);
   return { gateway, userAddress: userPlane.address, runnerAddress: runnerPlane.address };
 }

@@ -17,20 +17,31 @@ type Row = { method: string; cells: Cell[] };
 export const methods: readonly DescMethod[] = services.flatMap((service) => service.methods);
 
 /** These, and NOT_FOUND of what a call is about, say that somebody may not do something; all else is past that gate. */
-const refusals = new Set(["UNAUTHENTICATED", "PERMISSION_DENIED", "TOKEN_SCOPE", "WRONG_PLANE", "NOT_FOUND", "IDENTITY_REVOKED"]);
+const refusals = new Set([
+  "UNAUTHENTICATED",
+  "PERMISSION_DENIED",
+  "TOKEN_SCOPE",
+  "WRONG_PLANE",
+  "NOT_FOUND",
+  "IDENTITY_REVOKED",
+]);
 
 /** Every method × every credential × every listener, called over real connections; as text for people. */
 export async function accessMatrix(world: ContractWorld): Promise<string> {
   const user = await userCredentials(world);
   const runner = await runnerCredentials(world);
-  const ofCluster = methods.filter((method) => accessOf(method).resource === Resource.SCOPE || accessOf(method).resource === Resource.RUNNER);
+  const ofCluster = methods.filter(
+    (method) => accessOf(method).resource === Resource.SCOPE || accessOf(method).resource === Resource.RUNNER,
+  );
   const tables: [string, Row[], Credential[]][] = [
     ["user plane, things of the organization acme", await rowsOf(world, user, methods, "acme"), user],
     ["user plane, things of the cluster", await rowsOf(world, user, ofCluster, "cluster"), user],
     ["runner plane, things of the organization acme", await rowsOf(world, runner, methods, "acme"), runner],
   ];
   const codes = new Map(
-    tables.flatMap(([, rows]) => rows).flatMap(({ cells }) => cells.map(({ outcome, code }) => [outcome, code] as const)),
+    tables
+      .flatMap(([, rows]) => rows)
+      .flatMap(({ cells }) => cells.map(({ outcome, code }) => [outcome, code] as const)),
   );
   const legend = [...codes].filter(([, code]) => code !== undefined).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return [
@@ -70,7 +81,11 @@ async function userCredentials(world: ContractWorld): Promise<Credential[]> {
     fixed("expired", ended.expired.token),
     fixed("revoked", ended.revoked.token),
     { name: "owner, other scope", transportFor: (method) => world.userPlane(scoped.get(otherScope(method))) },
-    { name: "owner, this scope", transportFor: (method) => world.userPlane(scoped.get(permissionOf(method))), spareTokenId },
+    {
+      name: "owner, this scope",
+      transportFor: (method) => world.userPlane(scoped.get(permissionOf(method))),
+      spareTokenId,
+    },
     await member("viewer", vera),
     await member("member", mia),
     await member("owner", olga),
@@ -95,7 +110,12 @@ async function runnerCredentials(world: ContractWorld): Promise<Credential[]> {
   ];
 }
 
-async function rowsOf(world: ContractWorld, credentials: Credential[], rows: readonly DescMethod[], scope: "acme" | "cluster"): Promise<Row[]> {
+async function rowsOf(
+  world: ContractWorld,
+  credentials: Credential[],
+  rows: readonly DescMethod[],
+  scope: "acme" | "cluster",
+): Promise<Row[]> {
   const result: Row[] = [];
   for (const method of rows) {
     const cells: Cell[] = [];
@@ -108,7 +128,11 @@ async function rowsOf(world: ContractWorld, credentials: Credential[], rows: rea
   return result;
 }
 
-async function subjectFor(world: ContractWorld, method: DescMethod, { credential, scope }: { credential: Credential; scope: "acme" | "cluster" }): Promise<Subject> {
+async function subjectFor(
+  world: ContractWorld,
+  method: DescMethod,
+  { credential, scope }: { credential: Credential; scope: "acme" | "cluster" },
+): Promise<Subject> {
   const { organizationId, runnerId, workloadId } = world.acme;
   const isDeleted = method.name === "DeleteRunner";
   const lasting = scope === "acme" ? runnerId : world.clusterRunnerId;
@@ -124,14 +148,24 @@ function cellOf(method: DescMethod, outcome: Outcome): Cell {
   if (outcome.kind === "answered") return { outcome: "allowed", code: undefined };
   const { reason, code, message } = outcome;
   if (reason === "INVALID_ARGUMENT" || reason === "INTERNAL") {
-    throw new Error(`${method.name} answers ${reason}, ${message}: give it a valid request in test/contract/requests.ts`);
+    throw new Error(
+      `${method.name} answers ${reason}, ${message}: give it a valid request in test/contract/requests.ts`,
+    );
   }
   if (reason === undefined) return { outcome: "no connection", code: undefined };
   return refusals.has(reason) ? { outcome: reason, code } : { outcome: "allowed", code: undefined };
 }
 
 function tableOf(rows: readonly Row[], credentials: readonly Credential[]): string[] {
-  const grid = [["method", ...credentials.map(({ name }) => name)], ...rows.map(({ method, cells }) => [method, ...cells.map(({ outcome }) => outcome)])];
+  const grid = [
+    ["method", ...credentials.map(({ name }) => name)],
+    ...rows.map(({ method, cells }) => [method, ...cells.map(({ outcome }) => outcome)]),
+  ];
   const widths = grid[0]!.map((_, column) => Math.max(...grid.map((line) => line[column]!.length)));
-  return grid.map((line) => line.map((text, column) => text.padEnd(widths[column]!)).join("  ").trimEnd());
+  return grid.map((line) =>
+    line
+      .map((text, column) => text.padEnd(widths[column]!))
+      .join("  ")
+      .trimEnd(),
+  );
 }

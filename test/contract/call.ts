@@ -1,19 +1,28 @@
 import type { DescMethod, DescMethodStreaming, DescMethodUnary, Message } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
-import { ErrorInfoSchema } from "../../proto/gen/google/rpc/error_details_pb.ts";
+import { BadRequestSchema, ErrorInfoSchema } from "../../proto/gen/google/rpc/error_details_pb.ts";
 
-/** How a call ended: with an answer, or with a code and, from the control plane itself, a reason. */
-export type Outcome = { kind: "answered" } | { kind: "failed"; code: string; reason: string | undefined; message: string };
+/** How a call ended: with messages, or with a code and, from the control plane itself, a reason and the fields that are to blame. */
+export type Outcome =
+  | { kind: "answered"; messages: Message[] }
+  | { kind: "failed"; code: string; reason: string | undefined; message: string; fields: string[] };
 
 const callTimeout_ms = 20_000;
 
-/** Calls any method; of a stream, sends one message and waits for the first answer or the end. */
+/** Calls any method; of a stream, sends one message and waits for an answer or the end. */
 export async function call(transport: Transport, method: DescMethod, request: Message): Promise<Outcome> {
   const abort = new AbortController();
   try {
-    if (method.methodKind === "unary") await transport.unary(method as DescMethodUnary, abort.signal, callTimeout_ms, undefined, request);
-    else await firstAnswer(transport, method as DescMethodStreaming, request, abort);
-    return { kind: "answered" };
+    if (method.methodKind !== "unary")
+      return { kind: "answered", messages: await answers(transport, method, request, abort.signal) };
+    const { message } = await transport.unary(
+      method as DescMethodUnary,
+      abort.signal,
+      callTimeout_ms,
+      undefined,
+      request,
+    );
+    return { kind: "answered", messages: [message] };
   } catch (error) {
     return outcomeOf(error);
   } finally {
@@ -25,13 +34,33 @@ export async function call(transport: Transport, method: DescMethod, request: Me
 export function outcomeOf(error: unknown): Outcome & { kind: "failed" } {
   const connectError = ConnectError.from(error);
   const [info] = connectError.findDetails(ErrorInfoSchema);
-  return { kind: "failed", code: Code[connectError.code], reason: info?.reason, message: connectError.rawMessage };
+  const fields = connectError
+    .findDetails(BadRequestSchema)
+    .flatMap(({ fieldViolations }) => fieldViolations.map(({ field }) => field));
+  return {
+    kind: "failed",
+    code: Code[connectError.code],
+    reason: info?.reason,
+    message: connectError.rawMessage,
+    fields,
+  };
 }
 
-async function firstAnswer(transport: Transport, method: DescMethodStreaming, request: Message, { signal }: AbortController): Promise<void> {
+/** Of a stream that is open on both sides, all answers to the one message; of others the first, since they may go on for ever. */
+async function answers(
+  transport: Transport,
+  method: DescMethod,
+  request: Message,
+  signal: AbortSignal,
+): Promise<Message[]> {
   async function* one() {
     yield request;
   }
-  const response = await transport.stream(method, signal, callTimeout_ms, undefined, one());
-  await response.message[Symbol.asyncIterator]().next();
+  const response = await transport.stream(method as DescMethodStreaming, signal, callTimeout_ms, undefined, one());
+  const messages: Message[] = [];
+  for await (const message of response.message) {
+    messages.push(message);
+    if (method.methodKind === "server_streaming") break;
+  }
+  return messages;
 }

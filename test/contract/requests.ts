@@ -6,7 +6,10 @@ import { accessOf } from "../../server/src/api/interceptors/access.ts";
 import type { Belongings } from "./world.ts";
 
 /** What a request is about: an organization's things, or the cluster's. */
-export type Subject = Pick<Belongings, "runnerId" | "workloadId"> & { organizationId: string | undefined; spareTokenId: string };
+export type Subject = Pick<Belongings, "runnerId" | "workloadId"> & {
+  organizationId: string | undefined;
+  spareTokenId: string;
+};
 
 type Fields = Record<string, unknown>;
 
@@ -32,7 +35,13 @@ const fields: Record<string, (subject: Subject) => Fields> = {
   Explain: () => ({ subject: { case: "demand", value: nowhere } }),
   StartEnrollment: () => ({ runnerId }),
   Enroll: () => ({ runnerId, nonce: bytes(16), csr: bytes(64), signature: bytes(64) }),
-  RenewExpiredIdentity: () => ({ runnerId, nonce: bytes(16), csr: bytes(64), certificatePem: "-".repeat(64), signature: bytes(64) }),
+  RenewExpiredIdentity: () => ({
+    runnerId,
+    nonce: bytes(16),
+    csr: bytes(64),
+    certificatePem: "-".repeat(64),
+    signature: bytes(64),
+  }),
   RenewIdentity: () => ({ csr: bytes(64) }),
   Placements: () => ({ messages: [{ kind: { case: "heartbeat", value: { sequence: 1n } } }] }),
 };
@@ -47,7 +56,11 @@ export function requestOf(method: DescMethod, subject: Subject): Message {
 }
 
 /** Sets a field by its name in the contract. */
-export function setReference(method: DescMethod, message: Message, { field, value }: { field: string; value: unknown }): void {
+export function setReference(
+  method: DescMethod,
+  message: Message,
+  { field, value }: { field: string; value: unknown },
+): void {
   const descriptor = method.input.fields.find(({ name }) => name === field);
   if (!descriptor) throw new Error(`${method.name} has no field ${field}`);
   reflect(method.input, message).set(descriptor, value);

@@ -60,7 +60,10 @@ export async function openContractWorld(): Promise<ContractWorld> {
   const other = await createBelongings(world, "other", [[users.sam, MemberRole.OWNER]]);
   const registerRunner: ContractWorld["registerRunner"] = async (scope) => {
     const { runners } = scope === "cluster" ? world.admin : olga.clients;
-    return register(runners, scope === "cluster" ? { case: "cluster", value: true } : { case: "organization", value: scope });
+    return register(
+      runners,
+      scope === "cluster" ? { case: "cluster", value: true } : { case: "organization", value: scope },
+    );
   };
   const { user } = await world.admin.users.getUser({});
   return {
@@ -101,7 +104,12 @@ async function createBelongings(world: World, name: string, members: [TestUser, 
   const { runners, orchestrator } = members[0]![0].clients;
   const { runnerId, serviceToken } = await register(runners, { case: "organization", value: name }, "first");
   const spec = { command: { case: "simulation", value: {} } } as const;
-  const started = await orchestrator.startWorkload({ organization: name, name: "first", spec, demand: { executor: "simulated" } });
+  const started = await orchestrator.startWorkload({
+    organization: name,
+    name: "first",
+    spec,
+    demand: { executor: "simulated" },
+  });
   const workloadId = started.workload!.id;
   await orchestrator.stopWorkload({ workload: workloadId });
   return { organizationId: organization!.id, runnerId, workloadId, serviceToken };

@@ -42,11 +42,13 @@ async function linesOf(workload: string): Promise<string[]> {
   return lines.map(({ content }) => Buffer.from(content).toString());
 }
 
+const enrolled = (runner: string) =>
+  expect.poll(() => statusOf(runner), { timeout: 15_000 }).toBe(RunnerStatus.ENROLLED);
 const statusOf = async (runner: string) => (await world.runners.getRunner({ runner })).runner?.status;
 
 test("a runner enrolls, runs a script, and everything that is to be known of it arrives", async () => {
   const { runnerId } = await world.startRunner("alpha", { executors: ["process"] });
-  await expect.poll(() => statusOf(runnerId)).toBe(RunnerStatus.ENROLLED);
+  await enrolled(runnerId);
 
   const id = await start("alpha", "echo hello; echo oops >&2; exit 3");
 
@@ -64,7 +66,7 @@ test("a runner enrolls, runs a script, and everything that is to be known of it 
 
 test("a server that restarts in mid-job finds the runner, the job and its log again", async () => {
   const { runnerId } = await world.startRunner("bravo");
-  await expect.poll(() => statusOf(runnerId)).toBe(RunnerStatus.ENROLLED);
+  await enrolled(runnerId);
   const id = await startSimulated("bravo", { durationMs: 4000, lines: 4000 });
   await world.workloadIn(id, WorkloadPhase.RUNNING);
 
@@ -77,15 +79,15 @@ test("a server that restarts in mid-job finds the runner, the job and its log ag
 
 test("a runner that leaves is offline at once, and the next process of it carries on with its identity", async () => {
   const { runner, runnerId, tokenText } = await world.startRunner("charlie");
-  await expect.poll(() => statusOf(runnerId)).toBe(RunnerStatus.ENROLLED);
+  await enrolled(runnerId);
   const identity = (await world.runners.getRunner({ runner: runnerId })).runner?.identity?.id;
 
   runner.stop(0);
   await runner.done;
-  await expect.poll(() => statusOf(runnerId), { timeout: 500 }).toBe(RunnerStatus.OFFLINE);
+  await expect.poll(() => statusOf(runnerId), { timeout: 5000 }).toBe(RunnerStatus.OFFLINE);
   await world.startRunner("charlie", { tokenText });
 
-  await expect.poll(() => statusOf(runnerId)).toBe(RunnerStatus.ENROLLED);
+  await enrolled(runnerId);
   expect((await world.runners.getRunner({ runner: runnerId })).runner?.identity?.id).toBe(identity);
 });
 
@@ -94,7 +96,7 @@ test("bad-01: of many processes with one token one is connected, the others wait
   const options = { tokenText, isEphemeral: true, dataDirectory: undefined };
   const started = await Promise.all(Array.from({ length: 5 }, () => world.startRunner("delta", options)));
   const runnerId = started[0]?.runnerId ?? "";
-  await expect.poll(() => statusOf(runnerId), { timeout: 20_000 }).toBe(RunnerStatus.ENROLLED);
+  await enrolled(runnerId);
 
   const id = await startSimulated("delta", { durationMs: 300 });
 

@@ -58,7 +58,7 @@ export function createEnrollment(
     enroll(request, context) {
       const details: Record<string, string> = request.host === "" ? {} : { host: request.host };
       const attempt = { context, action: "runner.enroll", runnerId: request.runnerId, details };
-      return audited(sql, attempt, () => enroll(request, context.values.get(sourceKey)));
+      return audited(deps, attempt, () => enroll(request, context.values.get(sourceKey)));
     },
   };
 

@@ -2,6 +2,7 @@ import type { KeyObject } from "node:crypto";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext } from "@connectrpc/connect";
 import { AgynError } from "../domain/errors.ts";
+import type { AttemptLimiter } from "../identity/attempt-limiter.ts";
 import type { Authority } from "../identity/authority.ts";
 import { readCsr } from "../identity/certificate-request.ts";
 import { insertAuditEvent } from "../store/audit-events.ts";
@@ -20,6 +21,8 @@ export type IssueDeps = {
   nonceKey: Uint8Array;
   certificateTtl_ms: number;
   onRunnersChanged: () => void;
+  /** Bounds what one address may try. */
+  attempts: AttemptLimiter;
 };
 
 /** A certificate request whose key has been read. */
@@ -93,8 +96,18 @@ export function refuseLiveSession(runner: RunnerRow): void {
 
 export type Attempt = { context: HandlerContext; action: string; runnerId: string; details?: Record<string, string> };
 
-/** Every attempt on a known runner leaves one audit row, also a refused one. */
-export async function audited<T>(sql: Sql, attempt: Attempt, run: () => Promise<T>): Promise<T> {
+function refuseFlood(attempts: AttemptLimiter, source: string): void {
+  const wait_ms = attempts.take(source);
+  if (wait_ms === 0) return;
+  const { burst, perSecond } = attempts;
+  throw new AgynError("LIMIT", `too many enrollments from ${source}: ${burst} at once, ${perSecond} per second`, {
+    retryAfter_ms: wait_ms,
+  });
+}
+
+/** Every attempt on a known runner leaves one audit row, also a refused one; a flood is refused before that. */
+export async function audited<T>({ sql, attempts }: IssueDeps, attempt: Attempt, run: () => Promise<T>): Promise<T> {
+  refuseFlood(attempts, attempt.context.values.get(sourceKey));
   let outcome = "ok";
   try {
     return await run();

@@ -22,12 +22,8 @@ export async function resolveOrganization(sql: Sql, caller: UserCaller, referenc
       names === "" ? "you belong to no organization" : `say which one is meant: ${names}`,
     );
   }
-  const candidates = await findOrganizations(sql, reference);
-  return oneOf(
-    "organization",
-    reference,
-    candidates.filter((one) => isMember(caller, one.id) || caller.clusterAdmin),
-  );
+  const candidates = await findOrganizations(sql, reference, caller.clusterAdmin ? undefined : caller.userId);
+  return oneOf("organization", reference, candidates);
 }
 
 /** The runner meant. */

@@ -85,8 +85,8 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
     },
     replaceLeaf: (leaf) => server.replaceCertificate(certificateOf(leaf)),
     async close(grace_ms) {
-      await overlay.close();
-      await server.close({ grace_ms });
+      // The listener is closed once its connections are, and those are the server's to end.
+      await Promise.all([overlay.close(), server.close({ grace_ms })]);
     },
   };
 }

@@ -28,6 +28,8 @@ export interface RunnerSession {
 /** Messages that wait for a runner which reads too slowly; beyond it the session ends (I9, I13). */
 const outboxLimit = 20_000;
 const messageBatchLimit = 1000;
+/** When one that was displaced by a newer session of its identity may come back. */
+export const takeoverRetry_ms = 1000;
 
 export function createSession(runnerId: string, number: bigint): RunnerSession {
   const outbox = createOutbox<ControlMessage>(outboxLimit, messageBatchLimit);
@@ -84,7 +86,8 @@ export function createSessionRegistry(): SessionRegistry {
     add(session) {
       const earlier = sessions.get(session.runnerId);
       sessions.set(session.runnerId, session);
-      earlier?.end("IDENTITY_SUPERSEDED", "a newer session of this runner took over");
+      // Whoever is displaced comes back: the runner itself is recognized, and a second copy of its identity is found out.
+      earlier?.end("UNAVAILABLE", "a newer session of this runner took over", takeoverRetry_ms);
     },
     remove(session) {
       if (sessions.get(session.runnerId) === session) sessions.delete(session.runnerId);

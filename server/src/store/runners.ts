@@ -83,7 +83,8 @@ export function toDomainRunner(row: RunnerRow): Runner {
     id: row.id,
     name: row.name,
     scope: scopeOf(row),
-    status: row.status,
+    // Within its lease a runner whose link is lost keeps its status for people, but nothing new is placed on it.
+    status: row.status === "enrolled" && row.sessionReplicaId === null ? "offline" : row.status,
     availability: row.availability,
     availabilityReason: row.availabilityReason,
     labels: effectiveLabels(new Map(Object.entries(row.labels)), new Map(Object.entries(reported?.labels ?? {}))),

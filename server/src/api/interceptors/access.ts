@@ -39,6 +39,8 @@ export type AccessDeps = {
   plane: Plane;
   /** The caller behind an `authorization` header; throws `UNAUTHENTICATED`. Undefined header: anonymous. */
   authenticate: Authenticate;
+  /** How often the caller of a long stream is checked again. */
+  recheckPeriod_ms: number;
   /** Refuses a runner whose identity is not live (I5, I12). */
   checkRunner: (caller: Extract<Caller, { kind: "runner" }>) => Promise<void>;
 };
@@ -82,8 +84,37 @@ export function createAuthorizationInterceptor(deps: AccessDeps): Interceptor {
     const [first, messages] = await peek(request.message);
     if (first === undefined) throw new AgynError("INVALID_ARGUMENT", "the stream ended before its first message");
     request.contextValues.set(targetKey, await findTargetNow(deps, request, first));
-    return next({ ...request, message: messages });
+    const response = await next({ ...request, message: messages });
+    if (!response.stream) return response;
+    const recheck = async () => {
+      const now = await deps.authenticate(request.header.get("authorization"));
+      if (now.kind !== "user") throw new AgynError("UNAUTHENTICATED", "an access token is needed");
+      await findTarget(deps.sql, now, request.method, first);
+    };
+    return { ...response, message: whileAllowed(response.message, recheck, deps.recheckPeriod_ms) };
   };
+}
+
+/** Hands the messages on until a check throws, which ends the stream with what it threw: a revoked token, a lost role. */
+async function* whileAllowed<T>(
+  messages: AsyncIterable<T>,
+  recheck: () => Promise<void>,
+  period_ms: number,
+): AsyncIterable<T> {
+  const iterator = messages[Symbol.asyncIterator]();
+  const { promise: refused, reject } = Promise.withResolvers<never>();
+  refused.catch(() => undefined);
+  const timer = setInterval(() => void recheck().catch(reject), period_ms);
+  try {
+    for (;;) {
+      const result = await Promise.race([iterator.next(), refused]);
+      if (result.done) return;
+      yield result.value;
+    }
+  } finally {
+    clearInterval(timer);
+    void iterator.return?.();
+  }
 }
 
 type Call = { method: DescMethod; header: Headers; contextValues: ContextValues };
