@@ -16,7 +16,14 @@ export async function runStartLatencyBench(server: BenchPostgres): Promise<Repor
   await using plane = await startControlPlane(database);
   const arrivals = new Map<string, number>();
   const onPlace = ({ workloadId }: { workloadId: string }) => arrivals.set(workloadId, performance.now());
-  using _fleet = await openFleet(plane, { size: fleetSize, slots: 1_000, onPlace, onCompleted: () => undefined });
+  const ignore = () => undefined;
+  using _fleet = await openFleet(plane, {
+    size: fleetSize,
+    slots: 1_000,
+    onPlace,
+    onCompleted: ignore,
+    onLost: ignore,
+  });
   const commit_ms = await measureCommit_ms(database);
   await startSteadily(plane, warmUp);
   const starts = await startSteadily(plane, measured);

@@ -43,5 +43,6 @@ export function toStartedRow(row: NewWorkload, started: StartedWorkload): Worklo
     startTime: null,
     endTime: null,
     result: null,
+    changeXid: "0",
   };
 }

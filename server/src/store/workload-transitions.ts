@@ -172,6 +172,7 @@ export type Ending = {
 
 export type Ended = {
   id: string;
+  fence: bigint;
   phase: TerminalPhase;
   runnerId: string | null;
   retriedBy: string | null;
@@ -225,7 +226,7 @@ export async function endWorkloads(
       stop_grace_ms, stop_reason, excluded, unreachable_since, pending_timeout_ms, create_time, pend_time, place_time,
       start_time, end_time, result, created_by, writer, change_xid)
     select *, ${writer.replicaId}, pg_current_xact_id() from gone
-    returning id, phase, runner_id as "runnerId", retried_by as "retriedBy", organization_id as "organizationId"`;
+    returning id, fence, phase, runner_id as "runnerId", retried_by as "retriedBy", organization_id as "organizationId"`;
 }
 
 /** One column of a batch, for `unnest`. */
