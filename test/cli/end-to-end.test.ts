@@ -158,6 +158,35 @@ test("a server that restarts in the middle of a followed log loses no line and d
   });
 });
 
+test("a runner that is killed in the middle is told to be away, then back, and no line is lost", async () => {
+  const third = await world.register("killed", { labels: { only: "killed" } });
+  const process = world.startRunner(third);
+  const script = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done";
+  let step: "running" | "killed" | "started" = "running";
+  const onStdout = (): void => {
+    if (step === "running") void process.kill("SIGKILL");
+    step = step === "running" ? "killed" : step;
+  };
+  const onStderr = (text: string): void => {
+    if (step === "killed" && text.includes("killed is out of reach")) {
+      step = "started";
+      world.startRunner(third);
+    }
+  };
+  const argv = ["workloads", "start", "--follow", "--require", "only=killed", "--", "sh", "-c", script];
+  const { exitCode, stdout, stderr } = await agynctl(argv, { onStdout, onStderr });
+  expect({ exitCode, stdout }).toEqual({ exitCode: 0, stdout: "1\n2\n3\n4\n5\n6\n" });
+  expect(stderr).toMatch(/killed is out of reach.*\n(.*\n)*?killed is back/);
+});
+
+test("a workload that finds no runner in its time ends with 6 and says what stood in the way", async () => {
+  await agynctl(["runners", "register", "never-started", "--label", "only=never-started"]);
+  const argv = ["workloads", "start", "--follow", "--wait", "300ms", "--require", "only=never-started", "--", "true"];
+  const { exitCode, stdout, stderr } = await agynctl(argv);
+  expect({ exitCode, stdout }).toEqual({ exitCode: 6, stdout: "" });
+  expect(stderr).toMatch(/^waiting: .*never-started/);
+});
+
 test("logs are read by range, by tail and as JSON", async () => {
   const started = await agynctl(["workloads", "start", "-o", "name", "--", "sh", "-c", "seq 1 2500"]);
   const id = started.stdout.trim();
