@@ -39,8 +39,8 @@ export interface Placer {
   wake(): void;
   /** Renews or takes the lease. Answers how long nobody led, where this call began a leadership. */
   renewLease(): Promise<{ began: boolean; gap_ms: number }>;
-  /** Writes down for people why workloads wait. */
-  explainWaiting(): Promise<void>;
+  /** Writes down for people why workloads wait; answers whether anything changed. */
+  explainWaiting(): Promise<boolean>;
   /** How many wait here. */
   readonly waiting: number;
   stop(): Promise<void>;
@@ -276,12 +276,13 @@ export function createPlacer(deps: PlacerDeps): Placer {
         ];
       });
       const changed = waits.filter((one) => waiting.get(one.id)?.row.message !== one.message);
-      if (changed.length === 0) return;
+      if (changed.length === 0) return false;
       await recordWaiting(sql, changed, writer.replicaId);
       for (const one of changed) {
         const held = waiting.get(one.id);
         if (held) held.row = { ...held.row, message: one.message, verdict: one.verdict };
       }
+      return true;
     },
     async stop() {
       stopped = true;
