@@ -74,7 +74,8 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
   };
   const read = async () => {
     const horizon = await getHorizon(sql);
-    const runners = await listChangedRunners(sql, cursor, horizon);
+    // Without an upper bound: any open transaction holds the horizon back, and what is committed must be seen at once; seeing it twice does no harm.
+    const runners = await listChangedRunners(sql, cursor);
     for (const row of runners) takeRunner(row);
     const workloads = await listChangesOfOthers(sql, replicaId, cursor, horizon);
     for (const row of workloads) takeWorkload(row);

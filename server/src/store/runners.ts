@@ -180,14 +180,16 @@ export async function listAllRunners(sql: SqlOrTransaction): Promise<RunnerRow[]
   return sql<RunnerRow[]>`select ${columns(sql)} from runner where delete_time is null`;
 }
 
-/** Records changed by transactions from `fromXid` up to, but not including, `horizonXid`; with tombstones. */
+/** Records changed by transactions from `fromXid` up to, but not including, `horizonXid` where it is given; with tombstones. */
 export async function listChangedRunners(
   sql: SqlOrTransaction,
   fromXid: string,
-  horizonXid: string,
+  horizonXid?: string,
 ): Promise<RunnerRow[]> {
   return sql<RunnerRow[]>`
-    select ${columns(sql)} from runner where change_xid >= ${fromXid}::xid8 and change_xid < ${horizonXid}::xid8`;
+    select ${columns(sql)} from runner
+    where change_xid >= ${fromXid}::xid8
+      and (${horizonXid ?? null}::xid8 is null or change_xid < ${horizonXid ?? null}::xid8)`;
 }
 
 /** Name, labels and capabilities; what is undefined stays. */
