@@ -38,15 +38,15 @@ import { openTrust } from "./identity/trust.ts";
 import { openLogStore } from "./logs/log-store.ts";
 import { startLoop, type Loop } from "./loops/driver.ts";
 import { openRevocationReader } from "./loops/enforce-revocations.ts";
+import { createFailUnreadable } from "./loops/fail-unreadable.ts";
 import { openFleetState } from "./loops/fleet-state.ts";
 import { considerRetries, createLossLoops } from "./loops/lose-workloads.ts";
 import { createPlacer } from "./loops/place-workloads.ts";
 import { createWatchFeed } from "./loops/watch-feed.ts";
 import { createMeters } from "./meters.ts";
 import { createSecureRandom } from "./secure-random.ts";
-import { toPlaceMessage } from "./sessions/place-message.ts";
 import { createRecorder } from "./sessions/recorder.ts";
-import { runSession, tell, type SessionDeps } from "./sessions/run-session.ts";
+import { runSession, sendPlacement, tell, type SessionDeps } from "./sessions/run-session.ts";
 import { createSessionRegistry } from "./sessions/session-registry.ts";
 import { migrate, openDatabase, refuseUnsafeDatabase, type DatabaseTarget } from "./store/database.ts";
 import { startEmbeddedPostgres } from "./store/embedded-postgres.ts";
@@ -145,14 +145,14 @@ async function open({ config, log, database, onClose }: Opening): Promise<Omit<S
     period_ms: config.loopPeriod_ms,
     log,
     horizon: () => getHorizon(sql),
-    read: (from, to) => listChangedRunners(sql, from, to),
+    read: (from) => listChangedRunners(sql, from),
   });
   const workloadFeed = createWatchFeed({
     name: "watch-workloads",
     period_ms: config.loopPeriod_ms,
     log,
     horizon: () => getHorizon(sql),
-    read: (from, to) => listChangedWorkloads(sql, from, to),
+    read: (from) => listChangedWorkloads(sql, from),
   });
   for (const feed of [runnerFeed, workloadFeed]) {
     loops.push(feed.loop);
@@ -167,10 +167,18 @@ async function open({ config, log, database, onClose }: Opening): Promise<Omit<S
     workloadFeed.signal();
     notifications.send("workloads");
   };
+  const failUnreadable = createFailUnreadable({ sql, writer, fleet, log, onWorkloadsChanged });
   const tellRunner = (row: WorkloadRow) => {
     const session = row.runnerId === null ? undefined : registry.get(row.runnerId);
-    if (session) tell(session, row, masterKey);
-    else notifications.send("deliver");
+    if (!session) {
+      notifications.send("deliver");
+      return;
+    }
+    try {
+      tell(session, row, masterKey);
+    } catch (error) {
+      failUnreadable(row, error);
+    }
   };
   const placer = createPlacer({
     sql,
@@ -183,11 +191,15 @@ async function open({ config, log, database, onClose }: Opening): Promise<Omit<S
       meters.placements.add(1);
       const session = registry.get(placement.runnerId);
       if (session) {
-        session.sent.set(placement.id, placement.fence);
-        session.send(toPlaceMessage(placement, masterKey));
+        try {
+          sendPlacement(session, placement, masterKey);
+        } catch (error) {
+          failUnreadable(placement, error);
+        }
       } else notifications.send("deliver");
       onWorkloadsChanged();
     },
+    failUnreadable,
     announcePending: () => notifications.send("pending"),
   });
   onClose(() => placer.stop());

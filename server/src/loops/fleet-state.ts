@@ -66,13 +66,13 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
     else if (row.phase === "pending") {
       vacate(row.id);
       onPending(row);
-    } else occupy(row.id, row.runnerId!, new Map(Object.entries(row.demand.resources)));
+    } else occupy(row.id, row.runnerId!, new Map(Object.entries(row.demand?.resources ?? {})));
   };
   const read = async () => {
     const horizon = await getHorizon(sql);
-    const runners = await listChangedRunners(sql, cursor, horizon);
+    const runners = await listChangedRunners(sql, cursor);
     for (const row of runners) takeRunner(row);
-    const workloads = await listChangesOfOthers(sql, replicaId, cursor, horizon);
+    const workloads = await listChangesOfOthers(sql, replicaId, cursor);
     for (const row of workloads) takeWorkload(row);
     cursor = horizon;
     if (runners.length > 0) onRelief();

@@ -31,6 +31,8 @@ export interface Recorder {
   advance(session: RunnerSession, advance: Omit<Advance, "runnerId">): void;
   complete(session: RunnerSession, completion: Completion): void;
   reject(session: RunnerSession, rejection: { id: string; fence: bigint; reason: string }): void;
+  /** A placement that a reconnecting runner does not hold may go anywhere again, also to the same runner. */
+  unplace(session: RunnerSession, placement: { id: string; fence: bigint }): void;
   heartbeat(session: RunnerSession, sequence: bigint): void;
   /** Waits while more is queued than the bound, so that a fast runner is slowed and no memory grows (I9). */
   room(): Promise<void>;
@@ -165,6 +167,11 @@ export function createRecorder(deps: RecorderDeps): Recorder {
         excludeFor_ms: deps.rejectionExclusion_ms,
         session,
       });
+      schedule();
+    },
+    unplace(session, { id, fence }) {
+      const message = "its runner reconnected without it";
+      queue.rejections.push({ id, fence, runnerId: session.runnerId, message, excludeFor_ms: 0, session });
       schedule();
     },
     heartbeat(session, sequence) {

@@ -8,6 +8,7 @@ import {
 import { AgynError } from "../domain/errors.ts";
 import type { SqlOrTransaction } from "./database.ts";
 import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
+import type { Changed } from "./workloads.ts";
 import { isUniqueViolation } from "./unique.ts";
 
 /** What a runner said of itself in its last hello. */
@@ -172,14 +173,10 @@ export async function listAllRunners(sql: SqlOrTransaction): Promise<RunnerRow[]
   return sql<RunnerRow[]>`select ${columns(sql)} from runner where delete_time is null`;
 }
 
-/** Records changed by transactions from `fromXid` up to, but not including, `horizonXid`; with tombstones. */
-export async function listChangedRunners(
-  sql: SqlOrTransaction,
-  fromXid: string,
-  horizonXid: string,
-): Promise<RunnerRow[]> {
-  return sql<RunnerRow[]>`
-    select ${columns(sql)} from runner where change_xid >= ${fromXid}::xid8 and change_xid < ${horizonXid}::xid8`;
+/** Records changed by transactions from `fromXid` on, as far as it is visible now; with tombstones. */
+export async function listChangedRunners(sql: SqlOrTransaction, fromXid: string): Promise<Changed<RunnerRow>[]> {
+  return sql<Changed<RunnerRow>[]>`
+    select ${columns(sql)}, change_xid::text as "changeXid" from runner where change_xid >= ${fromXid}::xid8`;
 }
 
 /** Name, labels and capabilities; what is undefined stays. */

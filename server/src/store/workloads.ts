@@ -125,30 +125,31 @@ export async function countWorkloadsOfRunner(sql: SqlOrTransaction, runnerId: st
 /** A change of a workload as other replicas follow it. */
 export type WorkloadChange = Pick<WorkloadRow, "id" | "phase" | "runnerId" | "demand">;
 
-/** What other replicas changed in transactions from `fromXid` up to, but not including, `horizonXid`. */
+/** A row, and the transaction of its last change. */
+export type Changed<Row> = Row & { changeXid: string };
+
+/**
+ * What other replicas changed in transactions from `fromXid` on, as far as it is visible now. There is no upper end: a
+ * transaction that stays open, be it in another database of the same PostgreSQL, must not hide what was committed since.
+ */
 export async function listChangesOfOthers(
   sql: SqlOrTransaction,
   replicaId: string,
   fromXid: string,
-  horizonXid: string,
 ): Promise<WorkloadRow[]> {
   return sql<WorkloadRow[]>`
     select ${workloadColumns(sql)} from any_workload
-    where change_xid >= ${fromXid}::xid8 and change_xid < ${horizonXid}::xid8 and writer <> ${replicaId} order by key`;
+    where change_xid >= ${fromXid}::xid8 and writer <> ${replicaId} order by key`;
 }
 
-/** Records that changed in transactions from `fromXid` up to, but not including, `horizonXid`. */
-export async function listChangedWorkloads(
-  sql: SqlOrTransaction,
-  fromXid: string,
-  horizonXid: string,
-): Promise<WorkloadRow[]> {
-  return sql<WorkloadRow[]>`
-    select ${workloadColumns(sql)} from any_workload
-    where change_xid >= ${fromXid}::xid8 and change_xid < ${horizonXid}::xid8 order by key`;
+/** Records that changed in transactions from `fromXid` on, as far as it is visible now. */
+export async function listChangedWorkloads(sql: SqlOrTransaction, fromXid: string): Promise<Changed<WorkloadRow>[]> {
+  return sql<Changed<WorkloadRow>[]>`
+    select ${workloadColumns(sql)}, change_xid::text as "changeXid" from any_workload
+    where change_xid >= ${fromXid}::xid8 order by key`;
 }
 
-/** The oldest transaction that is still under way: everything before it is visible. */
+/** The oldest transaction that is still under way, in any database of the cluster: everything before it is visible, and some after it. */
 export async function getHorizon(sql: SqlOrTransaction): Promise<string> {
   const [row] = await sql<{ horizon: string }[]>`select pg_snapshot_xmin(pg_current_snapshot())::text as horizon`;
   return row!.horizon;
