@@ -16,6 +16,7 @@ import {
   type StartedWorkload,
   type Writer,
 } from "../store/workload-transitions.ts";
+import type { FailUnreadable } from "./fail-unreadable.ts";
 import type { FleetState } from "./fleet-state.ts";
 import { lossFacts, toWaitingRow, type LossFacts, type Waiting } from "./waiting.ts";
 
@@ -64,6 +65,7 @@ export type PlacerDeps = {
       demand: Demand;
     } & LossFacts,
   ) => void;
+  failUnreadable: FailUnreadable;
   /** Tells the leader, which is another replica, that something is pending. */
   announcePending: () => void;
 };
@@ -204,6 +206,14 @@ export function createPlacer(deps: PlacerDeps): Placer {
     dirty = true;
   };
 
+  const takeWaiting = (row: WorkloadRow) => {
+    try {
+      waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
+    } catch (error) {
+      deps.failUnreadable(row, error);
+    }
+  };
+
   const renewLease = async () => {
     const before_ms = performance.now();
     const led = guard;
@@ -217,8 +227,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
     leadsUntil_ms = before_ms + deps.leaderLease_ms;
     if (began) {
       await fleet.refresh();
-      for (const row of await listLiveWorkloads(sql))
-        if (row.phase === "pending") waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
+      for (const row of await listLiveWorkloads(sql)) if (row.phase === "pending") takeWaiting(row);
       log.info({ epoch: String(leadership.epoch), waiting: waiting.size }, "this replica places");
     } else if (led?.fleetVersion !== leadership.fleetVersion) await fleet.refresh();
     guard = { epoch: leadership.epoch, fleetVersion: leadership.fleetVersion };
@@ -250,8 +259,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
         return;
       }
       for (const row of rows) {
-        if (row.phase === "pending" && !row.stopRequested)
-          waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
+        if (row.phase === "pending" && !row.stopRequested) takeWaiting(row);
         else waiting.delete(row.id);
       }
       wake();
