@@ -72,6 +72,11 @@ export function terminalPhaseOf(
   }
 }
 
+/** How far a live phase is; progress never goes back. */
+export function phaseRank(phase: Phase): number {
+  return phases.indexOf(phase);
+}
+
 /** A demand as it is stored: maps as objects. */
 export type DemandJson = Omit<Demand, "resources"> & { resources: Record<string, number> };
 

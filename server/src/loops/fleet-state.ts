@@ -1,3 +1,4 @@
+import { createChangeReader } from "./change-reader.ts";
 import { createFleetIndex, type FleetIndex } from "../domain/fleet-index.ts";
 import { isTerminal } from "../domain/workload.ts";
 import type { Sql } from "../store/database.ts";
@@ -17,6 +18,8 @@ export interface FleetState {
   replicaOf(runnerId: string): string | undefined;
   /** Takes on what changed since the last call: runners, and placements that other replicas made or ended. Calls coalesce. */
   refresh(): Promise<void>;
+  /** Holds what is counted against the store, and mends what a failed write left behind. */
+  recount(): Promise<void>;
   /** Hears of pending workloads that other replicas made. */
   onPending(listener: (row: WorkloadRow) => void): void;
   /** Hears that something changed that may let a waiting workload be placed. */
@@ -31,9 +34,21 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
   const replicas = new Map<string, string>();
   let onPending: (row: WorkloadRow) => void = () => undefined;
   let onRelief: () => void = () => undefined;
-  let cursor = await getHorizon(sql);
+  const start = await getHorizon(sql);
+  const runnerChanges = createChangeReader(
+    start,
+    () => getHorizon(sql),
+    (from) => listChangedRunners(sql, from),
+  );
+  const workloadChanges = createChangeReader(
+    start,
+    () => getHorizon(sql),
+    (from) => listChangesOfOthers(sql, replicaId, from),
+  );
   let refreshing: Promise<void> | undefined;
   let queued: Promise<void> | undefined;
+  let doubtful = new Set<string>();
+  const isBound = (row: WorkloadRow | undefined) => row !== undefined && row.phase !== "pending";
 
   const occupy: FleetState["occupy"] = (workloadId, runnerId, resources) => {
     if (occupied.get(workloadId)?.runnerId === runnerId) return;
@@ -69,12 +84,10 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
     } else occupy(row.id, row.runnerId!, new Map(Object.entries(row.demand.resources)));
   };
   const read = async () => {
-    const horizon = await getHorizon(sql);
-    const runners = await listChangedRunners(sql, cursor, horizon);
+    const { rows: runners } = await runnerChanges.read();
     for (const row of runners) takeRunner(row);
-    const workloads = await listChangesOfOthers(sql, replicaId, cursor, horizon);
+    const { rows: workloads } = await workloadChanges.read();
     for (const row of workloads) takeWorkload(row);
-    cursor = horizon;
     if (runners.length > 0) onRelief();
   };
 
@@ -97,6 +110,14 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
           return refreshing;
         });
       await queued;
+    },
+    async recount() {
+      const before = new Set(occupied.keys());
+      const live = new Map((await listLiveWorkloads(sql)).map((row) => [row.id, row]));
+      for (const row of live.values()) if (row.phase !== "pending" && !occupied.has(row.id)) takeWorkload(row);
+      // What was counted before the read and was not there in it, twice in a row, is gone: a placement under way is there by then.
+      for (const id of doubtful) if (before.has(id) && !isBound(live.get(id))) vacate(id);
+      doubtful = new Set([...before].filter((id) => !isBound(live.get(id))));
     },
     onPending(listener) {
       onPending = listener;
