@@ -22,7 +22,8 @@ async function readProse(page: string): Promise<string> {
 test("every link between documents leads to a file", async () => {
   const broken: string[] = [];
   for (const page of await listPages()) {
-    for (const [, target = ""] of (await readProse(page)).matchAll(/\]\(([^)#\s]+)(?:#[^)\s]*)?\)/g)) {
+    const prose = (await readProse(page)).replaceAll(/`[^`\n]*`/g, "");
+    for (const [, target = ""] of prose.matchAll(/\]\(([^)#\s]+)(?:#[^)\s]*)?\)/g)) {
       if (/^https?:/.test(target)) continue;
       if (!existsSync(join(root, dirname(page), target))) broken.push(`${page}: ${target}`);
     }
