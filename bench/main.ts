@@ -2,14 +2,18 @@
 import { parseArgs } from "node:util";
 import { startBenchPostgres, type BenchPostgres } from "./database.ts";
 import type { Report } from "./figure.ts";
+import { runLifeCycleBench } from "./life-cycle.ts";
 import { runLogsBench } from "./logs.ts";
 import { runSelectionBench } from "./selection.ts";
+import { runStartLatencyBench } from "./start-latency.ts";
 import { runStoreBench } from "./store.ts";
 import { toTable } from "./table.ts";
 
 const benches: Record<string, (server: BenchPostgres) => Promise<Report>> = {
   selection: runSelectionBench,
   store: runStoreBench,
+  "start-latency": runStartLatencyBench,
+  "life-cycle": runLifeCycleBench,
   logs: runLogsBench,
 };
 const timeout_ms = 90_000;

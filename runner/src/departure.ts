@@ -17,6 +17,8 @@ export type Departure = {
   /** Waits for what it has, however long that takes, and leaves; the control plane sends nothing new meanwhile. */
   drain(): Promise<void>;
   abandon(): void;
+  /** Ends at once what nobody could adopt any more. */
+  endAll(): Promise<void>;
 };
 
 export function createDeparture({ workloads, log }: { workloads: Workloads; log: Logger }): Departure {
@@ -44,6 +46,10 @@ export function createDeparture({ workloads, log }: { workloads: Workloads; log:
       await workloads.until(isIdle, within(stoppingGraceMs * 2));
       await workloads.until(isDelivered, within(deliveryTimeoutMs));
       leaving.abort("the runner was stopped");
+    },
+    async endAll() {
+      workloads.stopAll({ cause: "runner_stopped", graceMs: 0, reason: "runner stopped" });
+      await workloads.until(isIdle, AbortSignal.timeout(stoppingGraceMs));
     },
     async drain() {
       log.info({ live_workloads: workloads.liveCount }, "runner is draining");

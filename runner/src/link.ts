@@ -108,7 +108,8 @@ function markExpired({ store }: LinkDeps): void {
 
 type Opened = { kind: "live"; live: Live } | { kind: "failed"; end: Failure };
 
-async function openLive(deps: LinkDeps, identity: StoredIdentity): Promise<Opened> {
+/** Dials and says hello; `before` is the session that this one is to succeed. */
+async function openLive(deps: LinkDeps, identity: StoredIdentity, before?: Session): Promise<Opened> {
   const { overlay, signal, workloads, store, onContact, onDrain, log } = deps;
   let connection: Connection;
   try {
@@ -117,6 +118,7 @@ async function openLive(deps: LinkDeps, identity: StoredIdentity): Promise<Opene
     return { kind: "failed", end: { kind: "broken", message: messageOf(error) } };
   }
   const renewNow = new AbortController();
+  before?.succeed();
   const session = new Session({
     transport: connection.transport,
     hello: deps.hello(),
@@ -226,11 +228,12 @@ async function renewAndRedial(deps: LinkDeps, live: Live): Promise<Live | undefi
     const kept = store.load()?.identity;
     const isAhead = kept !== undefined && kept.chainPem !== live.identity.chainPem;
     const identity = isAhead ? kept : await renewIdentity({ transport: live.connection.transport, store, signal });
-    const opened = await openLive(deps, identity);
+    const opened = await openLive(deps, identity, live.session);
     if (opened.kind === "live") {
       log.info({ identity_id: identity.identityId, generation: identity.generation }, "identity renewed");
       return opened.live;
     }
+    live.session.carryOn();
     log.warn({ error: opened.end.message }, "dialing with the renewed identity failed");
   } catch (error) {
     const { reason, message } = refusalOf(error);

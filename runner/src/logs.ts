@@ -17,7 +17,7 @@ import {
   type PushRequest,
 } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import type { LogStream } from "../../wire/log-records.ts";
-import { holdingKey } from "./holding.ts";
+import { holdingKey, type HoldingRef } from "./holding.ts";
 import { openSpool, type Spool } from "./spool.ts";
 
 /** Decompressed bytes of one chunk. */
@@ -29,10 +29,8 @@ const maximumRequestBytes = 1024 * 1024;
 const maximumRequestChunks = 256;
 const maximumRequestEnds = 1000;
 
-type LogOf = { workloadId: string; fence: bigint };
-
 type Log = {
-  of: LogOf;
+  of: HoldingRef;
   /** Made with the first output. */
   spool: Spool | undefined;
   isEnded: boolean;
@@ -48,7 +46,7 @@ export type LogsOptions = {
 };
 
 /** Told once of each log that is settled; `refused`: why the control plane does not want it. */
-export type SettledListener = (of: LogOf, refused: string | undefined) => void;
+export type SettledListener = (of: HoldingRef, refused: string | undefined) => void;
 
 export class Logs {
   readonly #options: LogsOptions;
@@ -69,7 +67,7 @@ export class Logs {
   }
 
   /** Takes up the log of a workload; `kept`: an earlier process may have left a spool. */
-  add(of: LogOf, kept: boolean): void {
+  add(of: HoldingRef, kept: boolean): void {
     const log: Log = { of, spool: undefined, isEnded: false, state: "open", inFlight: [], awaitedAnswers: 0 };
     this.#logs.set(holdingKey(of), log);
     if (!kept) return;
@@ -79,11 +77,11 @@ export class Logs {
   }
 
   /** The next line's number of a log. */
-  nextLine(of: LogOf): number {
+  nextLine(of: HoldingRef): number {
     return this.#logs.get(holdingKey(of))?.spool?.nextLine ?? 0;
   }
 
-  append(of: LogOf, stream: LogStream, bytes: Uint8Array): void {
+  append(of: HoldingRef, stream: LogStream, bytes: Uint8Array): void {
     const log = this.#logs.get(holdingKey(of));
     if (log === undefined || log.isEnded || log.state === "settled") return;
     log.spool ??= this.#openSpool(of);
@@ -93,7 +91,7 @@ export class Logs {
   }
 
   /** Nothing more comes. */
-  end(of: LogOf): void {
+  end(of: HoldingRef): void {
     const log = this.#logs.get(holdingKey(of));
     if (log === undefined || log.isEnded) return;
     log.isEnded = true;
@@ -102,7 +100,7 @@ export class Logs {
   }
 
   /** Nobody wants the log any more; what still comes is let go. */
-  drop(of: LogOf): void {
+  drop(of: HoldingRef): void {
     const log = this.#logs.get(holdingKey(of));
     if (log === undefined) return;
     this.#ready.delete(log);
@@ -113,7 +111,7 @@ export class Logs {
   }
 
   /** Forgets a log with its spool. */
-  remove(of: LogOf): void {
+  remove(of: HoldingRef): void {
     const log = this.#logs.get(holdingKey(of));
     if (log === undefined) return;
     this.#logs.delete(holdingKey(of));
@@ -237,7 +235,7 @@ export class Logs {
     return create(LogChunkSchema, { ...log.of, firstLine: BigInt(firstLine), count: BigInt(count), size, data });
   }
 
-  #openSpool(of: LogOf): Spool {
+  #openSpool(of: HoldingRef): Spool {
     const directory = join(this.#options.directory, holdingKey(of));
     const { spoolBytes } = this.#options;
     return openSpool({ directory, ...(spoolBytes === undefined ? {} : { maximumBytes: spoolBytes }) });

@@ -97,15 +97,17 @@ async function assemble(options: RunnerOptions, directory: string, lock: OwnerLo
   const watch = watchLoss({ workloads, holdings, bootId: machine.bootId });
   const overlay = createMtlsOverlay();
   const instanceId = randomUUID();
+  const isTemporary = options.dataDirectory === undefined;
   const departure = createDeparture({ workloads, log });
   const close = async (): Promise<void> => {
     departure.abandon();
     watch.close();
+    if (isTemporary) await departure.endAll();
     logs.close();
     await holdings.close();
     await overlay.close();
     lock.release();
-    if (options.dataDirectory === undefined) rmSync(directory, { recursive: true, force: true });
+    if (isTemporary) rmSync(directory, { recursive: true, force: true });
   };
 
   const linked = keepLink({

@@ -21,10 +21,9 @@ import type { OnClose, State } from "./open-state.ts";
 export type PlacingOptions = { config: Config; log: Logger; state: State; onClose: OnClose };
 
 const sweepPeriod_ms = 10 * 60_000;
+const recountPeriod_ms = 20_000;
 
 /** What places workloads and hears runners: the fleet in memory, the leader, the sessions, the loops. */
-export type Placing = Awaited<ReturnType<typeof openPlacing>>;
-
 export async function openPlacing({ config, log, state, onClose }: PlacingOptions) {
   const { sql, masterKey, writer } = state;
   const meters = createMeters();
@@ -132,8 +131,7 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
   runLoop("expire-pending", config.loopPeriod_ms, () => loss.expirePending());
   runLoop("explain-waiting", config.loopPeriod_ms, async () => {
     placer.wake();
-    await placer.explainWaiting();
-    onWorkloadsChanged();
+    if (await placer.explainWaiting()) onWorkloadsChanged();
   });
   const deliver = runLoop("deliver", config.loopPeriod_ms, async () => {
     const rows = await listDeliverable(
@@ -142,6 +140,7 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     );
     for (const row of rows) tellRunner(row);
   });
+  runLoop("recount-fleet", recountPeriod_ms, () => fleet.recount());
   runLoop("sweep-metrics", sweepPeriod_ms, () => sweepMetricsSamples(sql, metricsKept_ms));
   notifications.on("runners", onceSignalled(syncFleet, runnerFeed));
   notifications.on("workloads", onceSignalled(syncFleet, workloadFeed));

@@ -17,9 +17,10 @@ const log = pino({ level: process.env["AGYN_TEST_LOG"] ?? "silent" });
 
 const fast = {
   heartbeat: "200ms",
-  lease: "1s",
+  lease: "5s",
   loop_period: "100ms",
   leader_lease: "2s",
+  rejection_exclusion: "1s",
   metrics_interval: "200ms",
   shutdown_grace: "200ms",
 };

@@ -22,8 +22,8 @@ export const explain = defineCommand({
     "agynctl explain --require 'region in (us,eu)' --require 'mem>16' --slots 2",
   ],
   async run(context, _values, { limit = 0, ...demand }) {
-    const { orchestrator } = await context.controlPlane();
     const subject = { case: "demand", value: toDemand(demand) } as const;
+    const { orchestrator } = await context.controlPlane();
     const answer = await orchestrator.explain({ organization: context.organization, subject, limit });
     return showExplanation(context, required(answer.explanation, "explanation"));
   },

@@ -32,13 +32,13 @@ export const runnersList = defineCommand({
     "agynctl runners list --cluster -o json",
   ],
   async run({ controlPlane, organization, output }, _values, { cluster, label, status, limit }) {
-    const { runners } = await controlPlane();
     const filter = {
       organization,
       clusterOnly: cluster,
       labels: parsePairs("label", label),
       statuses: Object.entries(statuses).flatMap(([word, value]) => (status.includes(word) ? [value] : [])),
     };
+    const { runners } = await controlPlane();
     const found = await readPages(output, limit, async (page) => {
       const answer = await runners.listRunners({ ...filter, ...page });
       return { items: answer.runners, nextPageToken: answer.nextPageToken };

@@ -32,6 +32,7 @@ import type { WorkloadRow } from "../store/workloads.ts";
 import { runnerOf, targetOf, userOf } from "./context.ts";
 import { resolveWorkload } from "./references.ts";
 import { toMs } from "./runner-proto.ts";
+import { createTurns } from "./turns.ts";
 import { watch } from "./watch.ts";
 import { demandFromProto, explanationToProto, phaseFromProto, toWorkloadProto } from "./workload-proto.ts";
 
@@ -62,6 +63,7 @@ const unguarded = { epoch: -1n, fleetVersion: -1n };
 /** Starts, shows, explains and stops workloads; and the sessions of runners. */
 export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<typeof OrchestratorService> {
   const { sql, writer, placer, fleet } = deps;
+  const turns = createTurns();
   const present = async (rows: readonly WorkloadRow[]) =>
     Promise.all(rows.map(async (row) => toWorkloadProto(row, await runnerName(row.runnerId))));
   const one = async (row: WorkloadRow) => ({ workload: toWorkloadProto(row, await runnerName(row.runnerId)) });
@@ -70,12 +72,12 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     async startWorkload(request, context) {
       const { organization } = targetOf(context, "organization");
       const start = toStart(request, organization, userOf(context).userId);
-      const existing = await claimStart(request, organization, start);
-      if (existing) return one(existing);
-      const outcome = await placer.start(start);
-      if (outcome.kind === "never") return fail(start, organization);
-      deps.onWorkloadsChanged();
-      return one((await workloads.getWorkload(sql, start.workload.id))!);
+      const { idempotencyKey } = request;
+      if (idempotencyKey === "") return begin(start, organization);
+      return turns(`${organization.id} ${idempotencyKey}`, async () => {
+        const existing = await claimStart(request, organization, start);
+        return existing ? one(existing) : begin(start, organization);
+      });
     },
     async getWorkload(_request, context) {
       return one(targetOf(context, "workload").workload);
@@ -175,13 +177,19 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     return { workload, demand };
   }
 
+  async function begin(start: StartRequest, organization: Organization) {
+    const outcome = await placer.start(start);
+    if (outcome.kind === "never") return fail(start, organization);
+    deps.onWorkloadsChanged();
+    return one((await workloads.getWorkload(sql, start.workload.id))!);
+  }
+
   /** With an idempotency key, the id it stands for is the workload's; one that is there already is the answer. */
   async function claimStart(
     request: StartWorkloadRequest,
     organization: Organization,
     start: StartRequest,
   ): Promise<WorkloadRow | undefined> {
-    if (request.idempotencyKey === "") return undefined;
     const requestHash = createHash("sha256").update(toBinary(StartWorkloadRequestSchema, request)).digest();
     const claim = {
       organizationId: organization.id,

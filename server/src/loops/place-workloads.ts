@@ -23,7 +23,11 @@ import { lossFacts, toWaitingRow, type LossFacts, type Waiting } from "./waiting
 export type StartRequest = { workload: Omit<NewWorkload, "runnerId" | "verdict" | "message">; demand: Demand };
 
 /** A start is refused at once where no registered runner ever could; the fleet has been read afresh before that. */
-export type StartOutcome = { kind: "started"; workload: StartedWorkload; runnerId: string | null } | { kind: "never" };
+/** `exists`: another replica was faster with the same id, under an idempotency key. */
+export type StartOutcome =
+  | { kind: "started"; workload: StartedWorkload; runnerId: string | null }
+  | { kind: "exists" }
+  | { kind: "never" };
 
 /** Places workloads while this replica leads, and inserts them as pending while another does. */
 export interface Placer {
@@ -35,8 +39,8 @@ export interface Placer {
   wake(): void;
   /** Renews or takes the lease. Answers how long nobody led, where this call began a leadership. */
   renewLease(): Promise<{ began: boolean; gap_ms: number }>;
-  /** Writes down for people why workloads wait. */
-  explainWaiting(): Promise<void>;
+  /** Writes down for people why workloads wait; answers whether anything changed. */
+  explainWaiting(): Promise<boolean>;
   /** How many wait here. */
   readonly waiting: number;
   stop(): Promise<void>;
@@ -166,7 +170,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
       const result = byId.get(row.id);
       if (result?.phase !== "placed") fleet.vacate(row.id);
       if (!result) {
-        one.fail(new Error(`workload ${row.id} was inserted twice`));
+        one.settle({ kind: "exists" });
         continue;
       }
       if (result.phase === "placed") {
@@ -236,7 +240,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
     },
     async start(request) {
       const first = await enqueue(request);
-      if (first.kind === "started") return first;
+      if (first.kind !== "never") return first;
       await fleet.refresh();
       return enqueue(request);
     },
@@ -272,12 +276,13 @@ export function createPlacer(deps: PlacerDeps): Placer {
         ];
       });
       const changed = waits.filter((one) => waiting.get(one.id)?.row.message !== one.message);
-      if (changed.length === 0) return;
+      if (changed.length === 0) return false;
       await recordWaiting(sql, changed, writer.replicaId);
       for (const one of changed) {
         const held = waiting.get(one.id);
         if (held) held.row = { ...held.row, message: one.message, verdict: one.verdict };
       }
+      return true;
     },
     async stop() {
       stopped = true;

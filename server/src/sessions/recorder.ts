@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { terminalPhaseOf, type WorkloadResult } from "../domain/workload.ts";
+import { phaseRank, terminalPhaseOf, type WorkloadResult } from "../domain/workload.ts";
 import type { FleetState } from "../loops/fleet-state.ts";
 import type { Placer } from "../loops/place-workloads.ts";
 import type { Sql } from "../store/database.ts";
@@ -15,7 +15,7 @@ import {
   type Writer,
 } from "../store/workload-transitions.ts";
 import { getWorkload, type WorkloadRow } from "../store/workloads.ts";
-import type { RunnerSession } from "./session-registry.ts";
+import { takeoverRetry_ms, type RunnerSession } from "./session-registry.ts";
 
 /*
  * What runners say of their workloads, gathered over all sessions and written in batches, one batch at a time:
@@ -31,6 +31,8 @@ export interface Recorder {
   advance(session: RunnerSession, advance: Omit<Advance, "runnerId">): void;
   complete(session: RunnerSession, completion: Completion): void;
   reject(session: RunnerSession, rejection: { id: string; fence: bigint; reason: string }): void;
+  /** A placement that never reached the runner: it goes back to pending, and the runner may get it again. */
+  takeBack(session: RunnerSession, placement: { id: string; fence: bigint }): void;
   heartbeat(session: RunnerSession, sequence: bigint): void;
   /** Waits while more is queued than the bound, so that a fast runner is slowed and no memory grows (I9). */
   room(): Promise<void>;
@@ -52,6 +54,7 @@ export type RecorderDeps = {
   onChanged: () => void;
 };
 
+/** By what `saidOf` answers: what one runner says of another's workload, or under another fence, displaces nothing (I5). */
 type Queue = {
   advances: Map<string, Advance & { session: RunnerSession }>;
   completions: Map<string, Completion & { session: RunnerSession }>;
@@ -92,7 +95,7 @@ export function createRecorder(deps: RecorderDeps): Recorder {
     const renewed = new Set(await renewLeases(sql, [...heartbeats.keys()], deps.lease_ms));
     for (const [session, sequence] of heartbeats) {
       if (renewed.has(session.runnerId)) session.send({ case: "heartbeatAcknowledged", value: { sequence } });
-      else session.end("IDENTITY_SUPERSEDED", "this session is no longer the live one", 0);
+      else session.end("UNAVAILABLE", "this session is no longer the live one", takeoverRetry_ms);
     }
   };
   const flushTransitions = async ({ advances, completions, rejections }: Queue) => {
@@ -116,7 +119,7 @@ export function createRecorder(deps: RecorderDeps): Recorder {
       const row = await getWorkload(sql, id);
       if (row) rows.push(row);
     }
-    for (const { session, id } of rejections) session.sent.delete(id);
+    for (const { session, id, fence } of rejections) if (session.sent.get(id) === fence) session.sent.delete(id);
     placer.consider(rows);
   };
   const writeCompletions = async (completions: readonly (Completion & { session: RunnerSession })[]) => {
@@ -125,8 +128,9 @@ export function createRecorder(deps: RecorderDeps): Recorder {
     for (const one of ended) fleet.vacate(one.id);
     deps.onEnded(ended);
     for (const { session, id, fence } of completions) {
-      session.sent.delete(id);
-      if (byId.has(id) || (await endedBefore(id, fence, session.runnerId))) {
+      if (session.sent.get(id) === fence) session.sent.delete(id);
+      const isEnded = byId.get(id)?.runnerId === session.runnerId && byId.get(id)?.fence === fence;
+      if (isEnded || (await endedBefore(id, fence, session.runnerId))) {
         session.send({ case: "completionAcknowledged", value: { workloadId: id, fence } });
       } else
         session.send({ case: "forget", value: { workloadId: id, fence, reason: "its fence is not the live one" } });
@@ -138,31 +142,33 @@ export function createRecorder(deps: RecorderDeps): Recorder {
     return row !== undefined && row.endTime !== null && row.fence === fence && row.runnerId === runnerId;
   };
 
+  const unplace = (session: RunnerSession, unplacement: Omit<Unplacement, "runnerId">) => {
+    queue.rejections.push({ ...unplacement, runnerId: session.runnerId, session });
+    schedule();
+  };
+
   return {
     advance(session, advance) {
-      const earlier = queue.advances.get(advance.id);
-      const time =
-        earlier && earlier.fence === advance.fence && earlier.phase === "running" ? earlier.time : advance.time;
-      if (!queue.completions.has(advance.id))
-        queue.advances.set(advance.id, { ...advance, time, runnerId: session.runnerId, session });
+      const said = saidOf(session, advance);
+      const earlier = queue.advances.get(said);
+      const furthest = earlier && phaseRank(earlier.phase) >= phaseRank(advance.phase) ? earlier.phase : advance.phase;
+      const time = earlier?.phase === "running" ? earlier.time : advance.time;
+      if (!queue.completions.has(said))
+        queue.advances.set(said, { ...advance, phase: furthest, time, runnerId: session.runnerId, session });
       schedule();
     },
     complete(session, completion) {
-      const earlier = queue.advances.get(completion.id);
-      if (earlier?.fence === completion.fence) queue.advances.delete(completion.id);
-      if (!queue.completions.has(completion.id)) queue.completions.set(completion.id, { ...completion, session });
+      const said = saidOf(session, completion);
+      queue.advances.delete(said);
+      if (!queue.completions.has(said)) queue.completions.set(said, { ...completion, session });
       schedule();
     },
     reject(session, { id, fence, reason }) {
-      queue.rejections.push({
-        id,
-        fence,
-        runnerId: session.runnerId,
-        message: `rejected by its runner: ${reason}`,
-        excludeFor_ms: deps.rejectionExclusion_ms,
-        session,
-      });
-      schedule();
+      const message = `rejected by its runner: ${reason}`;
+      unplace(session, { id, fence, message, excludeFor_ms: deps.rejectionExclusion_ms });
+    },
+    takeBack(session, { id, fence }) {
+      unplace(session, { id, fence, message: "its runner reconnected without it", excludeFor_ms: 0 });
     },
     heartbeat(session, sequence) {
       queue.heartbeats.set(session, sequence);
@@ -192,6 +198,10 @@ export function toEnding(completion: Completion & { session: { runnerId: string 
     result,
     mayRetry: usual.phase === "failed" || usual.phase === "lost",
   };
+}
+
+function saidOf({ runnerId }: RunnerSession, { id, fence }: { id: string; fence: bigint }): string {
+  return `${runnerId} ${id} ${fence}`;
 }
 
 function emptyQueue(): Queue {

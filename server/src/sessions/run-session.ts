@@ -1,5 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { durationFromMs, timestampDate, timestampNow } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampNow } from "@bufbuild/protobuf/wkt";
 import type { Logger } from "pino";
 import {
   PlacementsResponseSchema,
@@ -19,7 +19,7 @@ import type { Sql } from "../store/database.ts";
 import { confirmSession, endSession } from "../store/runners.ts";
 import { endWorkloads, type Advance, type Writer } from "../store/workload-transitions.ts";
 import { getWorkload, type WorkloadRow } from "../store/workloads.ts";
-import { toResult } from "./hello.ts";
+import { toResult, toTime } from "./hello.ts";
 import { openSession, type OpenedSession, type RunnerCaller } from "./open-session.ts";
 import { toPlaceMessage, toPlacement } from "./place-message.ts";
 import type { Recorder } from "./recorder.ts";
@@ -140,8 +140,7 @@ async function repair(
     deps.recorder.advance(session, { id, fence, phase: phase as Advance["phase"], time: startTime ?? new Date() });
   }
   for (const { id, fence, result } of difference.end) deps.recorder.complete(session, { id, fence, result });
-  for (const { id, fence } of difference.unplace)
-    deps.recorder.reject(session, { id, fence, reason: "the runner reconnected without it" });
+  for (const one of difference.unplace) deps.recorder.takeBack(session, one);
   await lose(deps, difference);
   for (const held of difference.unknown) await answerUnknown(deps, session, held);
   for (const row of bound) {
@@ -206,7 +205,7 @@ function take(deps: SessionDeps, session: RunnerSession, { kind }: RunnerMessage
       });
       return false;
     case "progress": {
-      const time = kind.value.time ? timestampDate(kind.value.time) : new Date();
+      const time = toTime(kind.value.time) ?? new Date();
       recorder.advance(session, {
         id: kind.value.workloadId,
         fence: kind.value.fence,
@@ -226,7 +225,7 @@ function take(deps: SessionDeps, session: RunnerSession, { kind }: RunnerMessage
       });
       return false;
     case "sessionConfirmed":
-      confirmSession(deps.sql, session.runnerId, kind.value.sessionNumber).catch((error: unknown) =>
+      confirmSession(deps.sql, session.runnerId, session.number).catch((error: unknown) =>
         deps.log.warn({ err: error }, "session not confirmed"),
       );
       return false;
