@@ -138,7 +138,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
         sql,
         storeEpoch: writer.storeEpoch,
         feed: deps.feed,
-        changes: (from: string, horizon: string) => workloads.listChangedWorkloads(sql, from, horizon),
+        changes: (from: string) => workloads.listChangedWorkloads(sql, from),
         present: (rows: readonly WorkloadRow[]) => present(rows.filter(isWatched)),
         snapshot: () => snapshot(organization.id, request.workloadId),
       };

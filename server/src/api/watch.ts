@@ -10,7 +10,7 @@ export type WatchSource<Row, Item> = {
   feed: WatchFeed<Row>;
   /** Pages of the snapshot. */
   snapshot: () => AsyncIterable<readonly Row[]>;
-  changes: (from: string, horizon: string) => Promise<readonly Row[]>;
+  changes: (from: string) => Promise<readonly Row[]>;
   /** Leaves out what the caller does not watch, and puts the rest into the contract's form. */
   present: (rows: readonly Row[]) => Promise<Item[]>;
 };
@@ -34,8 +34,11 @@ export async function* watch<Row, Item>(
     yield { items: [], bookmark: marked(from), snapshotComplete: true };
   } else {
     const start = fromBookmark(bookmark, source.storeEpoch, horizon);
-    const missed = BigInt(start) < BigInt(from) ? await source.present(await source.changes(start, from)) : [];
-    yield { items: missed, bookmark: marked(from), snapshotComplete: false };
+    yield {
+      items: await source.present(await source.changes(start)),
+      bookmark: marked(from),
+      snapshotComplete: false,
+    };
   }
   for await (const batch of batches) {
     const items = await source.present(batch.rows);

@@ -41,5 +41,6 @@ export function toWaitingRow(row: NewWorkload, started: StartedWorkload): Worklo
     startTime: null,
     endTime: null,
     result: null,
+    changeXid: "0",
   };
 }
