@@ -7,8 +7,8 @@ import { createWorld, type World } from "../support/world.ts";
 import { missingLine, readBlocks, type Block } from "./guide-blocks.ts";
 
 const root = resolve(import.meta.dirname, "../..");
-const blockTimeout_ms = 60_000;
-const pageTimeout_ms = 180_000;
+const blockTimeout_ms = 120_000;
+const pageTimeout_ms = 300_000;
 const pages = [
   "first-steps",
   "register-a-runner",

@@ -42,3 +42,16 @@ test("every path that a document names exists", async () => {
 
   expect(broken).toEqual([]);
 });
+
+test("every file that is said to uphold an invariant cites its number", async () => {
+  const page = await readFile(join(root, "ARCHITECTURE.md"), "utf8");
+  const silent: string[] = [];
+  for (const [, number = "", files = ""] of page.matchAll(/^\| (I\d+) \|.*\| ([^|]*) \|$/gm)) {
+    for (const [, path = ""] of files.matchAll(/`([\w./-]+\.ts)`/g)) {
+      const source = await readFile(join(root, path), "utf8");
+      if (!new RegExp(String.raw`\b${number}\b`).test(source)) silent.push(`${number}: ${path}`);
+    }
+  }
+
+  expect(silent).toEqual([]);
+});
