@@ -64,6 +64,8 @@ const enrollmentBurst = 500;
 const enrollmentsPerSecond = 50;
 const leafTtl_ms = 30 * 86_400_000;
 const leafRenewal_ms = 86_400_000;
+/** How long a revoked session may take to hear why it ends; of the second in which a revocation reaches everybody. */
+const lastWords_ms = 150;
 
 /** Builds everything in order; what was opened is closed in reverse, also where a later step fails. `database`: one that is there already. */
 export async function openServer(config: Config, log: Logger, database?: DatabaseTarget): Promise<Server> {
@@ -224,7 +226,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     sql,
     disconnect: (runnerId, reason) => {
       registry.get(runnerId)?.end(reason as "IDENTITY_REVOKED" | "RUNNER_LOCKED", "this identity was revoked");
-      setImmediate(() => runnerPlane.disconnect(runnerId, reason));
+      setTimeout(() => runnerPlane.disconnect(runnerId, reason), lastWords_ms).unref();
     },
     disconnectAll: (why) => runnerPlane.disconnectAll(why),
   });
@@ -242,10 +244,11 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     pages,
     trustedProxies: config.trustedProxies,
   });
-  onClose(() => userPlane.close(config.shutdownGrace_ms));
-  onClose(() => {
+  onClose(async () => {
+    // No runner may come back while the last calls finish.
+    const closing = [runnerPlane.close(config.shutdownGrace_ms), userPlane.close(config.shutdownGrace_ms)];
     for (const session of registry.all()) session.end("UNAVAILABLE", "the control plane is stopping", 500);
-    return Promise.resolve();
+    await Promise.all(closing);
   });
   notifications.on("revocations", () => revocations.signal());
   const gateway = gatewayOf(userPlane.address, config.tls);

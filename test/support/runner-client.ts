@@ -1,5 +1,5 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { createClient, type Client } from "@connectrpc/connect";
+import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { createClient, type Client, type Transport } from "@connectrpc/connect";
 import { createMtlsOverlay } from "../../overlay/mtls.ts";
 import { LogsService } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
@@ -13,11 +13,13 @@ import {
   type RunnerMessageSchema,
   type Welcome,
 } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
-import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { EnrollmentOfferSchema, RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { openConnection } from "../../runner/src/connection.ts";
 import { enroll } from "../../runner/src/enroll.ts";
 import { createIdentityMemory, type IdentityStore, type StoredIdentity } from "../../runner/src/identity-store.ts";
 import { messageOf, refusalOf } from "../../runner/src/refusal.ts";
+import { createCsr, createIdentityKey } from "../../wire/csr.ts";
+import { csrSpkiOf, signEnrollmentStatement } from "../../wire/enrollment-statement.ts";
 import { parseServiceToken, type ServiceToken } from "../../wire/service-token.ts";
 import { clientsFor, type Clients } from "./world.ts";
 
@@ -56,14 +58,27 @@ export function enrollClient(
   return enroll({ gateway: runners, store, host: "client", signal }, tokenOf(token));
 }
 
+/** An enrollment that is ready to be sent, its nonce got and its statement signed, for a new key. */
+export async function prepareEnrollment(gateway: string, token: string) {
+  const { runnerId, privateKey } = tokenOf(token);
+  const { offer } = await clientsFor(gateway, "").runners.startEnrollment({ runnerId });
+  const { trustDomain, nonce } = fromBinary(EnrollmentOfferSchema, offer);
+  const key = createIdentityKey();
+  const statement = { purpose: "enroll", trustDomain, runnerId, nonce, csrSpki: csrSpkiOf(key) } as const;
+  return { runnerId, nonce, csr: createCsr(key), signature: signEnrollmentStatement(statement, privateKey), host: "" };
+}
+
 /** What a hello may say otherwise than a plain machine of the tests. */
 export type HelloInit = Omit<Partial<Hello>, "$typeName" | "$unknown">;
 
 /** A connection to the runner plane, as whoever holds the identity. */
 export interface RunnerClient {
+  readonly transport: Transport;
   readonly runners: Client<typeof RunnersService>;
-  readonly orchestrator: Client<typeof OrchestratorService>;
-  readonly logs: Client<typeof LogsService>;
+  /** Opens Push; settles with the reason it ended for. */
+  push(): Promise<string>;
+  /** Opens Metrics; settles with the reason it ended for. */
+  metrics(): Promise<string>;
   /** Opens Placements and waits for the welcome; rejects where it is refused. */
   placements(hello?: HelloInit): Promise<PlacementsClient>;
   close(): void;
@@ -88,13 +103,34 @@ export async function dialRunnerPlane(identity: StoredIdentity, endpoint?: strin
   });
   const { transport } = connection;
   const orchestrator = createClient(OrchestratorService, transport);
+  const runners = createClient(RunnersService, transport);
+  const logs = createClient(LogsService, transport);
+  const silence = new AbortController();
   return {
-    runners: createClient(RunnersService, transport),
-    orchestrator,
-    logs: createClient(LogsService, transport),
+    transport,
+    runners,
+    push: () => untilOver(logs.push(nothing(silence.signal))),
+    metrics: () => untilOver(runners.metrics(nothing(silence.signal))),
     placements: (hello = {}) => openPlacements(orchestrator, hello),
-    close: () => connection.close(),
+    close() {
+      silence.abort();
+      connection.close();
+    },
   };
+}
+
+/** The sending half of a stream on which nothing is said. */
+async function* nothing(signal: AbortSignal): AsyncGenerator<never> {
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+}
+
+async function untilOver(answers: AsyncIterable<unknown>): Promise<string> {
+  try {
+    for await (const _ of answers);
+    return "ended";
+  } catch (error) {
+    return reasonOf(error);
+  }
 }
 
 async function openPlacements(client: Client<typeof OrchestratorService>, hello: HelloInit): Promise<PlacementsClient> {

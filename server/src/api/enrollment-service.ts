@@ -114,7 +114,7 @@ function refuseTokenUse(runner: RunnerRow, source: string): void {
   if (runner.availability === "locked") {
     throw new AgynError("RUNNER_LOCKED", `the runner is locked: ${runner.availabilityReason}`);
   }
-  if (runner.tokenExpireTime && runner.tokenExpireTime.getTime() < Date.now()) {
+  if (runner.isTokenExpired) {
     throw new AgynError("SERVICE_TOKEN_REFUSED", "the service token has expired: rotate it");
   }
   if (runner.tokenSourceCidrs.length > 0 && !isWithin(source, runner.tokenSourceCidrs)) {

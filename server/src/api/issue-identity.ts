@@ -82,11 +82,12 @@ export async function keyOfCsr(csr: Uint8Array): Promise<KeyObject> {
   return read.publicKey;
 }
 
-/** The incumbent stays, so that a token thief can lock out nobody who is connected (I12). */
+/**
+ * The incumbent stays, so that a token thief can lock out nobody who is connected (I12). One whose link broke, or whose
+ * server was restarted, keeps its place until its lease has run out.
+ */
 export function refuseLiveSession(runner: RunnerRow): void {
-  const isLive =
-    runner.sessionReplicaId !== null && runner.leaseTime !== null && runner.leaseTime.getTime() >= Date.now();
-  if (!isLive) return;
+  if (!runner.isLeased) return;
   throw new AgynError(
     "RUNNER_HAS_LIVE_SESSION",
     `runner ${runner.name} is connected from elsewhere: this one may enroll when that one has left`,

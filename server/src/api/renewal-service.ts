@@ -20,7 +20,6 @@ import {
   audited,
   issueGeneration,
   keyOfCsr,
-  refuseLiveSession,
   toIssuedIdentity,
   type IssueDeps,
   type IssueOrder,
@@ -85,7 +84,6 @@ export function createRenewal(
           "the identity expired too long ago to be renewed: enroll with the service token",
         );
       }
-      refuseLiveSession(runner);
       return renew(transaction, runner, current, { csr: request.csr, publicKey });
     });
     return answer(renewal);

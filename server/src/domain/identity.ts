@@ -10,16 +10,24 @@ export type IdentityGeneration = {
   usedGeneration: bigint;
 };
 
-/** Throws where an identity must not be used: superseded, revoked, of an older generation, or of a locked runner. */
+/** Throws where an identity must not be used: as `refuseEndedIdentity`, or where a later generation of it was used. */
 export function refuseDeadIdentity(runner: IdentityHolder, generation: IdentityGeneration | undefined): void {
+  refuseEndedIdentity(runner, generation);
+  if (generation.generation < generation.usedGeneration) {
+    throw new AgynError("IDENTITY_SUPERSEDED", "a renewed certificate of this identity is in use");
+  }
+}
+
+/** Throws where no generation of an identity may be used: it is superseded or revoked, or its runner locked. */
+export function refuseEndedIdentity(
+  runner: IdentityHolder,
+  generation: IdentityGeneration | undefined,
+): asserts generation is IdentityGeneration {
   if (!generation) throw new AgynError("IDENTITY_REVOKED", "this identity is not known here");
+  if (runner.availability === "locked")
+    throw new AgynError("RUNNER_LOCKED", `the runner is locked: ${runner.availabilityReason}`);
   if (generation.state === "revoked")
     throw new AgynError("IDENTITY_REVOKED", "this identity was revoked: enroll again");
   if (generation.state === "superseded")
     throw new AgynError("IDENTITY_SUPERSEDED", "a later enrollment of this runner superseded this identity");
-  if (runner.availability === "locked")
-    throw new AgynError("RUNNER_LOCKED", `the runner is locked: ${runner.availabilityReason}`);
-  if (generation.generation < generation.usedGeneration) {
-    throw new AgynError("IDENTITY_SUPERSEDED", "a renewed certificate of this identity is in use");
-  }
 }

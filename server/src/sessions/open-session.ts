@@ -1,8 +1,8 @@
 import type { Hello } from "../../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import type { Caller } from "../domain/access.ts";
-import { isClone } from "../domain/clone-detection.ts";
+import { judgeEcho } from "../domain/clone-detection.ts";
 import { AgynError } from "../domain/errors.ts";
-import { refuseDeadIdentity } from "../domain/identity.ts";
+import { refuseDeadIdentity, refuseEndedIdentity } from "../domain/identity.ts";
 import { reconcileHello, type HelloRepair } from "../domain/reconcile-hello.ts";
 import type { Sql } from "../store/database.ts";
 import { findGeneration, useGeneration } from "../store/identities.ts";
@@ -18,17 +18,27 @@ export type OpenedSession = { number: bigint; runner: RunnerRow; bound: Workload
 
 export type OpenSessionDeps = { sql: Sql; replicaId: string; lease_ms: number };
 
+/** What a runner keeps on its disk has at most 18 digits. */
+const sessionNumberLimit = 10n ** 18n - 1n;
+
 /**
  * Begins a session in one transaction: checks the identity and its generation, finds clones (I12), gives the session its number, and
  * compares what the runner holds with what is bound to it. A clone locks the runner; that is committed, then thrown.
  */
 export async function openSession(deps: OpenSessionDeps, caller: RunnerCaller, hello: Hello): Promise<OpenedSession> {
+  if (hello.lastSessionNumber > sessionNumberLimit)
+    throw new AgynError("PROTOCOL", `last_session_number: must be at most ${sessionNumberLimit}`);
   const outcome = await deps.sql.begin(async (transaction) => {
     const runner = await lockRunner(transaction, caller.runnerId);
     if (!runner || runner.deleteTime !== null) throw new AgynError("IDENTITY_REVOKED", "the runner was deleted");
     const generation = await findGeneration(transaction, caller.spkiSha256);
-    refuseDeadIdentity(runner, generation);
-    if (isClone(hello.lastSessionNumber, { issued: runner.sessionNumber, confirmed: runner.confirmedSessionNumber })) {
+    refuseEndedIdentity(runner, generation);
+    const echo = judgeEcho(
+      { echoed: hello.lastSessionNumber, instanceId: hello.instanceId },
+      { confirmed: runner.confirmedSessionNumber, instanceId: runner.reported?.instanceId },
+    );
+    if (echo === "late") throw new AgynError("UNAVAILABLE", "a later session of this process has begun");
+    if (echo === "clone") {
       await lockClone(
         transaction,
         runner,
@@ -36,6 +46,7 @@ export async function openSession(deps: OpenSessionDeps, caller: RunnerCaller, h
       );
       return undefined;
     }
+    refuseDeadIdentity(runner, generation);
     if (runner.organizationId === null && hello.isolation === "none" && !hello.unsafeSharedUser) {
       throw new AgynError(
         "STATE",

@@ -14,8 +14,8 @@ export interface RunnerSession {
   readonly outbox: Outbox<ControlMessage>;
   /** Workload id → fence of the placements that were sent in this session. */
   readonly sent: Map<string, bigint>;
-  /** Workloads whose stop was sent in this session. */
-  readonly stopSent: Set<string>;
+  /** Workload id → grace of the stops that were sent in this session; another grace is sent anew. */
+  readonly stopSent: Map<string, number | null>;
   /** Tells the runner, once in a session, to finish what it has and then leave. */
   drain(): void;
   /** Settles when the session is ended from this side. */
@@ -40,7 +40,7 @@ export function createSession(runnerId: string, number: bigint): RunnerSession {
     number,
     outbox,
     sent: new Map(),
-    stopSent: new Set(),
+    stopSent: new Map(),
     ended,
     send(kind) {
       if (!outbox.push(create(ControlMessageSchema, { kind })))
@@ -69,7 +69,7 @@ export interface SessionRegistry {
   get(runnerId: string): RunnerSession | undefined;
   all(): Iterable<RunnerSession>;
   readonly size: number;
-  /** Enters a session; an earlier one of the same runner ends. */
+  /** Enters a session; of two of one runner the one with the lower number ends. */
   add(session: RunnerSession): void;
   /** Takes it out, if it is still the one. */
   remove(session: RunnerSession): void;
@@ -84,10 +84,11 @@ export function createSessionRegistry(): SessionRegistry {
       return sessions.size;
     },
     add(session) {
-      const earlier = sessions.get(session.runnerId);
-      sessions.set(session.runnerId, session);
+      const other = sessions.get(session.runnerId);
+      const [newer, older] = other && other.number > session.number ? [other, session] : [session, other];
+      sessions.set(session.runnerId, newer);
       // Whoever is displaced comes back: the runner itself is recognized, and a second copy of its identity is found out.
-      earlier?.end("UNAVAILABLE", "a newer session of this runner took over", takeoverRetry_ms);
+      older?.end("UNAVAILABLE", "a newer session of this runner took over", takeoverRetry_ms);
     },
     remove(session) {
       if (sessions.get(session.runnerId) === session) sessions.delete(session.runnerId);

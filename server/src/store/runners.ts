@@ -12,6 +12,8 @@ import { isUniqueViolation } from "./unique.ts";
 
 /** What a runner said of itself in its last hello. */
 export type RunnerReport = {
+  /** Of its process; empty before runners said it. */
+  instanceId?: string;
   labels: Record<string, string>;
   found: string[];
   executors: string[];
@@ -37,6 +39,8 @@ export type RunnerRow = {
   tokenMaximumUses: number;
   tokenUses: number;
   tokenExpireTime: Date | null;
+  /** Whether the token has expired, by the database's clock. */
+  isTokenExpired: boolean;
   tokenSourceCidrs: string[];
   identityId: string | null;
   enrollTime: Date | null;
@@ -44,10 +48,14 @@ export type RunnerRow = {
   confirmedSessionNumber: bigint;
   sessionReplicaId: string | null;
   leaseTime: Date | null;
+  /** Whether the lease holds, by the database's clock. */
+  isLeased: boolean;
   heartbeatTime: Date | null;
   createTime: Date;
   updateTime: Date;
   deleteTime: Date | null;
+  /** The transaction of the last change that others want to hear of. */
+  changeXid: string;
 };
 
 /** The token half of a runner's record. */
@@ -63,8 +71,9 @@ const columns = (sql: SqlOrTransaction) => sql`
   reported, token_public_key as "tokenPublicKey", token_create_time as "tokenCreateTime", token_maximum_uses as "tokenMaximumUses",
   token_uses as "tokenUses", token_expire_time as "tokenExpireTime", token_source_cidrs as "tokenSourceCidrs", identity_id as "identityId",
   enroll_time as "enrollTime", session_number as "sessionNumber", confirmed_session_number as "confirmedSessionNumber",
-  session_replica_id as "sessionReplicaId", lease_time as "leaseTime", heartbeat_time as "heartbeatTime", create_time as "createTime",
-  update_time as "updateTime", delete_time as "deleteTime"`;
+  session_replica_id as "sessionReplicaId", lease_time as "leaseTime",
+  coalesce(lease_time > now(), false) as "isLeased", coalesce(token_expire_time < now(), false) as "isTokenExpired", heartbeat_time as "heartbeatTime", create_time as "createTime",
+  update_time as "updateTime", delete_time as "deleteTime", change_xid::text as "changeXid"`;
 
 /** The scope of a record. */
 export function scopeOf(row: Pick<RunnerRow, "organizationId">): RunnerScope {
@@ -173,14 +182,9 @@ export async function listAllRunners(sql: SqlOrTransaction): Promise<RunnerRow[]
   return sql<RunnerRow[]>`select ${columns(sql)} from runner where delete_time is null`;
 }
 
-/** Records changed by transactions from `fromXid` up to, but not including, `horizonXid`; with tombstones. */
-export async function listChangedRunners(
-  sql: SqlOrTransaction,
-  fromXid: string,
-  horizonXid: string,
-): Promise<RunnerRow[]> {
-  return sql<RunnerRow[]>`
-    select ${columns(sql)} from runner where change_xid >= ${fromXid}::xid8 and change_xid < ${horizonXid}::xid8`;
+/** Records that were changed by `fromXid` or a later transaction, as far as visible; with tombstones. */
+export async function listChangedRunners(sql: SqlOrTransaction, fromXid: string): Promise<RunnerRow[]> {
+  return sql<RunnerRow[]>`select ${columns(sql)} from runner where change_xid >= ${fromXid}::xid8`;
 }
 
 /** Name, labels and capabilities; what is undefined stays. */
@@ -250,8 +254,9 @@ export async function beginSession(
     where id = ${id}`;
 }
 
+/** Notes that the runner has kept the number of its live session. */
 export async function confirmSession(sql: SqlOrTransaction, id: string, number: bigint): Promise<void> {
-  await sql`update runner set confirmed_session_number = ${number} where id = ${id} and session_number >= ${number} and confirmed_session_number < ${number}`;
+  await sql`update runner set confirmed_session_number = ${number} where id = ${id} and session_number = ${number} and session_replica_id is not null and confirmed_session_number < ${number}`;
 }
 
 /** Ends a session, if it is still the live one: `offline` at once on a clean leave; on a lost link the lease decides. */

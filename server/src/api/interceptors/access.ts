@@ -3,12 +3,13 @@ import { getOption, type DescMethod, type Message } from "@bufbuild/protobuf";
 import type { ContextValues, Interceptor } from "@connectrpc/connect";
 import { access, Plane, Resource, Role, type Access } from "../../../../proto/gen/agyn/options/v1/options_pb.ts";
 import type { Scope as ScopeProto } from "../../../../proto/gen/agyn/runners/v1/runner_pb.ts";
-import { tokenAllows, type Caller, type RequiredRole, type Scope, type UserCaller } from "../../domain/access.ts";
+import { tokenAllows, type RequiredRole, type Scope, type UserCaller } from "../../domain/access.ts";
 import { AgynError } from "../../domain/errors.ts";
 import type { Sql } from "../../store/database.ts";
 import { scopeOf } from "../../store/runners.ts";
 import type { Authenticate } from "../authenticate.ts";
-import { callerKey, targetKey, type Target } from "../context.ts";
+import { callerKey, sourceKey, targetKey, type Target } from "../context.ts";
+import type { RunnerCall } from "../runner-check.ts";
 import { demandRole, resolveOrganization, resolveRunner, resolveWorkload } from "../references.ts";
 
 const requiredRoles: Record<Role, RequiredRole | undefined> = {
@@ -22,8 +23,19 @@ const requiredRoles: Record<Role, RequiredRole | undefined> = {
   [Role.RUNNER]: "runner",
 };
 
+type AccessRule = Access & { requiredRole: RequiredRole };
+
+/** Each read of an option decodes it anew. */
+const rules = new WeakMap<DescMethod, AccessRule>();
+
 /** The access rule of a method; a method without one is a mistake that stops the server at its start. */
-export function accessOf(method: DescMethod): Access & { requiredRole: RequiredRole } {
+export function accessOf(method: DescMethod): AccessRule {
+  const known = rules.get(method) ?? readAccess(method);
+  rules.set(method, known);
+  return known;
+}
+
+function readAccess(method: DescMethod): AccessRule {
   const rule = getOption(method, access);
   const requiredRole = requiredRoles[rule.role];
   if (!requiredRole || rule.plane === Plane.UNSPECIFIED || rule.resource === Resource.UNSPECIFIED) {
@@ -42,7 +54,7 @@ export type AccessDeps = {
   /** How often the caller of a long stream is checked again. */
   recheckPeriod_ms: number;
   /** Refuses a runner whose identity is not live (I5, I12). */
-  checkRunner: (caller: Extract<Caller, { kind: "runner" }>) => Promise<void>;
+  checkRunner: (call: RunnerCall) => Promise<void>;
 };
 
 /** Finds out who calls: the method must be on this listener, the credentials valid, and the token's scopes must carry the permission. */
@@ -54,7 +66,8 @@ export function createAuthenticationInterceptor(deps: AccessDeps): Interceptor {
     if (rule.requiredRole === "runner") {
       const caller = request.contextValues.get(callerKey);
       if (caller.kind !== "runner") throw new AgynError("UNAUTHENTICATED", "a runner's certificate is needed");
-      await deps.checkRunner(caller);
+      const source = request.contextValues.get(sourceKey);
+      await deps.checkRunner({ caller, method: request.method.name, source });
       return next(request);
     }
     const caller = await deps.authenticate(request.header.get("authorization"));
@@ -187,12 +200,7 @@ async function findTarget(sql: Sql, caller: UserCaller, method: DescMethod, mess
   }
 }
 
-async function findScope(
-  sql: Sql,
-  caller: UserCaller,
-  rule: ReturnType<typeof accessOf>,
-  proto: ScopeProto,
-): Promise<Target> {
+async function findScope(sql: Sql, caller: UserCaller, rule: AccessRule, proto: ScopeProto): Promise<Target> {
   if (proto.kind.case === "cluster") {
     demandRole(caller, "cluster_admin", { scope: { kind: "cluster" }, noun: "cluster", reference: "" });
     return { kind: "scope", scope: { kind: "cluster" }, name: "the cluster" };
