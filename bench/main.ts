@@ -2,16 +2,21 @@
 import { parseArgs } from "node:util";
 import { startBenchPostgres, type BenchPostgres } from "./database.ts";
 import type { Report } from "./figure.ts";
+import { runLifeCycleBench } from "./life-cycle.ts";
 import { runLogsBench } from "./logs.ts";
 import { runSelectionBench } from "./selection.ts";
+import { runStartLatencyBench } from "./start-latency.ts";
 import { runStoreBench } from "./store.ts";
 import { toTable } from "./table.ts";
 
 const benches: Record<string, (server: BenchPostgres) => Promise<Report>> = {
   selection: runSelectionBench,
   store: runStoreBench,
+  "start-latency": runStartLatencyBench,
+  "life-cycle": runLifeCycleBench,
   logs: runLogsBench,
 };
+/** For each benchmark. */
 const timeout_ms = 90_000;
 
 const { values } = parseArgs({ options: { json: { type: "boolean" }, only: { type: "string" } } });
@@ -20,6 +25,8 @@ for (const name of names)
   if (!(name in benches)) fail(`no benchmark is named ${name}: there are ${Object.keys(benches).join(", ")}`);
 
 await using server = await startBenchPostgres();
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => void Promise.resolve(server[Symbol.asyncDispose]()).finally(() => process.exit(130)));
 const reports: Record<string, Report> = {};
 for (const name of names) {
   reports[name] = await within(timeout_ms, name, benches[name]!(server));

@@ -8,7 +8,7 @@ interface ShownAccessToken {
   readonly token: string;
   /** The file that holds it. */
   readonly path: string | undefined;
-  readonly json: JsonValue;
+  readonly json: () => JsonValue;
 }
 
 /** Shows a new access token once, or where it is. */
@@ -18,7 +18,7 @@ export async function showAccessToken({ output }: Context, shown: ShownAccessTok
     shown.path === undefined
       ? `access token, shown this once: ${safe(shown.token)}`
       : `the access token is in ${shown.path}`;
-  const json = shown.path === undefined ? shown.json : withoutToken(shown.json);
+  const json = (): JsonValue => (shown.path === undefined ? shown.json() : withoutToken(shown.json()));
   return output.document(json, `${safe(shown.sentence)}\n${place}\n`);
 }
 

@@ -2,6 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../proto/gen/google/rpc/error_details_pb.ts";
 import { sanitizeText } from "../../wire/terminal-text.ts";
 import { formatDuration, fromProtoDuration } from "./durations.ts";
+import { quote } from "./quote.ts";
 import { exitCodes, Failure, type ExitCode } from "./failures.ts";
 
 /** What an error says about how it came about. */
@@ -50,7 +51,7 @@ function exitCodeFor(error: ConnectError): ExitCode {
     case Code.DeadlineExceeded:
       return exitCodes.unavailable;
     case Code.InvalidArgument:
-      return exitCodes.usage;
+      return errorReason(error) === undefined ? exitCodes.failure : exitCodes.usage;
     default:
       return exitCodes.failure;
   }
@@ -85,7 +86,7 @@ function hintForReason(reason: string, metadata: Readonly<Record<string, string>
     case "NO_RUNNER":
       return workload === undefined
         ? "see which with: agynctl explain"
-        : `see why for each runner: agynctl workloads explain ${sanitizeText(workload)}`;
+        : `see why for each runner: agynctl workloads explain ${quote(sanitizeText(workload))}`;
     case "RUNNER_BUSY":
       return "drain it first (agynctl runners drain), or delete with --force: what runs there is declared lost";
     case "AMBIGUOUS_REFERENCE":

@@ -8,7 +8,7 @@ import { messageJson } from "./view.ts";
 /** Shows for each runner whether it fits and why not; the exit code says whether any ever could. */
 export async function showExplanation({ output, terminal }: Context, explanation: Explanation): Promise<number> {
   await output.document(
-    messageJson(ExplanationSchema)(explanation),
+    () => messageJson(ExplanationSchema)(explanation),
     explanationText(explanation, output, terminal.stdout),
   );
   if (output.format === "name") for (const id of explanation.eligibleRunnerIds) await output.line(safe(id));

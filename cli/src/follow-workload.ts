@@ -9,6 +9,7 @@ import { exitCodes } from "./failures.ts";
 import { createLogPrinter, type LogPrinter } from "./log-printer.ts";
 import { followLines } from "./log-reader.ts";
 import { phaseText, resultText, runTime, isTerminal } from "./views/workload.ts";
+import { quote } from "./quote.ts";
 import { watchMessages } from "./watch.ts";
 
 /** After the workload has ended, its log is waited for until no line has come for this long. */
@@ -38,8 +39,8 @@ export async function followWorkload(context: Context, started: Workload): Promi
 
 async function tellDetached({ output }: Context, { id }: Workload): Promise<void> {
   await output.note(`detached: ${id} goes on`);
-  await output.note(`follow it again: agynctl workloads logs --follow ${id}`);
-  await output.note(`stop it: agynctl workloads stop ${id}`);
+  await output.note(`follow it again: agynctl workloads logs --follow ${quote(id)}`);
+  await output.note(`stop it: agynctl workloads stop ${quote(id)}`);
 }
 
 async function followTry(context: Context, workload: Workload): Promise<Workload> {

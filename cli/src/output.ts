@@ -24,7 +24,7 @@ export interface Output {
   /** What was deleted or removed, which has no record to show. */
   gone(id: string, sentence: string): Promise<void>;
   /** A document of a shape of its own. */
-  document(value: JsonValue, text: string): Promise<void>;
+  document(value: () => JsonValue, text: string): Promise<void>;
   /** Text of ours for stdout: parts from the server go through `safe` first. */
   line(text: string): Promise<void>;
   note(text: string, tone?: Tone): Promise<void>;
@@ -130,13 +130,7 @@ export function createOutput(terminal: Terminal, format: OutputFormat): Output {
       await print(`${safe(sentence)}\n`);
     },
     async document(value, text) {
-      if (
-        await machine(
-          () => value,
-          () => [],
-        )
-      )
-        return;
+      if (await machine(value, () => [])) return;
       await print(text);
     },
     line: (text) => print(`${text}\n`),

@@ -8,7 +8,7 @@ interface Page<T> {
 export const defaultListLimit = 1000;
 const maximumPageSize = 1000;
 /** A server that answers empty pages without end is not followed further. */
-const maximumPages = 1000;
+const maximumEmptyPages = 100;
 
 /** Reads pages until `limit` items are there or none are left, and says so when some are. */
 export async function readPages<T>(
@@ -19,8 +19,10 @@ export async function readPages<T>(
   const wanted = limit ?? defaultListLimit;
   const items: T[] = [];
   let pageToken = "";
-  for (let pages = 0; pages < maximumPages && items.length < wanted; pages++) {
+  let emptyPages = 0;
+  while (emptyPages < maximumEmptyPages && items.length < wanted) {
     const page = await read({ pageSize: Math.min(maximumPageSize, wanted - items.length), pageToken });
+    emptyPages = page.items.length === 0 ? emptyPages + 1 : 0;
     items.push(...page.items.slice(0, wanted - items.length));
     pageToken = page.nextPageToken;
     if (pageToken === "") return items;

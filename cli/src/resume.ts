@@ -44,12 +44,20 @@ async function noteReturn(context: Context, lostSince: number | undefined): Prom
   if (lostSince !== undefined) await context.output.note("connected again", "dim");
 }
 
-/** Whether the connection or the server went away, rather than the call being refused. */
+/** What the client makes of a connection or a server that went away; a stream cut short breaks its framing. */
+const brokenCodes: readonly Code[] = [
+  Code.Unavailable,
+  Code.Aborted,
+  Code.Canceled,
+  Code.Internal,
+  Code.Unknown,
+  Code.DeadlineExceeded,
+  Code.InvalidArgument,
+];
+
+/** Whether the connection or the server went away, rather than the call being refused: a refusal has a reason. */
 function isBroken(error: unknown): boolean {
   if (!(error instanceof ConnectError)) return false;
   const reason = errorReason(error);
-  if (reason !== undefined) return reason === "UNAVAILABLE";
-  return [Code.Unavailable, Code.Aborted, Code.Canceled, Code.Internal, Code.Unknown, Code.DeadlineExceeded].includes(
-    error.code,
-  );
+  return reason === undefined ? brokenCodes.includes(error.code) : reason === "UNAVAILABLE";
 }

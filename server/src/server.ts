@@ -34,6 +34,7 @@ import { createTurns } from "./api/turns.ts";
 import { createUsersService } from "./api/users-service.ts";
 import type { Address, Config } from "./config.ts";
 import { writeSecretFile } from "./data-directory.ts";
+import { gatewayOf } from "./gateway.ts";
 import { openRevocationReader } from "./loops/enforce-revocations.ts";
 import { pushLogs } from "./sessions/push-logs.ts";
 import { runSession, type SessionDeps } from "./sessions/run-session.ts";
@@ -245,14 +246,14 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     pages,
     trustedProxies: config.trustedProxies,
   });
-  onClose(() => userPlane.close(config.shutdownGrace_ms));
-  onClose(() => {
+  onClose(async () => {
+    // No runner may come back while the last calls finish.
+    const closing = [runnerPlane.close(config.shutdownGrace_ms), userPlane.close(config.shutdownGrace_ms)];
     for (const session of registry.all()) session.end("UNAVAILABLE", "the control plane is stopping", 500);
-    return Promise.resolve();
+    await Promise.all(closing);
   });
   notifications.on("revocations", () => revocations.signal());
-  const { host, port } = userPlane.address;
-  const gateway = `${config.tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
+  const gateway = gatewayOf(userPlane.address, config.tls);
   await writeSecretFile(join(state.directory, "gateway"), `${gateway}\n`);
   return { gateway, userAddress: userPlane.address, runnerAddress: runnerPlane.address };
 }

@@ -49,7 +49,12 @@ export async function openContractWorld(): Promise<ContractWorld> {
     const { user, accessToken } = await world.admin.users.createUser({ name });
     return { id: user!.id, name, token: accessToken, clients: world.clientsOf(accessToken) };
   };
-  const userPlane = (token?: string) => clientsFor(gateway, token ?? "").transport;
+  const transports = new Map<string, Transport>();
+  const userPlane = (token = "") => {
+    const transport = transports.get(token) ?? clientsFor(gateway, token).transport;
+    transports.set(token, transport);
+    return transport;
+  };
   const olga = await newUser("olga");
   const users = { olga, mia: await newUser("mia"), vera: await newUser("vera"), sam: await newUser("sam") };
   const acme = await createBelongings(world, "acme", [

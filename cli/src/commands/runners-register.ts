@@ -45,7 +45,7 @@ export const runnersRegister = defineCommand({
         runner,
         token: answer.serviceToken,
         path: file?.path,
-        json: messageJson(RegisterRunnerResponseSchema)(answer),
+        json: () => messageJson(RegisterRunnerResponseSchema)(answer),
       });
     });
     return undefined;

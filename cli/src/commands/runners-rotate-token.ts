@@ -26,7 +26,7 @@ export const runnersRotateToken = defineCommand({
         runner: changed,
         token: answer.serviceToken,
         path: file?.path,
-        json: messageJson(RotateServiceTokenResponseSchema)(answer),
+        json: () => messageJson(RotateServiceTokenResponseSchema)(answer),
       });
     });
     return undefined;

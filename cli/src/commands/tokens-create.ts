@@ -41,7 +41,7 @@ export const tokensCreate = defineCommand({
         id: created.id,
         token: answer.token,
         path: file?.path,
-        json: messageJson(CreateAccessTokenResponseSchema)(answer),
+        json: () => messageJson(CreateAccessTokenResponseSchema)(answer),
       });
     });
     return undefined;

@@ -29,7 +29,7 @@ export const usersCreate = defineCommand({
         id: user.id,
         token: answer.accessToken,
         path: file?.path,
-        json: messageJson(CreateUserResponseSchema)(answer),
+        json: () => messageJson(CreateUserResponseSchema)(answer),
       });
     });
     return undefined;

@@ -19,14 +19,14 @@ export const version = defineCommand({
   async run({ controlPlane, credentials, output }, _values, { client }) {
     const own = clientVersion();
     if (client) {
-      await output.document({ client: own }, `agynctl ${own}\n`);
+      await output.document(() => ({ client: own }), `agynctl ${own}\n`);
       return undefined;
     }
     const { server } = await controlPlane();
     const { version: serverVersion, trustDomain, replicaId } = await server.getServer({});
     const { gateway } = credentials();
     const text = `agynctl ${own}\ncontrol plane ${safe(serverVersion)} at ${gateway}, trust domain ${safe(trustDomain)}\n`;
-    await output.document({ client: own, server: serverVersion, gateway, trustDomain, replicaId }, text);
+    await output.document(() => ({ client: own, server: serverVersion, gateway, trustDomain, replicaId }), text);
     return undefined;
   },
 });

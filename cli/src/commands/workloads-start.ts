@@ -3,6 +3,7 @@ import { defineCommand } from "../command.ts";
 import { parseDuration, toProtoDuration } from "../durations.ts";
 import { UsageError } from "../failures.ts";
 import { followWorkload } from "../follow-workload.ts";
+import { quote } from "../quote.ts";
 import { required } from "../required.ts";
 import { parseInteger, parsePairs } from "../requirements.ts";
 import { demandOptions, toDemand } from "../shared-options.ts";
@@ -99,7 +100,11 @@ export const workloadsStart = defineCommand({
     const answer = await orchestrator.startWorkload(request);
     const workload = required(answer.workload, "workload");
     if (options.follow) return followWorkload(context, workload);
-    await output.done(workloadView, workload, `started ${workload.id}: agynctl workloads logs --follow ${workload.id}`);
+    await output.done(
+      workloadView,
+      workload,
+      `started ${workload.id}: agynctl workloads logs --follow ${quote(workload.id)}`,
+    );
     return undefined;
   },
 });

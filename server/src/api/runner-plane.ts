@@ -75,6 +75,7 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
   const overlay = createMtlsOverlay({ services: { [service]: options.listen } });
   const listener = await overlay.listen(service, (connection, from) => server.accept(connection, from));
   const address: MtlsEndpoint = listener.address;
+  let closing: Promise<unknown> | undefined;
   return {
     address: { host: address.host, port: address.port },
     disconnect(runnerId, why, after_ms) {
@@ -89,7 +90,8 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
     replaceLeaf: (leaf) => server.replaceCertificate(certificateOf(leaf)),
     async close(grace_ms) {
       // The listener is closed once its connections are, and those are the server's to end.
-      await Promise.all([overlay.close(), server.close({ grace_ms })]);
+      closing ??= Promise.all([overlay.close(), server.close({ grace_ms })]);
+      await closing;
     },
   };
 }

@@ -22,7 +22,7 @@ export function createRunnerWatch(
         sql,
         storeEpoch: deps.storeEpoch,
         feed: deps.feed,
-        changes: (from: string, horizon: string) => listChangedRunners(sql, from, horizon),
+        changes: (from: string) => listChangedRunners(sql, from),
         present: (rows: readonly RunnerRow[]) => toRunnerProtos(deps, rows.filter(isVisible), caller),
         snapshot: () => snapshot(organization.id),
       };

@@ -1,16 +1,17 @@
 import type { Sql } from "../store/database.ts";
 import { getHorizon } from "../store/workloads.ts";
 import { fromBookmark, toBookmark } from "../domain/bookmark.ts";
+import type { Changing } from "../loops/change-reader.ts";
 import type { WatchFeed } from "../loops/watch-feed.ts";
 
 /** What a watch is made of: how to read a snapshot, how to read what changed, and the live feed. */
-export type WatchSource<Row, Item> = {
+export type WatchSource<Row extends Changing, Item> = {
   sql: Sql;
   storeEpoch: number;
   feed: WatchFeed<Row>;
   /** Pages of the snapshot. */
   snapshot: () => AsyncIterable<readonly Row[]>;
-  changes: (from: string, horizon: string) => Promise<readonly Row[]>;
+  changes: (from: string) => Promise<readonly Row[]>;
   /** Leaves out what the caller does not watch, and puts the rest into the contract's form. */
   present: (rows: readonly Row[]) => Promise<Item[]>;
 };
@@ -20,7 +21,7 @@ export type WatchStep<Item> = { items: Item[]; bookmark: string; snapshotComplet
 const itemLimit = 500;
 
 /** Snapshot, then changes; or from a bookmark on, without a snapshot. Nothing between two steps is missed; an item may come twice. */
-export async function* watch<Row, Item>(
+export async function* watch<Row extends Changing, Item>(
   source: WatchSource<Row, Item>,
   bookmark: string,
   signal: AbortSignal,
@@ -34,8 +35,11 @@ export async function* watch<Row, Item>(
     yield { items: [], bookmark: marked(from), snapshotComplete: true };
   } else {
     const start = fromBookmark(bookmark, source.storeEpoch, horizon);
-    const missed = BigInt(start) < BigInt(from) ? await source.present(await source.changes(start, from)) : [];
-    yield { items: missed, bookmark: marked(from), snapshotComplete: false };
+    yield {
+      items: await source.present(await source.changes(start)),
+      bookmark: marked(from),
+      snapshotComplete: false,
+    };
   }
   for await (const batch of batches) {
     const items = await source.present(batch.rows);

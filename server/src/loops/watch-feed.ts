@@ -1,14 +1,12 @@
 import type { Logger } from "pino";
 import { AgynError } from "../domain/errors.ts";
+import { createChangeReader, type ChangeBatch, type ChangeReader, type Changing } from "./change-reader.ts";
 import { startLoop, type Loop } from "./driver.ts";
-
-/** Rows that changed in the transactions before `horizon`. */
-export type FeedBatch<Row> = { rows: readonly Row[]; horizon: string };
 
 /** Changes of one kind of record, read once for all who watch on this replica. */
 export interface WatchFeed<Row> {
-  /** Batches from `from` on; rows may repeat, none is missing. Ends with the signal. */
-  subscribe(signal: AbortSignal): Promise<{ from: string; batches: AsyncIterable<FeedBatch<Row>> }>;
+  /** Batches of what changes from now on. What changed since `from` and is visible already may be left out. Ends with the signal. */
+  subscribe(signal: AbortSignal): Promise<{ from: string; batches: AsyncIterable<ChangeBatch<Row>> }>;
   signal(): void;
   readonly loop: Loop;
 }
@@ -17,35 +15,27 @@ export type WatchFeedOptions<Row> = {
   name: string;
   period_ms: number;
   log: Logger;
-  horizon: () => Promise<string>;
-  /** Rows changed by transactions from one up to, but not including, another. */
-  read: (from: string, horizon: string) => Promise<readonly Row[]>;
+  getHorizon: () => Promise<string>;
+  /** Rows changed by a transaction or a later one, as far as visible. */
+  listChanged: (from: string) => Promise<readonly Row[]>;
 };
 
 /** Batches that wait for one watcher; beyond it the watcher is too slow and starts anew from its bookmark (I9, I13). */
 const batchLimit = 256;
 
-type Subscriber<Row> = { queue: FeedBatch<Row>[]; wake: () => void; overrun: boolean };
+type Subscriber<Row> = { queue: ChangeBatch<Row>[]; wake: () => void; overrun: boolean };
 
-export function createWatchFeed<Row>(options: WatchFeedOptions<Row>): WatchFeed<Row> {
+export function createWatchFeed<Row extends Changing>(options: WatchFeedOptions<Row>): WatchFeed<Row> {
   const subscribers = new Set<Subscriber<Row>>();
-  let cursor: string | undefined;
+  let reader: ChangeReader<Row> | undefined;
   const poll = async () => {
-    if (subscribers.size === 0) {
-      cursor = undefined;
-      return;
-    }
-    const horizon = await options.horizon();
-    const from = cursor ?? horizon;
-    if (from === horizon) {
-      cursor = horizon;
-      return;
-    }
-    const rows = await options.read(from, horizon);
-    cursor = horizon;
+    if (subscribers.size === 0) reader = undefined;
+    if (!reader) return;
+    const batch = await reader.read();
+    if (batch.rows.length === 0) return;
     for (const one of subscribers) {
       if (one.queue.length >= batchLimit) one.overrun = true;
-      else one.queue.push({ rows, horizon });
+      else one.queue.push(batch);
       one.wake();
     }
   };
@@ -55,11 +45,11 @@ export function createWatchFeed<Row>(options: WatchFeedOptions<Row>): WatchFeed<
     signal: () => loop.signal(),
     async subscribe(signal) {
       const subscriber: Subscriber<Row> = { queue: [], wake: () => undefined, overrun: false };
-      cursor ??= await options.horizon();
-      const from = cursor;
       subscribers.add(subscriber);
+      reader ??= createChangeReader(await options.getHorizon(), options.getHorizon, options.listChanged);
+      const from = reader.cursor;
       signal.addEventListener("abort", () => subscriber.wake(), { once: true });
-      async function* batches(): AsyncIterable<FeedBatch<Row>> {
+      async function* batches(): AsyncIterable<ChangeBatch<Row>> {
         try {
           while (!signal.aborted) {
             if (subscriber.overrun)

@@ -1,4 +1,4 @@
-import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { timestampDate, type Timestamp } from "@bufbuild/protobuf/wkt";
 import type { HeldWorkload as HeldProto, Hello } from "../../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import type { WorkloadResult as ResultProto } from "../../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import { outcomes, phases, type WorkloadResult } from "../domain/workload.ts";
@@ -38,7 +38,7 @@ export function toHeld(held: HeldProto): HeldWorkload {
     id: held.workloadId,
     fence: held.fence,
     phase: phases[held.phase - 1]!,
-    startTime: held.startTime ? timestampDate(held.startTime) : null,
+    startTime: toTime(held.startTime),
     result: held.result ? toResult(held.result) : null,
   };
 }
@@ -50,10 +50,23 @@ export function toResult(result: ResultProto): WorkloadResult {
     exitCode: result.exitCode,
     signal: result.signal,
     message: result.message,
-    cpuTime_ms: result.cpuTime ? Number(result.cpuTime.seconds) * 1000 + result.cpuTime.nanos / 1e6 : 0,
-    memoryPeak_bytes: Number(result.memoryPeakBytes),
+    cpuTime_ms: result.cpuTime ? toAmount(Number(result.cpuTime.seconds) * 1000 + result.cpuTime.nanos / 1e6) : 0,
+    memoryPeak_bytes: toAmount(Number(result.memoryPeakBytes)),
     memorySampled: result.memorySampled,
-    startTime_ms: result.startTime ? timestampDate(result.startTime).getTime() : null,
-    endTime_ms: result.endTime ? timestampDate(result.endTime).getTime() : null,
+    startTime_ms: toTime(result.startTime)?.getTime() ?? null,
+    endTime_ms: toTime(result.endTime)?.getTime() ?? null,
   };
+}
+
+/** A time that a runner's clock gave; null where it gave none, or one outside of what records and their readers can hold (I9). */
+export function toTime(timestamp: Timestamp | undefined): Date | null {
+  if (timestamp === undefined || timestamp.seconds < 0n || timestamp.seconds > latestTime_s) return null;
+  return timestampDate(timestamp);
+}
+
+/** The year 9999. */
+const latestTime_s = 253_402_300_799n;
+
+function toAmount(amount: number): number {
+  return Math.min(amount, Number.MAX_SAFE_INTEGER);
 }

@@ -24,6 +24,7 @@ type Position = MessageInitShape<typeof LogPositionSchema>;
 /** Messages of one stream that are being made durable at one time; a runner that sends more is slowed (I9). */
 const messagesInFlight = 16;
 const positionsWaiting = 20_000;
+const overloadRetry_ms = 1000;
 
 /** Makes the log chunks of one runner durable, and answers with how far each log is (I4). */
 export async function* pushLogs(deps: PushDeps, caller: RunnerCaller, requests: AsyncIterable<PushRequest>) {
@@ -91,6 +92,8 @@ async function answerFor(
     if (error instanceof LogFormatError)
       return { workloadId, fence, refused: "INVALID_ARGUMENT", message: error.message };
     if (!(error instanceof LogStoreError)) throw error;
+    // Not the runner's fault: the stream ends, and the runner says it again in the next one.
+    if (error.reason === "overloaded") throw new AgynError("LIMIT", error.message, { retryAfter_ms: overloadRetry_ms });
     if (error.reason === "out_of_order" && error.expectedLine !== undefined)
       return { workloadId, fence, nextLine: BigInt(error.expectedLine) };
     return {

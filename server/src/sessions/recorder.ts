@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { terminalPhaseOf, type WorkloadResult } from "../domain/workload.ts";
+import { phaseRank, terminalPhaseOf, type WorkloadResult } from "../domain/workload.ts";
 import type { FleetState } from "../loops/fleet-state.ts";
 import type { Placer } from "../loops/place-workloads.ts";
 import type { Sql } from "../store/database.ts";
@@ -54,6 +54,7 @@ export type RecorderDeps = {
   onChanged: () => void;
 };
 
+/** By what `saidOf` answers: what one runner says of another's workload, or under another fence, displaces nothing (I5). */
 type Queue = {
   advances: Map<string, Advance & { session: RunnerSession }>;
   completions: Map<string, Completion & { session: RunnerSession }>;
@@ -118,7 +119,7 @@ export function createRecorder(deps: RecorderDeps): Recorder {
       const row = await getWorkload(sql, id);
       if (row) rows.push(row);
     }
-    for (const { session, id } of rejections) session.sent.delete(id);
+    for (const { session, id, fence } of rejections) if (session.sent.get(id) === fence) session.sent.delete(id);
     placer.consider(rows);
   };
   const writeCompletions = async (completions: readonly (Completion & { session: RunnerSession })[]) => {
@@ -127,8 +128,9 @@ export function createRecorder(deps: RecorderDeps): Recorder {
     for (const one of ended) fleet.vacate(one.id);
     deps.onEnded(ended);
     for (const { session, id, fence } of completions) {
-      session.sent.delete(id);
-      if (byId.has(id) || (await endedBefore(id, fence, session.runnerId))) {
+      if (session.sent.get(id) === fence) session.sent.delete(id);
+      const isEnded = byId.get(id)?.runnerId === session.runnerId && byId.get(id)?.fence === fence;
+      if (isEnded || (await endedBefore(id, fence, session.runnerId))) {
         session.send({ case: "completionAcknowledged", value: { workloadId: id, fence } });
       } else
         session.send({ case: "forget", value: { workloadId: id, fence, reason: "its fence is not the live one" } });
@@ -147,17 +149,18 @@ export function createRecorder(deps: RecorderDeps): Recorder {
 
   return {
     advance(session, advance) {
-      const earlier = queue.advances.get(advance.id);
-      const time =
-        earlier && earlier.fence === advance.fence && earlier.phase === "running" ? earlier.time : advance.time;
-      if (!queue.completions.has(advance.id))
-        queue.advances.set(advance.id, { ...advance, time, runnerId: session.runnerId, session });
+      const said = saidOf(session, advance);
+      const earlier = queue.advances.get(said);
+      const furthest = earlier && phaseRank(earlier.phase) >= phaseRank(advance.phase) ? earlier.phase : advance.phase;
+      const time = earlier?.phase === "running" ? earlier.time : advance.time;
+      if (!queue.completions.has(said))
+        queue.advances.set(said, { ...advance, phase: furthest, time, runnerId: session.runnerId, session });
       schedule();
     },
     complete(session, completion) {
-      const earlier = queue.advances.get(completion.id);
-      if (earlier?.fence === completion.fence) queue.advances.delete(completion.id);
-      if (!queue.completions.has(completion.id)) queue.completions.set(completion.id, { ...completion, session });
+      const said = saidOf(session, completion);
+      queue.advances.delete(said);
+      if (!queue.completions.has(said)) queue.completions.set(said, { ...completion, session });
       schedule();
     },
     reject(session, { id, fence, reason }) {
@@ -195,6 +198,10 @@ export function toEnding(completion: Completion & { session: { runnerId: string 
     result,
     mayRetry: usual.phase === "failed" || usual.phase === "lost",
   };
+}
+
+function saidOf({ runnerId }: RunnerSession, { id, fence }: { id: string; fence: bigint }): string {
+  return `${runnerId} ${id} ${fence}`;
 }
 
 function emptyQueue(): Queue {
