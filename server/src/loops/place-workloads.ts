@@ -16,6 +16,7 @@ import {
   type StartedWorkload,
   type Writer,
 } from "../store/workload-transitions.ts";
+import type { FailUnreadable } from "./fail-unreadable.ts";
 import type { FleetState } from "./fleet-state.ts";
 import { lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
 
@@ -61,6 +62,7 @@ export type PlacerDeps = {
       demand: Demand;
     } & LossFacts,
   ) => void;
+  failUnreadable: FailUnreadable;
   /** Tells the leader, which is another replica, that something is pending. */
   announcePending: () => void;
 };
@@ -201,6 +203,14 @@ export function createPlacer(deps: PlacerDeps): Placer {
     dirty = true;
   };
 
+  const takeWaiting = (row: WorkloadRow) => {
+    try {
+      waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
+    } catch (error) {
+      deps.failUnreadable(row, error);
+    }
+  };
+
   const renewLease = async () => {
     const before_ms = performance.now();
     const led = guard;
@@ -214,8 +224,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
     leadsUntil_ms = before_ms + deps.leaderLease_ms;
     if (began) {
       await fleet.refresh();
-      for (const row of await listLiveWorkloads(sql))
-        if (row.phase === "pending") waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
+      for (const row of await listLiveWorkloads(sql)) if (row.phase === "pending") takeWaiting(row);
       log.info({ epoch: String(leadership.epoch), waiting: waiting.size }, "this replica places");
     } else if (led?.fleetVersion !== leadership.fleetVersion) await fleet.refresh();
     guard = { epoch: leadership.epoch, fleetVersion: leadership.fleetVersion };
@@ -247,8 +256,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
         return;
       }
       for (const row of rows) {
-        if (row.phase === "pending" && !row.stopRequested)
-          waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
+        if (row.phase === "pending" && !row.stopRequested) takeWaiting(row);
         else waiting.delete(row.id);
       }
       wake();
