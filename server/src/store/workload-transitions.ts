@@ -246,6 +246,6 @@ export async function endWorkloads(
 }
 
 /** One column of a batch, for `unnest`. */
-function column<Row>(rows: readonly Row[], value: (one: Row) => string | number | bigint | boolean): string {
+function column<T>(rows: readonly T[], value: (one: T) => string | number | bigint | boolean): string {
   return toArrayLiteral(rows.map(value));
 }
