@@ -5,7 +5,7 @@ import { createFleetIndex, type FleetIndex } from "../server/src/domain/fleet-in
 import type { Runner } from "../server/src/domain/runner.ts";
 import { type FleetMember, isEligible } from "../server/src/domain/selection.ts";
 import { createSecureRandom, type Random } from "../server/src/secure-random.ts";
-import type { Figure } from "./figure.ts";
+import { median as medianOf, type Figure, type Report } from "./figure.ts";
 
 const fleetSize = 100_000;
 
@@ -25,7 +25,7 @@ const shares = [
 const nobody: ReadonlySet<string> = new Set();
 
 /** Runs the whole benchmark; takes some seconds and about 400 MB. */
-export async function runSelectionBench(): Promise<Figure[]> {
+export async function runSelectionBench(): Promise<Report> {
   const random = createSecureRandom();
   const index = createFleetIndex();
   for (let number = 0; number < fleetSize; number++) index.upsert(benchRunner(number));
@@ -39,7 +39,7 @@ export async function runSelectionBench(): Promise<Figure[]> {
     changeFigure(index, fleet, random),
     explainFigure(fleet),
   );
-  return figures;
+  return { figures, limit: "CPU and its caches: everything is in memory" };
 }
 
 /** Makes the columns of `slots`, and has the code compiled before the first figure. */
@@ -240,13 +240,5 @@ function timed(act: () => unknown): number {
 }
 
 function median(times: number, measure: () => number): number {
-  const values = repeat(times, measure).sort((a, b) => a - b);
-  return values[times >> 1] as number;
-}
-
-if (import.meta.main) {
-  for (const { name, value, unit, baseline, ratio, target } of await runSelectionBench()) {
-    const beside = `${baseline.name} ${baseline.value.toFixed(0)}, ratio ${ratio.toFixed(1)}`;
-    console.log(`${name}: ${value.toFixed(2)} ${unit} (${beside}${target === undefined ? "" : `, target ${target}`})`);
-  }
+  return medianOf(repeat(times, measure));
 }

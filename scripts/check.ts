@@ -3,6 +3,7 @@
 // A check is a command that exits 0 when all is well. `npm run check` runs all, `npm run check -- lint types` some.
 
 import { spawn } from "node:child_process";
+import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { checkBreaking, checkGenerated } from "./check/contract.ts";
 import { binaries, root, tool } from "./check/tools.ts";
@@ -33,6 +34,7 @@ const checks: readonly Check[] = [
     mend: "node_modules/.bin/buf format -w --path proto/agyn",
     run: command(tool("@bufbuild/buf", "buf"), ["format", "--diff", "--exit-code", "--path", "proto/agyn"]),
   },
+  { name: "documents", mend: "npm run reference", run: command(join(root, "scripts/reference.ts"), ["--check"]) },
   { name: "format", mend: "npm run format", run: command(tool("oxfmt"), ["--check"]) },
 ];
 

@@ -29,3 +29,23 @@ export function pause(waitMs: number, signal: AbortSignal): Promise<boolean> {
   signal.addEventListener("abort", onAbort, { once: true });
   return promise;
 }
+
+/** Time for a stream to end in good order before it is cut. */
+const orderlyEndMs = 500;
+
+/** Aborts a little after `signal`, so that a stream whose messages ended with `signal` may end in good order before. */
+export function abortLater(signal: AbortSignal): { signal: AbortSignal; abort: () => void } {
+  const later = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const onAbort = (): void => {
+    timer = setTimeout(() => later.abort(), orderlyEndMs);
+  };
+  if (signal.aborted) onAbort();
+  else signal.addEventListener("abort", onAbort, { once: true });
+  const abort = (): void => {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
+    later.abort();
+  };
+  return { signal: later.signal, abort };
+}

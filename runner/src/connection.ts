@@ -51,8 +51,10 @@ export function parseEndpoint(text: string): MtlsEndpoint {
   return { host, port };
 }
 
-async function openEndpoint(endpoint: MtlsEndpoint, options: ConnectionOptions): Promise<Connection> {
-  const { overlay, identity, signal } = options;
+async function openEndpoint(
+  endpoint: MtlsEndpoint,
+  { overlay, identity, signal }: ConnectionOptions,
+): Promise<Connection> {
   const { keyPem, chainPem, rootPem, trustDomain } = identity;
   const dial = (dialSignal: AbortSignal) => overlay.dial(endpoint, { signal: dialSignal });
   const socket = await openSecureSocket(dial, { keyPem, chainPem, rootPem, trustDomain, signal });
@@ -60,7 +62,9 @@ async function openEndpoint(endpoint: MtlsEndpoint, options: ConnectionOptions):
   const session = http2.connect(baseUrl, { settings: http2Options.settings, createConnection: () => socket });
   let lastWords: string | undefined;
   session.on("error", () => {});
-  session.on("goaway", (_code, _lastStreamId, words) => (lastWords = words?.toString().slice(0, maximumLastWords)));
+  session.on("goaway", (_code: number, _lastStreamId: number, words?: Buffer) => {
+    lastWords = words?.toString().slice(0, maximumLastWords);
+  });
   session.once("connect", () => session.setLocalWindowSize(connectionWindow_bytes));
   const stopPinging = keepPinging(session);
   session.once("close", stopPinging);
@@ -69,11 +73,11 @@ async function openEndpoint(endpoint: MtlsEndpoint, options: ConnectionOptions):
     baseUrl,
     sessionManager: {
       authority: baseUrl,
-      async request(method, path, headers, options) {
+      async request(method, path, headers, requestOptions) {
         if (session.closed || session.destroyed) {
           throw new ConnectError(lastWords ?? "the connection to the control plane is gone", Code.Unavailable);
         }
-        return session.request({ ...headers, ":method": method, ":path": path }, options);
+        return session.request({ ...headers, ":method": method, ":path": path }, requestOptions);
       },
       notifyResponseByteRead() {},
     },

@@ -51,8 +51,16 @@ export type Holding = {
   logSettled: boolean;
 };
 
+/** Which workload, under which fence. */
+export type HoldingRef = { workloadId: string; fence: bigint };
+
+/** How a holding is named in the log. */
+export function logFields({ workloadId, fence }: HoldingRef): { workload_id: string; fence: string } {
+  return { workload_id: workloadId, fence: String(fence) };
+}
+
 /** The one text for a (workload, fence), as a key and as a folder's name. */
-export function holdingKey({ workloadId, fence }: { workloadId: string; fence: bigint }): string {
+export function holdingKey({ workloadId, fence }: HoldingRef): string {
   return `${workloadId}.${fence}`;
 }
 

@@ -4,7 +4,7 @@
  */
 import { open, readFile, rename, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
-import { holdingKey, type HeldResult, type Placement, type StopOrder } from "./holding.ts";
+import { holdingKey, type HeldResult, type HoldingRef, type Placement, type StopOrder } from "./holding.ts";
 import type { LossTimes } from "./loss.ts";
 
 /** When the control plane was last known to hear this runner, on the clock of one boot. */
@@ -98,15 +98,15 @@ export class Holdings {
     }
   }
 
-  noteStopped(of: { workloadId: string; fence: bigint }, order: StopOrder): void {
+  noteStopped(of: HoldingRef, order: StopOrder): void {
     this.#apply({ kind: "stopped", key: holdingKey(of), order });
   }
 
-  noteCompleted(of: { workloadId: string; fence: bigint }, result: HeldResult): void {
+  noteCompleted(of: HoldingRef, result: HeldResult): void {
     this.#apply({ kind: "completed", key: holdingKey(of), result });
   }
 
-  noteAcknowledged(of: { workloadId: string; fence: bigint }): void {
+  noteAcknowledged(of: HoldingRef): void {
     this.#apply({ kind: "acknowledged", key: holdingKey(of) });
   }
 
@@ -114,7 +114,7 @@ export class Holdings {
     this.#apply({ kind: "contact", contact });
   }
 
-  remove(of: { workloadId: string; fence: bigint }): void {
+  remove(of: HoldingRef): void {
     this.#apply({ kind: "gone", key: holdingKey(of) });
   }
 

@@ -108,7 +108,8 @@ function markExpired({ store }: LinkDeps): void {
 
 type Opened = { kind: "live"; live: Live } | { kind: "failed"; end: Failure };
 
-async function openLive(deps: LinkDeps, identity: StoredIdentity): Promise<Opened> {
+/** Dials and says hello; `before` is the session that this one is to succeed. */
+async function openLive(deps: LinkDeps, identity: StoredIdentity, before?: Session): Promise<Opened> {
   const { overlay, signal, workloads, store, onContact, onDrain, log } = deps;
   let connection: Connection;
   try {
@@ -117,6 +118,7 @@ async function openLive(deps: LinkDeps, identity: StoredIdentity): Promise<Opene
     return { kind: "failed", end: { kind: "broken", message: messageOf(error) } };
   }
   const renewNow = new AbortController();
+  before?.succeed();
   const session = new Session({
     transport: connection.transport,
     hello: deps.hello(),
@@ -133,16 +135,21 @@ async function openLive(deps: LinkDeps, identity: StoredIdentity): Promise<Opene
 
   const terms = await session.welcomed;
   if (terms === undefined) {
-    const end = await session.ended;
-    const message = connection.lastWords;
+    const end = withLastWords(await session.ended, connection);
     connection.close();
-    if (end.kind === "left") return { kind: "failed", end: { kind: "broken", message: "the runner is stopping" } };
-    return { kind: "failed", end: end.kind === "broken" && message !== undefined ? { ...end, message } : end };
+    return { kind: "failed", end: end.kind === "left" ? { kind: "broken", message: "the runner is stopping" } : end };
   }
   keepEndpoints(deps, terms);
   const { runnerName, sessionNumber } = terms;
   log.info({ runner_name: runnerName, session_number: String(sessionNumber) }, "session established");
   return { kind: "live", live: { identity, connection, session, terms, renewNow } };
+}
+
+/** A connection that is cut may have been told why: by a reason, or in words. */
+function withLastWords(end: SessionEnd, { lastWords }: Connection): SessionEnd {
+  if (end.kind !== "broken" || lastWords === undefined) return end;
+  if (!/^[A-Z][A-Z_]+$/.test(lastWords)) return { kind: "broken", message: lastWords };
+  return { kind: "refused", reason: lastWords, message: end.message, retryAfterMs: undefined, isFinal: false };
 }
 
 /** Where to dial next time, as the control plane said last. */
@@ -159,13 +166,16 @@ async function serve(deps: LinkDeps, first: Live): Promise<SessionEnd> {
     const current: Live = live;
     const streams = new AbortController();
     const pushed = push(deps, current, streams.signal);
+    let isOrderly = false;
     try {
       deps.onWelcome(current.terms);
       const next = await untilNext(deps, current);
+      isOrderly = next.kind === "replaced" || next.end.kind === "left";
       if (next.kind === "ended") return next.end;
       live = next.live;
     } finally {
       streams.abort();
+      if (!isOrderly) current.connection.close();
       await pushed;
       current.session.close();
       current.connection.close();
@@ -183,7 +193,7 @@ async function untilNext(
   let waitMs = renewInMs(live.identity, Date.now(), Math.random());
   for (;;) {
     const event = await nextEvent(deps, live, waitMs);
-    if (event === "ended") return { kind: "ended", end: await session.ended };
+    if (event === "ended") return { kind: "ended", end: withLastWords(await session.ended, live.connection) };
     if (event === "leaving") {
       await session.leave(String(deps.leaving.reason));
       return { kind: "ended", end: { kind: "left" } };
@@ -218,11 +228,12 @@ async function renewAndRedial(deps: LinkDeps, live: Live): Promise<Live | undefi
     const kept = store.load()?.identity;
     const isAhead = kept !== undefined && kept.chainPem !== live.identity.chainPem;
     const identity = isAhead ? kept : await renewIdentity({ transport: live.connection.transport, store, signal });
-    const opened = await openLive(deps, identity);
+    const opened = await openLive(deps, identity, live.session);
     if (opened.kind === "live") {
       log.info({ identity_id: identity.identityId, generation: identity.generation }, "identity renewed");
       return opened.live;
     }
+    live.session.carryOn();
     log.warn({ error: opened.end.message }, "dialing with the renewed identity failed");
   } catch (error) {
     const { reason, message } = refusalOf(error);

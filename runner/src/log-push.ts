@@ -1,7 +1,7 @@
 import { createClient, type Transport } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { LogsService, type PushRequest } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
-import { backoffMs, pause } from "./backoff.ts";
+import { abortLater, backoffMs, pause } from "./backoff.ts";
 import type { Logs } from "./logs.ts";
 import { refusalOf } from "./refusal.ts";
 
@@ -22,19 +22,19 @@ export async function pushLogs(deps: {
     logs.restart();
     await logs.ready(signal);
     if (signal.aborted) return;
-    const stream = new AbortController();
+    const call = abortLater(signal);
+    const ended = AbortSignal.any([signal, call.signal]);
     try {
-      const streamSignal = AbortSignal.any([signal, stream.signal]);
-      for await (const { positions } of client.push(requests(logs, streamSignal), { signal: streamSignal })) {
+      for await (const { positions } of client.push(requests(logs, ended), { signal: call.signal })) {
         failures = 0;
-        for (const position of positions) logs.settle(position);
+        logs.settle(positions);
       }
     } catch (error) {
       if (signal.aborted) return;
       const { reason, message } = refusalOf(error);
       log.warn({ reason, error: message }, "log stream failed");
     } finally {
-      stream.abort();
+      call.abort();
     }
     failures += 1;
     await pause(backoffMs(failures, Math.random()), signal);

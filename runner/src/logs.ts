@@ -17,7 +17,7 @@ import {
   type PushRequest,
 } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import type { LogStream } from "../../wire/log-records.ts";
-import { holdingKey } from "./holding.ts";
+import { holdingKey, type HoldingRef } from "./holding.ts";
 import { openSpool, type Spool } from "./spool.ts";
 
 /** Decompressed bytes of one chunk. */
@@ -29,10 +29,8 @@ const maximumRequestBytes = 1024 * 1024;
 const maximumRequestChunks = 256;
 const maximumRequestEnds = 1000;
 
-type LogOf = { workloadId: string; fence: bigint };
-
 type Log = {
-  of: LogOf;
+  of: HoldingRef;
   /** Made with the first output. */
   spool: Spool | undefined;
   isEnded: boolean;
@@ -45,14 +43,16 @@ type Log = {
 export type LogsOptions = {
   directory: string;
   spoolBytes?: number;
-  /** Told once of each log that is settled. */
-  onSettled: (of: LogOf, refused: string | undefined) => void;
 };
+
+/** Told once of each log that is settled; `refused`: why the control plane does not want it. */
+export type SettledListener = (of: HoldingRef, refused: string | undefined) => void;
 
 export class Logs {
   readonly #options: LogsOptions;
   readonly #logs = new Map<string, Log>();
   readonly #ready = new Set<Log>();
+  #onSettled: SettledListener = () => {};
   #inFlightBytes = 0;
   #wake: (() => void) | undefined;
   #flushTimer: NodeJS.Timeout | undefined;
@@ -61,8 +61,13 @@ export class Logs {
     this.#options = options;
   }
 
+  /** Who is told what is settled. */
+  listen(onSettled: SettledListener): void {
+    this.#onSettled = onSettled;
+  }
+
   /** Takes up the log of a workload; `kept`: an earlier process may have left a spool. */
-  add(of: LogOf, kept: boolean): void {
+  add(of: HoldingRef, kept: boolean): void {
     const log: Log = { of, spool: undefined, isEnded: false, state: "open", inFlight: [], awaitedAnswers: 0 };
     this.#logs.set(holdingKey(of), log);
     if (!kept) return;
@@ -72,11 +77,17 @@ export class Logs {
   }
 
   /** The next line's number of a log. */
-  nextLine(of: LogOf): number {
+  nextLine(of: HoldingRef): number {
     return this.#logs.get(holdingKey(of))?.spool?.nextLine ?? 0;
   }
 
-  append(of: LogOf, stream: LogStream, bytes: Uint8Array): void {
+  /** Where an output stands: what is appended next begins there. */
+  position(of: HoldingRef, stream: LogStream): { line: number; heldBytes: number } {
+    const spool = this.#logs.get(holdingKey(of))?.spool;
+    return { line: spool?.nextLine ?? 0, heldBytes: spool?.heldBytes(stream) ?? 0 };
+  }
+
+  append(of: HoldingRef, stream: LogStream, bytes: Uint8Array): void {
     const log = this.#logs.get(holdingKey(of));
     if (log === undefined || log.isEnded || log.state === "settled") return;
     log.spool ??= this.#openSpool(of);
@@ -86,7 +97,7 @@ export class Logs {
   }
 
   /** Nothing more comes. */
-  end(of: LogOf): void {
+  end(of: HoldingRef): void {
     const log = this.#logs.get(holdingKey(of));
     if (log === undefined || log.isEnded) return;
     log.isEnded = true;
@@ -95,7 +106,7 @@ export class Logs {
   }
 
   /** Nobody wants the log any more; what still comes is let go. */
-  drop(of: LogOf): void {
+  drop(of: HoldingRef): void {
     const log = this.#logs.get(holdingKey(of));
     if (log === undefined) return;
     this.#ready.delete(log);
@@ -106,7 +117,7 @@ export class Logs {
   }
 
   /** Forgets a log with its spool. */
-  remove(of: LogOf): void {
+  remove(of: HoldingRef): void {
     const log = this.#logs.get(holdingKey(of));
     if (log === undefined) return;
     this.#logs.delete(holdingKey(of));
@@ -164,15 +175,8 @@ export class Logs {
   }
 
   /** What the control plane has. */
-  settle(position: LogPosition): void {
-    const log = this.#logs.get(holdingKey(position));
-    if (log === undefined || log.state === "settled") return;
-    if (position.refused !== "" || position.ended) {
-      this.#settled(log, position.refused === "" ? undefined : `${position.refused}: ${position.message}`);
-      return;
-    }
-    log.awaitedAnswers = Math.max(0, log.awaitedAnswers - 1);
-    this.#moveTo(log, Number(position.nextLine));
+  settle(positions: readonly LogPosition[]): void {
+    for (const position of positions) this.#settle(position);
   }
 
   /** Closes every spool; they stay on disk. */
@@ -181,6 +185,17 @@ export class Logs {
     for (const { spool } of this.#logs.values()) spool?.close();
     this.#logs.clear();
     this.#ready.clear();
+  }
+
+  #settle(position: LogPosition): void {
+    const log = this.#logs.get(holdingKey(position));
+    if (log === undefined || log.state === "settled") return;
+    if (position.refused !== "" || position.ended) {
+      this.#settled(log, position.refused === "" ? undefined : `${position.refused}: ${position.message}`);
+      return;
+    }
+    log.awaitedAnswers = Math.max(0, log.awaitedAnswers - 1);
+    this.#moveTo(log, Number(position.nextLine));
   }
 
   #moveTo(log: Log, nextLine: number): void {
@@ -212,7 +227,7 @@ export class Logs {
       log.spool?.remove();
       log.spool = undefined;
     }
-    this.#options.onSettled(log.of, refused);
+    this.#onSettled(log.of, refused);
     this.#wakeUp();
   }
 
@@ -226,7 +241,7 @@ export class Logs {
     return create(LogChunkSchema, { ...log.of, firstLine: BigInt(firstLine), count: BigInt(count), size, data });
   }
 
-  #openSpool(of: LogOf): Spool {
+  #openSpool(of: HoldingRef): Spool {
     const directory = join(this.#options.directory, holdingKey(of));
     const { spoolBytes } = this.#options;
     return openSpool({ directory, ...(spoolBytes === undefined ? {} : { maximumBytes: spoolBytes }) });

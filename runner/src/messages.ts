@@ -41,6 +41,10 @@ const phases = {
 /** An action that says something. */
 export type SayAction = Extract<Action, { kind: `say_${string}` }>;
 
+export function isSaying(action: Action): action is SayAction {
+  return action.kind.startsWith("say_");
+}
+
 /** The message of an action that says something. */
 export function toMessage(action: SayAction): MessageKind {
   const { workloadId, fence } = action;

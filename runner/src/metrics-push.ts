@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import type { Duration } from "@bufbuild/protobuf/wkt";
 import { createClient, type Transport } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { MetricsSampleSchema, type MetricsSample } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
@@ -7,7 +8,7 @@ import {
   RunnersService,
   type MetricsRequest,
 } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
-import { backoffMs, pause } from "./backoff.ts";
+import { abortLater, backoffMs, pause } from "./backoff.ts";
 import { metricsBetween, readMachineCounters, type MachineMetrics } from "./machine-metrics.ts";
 import { refusalOf } from "./refusal.ts";
 import { durationMs, toTimestamp } from "./wire-time.ts";
@@ -28,21 +29,19 @@ export async function pushMetrics(deps: {
   const interval = { ms: Math.max(leastIntervalMs, deps.intervalMs) };
   let failures = 0;
   while (!signal.aborted) {
-    const stream = new AbortController();
+    const call = abortLater(signal);
+    const requests = samples(interval, liveWorkloads, AbortSignal.any([signal, call.signal]));
     try {
-      const streamSignal = AbortSignal.any([signal, stream.signal]);
-      for await (const answer of client.metrics(samples(interval, liveWorkloads, streamSignal), {
-        signal: streamSignal,
-      })) {
+      for await (const answer of client.metrics(requests, { signal: call.signal })) {
         failures = 0;
-        if (answer.interval !== undefined) interval.ms = Math.max(leastIntervalMs, durationMs(answer.interval));
+        interval.ms = answer.interval === undefined ? interval.ms : toIntervalMs(answer.interval);
       }
     } catch (error) {
       if (signal.aborted) return;
       const { reason, message } = refusalOf(error);
       log.debug({ reason, error: message }, "metrics stream failed");
     } finally {
-      stream.abort();
+      call.abort();
     }
     failures += 1;
     await pause(Math.max(leastIntervalMs, backoffMs(failures, Math.random())), signal);
@@ -61,6 +60,10 @@ async function* samples(
     before = after;
     yield create(MetricsRequestSchema, { samples: [sample] });
   }
+}
+
+function toIntervalMs(interval: Duration): number {
+  return Math.max(leastIntervalMs, durationMs(interval));
 }
 
 function toSample(metrics: MachineMetrics, liveWorkloads: number): MetricsSample {

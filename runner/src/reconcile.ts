@@ -5,7 +5,7 @@
  * 2. Whatever is said of a workload carries the fence it is held under (I2).
  * 3. Nothing is accepted before it is on disk (I4): `accepted` follows only `recorded`.
  */
-import type { HeldResult, Holding, Placement, StopOrder } from "./holding.ts";
+import type { HeldResult, Holding, HoldingRef, Placement, StopOrder } from "./holding.ts";
 import { holdingKey, isLive } from "./holding.ts";
 
 /** Something that happened to a workload: said by the control plane, or by this machine. */
@@ -21,22 +21,20 @@ export type HoldingEvent =
   | { kind: "ended"; fence: bigint; result: HeldResult }
   | { kind: "log_settled"; fence: bigint };
 
-type Of = { workloadId: string; fence: bigint };
-
 /** What follows from an event, in this order. */
 export type Action =
   | { kind: "record"; placement: Placement }
-  | ({ kind: "start" } & Of)
-  | ({ kind: "stop"; order: StopOrder } & Of)
-  | ({ kind: "drop_log" } & Of)
-  | ({ kind: "remove" } & Of)
-  | ({ kind: "note_stopped"; order: StopOrder } & Of)
-  | ({ kind: "note_completed"; result: HeldResult } & Of)
-  | ({ kind: "note_acknowledged" } & Of)
-  | ({ kind: "say_accepted" } & Of)
-  | ({ kind: "say_rejected"; reason: string } & Of)
-  | ({ kind: "say_progress"; phase: "running" | "stopping"; timeMs: number | undefined } & Of)
-  | ({ kind: "say_completed"; result: HeldResult } & Of);
+  | ({ kind: "start" } & HoldingRef)
+  | ({ kind: "stop"; order: StopOrder } & HoldingRef)
+  | ({ kind: "drop_log" } & HoldingRef)
+  | ({ kind: "remove" } & HoldingRef)
+  | ({ kind: "note_stopped"; order: StopOrder } & HoldingRef)
+  | ({ kind: "note_completed"; result: HeldResult } & HoldingRef)
+  | ({ kind: "note_acknowledged" } & HoldingRef)
+  | ({ kind: "say_accepted" } & HoldingRef)
+  | ({ kind: "say_rejected"; reason: string } & HoldingRef)
+  | ({ kind: "say_progress"; phase: "running" | "stopping"; timeMs: number | undefined } & HoldingRef)
+  | ({ kind: "say_completed"; result: HeldResult } & HoldingRef);
 
 /** What is held afterwards (`undefined`: nothing), and what is to be done. */
 export type Decision = { holding: Holding | undefined; actions: Action[] };
@@ -202,7 +200,7 @@ function logDropped(holding: Holding): Action[] {
   return holding.logSettled ? [] : [{ kind: "drop_log", ...of(holding) }];
 }
 
-function of({ placement }: Holding): Of {
+function of({ placement }: Holding): HoldingRef {
   return { workloadId: placement.workloadId, fence: placement.fence };
 }
 

@@ -15,6 +15,7 @@ import type { Executor, Isolation } from "./executors/executor.ts";
 import { detectIsolation } from "./executors/isolation.ts";
 import { createProcessExecutor } from "./executors/process.ts";
 import { createSimulatedExecutor } from "./executors/simulated.ts";
+import { createDeparture } from "./departure.ts";
 import { FatalError } from "./fatal-error.ts";
 import { openHoldings } from "./holdings.ts";
 import { createIdentityMemory, openIdentityDirectory } from "./identity-store.ts";
@@ -30,10 +31,6 @@ import { Workloads } from "./workloads.ts";
 
 /** Of the runner protocol. */
 const protocolVersion = 1;
-/** After the last workload ended, the time for its log and result to arrive before the runner leaves. */
-const deliveryTimeoutMs = 5_000;
-/** Between SIGTERM and SIGKILL of what a stopping runner ends. */
-const stoppingGraceMs = 3_000;
 
 export const executorNames = ["process", "simulated"] as const;
 
@@ -93,52 +90,32 @@ async function assemble(options: RunnerOptions, directory: string, lock: OwnerLo
   const machine = options.machine ?? (await readMachine());
   const executors = createExecutors({ options, directory, isolation, runnerId });
   const holdings = await openHoldings({ directory, isDurable: !options.isEphemeral });
-  let workloads: Workloads;
-  const logs = new Logs({
-    directory: join(directory, "spools"),
-    onSettled(of, refused) {
-      if (refused !== undefined) log.warn({ workload_id: of.workloadId, reason: refused }, "log refused");
-      workloads.settleLog(of);
-    },
-  });
-  workloads = new Workloads({ executors, capacity: options.capacity, holdings, logs, log });
+  const logs = new Logs({ directory: join(directory, "spools") });
+  const workloads = new Workloads({ executors, capacity: options.capacity, holdings, logs, log });
   await workloads.adopt();
 
   const watch = watchLoss({ workloads, holdings, bootId: machine.bootId });
   const overlay = createMtlsOverlay();
-  const abandoned = new AbortController();
-  const leaving = new AbortController();
-  const stopping = new AbortController();
   const instanceId = randomUUID();
-
-  const stop = async (timeoutMs: number): Promise<void> => {
-    if (stopping.signal.aborted) return;
-    stopping.abort();
-    workloads.refuseAll("this runner is stopping");
-    const { signal } = abandoned;
-    const isIdle = (): boolean => workloads.liveCount === 0;
-    if (!isIdle())
-      log.info({ live_workloads: workloads.liveCount, timeout_ms: timeoutMs }, "runner waits for its workloads");
-    await workloads.until(isIdle, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
-    if (signal.aborted) return;
-    workloads.stopAll({ cause: "runner_stopped", graceMs: stoppingGraceMs, reason: "runner stopped" });
-    await workloads.until(isIdle, AbortSignal.any([signal, AbortSignal.timeout(stoppingGraceMs * 2)]));
-    const isDelivered = (): boolean => workloads.heldCount === 0;
-    await workloads.until(isDelivered, AbortSignal.any([signal, AbortSignal.timeout(deliveryTimeoutMs)]));
-    leaving.abort("the runner was stopped");
+  const isTemporary = options.dataDirectory === undefined;
+  const departure = createDeparture({ workloads, log });
+  const close = async (): Promise<void> => {
+    departure.abandon();
+    watch.close();
+    if (isTemporary) await departure.endAll();
+    logs.close();
+    await holdings.close();
+    await overlay.close();
+    lock.release();
+    if (isTemporary) rmSync(directory, { recursive: true, force: true });
   };
 
-  const drain = async (): Promise<void> => {
-    log.info({ live_workloads: workloads.liveCount }, "runner is draining");
-    const signal = AbortSignal.any([abandoned.signal, stopping.signal]);
-    if (await workloads.until(() => workloads.heldCount === 0, signal)) leaving.abort("the runner was drained");
-  };
-
-  const done = keepLink({
+  const linked = keepLink({
     gateway: createClient(RunnersService, createConnectTransport({ baseUrl: options.gateway, httpVersion: "1.1" })),
     store,
     host: machine.hostname.slice(0, 255),
-    signal: abandoned.signal,
+    signal: departure.abandoned,
+    leaving: departure.leaving,
     token: options.token,
     log,
     overlay,
@@ -157,19 +134,19 @@ async function assemble(options: RunnerOptions, directory: string, lock: OwnerLo
     workloads,
     logs,
     onContact: (sentAtMs, terms) => watch.contact(sentAtMs, terms),
-    onDrain: () => void drain(),
+    onDrain: () => void departure.drain(),
     onWelcome: (terms) => refuseUnsafeTerms(terms, isolation, options),
-    leaving: leaving.signal,
-  }).finally(async () => {
-    abandoned.abort();
-    watch.close();
-    logs.close();
-    await holdings.close();
-    await overlay.close();
-    lock.release();
-    if (options.dataDirectory === undefined) rmSync(directory, { recursive: true, force: true });
   });
-  return { done, stop: (timeoutMs) => void stop(timeoutMs), abandon: () => abandoned.abort() };
+  const done = closeAfter(linked, close);
+  return { done, stop: (timeoutMs) => void departure.stop(timeoutMs), abandon: () => departure.abandon() };
+}
+
+async function closeAfter(work: Promise<void>, close: () => Promise<void>): Promise<void> {
+  try {
+    await work;
+  } finally {
+    await close();
+  }
 }
 
 function openDataDirectory({ dataDirectory }: RunnerOptions): string {
@@ -235,9 +212,9 @@ function toMachineProto(machine: Machine): MachineProto {
     bootId: machine.bootId,
     cpus: machine.cpus,
     memoryBytes: BigInt(machine.memoryBytes),
-    versions: Object.fromEntries([
-      ["kernel", printable(machine.kernel, 128)],
-      ...machine.found.map(({ name, version }) => [name, printable(version, 128)]),
-    ]),
+    versions: {
+      kernel: printable(machine.kernel, 128),
+      ...Object.fromEntries(machine.found.map(({ name, version }) => [name, printable(version, 128)] as const)),
+    },
   });
 }

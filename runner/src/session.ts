@@ -77,6 +77,8 @@ export class Session {
   #contactMs = this.#helloAtMs;
   #heartbeat: NodeJS.Timeout | undefined;
   #end: SessionEnd | undefined;
+  #isSucceeded = false;
+  #hasIgnoredPlace = false;
 
   /** Never rejects. */
   readonly ended: Promise<SessionEnd>;
@@ -96,6 +98,20 @@ export class Session {
 
   get isOver(): boolean {
     return this.#end !== undefined;
+  }
+
+  /**
+   * A later session is about to say hello. What is placed over this one from now on is in no hello, so the control plane
+   * places it anew; it must not start here as well (I1).
+   */
+  succeed(): void {
+    this.#isSucceeded = true;
+  }
+
+  /** The later session did not come about: this one goes on, unless it let go of a placement. */
+  carryOn(): void {
+    this.#isSucceeded = false;
+    if (this.#hasIgnoredPlace) this.#break("a placement was let go while another session was tried");
   }
 
   /** Says goodbye and ends; bounded in time. */
@@ -150,7 +166,9 @@ export class Session {
       case "heartbeatAcknowledged":
         return this.#acknowledged(kind.value.sequence);
       case "place":
-        return workloads.place(kind.value);
+        if (!this.#isSucceeded) return workloads.place(kind.value);
+        this.#hasIgnoredPlace = true;
+        return undefined;
       case "stop":
         return workloads.stop(kind.value);
       case "completionAcknowledged":

@@ -1,5 +1,8 @@
 import { isLive, type Holding } from "./holding.ts";
 
+/** What sums of fractions may be off by. */
+const rounding = 1e-9;
+
 /** What live holdings take, kept up to date with each change so that a placement costs the same however many are held. */
 export class Usage {
   readonly #used = new Map<string, number>();
@@ -9,9 +12,21 @@ export class Usage {
     return this.#liveCount;
   }
 
-  /** How much of a resource is taken. */
-  of(name: string): number {
+  #of(name: string): number {
     return this.#used.get(name) ?? 0;
+  }
+
+  /** Why `resources` do not fit into what is left of `capacity`, or `undefined`. */
+  shortage(
+    resources: Readonly<Record<string, number>>,
+    capacity: Readonly<Record<string, number>>,
+  ): string | undefined {
+    for (const [name, amount] of Object.entries(resources)) {
+      const total = capacity[name] ?? 0;
+      const free = total - this.#of(name);
+      if (amount > free + rounding) return `this runner has ${free} of ${total} ${name} free, not ${amount}`;
+    }
+    return undefined;
   }
 
   /** A holding became another, or came or went. */
@@ -25,7 +40,7 @@ export class Usage {
   #add({ placement }: Holding, sign: 1 | -1): void {
     this.#liveCount += sign;
     for (const [name, amount] of Object.entries(placement.resources)) {
-      this.#used.set(name, this.of(name) + sign * amount);
+      this.#used.set(name, this.#of(name) + sign * amount);
     }
   }
 }

@@ -10,12 +10,21 @@ import type {
   Place,
   Stop,
 } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
+import { Changes } from "./changes.ts";
 import type { Execution, ExecutionResult, Executor, Sink, WorkloadSpec } from "./executors/executor.ts";
-import { holdingKey, isLive, type HeldResult, type Holding, type StopOrder } from "./holding.ts";
+import {
+  holdingKey,
+  isLive,
+  logFields,
+  type HeldResult,
+  type Holding,
+  type HoldingRef,
+  type StopOrder,
+} from "./holding.ts";
 import type { Holdings } from "./holdings.ts";
 import type { Logs } from "./logs.ts";
 import { judgeLoss, type LossTimes } from "./loss.ts";
-import { toHeldWorkload, toMessage, type SayAction } from "./messages.ts";
+import { isSaying, toHeldWorkload, toMessage, type SayAction } from "./messages.ts";
 import type { MessageKind } from "./outbox.ts";
 import { toPlacement, toSpec, toStopOrder } from "./placement.ts";
 import { reconcile, repeated, type Action, type HoldingEvent } from "./reconcile.ts";
@@ -27,8 +36,6 @@ import { Usage } from "./usage.ts";
 
 /** Workloads held at one time; further ones are rejected. */
 export const maximumHoldings = 10_000;
-
-type Of = { workloadId: string; fence: bigint };
 
 export type WorkloadsDeps = {
   executors: ReadonlyMap<string, Executor>;
@@ -45,12 +52,16 @@ export class Workloads {
   readonly #specs = new Map<string, WorkloadSpec>();
   readonly #executions = new Map<string, Execution>();
   readonly #listeners = new Set<(message: MessageKind) => void>();
-  readonly #changed = new Set<() => void>();
+  readonly #changes = new Changes();
   readonly #usage = new Usage();
   #refusal: string | undefined;
 
   constructor(deps: WorkloadsDeps) {
     this.#deps = deps;
+    deps.logs.listen((of, refused) => {
+      if (refused !== undefined) deps.log.warn({ ...logFields(of), reason: refused }, "log refused");
+      this.#apply(of, { kind: "log_settled", fence: of.fence });
+    });
   }
 
   /** How many take capacity. */
@@ -84,7 +95,7 @@ export class Workloads {
     for (const holding of this.#held.values()) {
       const { placement } = holding;
       if (!isLive(holding)) logs.end(placement);
-      else if (found.has(holdingKey(placement))) log.info(fields(placement), "workload adopted");
+      else if (found.has(holdingKey(placement))) log.info(logFields(placement), "workload adopted");
       else this.#ended(placement, resultWithout("lost", "the runner ended and the workload with it"));
     }
   }
@@ -129,16 +140,12 @@ export class Workloads {
 
   forget({ workloadId, fence, reason }: Forget): void {
     if (this.#held.has(workloadId))
-      this.#deps.log.info({ ...fields({ workloadId, fence }), reason }, "workload forgotten");
+      this.#deps.log.info({ ...logFields({ workloadId, fence }), reason }, "workload forgotten");
     this.#apply({ workloadId }, { kind: "forget", fence });
   }
 
   acknowledgeCompletion(of: CompletionAcknowledged): void {
     this.#apply(of, { kind: "completion_acknowledged", fence: of.fence });
-  }
-
-  settleLog(of: Of): void {
-    this.#apply(of, { kind: "log_settled", fence: of.fence });
   }
 
   /** Rejects every placement from now on, for this reason. */
@@ -163,24 +170,18 @@ export class Workloads {
       if (verdict.kind === "later") nextMs = Math.min(nextMs, verdict.inMs);
       if (verdict.kind !== "now" || holding.stop?.cause === "lost") continue;
       const { placement } = holding;
-      this.#deps.log.warn({ ...fields(placement), reason: verdict.order.reason }, "workload stopped without contact");
+      this.#deps.log.warn(
+        { ...logFields(placement), reason: verdict.order.reason },
+        "workload stopped without contact",
+      );
       this.#apply(placement, { kind: "stop", fence: placement.fence, order: verdict.order });
     }
     return nextMs;
   }
 
-  /** Resolves when `isTrue` holds, which is looked at after each change, or `signal` aborts; answers which. */
-  async until(isTrue: () => boolean, signal: AbortSignal): Promise<boolean> {
-    if (isTrue() || signal.aborted) return isTrue();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const look = (): void => (isTrue() ? resolve() : undefined);
-    const onAbort = (): void => resolve();
-    this.#changed.add(look);
-    signal.addEventListener("abort", onAbort, { once: true });
-    await promise;
-    this.#changed.delete(look);
-    signal.removeEventListener("abort", onAbort);
-    return isTrue();
+  /** Resolves when `isTrue` holds, or `signal` aborts; answers which. */
+  until(isTrue: () => boolean, signal: AbortSignal): Promise<boolean> {
+    return this.#changes.until(isTrue, signal);
   }
 
   #refusalOf(spec: WorkloadSpec, isNew: boolean): string | undefined {
@@ -189,19 +190,14 @@ export class Workloads {
     if (executor === undefined) return `this runner has no executor ${JSON.stringify(spec.executor)}`;
     if (isNew && this.#held.size >= maximumHoldings) return `this runner holds ${maximumHoldings} workloads already`;
 
-    for (const [name, amount] of Object.entries(spec.resources)) {
-      const total = this.#deps.capacity[name] ?? 0;
-      const free = total - this.#usage.of(name);
-      if (amount > free + 1e-9) return `this runner has ${free} of ${total} ${name} free, not ${amount}`;
-    }
-    return executor.refusal(spec);
+    return this.#usage.shortage(spec.resources, this.#deps.capacity) ?? executor.refusal(spec);
   }
 
   #apply({ workloadId }: { workloadId: string }, event: HoldingEvent): void {
     const { holding, actions } = reconcile(this.#held.get(workloadId), event, this.#seen.of(workloadId));
     this.#set(workloadId, holding);
     for (const action of actions) this.#do(action);
-    if (actions.length > 0) for (const look of this.#changed) look();
+    if (actions.length > 0) this.#changes.announce();
   }
 
   #set(workloadId: string, holding: Holding | undefined): void {
@@ -250,25 +246,25 @@ export class Workloads {
 
   #say(action: SayAction): void {
     if (action.kind === "say_rejected") {
-      this.#deps.log.warn({ ...fields(action), reason: action.reason }, "placement rejected");
+      this.#deps.log.warn({ ...logFields(action), reason: action.reason }, "placement rejected");
     }
     const message = toMessage(action);
     for (const say of this.#listeners) say(message);
   }
 
-  #notRecorded(placement: Of, error: unknown): void {
+  #notRecorded(placement: HoldingRef, error: unknown): void {
     const reason = `the placement cannot be recorded: ${messageOf(error)}`;
     this.#apply(placement, { kind: "not_recorded", fence: placement.fence, reason });
   }
 
-  async #start(of: Of): Promise<void> {
+  async #start(of: HoldingRef): Promise<void> {
     const key = holdingKey(of);
     const spec = this.#specs.get(key);
     this.#specs.delete(key);
     const executor = spec === undefined ? undefined : this.#deps.executors.get(spec.executor);
     try {
       if (spec === undefined || executor === undefined) throw new Error("its executor is gone");
-      this.#deps.log.info(fields(of), "workload starting");
+      this.#deps.log.info(logFields(of), "workload starting");
       this.#takeUp(await executor.start(spec, this.#sinkFor(spec)));
     } catch (error) {
       this.#ended(of, resultWithout("start_failed", messageOf(error)));
@@ -287,14 +283,18 @@ export class Workloads {
     void execution.result.then((result: ExecutionResult) => this.#ended(execution, resultOf(result)));
   }
 
-  #ended(of: Of, result: HeldResult): void {
+  #ended(of: HoldingRef, result: HeldResult): void {
     const { logs, log } = this.#deps;
-    logs.end(of);
-    log.info({ ...fields(of), outcome: result.outcome, exit_code: result.exitCode }, "workload ended");
+    try {
+      logs.end(of);
+    } catch (error) {
+      log.error({ ...logFields(of), error: messageOf(error) }, "log could not be ended");
+    }
+    log.info({ ...logFields(of), outcome: result.outcome, exit_code: result.exitCode }, "workload ended");
     this.#apply(of, { kind: "ended", fence: of.fence, result });
   }
 
-  #remove(of: Of): void {
+  #remove(of: HoldingRef): void {
     const execution = this.#executions.get(holdingKey(of));
     this.#specs.delete(holdingKey(of));
     this.#deps.logs.remove(of);
@@ -305,21 +305,13 @@ export class Workloads {
   #forgetExecution(execution: Execution): void {
     this.#executions.delete(holdingKey(execution));
     execution.forget().catch((error: unknown) => {
-      this.#deps.log.warn({ ...fields(execution), error: messageOf(error) }, "workload could not be cleaned up");
+      this.#deps.log.warn({ ...logFields(execution), error: messageOf(error) }, "workload could not be cleaned up");
     });
   }
 
-  #sinkFor(of: Of): Sink {
+  #sinkFor(of: HoldingRef): Sink {
     const { logs, log } = this.#deps;
     const onStarted = (startTimeMs: number): void => this.#apply(of, { kind: "started", fence: of.fence, startTimeMs });
     return createSink(of, { logs, log, onStarted });
   }
-}
-
-function isSaying(action: Action): action is SayAction {
-  return action.kind.startsWith("say_");
-}
-
-function fields({ workloadId, fence }: Of): { workload_id: string; fence: string } {
-  return { workload_id: workloadId, fence: String(fence) };
 }

@@ -174,6 +174,11 @@ function checkTogether(config: Config, settled: Settled): void {
       `listen: ${config.listen.host} is reachable from other machines, and access tokens would cross the network in clear: set tls_cert and tls_key, or insecure_listen if a proxy in front speaks TLS`,
     );
   }
+  if (config.runnerAddress === undefined && isWildcard(config.runnerListen.host)) {
+    throw new ConfigError(
+      `runner_address: needed with runner_listen ${config.runnerListen.host}, because runners must be told where to dial: give the name or address of this machine that they reach, such as agyn.example.org:${config.runnerListen.port}`,
+    );
+  }
   if (config.databaseUrl !== undefined && settled.master_key_file.value === undefined) {
     throw new ConfigError("master_key_file: needed with database_url, so that every replica seals with the same key");
   }
@@ -182,6 +187,11 @@ function checkTogether(config: Config, settled: Settled): void {
 /** Whether only this machine reaches the host. */
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+}
+
+/** Whether the host stands for every address of this machine. */
+export function isWildcard(host: string): boolean {
+  return host === "0.0.0.0" || (isIP(host) === 6 && /^[0:]+$/.test(host));
 }
 
 function readConfigFile(file: string): Record<string, string> {

@@ -1,8 +1,10 @@
 import { existsSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import pino, { type Logger } from "pino";
+import { readArguments } from "./arguments.ts";
 import { ConfigError, settings, settle, toConfig, type Config, type SettingName, type Settled } from "./config.ts";
 import { openServer } from "./server.ts";
+import { explainStartFailure } from "./start-failure.ts";
 import { version } from "./version.ts";
 
 const program = new Command("agyn-server")
@@ -28,7 +30,12 @@ await main(process.argv.slice(2));
 
 async function main(argv: string[]): Promise<void> {
   try {
-    const { flags, command, file } = readArguments(argv);
+    if (argv.includes("-h") || argv.includes("--help")) program.help();
+    if (argv.includes("-V") || argv.includes("--version")) {
+      process.stdout.write(`${version}\n`);
+      process.exit(0);
+    }
+    const { flags, command, file } = readArguments(argv, ["serve", "config"]);
     const settled = settle(flags, process.env, file);
     const config = toConfig(settled);
     if (command === "config") process.stdout.write(describe(settled));
@@ -39,40 +46,6 @@ async function main(argv: string[]): Promise<void> {
     process.stderr.write(`agyn-server: ${error.message}\n`);
     process.exit(2);
   }
-}
-
-/** Flags are taken apart here, not by the library, so that an unknown one is answered with the nearest setting. */
-function readArguments(argv: string[]): { flags: Record<string, string>; command: string; file: string | undefined } {
-  if (argv.includes("-h") || argv.includes("--help")) program.help();
-  if (argv.includes("-V") || argv.includes("--version")) {
-    process.stdout.write(`${version}\n`);
-    process.exit(0);
-  }
-  const flags: Record<string, string> = {};
-  let command = "serve";
-  let file = existsSync("agyn.toml") ? "agyn.toml" : undefined;
-  for (let position = 0; position < argv.length; position += 1) {
-    const word = argv[position]!;
-    if (!word.startsWith("--")) {
-      if (word !== "config" && word !== "serve")
-        throw new ConfigError(`unknown command "${word}": there are serve and config`);
-      command = word;
-      continue;
-    }
-    const [name, inline] = splitOnce(word.slice(2), "=");
-    const key = name.replaceAll("-", "_");
-    const isSwitch = key in settings && settings[key as SettingName].kind === "boolean";
-    const value = inline ?? (isSwitch ? "true" : argv[(position += 1)]);
-    if (value === undefined) throw new ConfigError(`--${name} needs a value`);
-    if (key === "config") file = value;
-    else flags[key] = value;
-  }
-  return { flags, command, file };
-}
-
-function splitOnce(text: string, separator: string): [string, string | undefined] {
-  const at = text.indexOf(separator);
-  return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
 }
 
 function describe(settled: Settled): string {
@@ -89,14 +62,7 @@ async function serve(config: Config): Promise<void> {
     pino.destination(2),
   );
   const server = await openServer(config, log).catch((error: unknown) => {
-    const { code, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
-    if (code === "EADDRINUSE")
-      throw new ConfigError(
-        `listen: ${address}:${port} is in use: stop what listens there, or choose another port with --listen or --runner-listen`,
-      );
-    if (code === "EACCES")
-      throw new ConfigError(`listen: ${address}:${port} needs rights that this user lacks: choose a port above 1023`);
-    throw error;
+    throw explainStartFailure(error, config);
   });
   log.info(
     {

@@ -18,10 +18,12 @@ import { createAuthenticationInterceptor, createAuthorizationInterceptor } from 
 import { createErrorInterceptor } from "./api/interceptors/errors.ts";
 import { validateInterceptor } from "./api/interceptors/validate.ts";
 import { createLogsService } from "./api/logs-service.ts";
-import { createMetrics, metricsKept_ms } from "./api/metrics-service.ts";
+import { createMetrics } from "./api/metrics-service.ts";
 import { createOrchestratorService } from "./api/orchestrator-service.ts";
 import { createOrganizationsService } from "./api/organizations-service.ts";
-import { createPages } from "./api/pages.ts";
+import { createAttemptLimiter } from "./identity/attempt-limiter.ts";
+import { createPages, isReady } from "./api/pages.ts";
+import { createRenewal } from "./api/renewal-service.ts";
 import { createRunnerCheck } from "./api/runner-check.ts";
 import { openRunnerPlane } from "./api/runner-plane.ts";
 import { createRunnerManagement } from "./api/runners-service.ts";
@@ -29,34 +31,22 @@ import { createRunnerWatch } from "./api/runners-watch.ts";
 import { createServerService } from "./api/server-service.ts";
 import { openUserPlane } from "./api/user-plane.ts";
 import { createUsersService } from "./api/users-service.ts";
-import { openBlobDirectory } from "./blobs/directory.ts";
 import type { Address, Config } from "./config.ts";
-import { claimDataDirectory, writeSecretFile } from "./data-directory.ts";
-import { ensureFirstUser } from "./first-start.ts";
-import { openMasterKey } from "./identity/master-key.ts";
-import { openTrust } from "./identity/trust.ts";
-import { openLogStore } from "./logs/log-store.ts";
-import { startLoop, type Loop } from "./loops/driver.ts";
+import { writeSecretFile } from "./data-directory.ts";
+import { gatewayOf } from "./gateway.ts";
 import { openRevocationReader } from "./loops/enforce-revocations.ts";
-import { createFailUnreadable } from "./loops/fail-unreadable.ts";
-import { openFleetState } from "./loops/fleet-state.ts";
-import { considerRetries, createLossLoops } from "./loops/lose-workloads.ts";
-import { createPlacer } from "./loops/place-workloads.ts";
-import { createWatchFeed } from "./loops/watch-feed.ts";
-import { createMeters } from "./meters.ts";
-import { createSecureRandom } from "./secure-random.ts";
-import { createRecorder } from "./sessions/recorder.ts";
-import { runSession, sendPlacement, tell, type SessionDeps } from "./sessions/run-session.ts";
-import { createSessionRegistry } from "./sessions/session-registry.ts";
-import { migrate, openDatabase, refuseUnsafeDatabase, type DatabaseTarget } from "./store/database.ts";
-import { startEmbeddedPostgres } from "./store/embedded-postgres.ts";
-import { createSegmentIndex } from "./store/log-segments.ts";
-import { sweepMetricsSamples } from "./store/metrics-samples.ts";
-import { openNotifications } from "./store/notifications.ts";
-import { clearSessionsOf, listChangedRunners } from "./store/runners.ts";
-import { claimSetting } from "./store/settings.ts";
-import { getHorizon, getWorkload, listChangedWorkloads, listDeliverable, type WorkloadRow } from "./store/workloads.ts";
+import { pushLogs } from "./sessions/push-logs.ts";
+import { runSession, type SessionDeps } from "./sessions/run-session.ts";
+import type { DatabaseTarget } from "./store/database.ts";
+import { getWorkload } from "./store/workloads.ts";
 import { version } from "./version.ts";
+import { createHealthService } from "./api/health-service.ts";
+import { createReflectionService } from "./api/reflection-service.ts";
+import { services } from "./api/permissions.ts";
+import { openPlacing } from "./open-placing.ts";
+import { openState, type StateOptions } from "./open-state.ts";
+import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../../proto/gen/grpc/reflection/v1/reflection_pb.ts";
 
 /** A running control plane. */
 export type Server = {
@@ -69,9 +59,13 @@ export type Server = {
 };
 
 const authenticationCache_ms = 500;
+const recheckPeriod_ms = 500;
+const enrollmentBurst = 500;
+const enrollmentsPerSecond = 50;
 const leafTtl_ms = 30 * 86_400_000;
 const leafRenewal_ms = 86_400_000;
-const sweepPeriod_ms = 10 * 60_000;
+/** How long a revoked session may take to hear why it ends; of the second in which a revocation reaches everybody. */
+const lastWords_ms = 150;
 
 /** Builds everything in order; what was opened is closed in reverse, also where a later step fails. `database`: one that is there already. */
 export async function openServer(config: Config, log: Logger, database?: DatabaseTarget): Promise<Server> {
@@ -89,168 +83,14 @@ export async function openServer(config: Config, log: Logger, database?: Databas
   }
 }
 
-type Opening = {
-  config: Config;
-  log: Logger;
-  database: DatabaseTarget | undefined;
-  onClose: (close: () => Promise<void>) => void;
-};
-
-async function open({ config, log, database, onClose }: Opening): Promise<Omit<Server, "close">> {
-  // State: the data directory, the database, keys, logs.
-  const directory = await claimDataDirectory(config.dataDir);
-  onClose(() => directory.release());
-  const replicaId = directory.replicaId;
-  const masterKey = await openMasterKey({ file: config.masterKeyFile, create: config.databaseUrl === undefined });
-  const sql = openDatabase(
-    database ?? (await findDatabase(config, directory.path, onClose)),
-    config.databaseConnections,
-  );
-  onClose(() => sql.end({ timeout: 5 }));
-  await refuseUnsafeDatabase(sql);
-  await migrate(sql);
-  const storeEpoch = await claimSetting(sql, "store_epoch", 1);
-  const { authority, nonceKey } = await openTrust(sql, masterKey, config.trustDomain, new Date());
-  await ensureFirstUser({
-    sql,
-    log,
-    writeToken: (text) => writeSecretFile(join(directory.path, "admin-token"), `${text}\n`),
-  });
-  await clearSessionsOf(sql, replicaId);
-  const blobs = await openBlobDirectory({ directory: join(directory.path, "blobs") });
-  const logStore = await openLogStore({
-    directory: join(directory.path, "log-journal"),
-    blobs,
-    segments: createSegmentIndex(sql),
-    onError: (error) => log.error({ err: error }, "log store failed"),
-  });
-  onClose(() => logStore.close());
-
-  // Placing: the fleet in memory, the leader, what runners say.
-  const meters = createMeters();
-  const notifications = await openNotifications(sql, replicaId, log);
-  onClose(() => notifications.close());
-  const fleet = await openFleetState(sql, replicaId);
-  const registry = createSessionRegistry();
-  const writer = { replicaId, storeEpoch };
-  const loops: Loop[] = [];
-  const runLoop = (name: string, period_ms: number, run: () => Promise<void>) => {
-    const loop = startLoop({ name, period_ms, log, run });
-    loops.push(loop);
-    onClose(() => loop.stop());
-    return loop;
-  };
-  const runnerFeed = createWatchFeed({
-    name: "watch-runners",
-    period_ms: config.loopPeriod_ms,
-    log,
-    horizon: () => getHorizon(sql),
-    read: (from) => listChangedRunners(sql, from),
-  });
-  const workloadFeed = createWatchFeed({
-    name: "watch-workloads",
-    period_ms: config.loopPeriod_ms,
-    log,
-    horizon: () => getHorizon(sql),
-    read: (from) => listChangedWorkloads(sql, from),
-  });
-  for (const feed of [runnerFeed, workloadFeed]) {
-    loops.push(feed.loop);
-    onClose(() => feed.loop.stop());
-  }
-  const onRunnersChanged = () => {
-    runnerFeed.signal();
-    syncFleet.signal();
-    notifications.send("runners");
-  };
-  const onWorkloadsChanged = () => {
-    workloadFeed.signal();
-    notifications.send("workloads");
-  };
-  const failUnreadable = createFailUnreadable({ sql, writer, fleet, log, onWorkloadsChanged });
-  const tellRunner = (row: WorkloadRow) => {
-    const session = row.runnerId === null ? undefined : registry.get(row.runnerId);
-    if (!session) {
-      notifications.send("deliver");
-      return;
-    }
-    try {
-      tell(session, row, masterKey);
-    } catch (error) {
-      failUnreadable(row, error);
-    }
-  };
-  const placer = createPlacer({
-    sql,
-    fleet,
-    writer,
-    random: createSecureRandom(),
-    log,
-    leaderLease_ms: config.leaderLease_ms,
-    deliver: (placement) => {
-      meters.placements.add(1);
-      const session = registry.get(placement.runnerId);
-      if (session) {
-        try {
-          sendPlacement(session, placement, masterKey);
-        } catch (error) {
-          failUnreadable(placement, error);
-        }
-      } else notifications.send("deliver");
-      onWorkloadsChanged();
-    },
-    failUnreadable,
-    announcePending: () => notifications.send("pending"),
-  });
-  onClose(() => placer.stop());
-  fleet.onPending((row) => placer.consider([row]));
-  fleet.onRelief(() => placer.wake());
-  const recorder = createRecorder({
-    sql,
-    writer,
-    fleet,
-    placer,
-    log,
-    lease_ms: config.lease_ms,
-    rejectionExclusion_ms: config.rejectionExclusion_ms,
-    onEnded: (ended) => {
-      considerRetries({ sql, fleet, placer }, ended).catch((error: unknown) =>
-        log.error({ err: error }, "retries not taken up"),
-      );
-    },
-    onChanged: onWorkloadsChanged,
-  });
-  const loss = createLossLoops({
-    sql,
-    writer,
-    fleet,
-    placer,
-    lease_ms: config.lease_ms,
-    heartbeat_ms: config.heartbeat_ms,
-    onRunnersChanged,
-    onWorkloadsChanged,
-  });
-  runLoop("lead", config.leaderLease_ms / 3, async () => {
-    const { began, gap_ms } = await placer.renewLease();
-    if (began) await loss.begin(gap_ms);
-  });
-  const syncFleet = runLoop("sync-fleet", config.loopPeriod_ms, () => fleet.refresh());
-  runLoop("expire-leases", config.loopPeriod_ms, () => loss.expireLeases());
-  runLoop("declare-lost", config.loopPeriod_ms, () => loss.declareLost());
-  runLoop("expire-pending", config.loopPeriod_ms, () => loss.expirePending());
-  runLoop("explain-waiting", config.loopPeriod_ms, async () => {
-    placer.wake();
-    await placer.explainWaiting();
-    onWorkloadsChanged();
-  });
-  const deliver = runLoop("deliver", config.loopPeriod_ms, async () => {
-    const rows = await listDeliverable(
-      sql,
-      [...registry.all()].map((session) => session.runnerId),
-    );
-    for (const row of rows) tellRunner(row);
-  });
-  runLoop("sweep-metrics", sweepPeriod_ms, () => sweepMetricsSamples(sql, metricsKept_ms));
+async function open({ config, log, database, onClose }: StateOptions): Promise<Omit<Server, "close">> {
+  const state = await openState({ config, log, database, onClose });
+  const { sql, masterKey, authority, nonceKey, logStore, writer } = state;
+  const { replicaId, storeEpoch } = writer;
+  const placing = await openPlacing({ config, log, state, onClose });
+  const { meters, notifications, fleet, registry, placer, recorder, loops, runLoop, runnerFeed, workloadFeed } =
+    placing;
+  const { onRunnersChanged, onWorkloadsChanged, tellRunner } = placing;
 
   // The contract, once for both planes: each method exists on the one that its option names.
   let leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
@@ -279,6 +119,14 @@ async function open({ config, log, database, onClose }: Opening): Promise<Omit<S
     notifications.send("revocations");
   };
   const protoDeps = { sql, fleet, trustDomain: authority.trustDomain };
+  const issueDeps = {
+    sql,
+    authority,
+    nonceKey,
+    certificateTtl_ms: config.certificateTtl_ms,
+    onRunnersChanged,
+    attempts: createAttemptLimiter(enrollmentBurst, enrollmentsPerSecond),
+  };
   const routes = (router: ConnectRouter) => {
     router.service(RunnersService, {
       ...createRunnerManagement({
@@ -294,17 +142,12 @@ async function open({ config, log, database, onClose }: Opening): Promise<Omit<S
       }),
       ...createRunnerWatch({ ...protoDeps, storeEpoch, feed: runnerFeed }),
       ...createEnrollment({
-        sql,
-        authority,
+        ...issueDeps,
         controlPlaneLeaf: () => leaf,
-        nonceKey,
         endpoints,
-        certificateTtl_ms: config.certificateTtl_ms,
-        expiredRenewal_ms: config.expiredRenewal_ms,
-        onRunnersChanged,
-        onRevoked,
         onEnrolled: () => meters.enrollments.add(1),
       }),
+      ...createRenewal({ ...issueDeps, expiredRenewal_ms: config.expiredRenewal_ms, onRevoked }),
       ...createMetrics({ sql, metricsInterval_ms: config.metricsInterval_ms }),
     });
     router.service(
@@ -327,7 +170,8 @@ async function open({ config, log, database, onClose }: Opening): Promise<Omit<S
       createLogsService({
         sql,
         logStore,
-        onBytes: (bytes) => meters.logBytes.add(bytes),
+        pushLogs: (caller, requests) =>
+          pushLogs({ sql, logStore, onBytes: (bytes) => meters.logBytes.add(bytes) }, caller, requests),
         untilPlaced: async (workloadId, signal) => {
           const { batches } = await workloadFeed.subscribe(signal);
           const row = await getWorkload(sql, workloadId);
@@ -342,6 +186,11 @@ async function open({ config, log, database, onClose }: Opening): Promise<Omit<S
     router.service(AccessTokensService, createAccessTokensService({ sql }));
     router.service(AuditService, createAuditService({ sql }));
     router.service(
+      Health,
+      createHealthService(() => isReady({ sql, loops }), new Set(services.map((one) => one.typeName))),
+    );
+    router.service(ServerReflection, createReflectionService(services));
+    router.service(
       ServerService,
       createServerService({
         version,
@@ -353,7 +202,7 @@ async function open({ config, log, database, onClose }: Opening): Promise<Omit<S
   };
   const authenticate = createAuthenticator({ sql, cache_ms: authenticationCache_ms });
   const interceptors = (plane: Plane) => {
-    const access = { sql, plane, authenticate, checkRunner: createRunnerCheck(sql) };
+    const access = { sql, plane, authenticate, recheckPeriod_ms, checkRunner: createRunnerCheck(sql) };
     return [
       createErrorInterceptor(log, (reason) => meters.refusals.add(1, reason)),
       createAuthenticationInterceptor(access),
@@ -377,7 +226,7 @@ async function open({ config, log, database, onClose }: Opening): Promise<Omit<S
     sql,
     disconnect: (runnerId, reason) => {
       registry.get(runnerId)?.end(reason as "IDENTITY_REVOKED" | "RUNNER_LOCKED", "this identity was revoked");
-      setImmediate(() => runnerPlane.disconnect(runnerId, reason));
+      setTimeout(() => runnerPlane.disconnect(runnerId, reason), lastWords_ms).unref();
     },
     disconnectAll: (why) => runnerPlane.disconnectAll(why),
   });
@@ -395,32 +244,14 @@ async function open({ config, log, database, onClose }: Opening): Promise<Omit<S
     pages,
     trustedProxies: config.trustedProxies,
   });
-  onClose(() => userPlane.close(config.shutdownGrace_ms));
-  onClose(() => {
+  onClose(async () => {
+    // No runner may come back while the last calls finish.
+    const closing = [runnerPlane.close(config.shutdownGrace_ms), userPlane.close(config.shutdownGrace_ms)];
     for (const session of registry.all()) session.end("UNAVAILABLE", "the control plane is stopping", 500);
-    return Promise.resolve();
+    await Promise.all(closing);
   });
-  notifications.on("runners", onceSignalled(syncFleet, runnerFeed));
-  notifications.on("workloads", onceSignalled(syncFleet, workloadFeed));
-  notifications.on("pending", onceSignalled(syncFleet));
-  notifications.on("deliver", onceSignalled(deliver));
-  notifications.on("revocations", onceSignalled(revocations));
-  const { host, port } = userPlane.address;
-  const gateway = `${config.tls ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${port}`;
-  await writeSecretFile(join(directory.path, "gateway"), `${gateway}\n`);
+  notifications.on("revocations", () => revocations.signal());
+  const gateway = gatewayOf(userPlane.address, config.tls);
+  await writeSecretFile(join(state.directory, "gateway"), `${gateway}\n`);
   return { gateway, userAddress: userPlane.address, runnerAddress: runnerPlane.address };
-}
-
-/** The operator's database, or an embedded one that runs as long as the server. */
-async function findDatabase(config: Config, directory: string, onClose: Opening["onClose"]): Promise<DatabaseTarget> {
-  if (config.databaseUrl !== undefined) return { kind: "url", url: config.databaseUrl };
-  const embedded = await startEmbeddedPostgres(join(directory, "postgres"));
-  onClose(() => embedded.stop());
-  return { kind: "embedded", connection: embedded.connection };
-}
-
-function onceSignalled(...targets: { signal(): void }[]): () => void {
-  return () => {
-    for (const target of targets) target.signal();
-  };
 }

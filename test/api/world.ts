@@ -58,7 +58,7 @@ export async function openAccessWorld(): Promise<AccessWorld> {
   await ensureFirstUser({ sql, log, writeToken: async (text) => void (adminToken = text) });
 
   const authenticate = createAuthenticator({ sql, cache_ms });
-  const access = { sql, plane: Plane.USER, authenticate, checkRunner: async () => undefined };
+  const access = { sql, plane: Plane.USER, authenticate, recheckPeriod_ms: 1000, checkRunner: async () => undefined };
   const interceptors = [
     createErrorInterceptor(log, () => undefined),
     createAuthenticationInterceptor(access),

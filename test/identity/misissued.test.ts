@@ -13,7 +13,7 @@ import {
 import { openAuthority } from "../../server/src/identity/authority.ts";
 import { spkiOf } from "../../wire/keys.ts";
 
-x509.cryptoProvider.set(webcrypto as Crypto);
+x509.cryptoProvider.set(webcrypto);
 
 const hour_ms = 3_600_000;
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };

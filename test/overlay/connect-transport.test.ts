@@ -32,9 +32,9 @@ function grpc<E>(createOverlay: () => Overlay<E>): void {
         createContextValues().set(sessionKey, "stream" in request ? world.server.sessionOf(request) : undefined),
       routes: (router) =>
         router.service(EchoService, {
-          async *echo(messages, context) {
+          async *echo(incoming, context) {
             const serial = context.values.get(sessionKey)?.peer.serialNumber;
-            for await (const { value } of messages) yield { value: `${value} from ${serial}` };
+            for await (const { value } of incoming) yield { value: `${value} from ${serial}` };
           },
         }),
     });

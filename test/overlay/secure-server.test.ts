@@ -104,7 +104,7 @@ test("a client that speaks TLS 1.2 is refused", async () => {
     ca: rootPem,
     maxVersion: "TLSv1.2",
   });
-  const [error] = await once(socket, "error").catch((error: unknown) => [error]);
+  const [error] = await once(socket, "error").catch((cause: unknown) => [cause]);
   expect(String(error)).toMatch(/version/);
   await until(() => world.refused.length === 1, "the refusal is reported");
 });

@@ -207,6 +207,8 @@ type WireChunk = {
 function take(logs: Map<string, ArrivedLog>, { workloadId, fence, ...chunk }: WireChunk) {
   const { lines } = logOf(logs, workloadId);
   const firstLine = Number(chunk.firstLine);
+  // As the control plane does: a chunk is taken whole, and only where the log goes on.
+  if (firstLine !== lines.length) return { workloadId, fence, nextLine: BigInt(lines.length) };
   for (const record of decodeChunk({ ...chunk, firstLine, count: Number(chunk.count) })) {
     if (record.kind === "line" && record.line === lines.length) lines.push(Buffer.from(record.bytes).toString());
   }

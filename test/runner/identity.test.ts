@@ -24,6 +24,27 @@ test("an identity is renewed over the live connection, and the workloads carry o
   expect(controlPlane.csrs).toHaveLength(2);
 });
 
+test("I1: what is placed over the old session after the new one's hello does not start", async () => {
+  const controlPlane = await controlPlaneOfTest();
+  controlPlane.script.renewAfterMs = 500;
+  await runnerOfTest(controlPlane);
+  const first = await controlPlane.session(1);
+  const second = await eventually("a second session", () => controlPlane.sessions[1]);
+  await second.hello;
+  controlPlane.script.renewAfterMs = 3_600_000;
+  const [late, next] = [simulated({}), simulated({})];
+
+  first.place(late);
+  const beats = first.all("heartbeat").length;
+  await eventually("an answered heartbeat after it", () => first.all("heartbeat").length > beats + 1);
+  second.welcome({ sessionNumber: 2n });
+  second.place(next);
+
+  await second.next("completed", next.workloadId);
+  const accepted = [...first.all("accepted"), ...second.all("accepted")].map(({ workloadId }) => workloadId);
+  expect(accepted).toEqual([next.workloadId]);
+});
+
 test("the renewal whose reply was lost is asked for again with the same request", async () => {
   const controlPlane = await controlPlaneOfTest();
   controlPlane.script.renewAfterMs = 500;

@@ -5,6 +5,8 @@ import { create } from "@bufbuild/protobuf";
 import { expect, onTestFinished, test } from "vitest";
 import { StopSchema } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import { Outcome, WorkloadPhase } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
+import { bootTimeMs } from "../../runner/src/boot-clock.ts";
+import { toDuration } from "../../runner/src/wire-time.ts";
 import { createId } from "../../wire/ids.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import { eventually } from "./eventually.ts";
@@ -94,6 +96,25 @@ test("a runner that was killed adopts its workload, whose log and exit arrive as
   const expected = Array.from({ length: 300 }, (_, index) => `line ${index}`);
   expect(controlPlane.logs.get(place.workloadId)?.lines).toEqual(expected);
 }, 30_000);
+
+test("bad-21: a runner that was frozen beyond the loss time stops what is tried elsewhere as soon as it wakes", async () => {
+  const controlPlane = await controlPlaneOfTest();
+  const runner = startRunner(controlPlane, temporaryDirectory());
+  const terms = { heartbeatMs: 200, leaseMs: 1000, lossMarginMs: 400 };
+  const session = await controlPlane.session(1, terms);
+  const after = { kind: { case: "after" as const, value: toDuration(1500) } };
+  const place = { ...script("exec sleep 60"), retriedWhenLost: true, loss: after };
+  session.place(place);
+  await eventually("a running workload", () => session.all("progress").length === 1);
+
+  runner.child.kill("SIGSTOP");
+  const frozenMs = bootTimeMs();
+  await eventually("the loss time", () => bootTimeMs() - frozenMs > 2000);
+  runner.child.kill("SIGCONT");
+
+  const second = await controlPlane.session(2, terms);
+  expect((await second.next("completed", place.workloadId)).result?.outcome).toBe(Outcome.LOST);
+}, 20_000);
 
 test("what cannot be adopted is reported as lost by the next process", async () => {
   const controlPlane = await controlPlaneOfTest();

@@ -1,9 +1,10 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { create } from "@bufbuild/protobuf";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { DrainSchema, ForgetSchema, StopSchema } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import { Outcome } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import { eventually } from "./eventually.ts";
-import { controlPlaneOfTest, runnerOfTest, simulated } from "./world.ts";
+import { controlPlaneOfTest, runnerOfTest, simulated, temporaryDirectory } from "./world.ts";
 
 test("a runner enrolls, says hello, confirms the session number and keeps beating", async () => {
   const controlPlane = await controlPlaneOfTest();
@@ -131,3 +132,38 @@ test("a drained runner finishes what it has and leaves", async () => {
   expect(controlPlane.logs.get(place.workloadId)?.isEnded).toBe(true);
   expect(session.received.at(-1)?.case).toBe("leaving");
 });
+
+test("an ephemeral runner leaves nothing behind, neither a directory nor a job", async () => {
+  const controlPlane = await controlPlaneOfTest();
+  const directory = temporaryDirectory();
+  vi.stubEnv("TMPDIR", directory);
+  onTestFinished(() => void vi.unstubAllEnvs());
+  const runner = await runnerOfTest(controlPlane, {
+    isEphemeral: true,
+    dataDirectory: undefined,
+    executors: ["process"],
+  });
+  const session = await controlPlane.session(1);
+  const marker = `3600.${process.pid}`;
+  const command = { case: "argv" as const, value: { arguments: ["sleep", marker] } };
+  session.place({ ...simulated({}), executor: "process", spec: { command } });
+  await eventually("the job", () => isRunning(marker));
+
+  runner.abandon();
+  await runner.done;
+
+  expect(readdirSync(directory)).toEqual([]);
+  await eventually("the end of the job", () => !isRunning(marker));
+});
+
+function isRunning(argument: string): boolean {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .some((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, "latin1") === `sleep\0${argument}\0`;
+      } catch {
+        return false;
+      }
+    });
+}

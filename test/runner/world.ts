@@ -30,7 +30,7 @@ export async function runnerOfTest(controlPlane: ControlPlane, options: Partial<
   const runner = await startRunner({
     gateway: controlPlane.url,
     token,
-    dataDirectory: options.dataDirectory ?? temporaryDirectory(),
+    dataDirectory: "dataDirectory" in options ? undefined : temporaryDirectory(),
     isEphemeral: false,
     capacity: { slots: 4 },
     executors: ["simulated"],

@@ -5,9 +5,9 @@ import { createWorld, script, untilEnded } from "../support/world.ts";
 
 test.each([
   ["a spec that does not parse", "spec = '\\xff'"],
-  ["a demand without resources", "demand = demand - 'resources'"],
+  ["a demand without resources", "demand = (demand::jsonb - 'resources')::json"],
   ["a demand that is null", "demand = 'null'"],
-  ["requirements that are text", `demand = demand || '{"requirements": "x"}'`],
+  ["requirements that are text", `demand = (demand::jsonb || '{"requirements": "x"}')::json`],
 ])("bad-55: %s in a row fails that workload visibly, and nothing else", async (_name, damage) => {
   await using world = await createWorld();
   const registered = await world.register("build-1");

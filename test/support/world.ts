@@ -13,6 +13,7 @@ import { LogsService } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import type { Workload } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import { OrganizationsService } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
+import { RunnerStatus, type Runner } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
@@ -214,6 +215,14 @@ export async function until<T>(
     if (Date.now() > deadline) throw new Error(`waited ${timeout_ms} ms in vain: ${what}`);
     await delay(25);
   }
+}
+
+/** Waits until a runner is connected. */
+export function untilConnected(world: World, { id }: RegisteredRunner): Promise<Runner> {
+  return until(`runner ${id} is connected`, async () => {
+    const { runner } = await world.admin.runners.getRunner({ runner: id });
+    return runner?.status === RunnerStatus.ENROLLED && runner;
+  });
 }
 
 /** Waits until a workload has ended. */

@@ -7,16 +7,20 @@ import {
   type StartWorkloadRequest,
 } from "../../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import type { PlacementsRequest, PlacementsResponse } from "../../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
+import type { LossPolicy } from "../../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import { createId } from "../../../wire/ids.ts";
+import type { Demand } from "../domain/demand.ts";
 import { AgynError, invalidField } from "../domain/errors.ts";
+import { excludedAt, nobody } from "../domain/excluded.ts";
+import { explain, type Explanation } from "../domain/explanation.ts";
 import { unmetConstraintText } from "../domain/unmet-constraint.ts";
 import { demandFromJson, demandToJson, isTerminal } from "../domain/workload.ts";
 import type { MasterKey } from "../identity/master-key.ts";
 import type { FleetState } from "../loops/fleet-state.ts";
-import { excludedNow, explainFor, type Placer, type StartRequest } from "../loops/place-workloads.ts";
+import type { Placer, StartRequest } from "../loops/place-workloads.ts";
 import type { WatchFeed } from "../loops/watch-feed.ts";
 import type { RunnerCaller } from "../sessions/open-session.ts";
-import { sealSpec } from "../sessions/place-message.ts";
+import { sealSpec } from "../identity/sealed-spec.ts";
 import type { Sql } from "../store/database.ts";
 import { claimIdempotencyKey } from "../store/idempotency-keys.ts";
 import type { Organization } from "../store/organizations.ts";
@@ -28,6 +32,7 @@ import type { WorkloadRow } from "../store/workloads.ts";
 import { runnerOf, targetOf, userOf } from "./context.ts";
 import { resolveWorkload } from "./references.ts";
 import { toMs } from "./runner-proto.ts";
+import { createTurns } from "./turns.ts";
 import { watch } from "./watch.ts";
 import { demandFromProto, explanationToProto, phaseFromProto, toWorkloadProto } from "./workload-proto.ts";
 
@@ -58,6 +63,7 @@ const unguarded = { epoch: -1n, fleetVersion: -1n };
 /** Starts, shows, explains and stops workloads; and the sessions of runners. */
 export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<typeof OrchestratorService> {
   const { sql, writer, placer, fleet } = deps;
+  const turns = createTurns();
   const present = async (rows: readonly WorkloadRow[]) =>
     Promise.all(rows.map(async (row) => toWorkloadProto(row, await runnerName(row.runnerId))));
   const one = async (row: WorkloadRow) => ({ workload: toWorkloadProto(row, await runnerName(row.runnerId)) });
@@ -66,12 +72,12 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     async startWorkload(request, context) {
       const { organization } = targetOf(context, "organization");
       const start = toStart(request, organization, userOf(context).userId);
-      const existing = await claimStart(request, organization, start);
-      if (existing) return one(existing);
-      const outcome = await placer.start(start);
-      if (outcome.kind === "never") return fail(start, organization);
-      deps.onWorkloadsChanged();
-      return one((await workloads.getWorkload(sql, start.workload.id))!);
+      const { idempotencyKey } = request;
+      if (idempotencyKey === "") return begin(start, organization);
+      return turns(`${organization.id} ${idempotencyKey}`, async () => {
+        const existing = await claimStart(request, organization, start);
+        return existing ? one(existing) : begin(start, organization);
+      });
     },
     async getWorkload(_request, context) {
       return one(targetOf(context, "workload").workload);
@@ -109,14 +115,14 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
       const limit = request.limit === 0 ? explainedRunners : request.limit;
       if (request.subject.case === "workload") {
         const row = await resolveWorkload(sql, userOf(context), request.subject.value, organization.id);
-        const explanation = explainFor(fleet, demandFromJson(row.demand), excludedNow(row.excluded), limit);
+        const explanation = explained(demandFromJson(row.demand), excludedAt(row.excluded, Date.now()), limit);
         return {
           explanation: explanationToProto(explanation, unmetText(explanation, organization)),
           ...(await one(row)),
         };
       }
       const demand = demandFromProto(request.subject.value, organization.id, "process");
-      const explanation = explainFor(fleet, demand, new Set(), limit);
+      const explanation = explained(demand, nobody, limit);
       return { explanation: explanationToProto(explanation, unmetText(explanation, organization)) };
     },
     async *watchWorkloads(request, context) {
@@ -152,7 +158,6 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     if (simulated !== (demand.executor === "simulated"))
       throw invalidField("spec.command", `the executor "${demand.executor}" does not run a ${spec.command.case}`);
     const retryOnLost = request.retry?.onLost ?? false;
-    const loss = request.loss?.kind;
     const defaultLoss_ms =
       retryOnLost && (request.retry?.maximumTries ?? 0) > 1 ? lostAfterWithRetry_ms : lostAfterWithoutRetry_ms;
     const workload = {
@@ -165,11 +170,18 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
       maximumTries: Math.max(1, request.retry?.maximumTries ?? 1),
       retryOnLost,
       retryOnFailed: request.retry?.onFailed ?? false,
-      lostAfter_ms: loss?.case === "never" ? null : loss?.case === "after" ? toMs(loss.value)! : defaultLoss_ms,
+      lostAfter_ms: lostAfter(request.loss, defaultLoss_ms),
       pendingTimeout_ms: toMs(request.pendingTimeout) ?? deps.pendingTimeout_ms,
       createdBy,
     };
     return { workload, demand };
+  }
+
+  async function begin(start: StartRequest, organization: Organization) {
+    const outcome = await placer.start(start);
+    if (outcome.kind === "never") return fail(start, organization);
+    deps.onWorkloadsChanged();
+    return one((await workloads.getWorkload(sql, start.workload.id))!);
   }
 
   /** With an idempotency key, the id it stands for is the workload's; one that is there already is the answer. */
@@ -178,7 +190,6 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     organization: Organization,
     start: StartRequest,
   ): Promise<WorkloadRow | undefined> {
-    if (request.idempotencyKey === "") return undefined;
     const requestHash = createHash("sha256").update(toBinary(StartWorkloadRequestSchema, request)).digest();
     const claim = {
       organizationId: organization.id,
@@ -193,7 +204,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
 
   /** No registered runner ever could: the workload is recorded as failed, and the error says which constraint and who comes nearest. */
   async function fail({ workload, demand }: StartRequest, organization: Organization): Promise<never> {
-    const message = unmetText(explainFor(fleet, demand, new Set(), 1), organization);
+    const message = unmetText(explained(demand, nobody, 1), organization);
     await startWorkloads(sql, writer, unguarded, [{ ...workload, runnerId: null, verdict: "never", message }]);
     const ending = {
       id: workload.id,
@@ -261,10 +272,22 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     for (let start = 0; start < live.length; start += snapshotPage) yield live.slice(start, start + snapshotPage);
   }
 
+  /** Over the fleet as this replica sees it, by the very rules that placing goes by (I8). */
+  function explained(demand: Demand, excluded: ReadonlySet<string>, limit: number): Explanation {
+    const options = { excluded, viewerOrganizationId: demand.organizationId, limit };
+    return explain(fleet.index.members(), demand, options);
+  }
+
   async function runnerName(runnerId: string | null): Promise<string> {
     if (runnerId === null) return "";
     return fleet.index.get(runnerId)?.name ?? (await getRunner(sql, runnerId))?.name ?? "";
   }
+}
+
+/** null: never. */
+function lostAfter(loss: LossPolicy | undefined, default_ms: number): number | null {
+  if (loss?.kind.case === "never") return null;
+  return toMs(loss?.kind.value) ?? default_ms;
 }
 
 function unmetText(explanation: Parameters<typeof unmetConstraintText>[0], organization: Organization): string {

@@ -23,11 +23,11 @@ export function createPages(deps: PagesDeps): PlainPages {
   };
 }
 
-/** Health is progress: the database answers, and every loop completes, in its time. */
-async function readiness({ sql, loops }: PagesDeps) {
-  const stuck = loops
-    .filter((loop) => !slowLoops.has(loop.name) && performance.now() - loop.completed_ms > loopLimit_ms)
-    .map((loop) => loop.name);
+/** Health is progress: the database answers, and every loop completes, in its time. Empty when ready. */
+async function faultsOf({ sql, loops }: Pick<PagesDeps, "sql" | "loops">): Promise<string[]> {
+  const stuck = loops.filter(
+    (loop) => !slowLoops.has(loop.name) && performance.now() - loop.completed_ms > loopLimit_ms,
+  );
   const answered = await Promise.race([
     sql`select 1`.then(
       () => true,
@@ -35,15 +35,19 @@ async function readiness({ sql, loops }: PagesDeps) {
     ),
     new Promise<boolean>((resolve) => setTimeout(() => resolve(false), databaseLimit_ms).unref()),
   ]);
-  const faults = [
-    ...stuck.map((name) => `loop ${name} has not completed for ${loopLimit_ms / 1000} s`),
-    ...(answered ? [] : ["the database does not answer"]),
-  ];
-  return {
-    status: faults.length === 0 ? 200 : 503,
-    type: "text/plain",
-    body: faults.length === 0 ? "ready\n" : `${faults.join("\n")}\n`,
-  };
+  const faults = stuck.map((loop) => `loop ${loop.name} has not completed for ${loopLimit_ms / 1000} s`);
+  return answered ? faults : [...faults, "the database does not answer"];
+}
+
+/** Whether this replica is ready to serve. */
+export async function isReady(deps: Pick<PagesDeps, "sql" | "loops">): Promise<boolean> {
+  return (await faultsOf(deps)).length === 0;
+}
+
+async function readiness(deps: PagesDeps) {
+  const faults = await faultsOf(deps);
+  if (faults.length === 0) return { status: 200, type: "text/plain", body: "ready\n" };
+  return { status: 503, type: "text/plain", body: `${faults.join("\n")}\n` };
 }
 
 /** The Prometheus text format, version 0.0.4. */

@@ -7,6 +7,8 @@ import { RunnersService } from "../../../proto/gen/agyn/runners/v1/runners_servi
 import { ServerService } from "../../../proto/gen/agyn/server/v1/server_service_pb.ts";
 import { AccessTokensService } from "../../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../../proto/gen/agyn/users/v1/users_service_pb.ts";
+import { Health } from "../../../proto/gen/grpc/health/v1/health_pb.ts";
+import { ServerReflection } from "../../../proto/gen/grpc/reflection/v1/reflection_pb.ts";
 import { Plane } from "../../../proto/gen/agyn/options/v1/options_pb.ts";
 import { accessOf } from "./interceptors/access.ts";
 
@@ -20,6 +22,8 @@ export const services: readonly DescService[] = [
   AccessTokensService,
   AuditService,
   ServerService,
+  Health,
+  ServerReflection,
 ];
 
 /** Every permission that the user plane's methods ask for, sorted: the scopes an access token may carry. */

@@ -1,4 +1,4 @@
-import { decideAccess, defaultOrganization, type RequiredRole, type UserCaller } from "../domain/access.ts";
+import { decideAccess, defaultOrganization, type RequiredRole, type Scope, type UserCaller } from "../domain/access.ts";
 import { AgynError, invalidField, notFound } from "../domain/errors.ts";
 import type { Sql } from "../store/database.ts";
 import { findOrganizations, getOrganization, type Organization } from "../store/organizations.ts";
@@ -22,12 +22,8 @@ export async function resolveOrganization(sql: Sql, caller: UserCaller, referenc
       names === "" ? "you belong to no organization" : `say which one is meant: ${names}`,
     );
   }
-  const candidates = await findOrganizations(sql, reference);
-  return oneOf(
-    "organization",
-    reference,
-    candidates.filter((one) => isMember(caller, one.id) || caller.clusterAdmin),
-  );
+  const candidates = await findOrganizations(sql, reference, caller.clusterAdmin ? undefined : caller.userId);
+  return oneOf("organization", reference, candidates);
 }
 
 /** The runner meant. */
@@ -60,14 +56,12 @@ export async function resolveWorkload(
   );
 }
 
+/** What a role is asked for: where it belongs, and how the caller named it. */
+export type Thing = { scope: Scope; noun: string; reference: string };
+
 /** Throws where the caller lacks the role: `NOT_FOUND` where it must not even know of the thing. */
-export function demandRole(
-  caller: UserCaller,
-  role: RequiredRole,
-  scope: Parameters<typeof decideAccess>[2],
-  noun: string,
-  reference: string,
-): void {
+export function demandRole(caller: UserCaller, role: RequiredRole, thing: Thing): void {
+  const { scope, noun, reference } = thing;
   const decision = decideAccess(caller, role, scope);
   if (decision === "hidden") throw notFound(noun, reference);
   if (decision === "denied") {

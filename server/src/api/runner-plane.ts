@@ -75,6 +75,7 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
   const overlay = createMtlsOverlay({ services: { [service]: options.listen } });
   const listener = await overlay.listen(service, (connection, from) => server.accept(connection, from));
   const address: MtlsEndpoint = listener.address;
+  let closing: Promise<unknown> | undefined;
   return {
     address: { host: address.host, port: address.port },
     disconnect(runnerId, why) {
@@ -85,14 +86,13 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
     },
     replaceLeaf: (leaf) => server.replaceCertificate(certificateOf(leaf)),
     async close(grace_ms) {
-      // The listener is closed once its last connection is, and a runner that hangs would never end its own.
-      const unheard = overlay.close();
-      await server.close({ grace_ms });
-      await unheard;
+      // The listener is closed once its connections are, and those are the server's to end.
+      closing ??= Promise.all([overlay.close(), server.close({ grace_ms })]);
+      await closing;
     },
   };
 }
 
 function certificateOf(leaf: ControlPlaneLeaf) {
-  return { keyPem: leaf.key.export({ type: "pkcs8", format: "pem" }) as string, chainPem: leaf.chainPem };
+  return { keyPem: leaf.key.export({ type: "pkcs8", format: "pem" }), chainPem: leaf.chainPem };
 }

@@ -9,7 +9,9 @@ import {
 } from "../../../proto/gen/agyn/runners/v1/runner_pb.ts";
 import { runnerUri } from "../../../wire/spiffe.ts";
 import type { Caller } from "../domain/access.ts";
+import { invalidField } from "../domain/errors.ts";
 import { effectiveCapabilities } from "../domain/runner.ts";
+import { isCidr } from "../identity/source-address.ts";
 import type { FleetState } from "../loops/fleet-state.ts";
 import type { Sql } from "../store/database.ts";
 import { listLatestGenerations, type GenerationRow } from "../store/identities.ts";
@@ -122,6 +124,8 @@ export function toIdentityProto(
 
 /** The stored form of a token's options. */
 export function toTokenRow(publicKey: Uint8Array, options: ServiceTokenOptions | undefined): TokenRow {
+  const wrong = options?.sourceCidrs.findIndex((cidr) => !isCidr(cidr)) ?? -1;
+  if (wrong >= 0) throw invalidField(`token_options.source_cidrs[${wrong}]`, "must be an address or a CIDR");
   return {
     publicKey,
     maximumUses: options?.maximumUses ?? 0,

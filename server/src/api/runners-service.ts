@@ -1,7 +1,10 @@
 import { createHash } from "node:crypto";
 import { toBinary } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import { RunnersService, RegisterRunnerRequestSchema } from "../../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import {
+  RegisterRunnerRequestSchema,
+  type RunnersService,
+} from "../../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { createId } from "../../../wire/ids.ts";
 import { createServiceToken } from "../../../wire/service-token.ts";
 import { AgynError, invalidField } from "../domain/errors.ts";
@@ -44,35 +47,39 @@ type Management = Pick<
   | "revokeIdentity"
 >;
 
+/** What is written down of an act. */
+type Act = { action: string; details?: Record<string, string> };
+
+const unlocked = ["active", "paused", "draining"] as const;
+/** How operators move a runner's availability; a locked runner can only be unlocked. */
+const moves = {
+  pause: { action: "runner.pause", to: "paused", from: unlocked },
+  resume: { action: "runner.resume", to: "active", from: unlocked },
+  drain: { action: "runner.drain", to: "draining", from: unlocked },
+  unlock: { action: "runner.unlock", to: "active", from: ["locked"] },
+} as const;
+
 /** What operators do with runners. */
 export function createRunnerManagement(deps: RunnersDeps): Management {
   const { sql, fleet } = deps;
   const reply = async (row: RunnerRow, context: HandlerContext) => ({
     runner: await oneRunnerProto(deps, row, context.values.get(callerKey)),
   });
-  const audit = (
-    transaction: SqlOrTransaction,
-    context: HandlerContext,
-    action: string,
-    row: RunnerRow,
-    details: Record<string, string> = {},
-  ) =>
+  const audit = (transaction: SqlOrTransaction, context: HandlerContext, row: RunnerRow, what: Act) =>
     insertAuditEvent(transaction, {
       scope: runners.scopeOf(row),
       actor: userOf(context).userId,
-      action,
       objectId: row.id,
       objectName: row.name,
       source: context.values.get(sourceKey),
       outcome: "ok",
-      details,
+      ...what,
     });
   /** Changes the target in one transaction with its audit row, and sees to it that nothing is placed on what it was before. */
   const change = async (
     context: HandlerContext,
-    action: string,
+    what: Act,
     apply: (transaction: SqlOrTransaction, row: RunnerRow) => Promise<RunnerRow>,
-    details: Record<string, string> = {},
   ) => {
     const { runner } = targetOf(context, "runner");
     const changed = await sql.begin(async (transaction) => {
@@ -81,7 +88,7 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
       if (!current || current.deleteTime !== null)
         throw new AgynError("NOT_FOUND", `there is no runner "${runner.name}"`);
       const row = await apply(transaction, current);
-      await audit(transaction, context, action, row, details);
+      await audit(transaction, context, row, what);
       return row;
     });
     await fleet.refresh();
@@ -90,21 +97,15 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
   };
   const setAvailability = async (
     context: HandlerContext,
-    action: string,
-    availability: RunnerAvailability,
     reason: string,
-    allowed: readonly RunnerAvailability[],
+    { action, to, from }: { action: string; to: RunnerAvailability; from: readonly RunnerAvailability[] },
   ) => {
-    const row = await change(
-      context,
-      action,
-      (transaction, current) => {
-        if (!allowed.includes(current.availability))
-          throw new AgynError("STATE", `runner ${current.name} is ${current.availability}${unlockHint(current)}`);
-        return runners.setAvailability(transaction, current.id, availability, reason);
-      },
-      { reason },
-    );
+    const row = await change(context, { action, details: { reason } }, (transaction, current) => {
+      if (!from.includes(current.availability)) {
+        throw new AgynError("STATE", `runner ${current.name} is ${current.availability}${unlockHint(current)}`);
+      }
+      return runners.setAvailability(transaction, current.id, to, reason);
+    });
     return reply(row, context);
   };
 
@@ -136,7 +137,7 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
           capabilities,
           token: toTokenRow(token.publicKey, request.tokenOptions),
         });
-        await audit(transaction, context, "runner.register", inserted, { scope: scopeName });
+        await audit(transaction, context, inserted, { action: "runner.register", details: { scope: scopeName } });
         return inserted;
       });
       if (!row || row.deleteTime !== null)
@@ -168,14 +169,13 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
       if (paths.includes("name") && request.name === "") throw invalidField("name", "must not be empty");
       const row = await change(
         context,
-        "runner.update",
+        { action: "runner.update", details: { fields: paths.join(" ") } },
         (transaction, current) =>
           runners.updateRunner(transaction, current.id, {
             ...(paths.includes("name") && { name: request.name }),
             ...(paths.includes("labels") && { labels: request.labels }),
             ...(paths.includes("capabilities") && { capabilities: request.capabilities }),
           }),
-        { fields: paths.join(" ") },
       );
       return reply(row, context);
     },
@@ -183,7 +183,7 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
       const ended: string[] = [];
       const row = await change(
         context,
-        "runner.delete",
+        { action: "runner.delete", details: { force: String(request.force) } },
         async (transaction, current) => {
           const live = await listWorkloadsOfRunner(transaction, current.id);
           if (live.length > 0 && !request.force) {
@@ -202,23 +202,19 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
           await insertRevocation(transaction, current.id, "IDENTITY_REVOKED");
           return runners.deleteRunner(transaction, current.id);
         },
-        { force: String(request.force) },
       );
       deps.onRevoked();
       deps.onWorkloadsEnded(ended);
       return reply(row, context);
     },
-    pauseRunner: (request, context) =>
-      setAvailability(context, "runner.pause", "paused", request.reason, ["active", "paused", "draining"]),
-    resumeRunner: (request, context) =>
-      setAvailability(context, "runner.resume", "active", request.reason, ["active", "paused", "draining"]),
-    drainRunner: (request, context) =>
-      setAvailability(context, "runner.drain", "draining", request.reason, ["active", "paused", "draining"]),
-    unlockRunner: (request, context) => setAvailability(context, "runner.unlock", "active", request.reason, ["locked"]),
+    pauseRunner: (request, context) => setAvailability(context, request.reason, moves.pause),
+    resumeRunner: (request, context) => setAvailability(context, request.reason, moves.resume),
+    drainRunner: (request, context) => setAvailability(context, request.reason, moves.drain),
+    unlockRunner: (request, context) => setAvailability(context, request.reason, moves.unlock),
     async rotateServiceToken(request, context) {
       const { runner } = targetOf(context, "runner");
       const token = createServiceToken({ runnerId: runner.id, rootPin: deps.rootPin });
-      const row = await change(context, "runner.rotate_token", (transaction, current) =>
+      const row = await change(context, { action: "runner.rotate_token" }, (transaction, current) =>
         runners.replaceToken(transaction, current.id, toTokenRow(token.publicKey, request.tokenOptions)),
       );
       return { ...(await reply(row, context)), serviceToken: token.text };
@@ -226,13 +222,12 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
     async revokeIdentity(request, context) {
       const row = await change(
         context,
-        "runner.revoke",
+        { action: "runner.revoke", details: { reason: request.reason } },
         async (transaction, current) => {
           await revokeIdentities(transaction, current.id);
           await insertRevocation(transaction, current.id, "IDENTITY_REVOKED");
           return current;
         },
-        { reason: request.reason },
       );
       deps.onRevoked();
       return reply((await runners.getRunner(sql, row.id)) ?? row, context);

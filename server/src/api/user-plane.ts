@@ -6,7 +6,7 @@ import { createContextValues, type ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { Interceptor } from "@connectrpc/connect";
 import type { Address } from "../config.ts";
-import { isWithin } from "./enrollment-service.ts";
+import { isWithin } from "../identity/source-address.ts";
 import { sourceKey } from "./context.ts";
 
 /** What the user port serves beside the contract: text for a path, or `undefined`. */

@@ -1,6 +1,7 @@
 import type { Sql } from "../store/database.ts";
 import { getHorizon } from "../store/workloads.ts";
-import { fromBookmark, toBookmark, type Identified, type WatchFeed } from "../loops/watch-feed.ts";
+import { fromBookmark, toBookmark } from "../domain/bookmark.ts";
+import type { Identified, WatchFeed } from "../loops/watch-feed.ts";
 
 /** What a watch is made of: how to read a snapshot, how to read what changed, and the live feed. */
 export type WatchSource<Row extends Identified, Item> = {

@@ -21,7 +21,7 @@ import type { Demand, Operator as OperatorName, Requirement } from "../domain/de
 import { invalidField } from "../domain/errors.ts";
 import type { Explanation } from "../domain/explanation.ts";
 import { outcomes, phases, type DemandJson, type Phase, type WorkloadResult } from "../domain/workload.ts";
-import { readableSpec } from "../sessions/place-message.ts";
+import { readableSpec } from "../identity/sealed-spec.ts";
 import type { WorkloadRow } from "../store/workloads.ts";
 
 const operators: readonly OperatorName[] = ["in", "not_in", "exists", "not_exists", "greater", "less"];

@@ -17,6 +17,8 @@ export interface FleetState {
   replicaOf(runnerId: string): string | undefined;
   /** Takes on what changed since the last call: runners, and placements that other replicas made or ended. Calls coalesce. */
   refresh(): Promise<void>;
+  /** Holds what is counted against the store, and mends what a failed write left behind. */
+  recount(): Promise<void>;
   /** Hears of pending workloads that other replicas made. */
   onPending(listener: (row: WorkloadRow) => void): void;
   /** Hears that something changed that may let a waiting workload be placed. */
@@ -34,6 +36,8 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
   let cursor = await getHorizon(sql);
   let refreshing: Promise<void> | undefined;
   let queued: Promise<void> | undefined;
+  let doubtful = new Set<string>();
+  const isBound = (row: WorkloadRow | undefined) => row !== undefined && row.phase !== "pending";
 
   const occupy: FleetState["occupy"] = (workloadId, runnerId, resources) => {
     if (occupied.get(workloadId)?.runnerId === runnerId) return;
@@ -97,6 +101,14 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
           return refreshing;
         });
       await queued;
+    },
+    async recount() {
+      const before = new Set(occupied.keys());
+      const live = new Map((await listLiveWorkloads(sql)).map((row) => [row.id, row]));
+      for (const row of live.values()) if (row.phase !== "pending" && !occupied.has(row.id)) takeWorkload(row);
+      // What was counted before the read and was not there in it, twice in a row, is gone: a placement under way is there by then.
+      for (const id of doubtful) if (before.has(id) && !isBound(live.get(id))) vacate(id);
+      doubtful = new Set([...before].filter((id) => !isBound(live.get(id))));
     },
     onPending(listener) {
       onPending = listener;

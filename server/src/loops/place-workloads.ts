@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { Demand } from "../domain/demand.ts";
-import { explain, type Explanation } from "../domain/explanation.ts";
+import { excludedAt, nobody } from "../domain/excluded.ts";
+import { explain } from "../domain/explanation.ts";
 import { unmetConstraintText } from "../domain/unmet-constraint.ts";
 import { demandFromJson } from "../domain/workload.ts";
 import type { Random } from "../secure-random.ts";
@@ -17,12 +18,17 @@ import {
 } from "../store/workload-transitions.ts";
 import type { FailUnreadable } from "./fail-unreadable.ts";
 import type { FleetState } from "./fleet-state.ts";
+import { lossFacts, toWaitingRow, type LossFacts, type Waiting } from "./waiting.ts";
 
 /** What a caller wants started: the row to be, and the demand it holds. */
 export type StartRequest = { workload: Omit<NewWorkload, "runnerId" | "verdict" | "message">; demand: Demand };
 
 /** A start is refused at once where no registered runner ever could; the fleet has been read afresh before that. */
-export type StartOutcome = { kind: "started"; workload: StartedWorkload; runnerId: string | null } | { kind: "never" };
+/** `exists`: another replica was faster with the same id, under an idempotency key. */
+export type StartOutcome =
+  | { kind: "started"; workload: StartedWorkload; runnerId: string | null }
+  | { kind: "exists" }
+  | { kind: "never" };
 
 /** Places workloads while this replica leads, and inserts them as pending while another does. */
 export interface Placer {
@@ -34,8 +40,8 @@ export interface Placer {
   wake(): void;
   /** Renews or takes the lease. Answers how long nobody led, where this call began a leadership. */
   renewLease(): Promise<{ began: boolean; gap_ms: number }>;
-  /** Writes down for people why workloads wait. */
-  explainWaiting(): Promise<void>;
+  /** Writes down for people why workloads wait; answers whether anything changed. */
+  explainWaiting(): Promise<boolean>;
   /** How many wait here. */
   readonly waiting: number;
   stop(): Promise<void>;
@@ -64,10 +70,6 @@ export type PlacerDeps = {
   announcePending: () => void;
 };
 
-/** What a runner must know of a workload's loss. */
-export type LossFacts = { lostAfter_ms: number | null; retriedWhenLost: boolean };
-
-type Waiting = { row: WorkloadRow; demand: Demand };
 type Starting = { request: StartRequest; settle: (outcome: StartOutcome) => void; fail: (error: unknown) => void };
 
 const batchLimit = 500;
@@ -103,7 +105,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
     dirty = false;
     const picks: { id: string; runnerId: string }[] = [];
     for (const { row, demand } of waiting.values()) {
-      const pick = fleet.index.pick(demand, excludedNow(row.excluded), random);
+      const pick = fleet.index.pick(demand, excludedAt(row.excluded, Date.now()), random);
       if (pick.kind === "none") continue;
       fleet.occupy(row.id, pick.runnerId, demand.resources);
       picks.push({ id: row.id, runnerId: pick.runnerId });
@@ -170,7 +172,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
       const result = byId.get(row.id);
       if (result?.phase !== "placed") fleet.vacate(row.id);
       if (!result) {
-        one.fail(new Error(`workload ${row.id} was inserted twice`));
+        one.settle({ kind: "exists" });
         continue;
       }
       if (result.phase === "placed") {
@@ -247,7 +249,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
     },
     async start(request) {
       const first = await enqueue(request);
-      if (first.kind === "started") return first;
+      if (first.kind !== "never") return first;
       await fleet.refresh();
       return enqueue(request);
     },
@@ -267,7 +269,11 @@ export function createPlacer(deps: PlacerDeps): Placer {
     async explainWaiting() {
       const oldest = [...waiting.values()].slice(0, explainedLimit);
       const waits = oldest.flatMap(({ row, demand }) => {
-        const explanation = explainFor(fleet, demand, excludedNow(row.excluded), 1);
+        const explanation = explain(fleet.index.members(), demand, {
+          excluded: excludedAt(row.excluded, Date.now()),
+          viewerOrganizationId: demand.organizationId,
+          limit: 1,
+        });
         if (explanation.verdict === "placeable") return [];
         return [
           {
@@ -278,12 +284,13 @@ export function createPlacer(deps: PlacerDeps): Placer {
         ];
       });
       const changed = waits.filter((one) => waiting.get(one.id)?.row.message !== one.message);
-      if (changed.length === 0) return;
+      if (changed.length === 0) return false;
       await recordWaiting(sql, changed, writer.replicaId);
       for (const one of changed) {
         const held = waiting.get(one.id);
         if (held) held.row = { ...held.row, message: one.message, verdict: one.verdict };
       }
+      return true;
     },
     async stop() {
       stopped = true;
@@ -299,61 +306,4 @@ export function createPlacer(deps: PlacerDeps): Placer {
     pump();
     return promise;
   }
-}
-
-/** The very explanation behind a placement, over the fleet as this replica sees it (I8). */
-export function explainFor(
-  fleet: FleetState,
-  demand: Demand,
-  excluded: ReadonlySet<string>,
-  limit: number,
-): Explanation {
-  return explain(fleet.index.members(), demand, { excluded, viewerOrganizationId: demand.organizationId, limit });
-}
-
-/** The runners that are passed over for a workload at this moment. */
-export function excludedNow(excluded: Record<string, number>): ReadonlySet<string> {
-  const entries = Object.entries(excluded);
-  if (entries.length === 0) return nobody;
-  const now_ms = Date.now();
-  return new Set(entries.filter(([, until_ms]) => until_ms > now_ms).map(([runnerId]) => runnerId));
-}
-
-const nobody: ReadonlySet<string> = new Set();
-
-function lossFacts(row: {
-  lostAfter_ms: number | bigint | null;
-  retryOnLost: boolean;
-  maximumTries: number;
-  try?: number;
-}): LossFacts {
-  return {
-    lostAfter_ms: row.lostAfter_ms === null ? null : Number(row.lostAfter_ms),
-    retriedWhenLost: row.retryOnLost && (row.try ?? 1) < row.maximumTries,
-  };
-}
-
-function toWaitingRow(row: NewWorkload, started: StartedWorkload): WorkloadRow {
-  return {
-    ...row,
-    key: started.key,
-    phase: "pending",
-    fence: 0n,
-    try: 1,
-    retryOf: null,
-    retriedBy: null,
-    lostAfter_ms: row.lostAfter_ms === null ? null : BigInt(row.lostAfter_ms),
-    stopRequested: false,
-    stopGrace_ms: null,
-    stopReason: "",
-    excluded: {},
-    unreachableSince: null,
-    pendingTimeout_ms: BigInt(row.pendingTimeout_ms),
-    createTime: started.createTime,
-    pendTime: started.createTime,
-    placeTime: null,
-    startTime: null,
-    endTime: null,
-    result: null,
-  };
 }

@@ -21,6 +21,7 @@ export function toReport(hello: Hello): RunnerReport {
     ...Object.fromEntries<string>(versions),
   };
   return {
+    instanceId: hello.instanceId,
     labels,
     found: hello.foundCapabilities,
     executors: hello.executors,

@@ -1,13 +1,13 @@
 import type { Hello } from "../../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import type { Caller } from "../domain/access.ts";
-import { isClone } from "../domain/clone-detection.ts";
+import { judgeEcho } from "../domain/clone-detection.ts";
 import { AgynError } from "../domain/errors.ts";
+import { refuseDeadIdentity, refuseEndedIdentity } from "../domain/identity.ts";
 import { reconcileHello, type HelloRepair } from "../domain/reconcile-hello.ts";
-import { insertAuditEvent } from "../store/audit-events.ts";
-import type { Sql, SqlOrTransaction } from "../store/database.ts";
-import { findGeneration, insertRevocation, revokeIdentities, useGeneration } from "../store/identities.ts";
-import { raiseFleetVersion } from "../store/leader.ts";
-import { beginSession, lockRunner, scopeOf, setAvailability, type RunnerRow } from "../store/runners.ts";
+import type { Sql } from "../store/database.ts";
+import { findGeneration, useGeneration } from "../store/identities.ts";
+import { lockClone } from "../store/runner-lock.ts";
+import { beginSession, lockRunner, type RunnerRow } from "../store/runners.ts";
 import { listWorkloadsOfRunner, markReachable, type WorkloadRow } from "../store/workloads.ts";
 import { toHeld, toReport } from "./hello.ts";
 
@@ -18,17 +18,27 @@ export type OpenedSession = { number: bigint; runner: RunnerRow; bound: Workload
 
 export type OpenSessionDeps = { sql: Sql; replicaId: string; lease_ms: number };
 
+/** What a runner keeps on its disk has at most 18 digits. */
+const sessionNumberLimit = 10n ** 18n - 1n;
+
 /**
  * Begins a session in one transaction: checks the identity and its generation, finds clones (I12), gives the session its number, and
  * compares what the runner holds with what is bound to it. A clone locks the runner; that is committed, then thrown.
  */
 export async function openSession(deps: OpenSessionDeps, caller: RunnerCaller, hello: Hello): Promise<OpenedSession> {
+  if (hello.lastSessionNumber > sessionNumberLimit)
+    throw new AgynError("PROTOCOL", `last_session_number: must be at most ${sessionNumberLimit}`);
   const outcome = await deps.sql.begin(async (transaction) => {
     const runner = await lockRunner(transaction, caller.runnerId);
     if (!runner || runner.deleteTime !== null) throw new AgynError("IDENTITY_REVOKED", "the runner was deleted");
     const generation = await findGeneration(transaction, caller.spkiSha256);
-    refuseDeadIdentity(runner, generation);
-    if (isClone(hello.lastSessionNumber, { issued: runner.sessionNumber, confirmed: runner.confirmedSessionNumber })) {
+    refuseEndedIdentity(runner, generation);
+    const echo = judgeEcho(
+      { echoed: hello.lastSessionNumber, instanceId: hello.instanceId },
+      { confirmed: runner.confirmedSessionNumber, instanceId: runner.reported?.instanceId },
+    );
+    if (echo === "late") throw new AgynError("UNAVAILABLE", "a later session of this process has begun");
+    if (echo === "clone") {
       await lockClone(
         transaction,
         runner,
@@ -36,6 +46,7 @@ export async function openSession(deps: OpenSessionDeps, caller: RunnerCaller, h
       );
       return undefined;
     }
+    refuseDeadIdentity(runner, generation);
     if (runner.organizationId === null && hello.isolation === "none" && !hello.unsafeSharedUser) {
       throw new AgynError(
         "STATE",
@@ -60,40 +71,6 @@ export async function openSession(deps: OpenSessionDeps, caller: RunnerCaller, h
       "two copies of this identity are live: the runner is locked until an operator unlocks it",
     );
   return outcome;
-}
-
-/** Throws where an identity must not be used: superseded, revoked, of an older generation, or of a locked runner. */
-export function refuseDeadIdentity(
-  runner: Pick<RunnerRow, "availability" | "availabilityReason">,
-  generation: Awaited<ReturnType<typeof findGeneration>>,
-): void {
-  if (!generation) throw new AgynError("IDENTITY_REVOKED", "this identity is not known here");
-  if (generation.state === "revoked")
-    throw new AgynError("IDENTITY_REVOKED", "this identity was revoked: enroll again");
-  if (generation.state === "superseded")
-    throw new AgynError("IDENTITY_SUPERSEDED", "a later enrollment of this runner superseded this identity");
-  if (runner.availability === "locked")
-    throw new AgynError("RUNNER_LOCKED", `the runner is locked: ${runner.availabilityReason}`);
-  if (generation.generation < generation.usedGeneration) {
-    throw new AgynError("IDENTITY_SUPERSEDED", "a renewed certificate of this identity is in use");
-  }
-}
-
-/** Locks a runner whose identity has two live copies: sessions end everywhere, and the identity is gone. */
-export async function lockClone(sql: SqlOrTransaction, runner: RunnerRow, why: string): Promise<void> {
-  await setAvailability(sql, runner.id, "locked", `identity suspected stolen: ${why}`);
-  await revokeIdentities(sql, runner.id);
-  await insertRevocation(sql, runner.id, "RUNNER_LOCKED");
-  await raiseFleetVersion(sql);
-  await insertAuditEvent(sql, {
-    scope: scopeOf(runner),
-    actor: runner.id,
-    action: "runner.lock",
-    objectId: runner.id,
-    objectName: runner.name,
-    outcome: "ok",
-    details: { why },
-  });
 }
 
 function bigger(a: bigint, b: bigint): bigint {

@@ -15,7 +15,7 @@ import {
   type Writer,
 } from "../store/workload-transitions.ts";
 import { getWorkload, type WorkloadRow } from "../store/workloads.ts";
-import type { RunnerSession } from "./session-registry.ts";
+import { takeoverRetry_ms, type RunnerSession } from "./session-registry.ts";
 
 /*
  * What runners say of their workloads, gathered over all sessions and written in batches, one batch at a time:
@@ -31,8 +31,8 @@ export interface Recorder {
   advance(session: RunnerSession, advance: Omit<Advance, "runnerId">): void;
   complete(session: RunnerSession, completion: Completion): void;
   reject(session: RunnerSession, rejection: { id: string; fence: bigint; reason: string }): void;
-  /** A placement that a reconnecting runner does not hold may go anywhere again, also to the same runner. */
-  unplace(session: RunnerSession, placement: { id: string; fence: bigint }): void;
+  /** A placement that never reached the runner: it goes back to pending, and the runner may get it again. */
+  takeBack(session: RunnerSession, placement: { id: string; fence: bigint }): void;
   heartbeat(session: RunnerSession, sequence: bigint): void;
   /** Waits while more is queued than the bound, so that a fast runner is slowed and no memory grows (I9). */
   room(): Promise<void>;
@@ -95,7 +95,7 @@ export function createRecorder(deps: RecorderDeps): Recorder {
     const renewed = new Set(await renewLeases(sql, [...heartbeats.keys()], deps.lease_ms));
     for (const [session, sequence] of heartbeats) {
       if (renewed.has(session.runnerId)) session.send({ case: "heartbeatAcknowledged", value: { sequence } });
-      else session.end("IDENTITY_SUPERSEDED", "this session is no longer the live one", 0);
+      else session.end("UNAVAILABLE", "this session is no longer the live one", takeoverRetry_ms);
     }
   };
   const flushTransitions = async ({ advances, completions, rejections }: Queue) => {
@@ -142,6 +142,11 @@ export function createRecorder(deps: RecorderDeps): Recorder {
     return row !== undefined && row.endTime !== null && row.fence === fence && row.runnerId === runnerId;
   };
 
+  const unplace = (session: RunnerSession, unplacement: Omit<Unplacement, "runnerId">) => {
+    queue.rejections.push({ ...unplacement, runnerId: session.runnerId, session });
+    schedule();
+  };
+
   return {
     advance(session, advance) {
       const said = saidOf(session, advance);
@@ -159,20 +164,11 @@ export function createRecorder(deps: RecorderDeps): Recorder {
       schedule();
     },
     reject(session, { id, fence, reason }) {
-      queue.rejections.push({
-        id,
-        fence,
-        runnerId: session.runnerId,
-        message: `rejected by its runner: ${reason}`,
-        excludeFor_ms: deps.rejectionExclusion_ms,
-        session,
-      });
-      schedule();
+      const message = `rejected by its runner: ${reason}`;
+      unplace(session, { id, fence, message, excludeFor_ms: deps.rejectionExclusion_ms });
     },
-    unplace(session, { id, fence }) {
-      const message = "its runner reconnected without it";
-      queue.rejections.push({ id, fence, runnerId: session.runnerId, message, excludeFor_ms: 0, session });
-      schedule();
+    takeBack(session, { id, fence }) {
+      unplace(session, { id, fence, message: "its runner reconnected without it", excludeFor_ms: 0 });
     },
     heartbeat(session, sequence) {
       queue.heartbeats.set(session, sequence);

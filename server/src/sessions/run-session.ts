@@ -146,11 +146,11 @@ async function repair(
     deps.recorder.advance(session, { id, fence, phase: phase as Advance["phase"], time: startTime ?? new Date() });
   }
   for (const { id, fence, result } of difference.end) deps.recorder.complete(session, { id, fence, result });
-  for (const placement of difference.unplace) deps.recorder.unplace(session, placement);
+  for (const one of difference.unplace) deps.recorder.takeBack(session, one);
   await lose(deps, difference);
   for (const held of difference.unknown) await answerUnknown(deps, session, held);
   for (const row of bound) if (row.stopRequested) sendStop(session, row);
-  if (runner.availability === "draining") session.send({ case: "drain", value: {} });
+  if (runner.availability === "draining") session.drain();
   deps.onRunnersChanged();
 }
 
@@ -228,7 +228,7 @@ function take(deps: SessionDeps, session: RunnerSession, { kind }: RunnerMessage
       });
       return false;
     case "sessionConfirmed":
-      confirmSession(deps.sql, session.runnerId, kind.value.sessionNumber).catch((error: unknown) =>
+      confirmSession(deps.sql, session.runnerId, session.number).catch((error: unknown) =>
         deps.log.warn({ err: error }, "session not confirmed"),
       );
       return false;

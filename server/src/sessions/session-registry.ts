@@ -16,6 +16,8 @@ export interface RunnerSession {
   readonly sent: Map<string, bigint>;
   /** Workload id → grace of the stops that were sent in this session; another grace is sent anew. */
   readonly stopSent: Map<string, number | null>;
+  /** Tells the runner, once in a session, to finish what it has and then leave. */
+  drain(): void;
   /** Settles when the session is ended from this side. */
   readonly ended: Promise<void>;
   send(message: ControlMessageInit): void;
@@ -26,10 +28,13 @@ export interface RunnerSession {
 /** Messages that wait for a runner which reads too slowly; beyond it the session ends (I9, I13). */
 const outboxLimit = 20_000;
 const messageBatchLimit = 1000;
+/** When one that was displaced by a newer session of its identity may come back. */
+export const takeoverRetry_ms = 1000;
 
 export function createSession(runnerId: string, number: bigint): RunnerSession {
   const outbox = createOutbox<ControlMessage>(outboxLimit, messageBatchLimit);
   const { promise: ended, resolve } = Promise.withResolvers<void>();
+  let draining = false;
   const session: RunnerSession = {
     runnerId,
     number,
@@ -40,6 +45,10 @@ export function createSession(runnerId: string, number: bigint): RunnerSession {
     send(kind) {
       if (!outbox.push(create(ControlMessageSchema, { kind })))
         session.end("LIMIT", `the runner reads too slowly: ${outboxLimit} messages wait for it`, 1000);
+    },
+    drain() {
+      if (!draining) session.send({ case: "drain", value: {} });
+      draining = true;
     },
     end(reason, message, retryAfter_ms) {
       const value = {
@@ -60,7 +69,7 @@ export interface SessionRegistry {
   get(runnerId: string): RunnerSession | undefined;
   all(): Iterable<RunnerSession>;
   readonly size: number;
-  /** Enters a session; an earlier one of the same runner ends. */
+  /** Enters a session; of two of one runner the one with the lower number ends. */
   add(session: RunnerSession): void;
   /** Takes it out, if it is still the one. */
   remove(session: RunnerSession): void;
@@ -75,9 +84,11 @@ export function createSessionRegistry(): SessionRegistry {
       return sessions.size;
     },
     add(session) {
-      const earlier = sessions.get(session.runnerId);
-      sessions.set(session.runnerId, session);
-      earlier?.end("IDENTITY_SUPERSEDED", "a newer session of this runner took over");
+      const other = sessions.get(session.runnerId);
+      const [newer, older] = other && other.number > session.number ? [other, session] : [session, other];
+      sessions.set(session.runnerId, newer);
+      // Whoever is displaced comes back: the runner itself is recognized, and a second copy of its identity is found out.
+      older?.end("UNAVAILABLE", "a newer session of this runner took over", takeoverRetry_ms);
     },
     remove(session) {
       if (sessions.get(session.runnerId) === session) sessions.delete(session.runnerId);

@@ -43,7 +43,7 @@ export async function startEmbeddedPostgres(
     password,
   };
   const adopted = await readPid(data);
-  const pid = adopted ?? (await launch(binaries, directory, data, socketDirectory, settings));
+  const pid = adopted ?? (await launch(binaries, { directory, data, socketDirectory, settings }));
   await waitUntilReady(connection, pid, directory);
   await createDatabase(connection);
   return { connection, stop: () => stop(data, pid, socketDirectory) };
@@ -129,13 +129,9 @@ async function makeSocketDirectory(directory: string): Promise<string> {
   return path;
 }
 
-async function launch(
-  binaries: Binaries,
-  directory: string,
-  data: string,
-  socketDirectory: string,
-  settings: readonly string[],
-): Promise<number> {
+type Place = { directory: string; data: string; socketDirectory: string; settings: readonly string[] };
+
+async function launch(binaries: Binaries, { directory, data, socketDirectory, settings }: Place): Promise<number> {
   await rm(join(data, "postmaster.pid"), { force: true });
   const log = await open(join(directory, "postgres.log"), "a", 0o600);
   const fixed = [

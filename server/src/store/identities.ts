@@ -68,11 +68,17 @@ export async function useGeneration(sql: SqlOrTransaction, identityId: string, g
   await sql`update identity set used_generation = ${generation} where id = ${identityId} and used_generation < ${generation}`;
 }
 
-/** Ends the runner's current identity. */
-export async function revokeIdentities(sql: SqlOrTransaction, runnerId: string): Promise<number> {
+/** Ends the runner's current identity, and with it the lease of its session. */
+export async function revokeIdentities(sql: SqlOrTransaction, runnerId: string): Promise<void> {
+  await sql`update identity set state = 'revoked', end_time = now() where runner_id = ${runnerId} and state = 'current'`;
+  await sql`update runner set lease_time = least(lease_time, now()), session_replica_id = null where id = ${runnerId}`;
+}
+
+/** Notes that a superseded identity was shown and refused; answers whether it is the first time. */
+export async function noteRefusal(sql: SqlOrTransaction, identityId: string): Promise<boolean> {
   const rows =
-    await sql`update identity set state = 'revoked', end_time = now() where runner_id = ${runnerId} and state = 'current' returning 1`;
-  return rows.length;
+    await sql`update identity set refuse_time = now() where id = ${identityId} and refuse_time is null returning 1`;
+  return rows.length > 0;
 }
 
 /** Tells every replica to end the runner's sessions. */

@@ -38,10 +38,3 @@ export async function releaseLeadership(sql: Sql, holder: string): Promise<void>
 export async function raiseFleetVersion(sql: SqlOrTransaction): Promise<void> {
   await sql`update leader set fleet_version = fleet_version + 1 where name = 'orchestrator'`;
 }
-
-export async function getFleetVersion(sql: SqlOrTransaction): Promise<bigint> {
-  const [row] = await sql<
-    { version: bigint }[]
-  >`select fleet_version as version from leader where name = 'orchestrator'`;
-  return row?.version ?? 0n;
-}

@@ -30,13 +30,19 @@ export async function insertOrganization(
   return row!;
 }
 
-/** By exact id, then name, then unique id prefix; at most a few candidates. */
-export async function findOrganizations(sql: SqlOrTransaction, reference: string): Promise<Organization[]> {
-  const exact = await sql<
-    Organization[]
-  >`select ${columns(sql)} from organization where id = ${reference} or name = ${reference} order by id <> ${reference} limit 1`;
+/** Of those `userId` belongs to, or of all where it is undefined: by exact id, then name, then id prefix; at most a few candidates. */
+export async function findOrganizations(
+  sql: SqlOrTransaction,
+  reference: string,
+  userId: string | undefined,
+): Promise<Organization[]> {
+  const isVisible = sql`(${userId ?? null}::text is null or id in (select organization_id from member where user_id = ${userId ?? null}))`;
+  const exact = await sql<Organization[]>`
+    select ${columns(sql)} from organization
+    where (id = ${reference} or name = ${reference}) and ${isVisible} order by id <> ${reference} limit 1`;
   if (exact.length > 0 || !reference.startsWith("org_")) return exact;
-  return sql<Organization[]>`select ${columns(sql)} from organization where starts_with(id, ${reference}) limit 5`;
+  return sql<Organization[]>`
+    select ${columns(sql)} from organization where starts_with(id, ${reference}) and ${isVisible} limit 5`;
 }
 
 export async function getOrganization(sql: SqlOrTransaction, id: string): Promise<Organization | undefined> {

@@ -13,6 +13,8 @@ import { isUniqueViolation } from "./unique.ts";
 
 /** What a runner said of itself in its last hello. */
 export type RunnerReport = {
+  /** Of its process; empty before runners said it. */
+  instanceId?: string;
   labels: Record<string, string>;
   found: string[];
   executors: string[];
@@ -38,6 +40,8 @@ export type RunnerRow = {
   tokenMaximumUses: number;
   tokenUses: number;
   tokenExpireTime: Date | null;
+  /** Whether the token has expired, by the database's clock. */
+  isTokenExpired: boolean;
   tokenSourceCidrs: string[];
   identityId: string | null;
   enrollTime: Date | null;
@@ -45,6 +49,8 @@ export type RunnerRow = {
   confirmedSessionNumber: bigint;
   sessionReplicaId: string | null;
   leaseTime: Date | null;
+  /** Whether the lease holds, by the database's clock. */
+  isLeased: boolean;
   heartbeatTime: Date | null;
   createTime: Date;
   updateTime: Date;
@@ -64,7 +70,8 @@ const columns = (sql: SqlOrTransaction) => sql`
   reported, token_public_key as "tokenPublicKey", token_create_time as "tokenCreateTime", token_maximum_uses as "tokenMaximumUses",
   token_uses as "tokenUses", token_expire_time as "tokenExpireTime", token_source_cidrs as "tokenSourceCidrs", identity_id as "identityId",
   enroll_time as "enrollTime", session_number as "sessionNumber", confirmed_session_number as "confirmedSessionNumber",
-  session_replica_id as "sessionReplicaId", lease_time as "leaseTime", heartbeat_time as "heartbeatTime", create_time as "createTime",
+  session_replica_id as "sessionReplicaId", lease_time as "leaseTime",
+  coalesce(lease_time > now(), false) as "isLeased", coalesce(token_expire_time < now(), false) as "isTokenExpired", heartbeat_time as "heartbeatTime", create_time as "createTime",
   update_time as "updateTime", delete_time as "deleteTime"`;
 
 /** The scope of a record. */
@@ -84,7 +91,8 @@ export function toDomainRunner(row: RunnerRow): Runner {
     id: row.id,
     name: row.name,
     scope: scopeOf(row),
-    status: row.status,
+    // Within its lease a runner whose link is lost keeps its status for people, but nothing new is placed on it.
+    status: row.status === "enrolled" && row.sessionReplicaId === null ? "offline" : row.status,
     availability: row.availability,
     availabilityReason: row.availabilityReason,
     labels: effectiveLabels(new Map(Object.entries(row.labels)), new Map(Object.entries(reported?.labels ?? {}))),
@@ -246,8 +254,9 @@ export async function beginSession(
     where id = ${id}`;
 }
 
+/** Notes that the runner has kept the number of its live session. */
 export async function confirmSession(sql: SqlOrTransaction, id: string, number: bigint): Promise<void> {
-  await sql`update runner set confirmed_session_number = ${number} where id = ${id} and session_number >= ${number} and confirmed_session_number < ${number}`;
+  await sql`update runner set confirmed_session_number = ${number} where id = ${id} and session_number = ${number} and session_replica_id is not null and confirmed_session_number < ${number}`;
 }
 
 /** Ends a session, if it is still the live one: `offline` at once on a clean leave; on a lost link the lease decides. */

@@ -1,5 +1,6 @@
 import { createId } from "../../../wire/ids.ts";
 import type { DemandJson, LivePhase, TerminalPhase, WorkloadResult } from "../domain/workload.ts";
+import { toArrayLiteral } from "./array-literal.ts";
 import type { Sql, SqlOrTransaction } from "./database.ts";
 
 /*
@@ -58,22 +59,22 @@ export async function startWorkloads(
         and expire_time > now() for share
     ), input as (
       select *, runner_id <> '' and exists (select from guard) as placed from unnest(
-        ${workloads.map((one) => one.id)}::text[], ${workloads.map((one) => one.organizationId)}::text[],
-        ${workloads.map((one) => one.name)}::text[], ${workloads.map((one) => JSON.stringify(one.labels))}::text[],
-        ${workloads.map((one) => Buffer.from(one.spec).toString("base64"))}::text[],
-        ${workloads.map((one) => JSON.stringify(one.demand))}::text[],
-        ${workloads.map((one) => one.maximumTries)}::int[], ${workloads.map((one) => String(one.retryOnLost))}::text[]::boolean[],
-        ${workloads.map((one) => String(one.retryOnFailed))}::text[]::boolean[],
-        ${workloads.map((one) => String(one.lostAfter_ms ?? -1))}::bigint[],
-        ${workloads.map((one) => String(one.pendingTimeout_ms))}::bigint[], ${workloads.map((one) => one.createdBy)}::text[],
-        ${workloads.map((one) => one.runnerId ?? "")}::text[], ${workloads.map((one) => one.verdict)}::text[],
-        ${workloads.map((one) => one.message)}::text[]
+        ${column(workloads, (one) => one.id)}::text[], ${column(workloads, (one) => one.organizationId)}::text[],
+        ${column(workloads, (one) => one.name)}::text[], ${column(workloads, (one) => JSON.stringify(one.labels))}::text[],
+        ${column(workloads, (one) => Buffer.from(one.spec).toString("base64"))}::text[],
+        ${column(workloads, (one) => JSON.stringify(one.demand))}::text[],
+        ${column(workloads, (one) => one.maximumTries)}::int[], ${column(workloads, (one) => one.retryOnLost)}::boolean[],
+        ${column(workloads, (one) => one.retryOnFailed)}::boolean[],
+        ${column(workloads, (one) => one.lostAfter_ms ?? -1)}::bigint[],
+        ${column(workloads, (one) => one.pendingTimeout_ms)}::bigint[], ${column(workloads, (one) => one.createdBy)}::text[],
+        ${column(workloads, (one) => one.runnerId ?? "")}::text[], ${column(workloads, (one) => one.verdict)}::text[],
+        ${column(workloads, (one) => one.message)}::text[]
       ) as i (id, organization_id, name, labels, spec, demand, maximum_tries, retry_on_lost, retry_on_failed, lost_after_ms,
         pending_timeout_ms, created_by, runner_id, verdict, message)
     )
     insert into workload (id, organization_id, name, labels, spec, demand, maximum_tries, retry_on_lost, retry_on_failed,
       lost_after_ms, pending_timeout_ms, created_by, runner_id, phase, fence, place_time, verdict, message, writer)
-    select id, organization_id, name, labels::jsonb, decode(spec, 'base64'), demand::jsonb, maximum_tries, retry_on_lost,
+    select id, organization_id, name, labels::jsonb, decode(spec, 'base64'), demand::json, maximum_tries, retry_on_lost,
       retry_on_failed, nullif(lost_after_ms, -1), pending_timeout_ms, created_by, case when placed then runner_id end,
       case when placed then 'placed' else 'pending' end,
       case when placed then (${writer.storeEpoch}::bigint << 40) + nextval('fence_counter') else 0 end,
@@ -99,7 +100,7 @@ export async function placeWorkloads(
     update workload w set phase = 'placed', runner_id = i.runner_id,
       fence = (${writer.storeEpoch}::bigint << 40) + nextval('fence_counter'),
       place_time = now(), verdict = '', message = '', writer = ${writer.replicaId}, change_xid = pg_current_xact_id()
-    from unnest(${picks.map((one) => one.id)}::text[], ${picks.map((one) => one.runnerId)}::text[]) as i (id, runner_id)
+    from unnest(${column(picks, (one) => one.id)}::text[], ${column(picks, (one) => one.runnerId)}::text[]) as i (id, runner_id)
     where w.id = i.id and w.phase = 'pending' and not w.stop_requested and exists (select from guard)
     returning w.id, w.fence`;
 }
@@ -118,9 +119,9 @@ export async function unplaceWorkloads(
       excluded = case when i.exclude_ms = 0 then w.excluded else w.excluded
         || jsonb_build_object(i.runner_id, floor(extract(epoch from clock_timestamp()) * 1000 + i.exclude_ms)) end,
       writer = ${writer.replicaId}, change_xid = pg_current_xact_id()
-    from unnest(${unplacements.map((one) => one.id)}::text[], ${unplacements.map((one) => String(one.fence))}::bigint[],
-      ${unplacements.map((one) => one.runnerId)}::text[], ${unplacements.map((one) => one.message)}::text[],
-      ${unplacements.map((one) => one.excludeFor_ms)}::float8[]) as i (id, fence, runner_id, message, exclude_ms)
+    from unnest(${column(unplacements, (one) => one.id)}::text[], ${column(unplacements, (one) => one.fence)}::bigint[],
+      ${column(unplacements, (one) => one.runnerId)}::text[], ${column(unplacements, (one) => one.message)}::text[],
+      ${column(unplacements, (one) => one.excludeFor_ms)}::float8[]) as i (id, fence, runner_id, message, exclude_ms)
     where w.id = i.id and w.fence = i.fence and w.runner_id = i.runner_id and w.phase = 'placed'
     returning w.id`;
   return rows.map((row) => row.id);
@@ -142,13 +143,13 @@ export async function advanceWorkloads(
 ): Promise<Set<string>> {
   const rows = await sql<{ id: string }[]>`
     update workload w set
-      phase = case when array_position(array['placed', 'starting', 'running', 'stopping'], i.phase)
-        > array_position(array['placed', 'starting', 'running', 'stopping'], w.phase) then i.phase else w.phase end,
+      phase = case when w.phase = 'placed' or w.phase = 'starting' and i.phase <> 'starting' or i.phase = 'stopping'
+        then i.phase else w.phase end,
       start_time = case when i.phase = 'running' then coalesce(w.start_time, i.time) else w.start_time end,
       writer = ${writer.replicaId}, change_xid = pg_current_xact_id()
-    from unnest(${advances.map((one) => one.id)}::text[], ${advances.map((one) => String(one.fence))}::bigint[],
-      ${advances.map((one) => one.runnerId)}::text[], ${advances.map((one) => one.phase)}::text[],
-      ${advances.map((one) => one.time.toISOString())}::timestamptz[]) as i (id, fence, runner_id, phase, time)
+    from unnest(${column(advances, (one) => one.id)}::text[], ${column(advances, (one) => one.fence)}::bigint[],
+      ${column(advances, (one) => one.runnerId)}::text[], ${column(advances, (one) => one.phase)}::text[],
+      ${column(advances, (one) => one.time.toISOString())}::timestamptz[]) as i (id, fence, runner_id, phase, time)
     where w.id = i.id and w.fence = i.fence and w.runner_id = i.runner_id and w.phase <> 'pending'
     returning w.id`;
   return new Set(rows.map((row) => row.id));
@@ -187,44 +188,48 @@ export async function endWorkloads(
   writer: Writer,
   endings: readonly Ending[],
 ): Promise<Ended[]> {
-  return sql<Ended[]>`
-    with input as (
-      select * from unnest(
-        ${endings.map((one) => one.id)}::text[], ${endings.map((one) => String(one.fence))}::bigint[],
-        ${endings.map((one) => one.runnerId ?? "")}::text[], ${endings.map((one) => one.phase)}::text[],
-        ${endings.map((one) => one.message)}::text[], ${endings.map((one) => one.phaseIfStopped)}::text[],
-        ${endings.map((one) => one.messageIfStopped)}::text[],
-        ${endings.map((one) => (one.result === null ? "" : JSON.stringify(one.result)))}::text[],
-        ${endings.map((one) => (one.mayRetry ? createId("workload") : ""))}::text[]
-      ) as i (i_id, i_fence, i_runner_id, i_phase, i_message, s_phase, s_message, i_result, i_retry_id)
-    ), gone as (
-      delete from workload w using input i
-      where w.id = i.i_id and w.fence = i.i_fence and (i.i_runner_id = '' or w.runner_id = i.i_runner_id)
-      returning w.*, i.*
-    ), decided as (
-      select *, case when stop_requested then s_phase else i_phase end as end_phase,
-        case when stop_requested then s_message else i_message end as end_message,
-        case when i_retry_id <> '' and not stop_requested and try < maximum_tries
-          and ((i_phase = 'lost' and retry_on_lost) or (i_phase = 'failed' and retry_on_failed)) then i_retry_id
-        end as retry_id
-      from gone
-    ), retried as (
+  const retried = sql`, retried as (
       insert into workload (id, organization_id, name, labels, spec, demand, phase, try, retry_of, maximum_tries,
         retry_on_lost, retry_on_failed, lost_after_ms, pending_timeout_ms, created_by, excluded, writer)
       select retry_id, organization_id, name, labels, spec, demand, 'pending', try + 1, id, maximum_tries, retry_on_lost,
         retry_on_failed, lost_after_ms, pending_timeout_ms, created_by, excluded, ${writer.replicaId}
-      from decided where retry_id is not null
-    )
+      from gone where retry_id is not null
+    )`;
+  return sql<Ended[]>`
+    with gone as (
+      delete from workload w using unnest(
+        ${column(endings, (one) => one.id)}::text[], ${column(endings, (one) => one.fence)}::bigint[],
+        ${column(endings, (one) => one.runnerId ?? "")}::text[], ${column(endings, (one) => one.phase)}::text[],
+        ${column(endings, (one) => one.message)}::text[], ${column(endings, (one) => one.phaseIfStopped)}::text[],
+        ${column(endings, (one) => one.messageIfStopped)}::text[],
+        ${column(endings, (one) => (one.result === null ? "" : JSON.stringify(one.result)))}::text[],
+        ${column(endings, (one) => one.result?.startTime_ms ?? -1)}::float8[],
+        ${column(endings, (one) => one.result?.endTime_ms ?? -1)}::float8[],
+        ${column(endings, (one) => (one.mayRetry ? createId("workload") : ""))}::text[]
+      ) as i (id, fence, runner_id, phase, message, stopped_phase, stopped_message, result, start_ms, end_ms, retry_id)
+      where w.id = i.id and w.fence = i.fence and (i.runner_id = '' or w.runner_id = i.runner_id)
+      returning w.key, w.id, w.organization_id, w.name, w.labels, w.spec, w.demand,
+        case when w.stop_requested then i.stopped_phase else i.phase end as phase,
+        case when w.stop_requested then i.stopped_message else i.message end as message,
+        w.verdict, w.runner_id, w.fence, w.try, w.retry_of,
+        case when i.retry_id <> '' and not w.stop_requested and w.try < w.maximum_tries
+          and (i.phase = 'lost' and w.retry_on_lost or i.phase = 'failed' and w.retry_on_failed) then i.retry_id
+        end as retry_id,
+        w.maximum_tries, w.retry_on_lost, w.retry_on_failed, w.lost_after_ms, w.stop_requested, w.stop_grace_ms,
+        w.stop_reason, w.excluded, w.unreachable_since, w.pending_timeout_ms, w.create_time, w.pend_time, w.place_time,
+        coalesce(w.start_time, to_timestamp(nullif(i.start_ms, -1) / 1000)) as start_time,
+        coalesce(to_timestamp(nullif(i.end_ms, -1) / 1000), now()) as end_time,
+        nullif(i.result, '')::json as result, w.created_by
+    )${endings.some((one) => one.mayRetry) ? retried : sql``}
     insert into workload_history (key, id, organization_id, name, labels, spec, demand, phase, message, verdict, runner_id,
       fence, try, retry_of, retried_by, maximum_tries, retry_on_lost, retry_on_failed, lost_after_ms, stop_requested,
       stop_grace_ms, stop_reason, excluded, unreachable_since, pending_timeout_ms, create_time, pend_time, place_time,
       start_time, end_time, result, created_by, writer, change_xid)
-    select key, id, organization_id, name, labels, spec, demand, end_phase, end_message, verdict, runner_id,
-      fence, try, retry_of, retry_id, maximum_tries, retry_on_lost, retry_on_failed, lost_after_ms, stop_requested,
-      stop_grace_ms, stop_reason, excluded, unreachable_since, pending_timeout_ms, create_time, pend_time, place_time,
-      coalesce(start_time, to_timestamp((nullif(i_result, '')::jsonb ->> 'startTime_ms')::float8 / 1000)),
-      coalesce(to_timestamp((nullif(i_result, '')::jsonb ->> 'endTime_ms')::float8 / 1000), now()),
-      nullif(i_result, '')::jsonb, created_by, ${writer.replicaId}, pg_current_xact_id()
-    from decided
+    select *, ${writer.replicaId}, pg_current_xact_id() from gone
     returning id, fence, phase, runner_id as "runnerId", retried_by as "retriedBy", organization_id as "organizationId"`;
+}
+
+/** One column of a batch, for `unnest`. */
+function column<Row>(rows: readonly Row[], value: (one: Row) => string | number | bigint | boolean): string {
+  return toArrayLiteral(rows.map(value));
 }

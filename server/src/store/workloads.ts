@@ -116,15 +116,6 @@ export async function listDeliverable(sql: SqlOrTransaction, runnerIds: readonly
     order by key`;
 }
 
-export async function countWorkloadsOfRunner(sql: SqlOrTransaction, runnerId: string): Promise<number> {
-  const [row] = await sql<{ count: number }[]>`
-    select count(*)::int as count from workload where runner_id = ${runnerId} and phase <> 'pending'`;
-  return row?.count ?? 0;
-}
-
-/** A change of a workload as other replicas follow it. */
-export type WorkloadChange = Pick<WorkloadRow, "id" | "phase" | "runnerId" | "demand">;
-
 /** A row, and the transaction of its last change. */
 export type Changed<Row> = Row & { changeXid: string };
 

@@ -3,12 +3,13 @@ import { getOption, type DescMethod, type Message } from "@bufbuild/protobuf";
 import type { ContextValues, Interceptor } from "@connectrpc/connect";
 import { access, Plane, Resource, Role, type Access } from "../../../../proto/gen/agyn/options/v1/options_pb.ts";
 import type { Scope as ScopeProto } from "../../../../proto/gen/agyn/runners/v1/runner_pb.ts";
-import { tokenAllows, type Caller, type RequiredRole, type Scope, type UserCaller } from "../../domain/access.ts";
+import { tokenAllows, type RequiredRole, type Scope, type UserCaller } from "../../domain/access.ts";
 import { AgynError } from "../../domain/errors.ts";
 import type { Sql } from "../../store/database.ts";
 import { scopeOf } from "../../store/runners.ts";
 import type { Authenticate } from "../authenticate.ts";
-import { callerKey, targetKey, type Target } from "../context.ts";
+import { callerKey, sourceKey, targetKey, type Target } from "../context.ts";
+import type { RunnerCall } from "../runner-check.ts";
 import { demandRole, resolveOrganization, resolveRunner, resolveWorkload } from "../references.ts";
 
 const requiredRoles: Record<Role, RequiredRole | undefined> = {
@@ -39,8 +40,10 @@ export type AccessDeps = {
   plane: Plane;
   /** The caller behind an `authorization` header; throws `UNAUTHENTICATED`. Undefined header: anonymous. */
   authenticate: Authenticate;
+  /** How often the caller of a long stream is checked again. */
+  recheckPeriod_ms: number;
   /** Refuses a runner whose identity is not live (I5, I12). */
-  checkRunner: (caller: Extract<Caller, { kind: "runner" }>) => Promise<void>;
+  checkRunner: (call: RunnerCall) => Promise<void>;
 };
 
 /** Finds out who calls: the method must be on this listener, the credentials valid, and the token's scopes must carry the permission. */
@@ -52,7 +55,8 @@ export function createAuthenticationInterceptor(deps: AccessDeps): Interceptor {
     if (rule.requiredRole === "runner") {
       const caller = request.contextValues.get(callerKey);
       if (caller.kind !== "runner") throw new AgynError("UNAUTHENTICATED", "a runner's certificate is needed");
-      await deps.checkRunner(caller);
+      const source = request.contextValues.get(sourceKey);
+      await deps.checkRunner({ caller, method: request.method.name, source });
       return next(request);
     }
     const caller = await deps.authenticate(request.header.get("authorization"));
@@ -82,8 +86,37 @@ export function createAuthorizationInterceptor(deps: AccessDeps): Interceptor {
     const [first, messages] = await peek(request.message);
     if (first === undefined) throw new AgynError("INVALID_ARGUMENT", "the stream ended before its first message");
     request.contextValues.set(targetKey, await findTargetNow(deps, request, first));
-    return next({ ...request, message: messages });
+    const response = await next({ ...request, message: messages });
+    if (!response.stream) return response;
+    const recheck = async () => {
+      const now = await deps.authenticate(request.header.get("authorization"));
+      if (now.kind !== "user") throw new AgynError("UNAUTHENTICATED", "an access token is needed");
+      await findTarget(deps.sql, now, request.method, first);
+    };
+    return { ...response, message: whileAllowed(response.message, recheck, deps.recheckPeriod_ms) };
   };
+}
+
+/** Hands the messages on until a check throws, which ends the stream with what it threw: a revoked token, a lost role. */
+async function* whileAllowed<T>(
+  messages: AsyncIterable<T>,
+  recheck: () => Promise<void>,
+  period_ms: number,
+): AsyncIterable<T> {
+  const iterator = messages[Symbol.asyncIterator]();
+  const { promise: refused, reject } = Promise.withResolvers<never>();
+  refused.catch(() => undefined);
+  const timer = setInterval(() => void recheck().catch(reject), period_ms);
+  try {
+    for (;;) {
+      const result = await Promise.race([iterator.next(), refused]);
+      if (result.done) return;
+      yield result.value;
+    }
+  } finally {
+    clearInterval(timer);
+    void iterator.return?.();
+  }
 }
 
 type Call = { method: DescMethod; header: Headers; contextValues: ContextValues };
@@ -116,18 +149,16 @@ async function findTarget(sql: Sql, caller: UserCaller, method: DescMethod, mess
   const rule = accessOf(method);
   switch (rule.resource) {
     case Resource.CLUSTER:
-      demandRole(caller, rule.requiredRole, { kind: "cluster" }, "cluster", "");
+      demandRole(caller, rule.requiredRole, { scope: { kind: "cluster" }, noun: "cluster", reference: "" });
       return { kind: "none" };
     case Resource.ORGANIZATION: {
       const organization = await resolveOrganization(sql, caller, text(method, message, rule.field));
       if (!(rule.orClusterAdmin && caller.clusterAdmin)) {
-        demandRole(
-          caller,
-          rule.requiredRole,
-          { kind: "organization", organizationId: organization.id },
-          "organization",
-          organization.name,
-        );
+        demandRole(caller, rule.requiredRole, {
+          scope: { kind: "organization", organizationId: organization.id },
+          noun: "organization",
+          reference: organization.name,
+        });
       }
       return { kind: "organization", organization };
     }
@@ -137,20 +168,18 @@ async function findTarget(sql: Sql, caller: UserCaller, method: DescMethod, mess
       const reference = text(method, message, rule.field);
       const organizationId = await contextOrganization(sql, caller, text(method, message, "organization"));
       const runner = await resolveRunner(sql, caller, reference, organizationId);
-      demandRole(caller, rule.requiredRole, scopeOf(runner), "runner", reference);
+      demandRole(caller, rule.requiredRole, { scope: scopeOf(runner), noun: "runner", reference });
       return { kind: "runner", runner, organizationId };
     }
     case Resource.WORKLOAD: {
       const reference = text(method, message, rule.field);
       const organizationId = await contextOrganization(sql, caller, text(method, message, "organization"));
       const workload = await resolveWorkload(sql, caller, reference, organizationId);
-      demandRole(
-        caller,
-        rule.requiredRole,
-        { kind: "organization", organizationId: workload.organizationId },
-        "workload",
+      demandRole(caller, rule.requiredRole, {
+        scope: { kind: "organization", organizationId: workload.organizationId },
+        noun: "workload",
         reference,
-      );
+      });
       return { kind: "workload", workload };
     }
     case Resource.UNSPECIFIED:
@@ -167,12 +196,12 @@ async function findScope(
   proto: ScopeProto,
 ): Promise<Target> {
   if (proto.kind.case === "cluster") {
-    demandRole(caller, "cluster_admin", { kind: "cluster" }, "cluster", "");
+    demandRole(caller, "cluster_admin", { scope: { kind: "cluster" }, noun: "cluster", reference: "" });
     return { kind: "scope", scope: { kind: "cluster" }, name: "the cluster" };
   }
   const organization = await resolveOrganization(sql, caller, proto.kind.value ?? "");
   const scope: Scope = { kind: "organization", organizationId: organization.id };
-  demandRole(caller, rule.requiredRole, scope, "organization", organization.name);
+  demandRole(caller, rule.requiredRole, { scope, noun: "organization", reference: organization.name });
   return { kind: "scope", scope, name: organization.name };
 }
 

@@ -70,6 +70,7 @@ export function createErrorInterceptor(log: Logger, onRefusal: (reason: Reason) 
       return toConnectError(error);
     }
     if (error instanceof ConnectError && error.code !== Code.Internal && error.code !== Code.Unknown) return error;
+    if (isUndecodable(error)) return translate(new AgynError("INVALID_ARGUMENT", error.rawMessage), method);
     if (isGoneCaller(error)) return new ConnectError("the caller went away", Code.Canceled);
     const id = createId("event");
     log.error({ error_id: id, method, err: error }, "request failed");
@@ -86,6 +87,11 @@ export function createErrorInterceptor(log: Logger, onRefusal: (reason: Reason) 
       throw translate(error, method);
     }
   };
+}
+
+/** A message of a stream that is no protobuf, which the library calls internal; it is the sender's fault. */
+function isUndecodable(error: unknown): error is ConnectError {
+  return error instanceof ConnectError && error.rawMessage.startsWith("parse binary: ");
 }
 
 /** A stream that its caller cut: nobody is there to be answered. */

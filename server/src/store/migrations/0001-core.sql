@@ -155,7 +155,7 @@ create table workload (
   labels jsonb not null default '{}',
   -- the contract's WorkloadSpec in binary; values of secret variables are sealed
   spec bytea not null,
-  demand jsonb not null,
+  demand json not null,
   phase text not null,
   message text not null default '',
   verdict text not null default '',
@@ -181,7 +181,7 @@ create table workload (
   place_time timestamptz,
   start_time timestamptz,
   end_time timestamptz,
-  result jsonb,
+  result json,
   created_by text not null,
   -- the replica that made the last change, and its transaction
   writer text not null default '',

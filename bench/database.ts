@@ -1,0 +1,65 @@
+/** The PostgreSQL of a run, with the settings that the product gives its own, and a database for each benchmark. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import postgres from "postgres";
+import { migrate, openDatabase, type DatabaseTarget, type Sql } from "../server/src/store/database.ts";
+import { startEmbeddedPostgres } from "../server/src/store/embedded-postgres.ts";
+import { median } from "./figure.ts";
+
+export interface BenchPostgres extends AsyncDisposable {
+  /** Makes an empty database. */
+  createDatabase(name: string): Promise<BenchDatabase>;
+}
+
+export type BenchDatabase = {
+  target: DatabaseTarget;
+  /** For clients other than ours. */
+  url: string;
+};
+
+export async function startBenchPostgres(): Promise<BenchPostgres> {
+  const directory = await mkdtemp(join(tmpdir(), "agyn-bench-"));
+  const embedded = await startEmbeddedPostgres(directory);
+  const { host, username, password } = embedded.connection;
+  return {
+    async createDatabase(name) {
+      const connection = { ...embedded.connection, database: name };
+      const administrator = postgres({ ...embedded.connection, path: host, max: 1, onnotice: () => undefined });
+      await administrator`create database ${administrator(name)}`;
+      await administrator.end({ timeout: 5 });
+      const socketDirectory = encodeURIComponent(join(host, ".."));
+      return {
+        target: { kind: "embedded", connection },
+        url: `postgres://${username}:${encodeURIComponent(password)}@${socketDirectory}/${name}`,
+      };
+    },
+    async [Symbol.asyncDispose]() {
+      await embedded.stop();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A migrated database with our own schema, where this process may place. */
+export async function openStore({ target }: BenchDatabase, connections: number): Promise<Sql> {
+  const sql = openDatabase(target, connections);
+  await migrate(sql);
+  return sql;
+}
+
+const commits = 400;
+
+/** Milliseconds of one durable commit of one row, one after the other: the median. */
+export async function measureCommit_ms({ target }: BenchDatabase): Promise<number> {
+  const sql = openDatabase(target, 1);
+  await sql`create table if not exists bench_commit (number integer primary key, time timestamptz not null)`;
+  const times: number[] = [];
+  for (let number = 0; number < commits; number++) {
+    const start = performance.now();
+    await sql`insert into bench_commit values (${number}, now()) on conflict (number) do update set time = now()`;
+    times.push(performance.now() - start);
+  }
+  await sql.end({ timeout: 5 });
+  return median(times);
+}

@@ -1,0 +1,132 @@
+/**
+ * Many runners in this process, each with its own identity and mutual TLS connection. They enroll, connect and speak as
+ * the runner does, by its own code; what they do with a workload is said here, and nothing runs.
+ */
+import { createClient } from "@connectrpc/connect";
+import { create } from "@bufbuild/protobuf";
+import { createMtlsOverlay } from "../overlay/mtls.ts";
+import {
+  AcceptedSchema,
+  CompletedSchema,
+  HeartbeatSchema,
+  HelloSchema,
+  ProgressSchema,
+  SessionConfirmedSchema,
+  type ControlMessage,
+  type Place,
+} from "../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
+import { OrchestratorService } from "../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
+import { Outcome, WorkloadPhase } from "../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
+import { openConnection, type Connection } from "../runner/src/connection.ts";
+import { enroll } from "../runner/src/enroll.ts";
+import { createIdentityMemory } from "../runner/src/identity-store.ts";
+import { Outbox } from "../runner/src/outbox.ts";
+import { durationMs, toTimestamp } from "../runner/src/wire-time.ts";
+import { parseServiceToken } from "../wire/service-token.ts";
+import type { ControlPlane } from "./control-plane.ts";
+
+export type Fleet = Disposable & { readonly size: number };
+
+export type FleetOptions = {
+  size: number;
+  slots: number;
+  /** Called with each placement as it arrives. */
+  onPlace: (place: Place) => void;
+  /** Called with each completion that the control plane has made durable. */
+  onCompleted: (workloadId: string) => void;
+};
+
+const enrolledAtOnce = 8;
+
+/** Registers, enrolls and connects the runners; resolves once each was welcomed. */
+export async function openFleet(plane: ControlPlane, options: FleetOptions): Promise<Fleet> {
+  const connections: Connection[] = [];
+  const abort = new AbortController();
+  let number = 0;
+  const worker = async () => {
+    while (number < options.size) connections.push(await openRunner(plane, options, `bench-${number++}`, abort.signal));
+  };
+  await Promise.all(Array.from({ length: enrolledAtOnce }, worker));
+  return {
+    size: options.size,
+    [Symbol.dispose]() {
+      abort.abort();
+      for (const connection of connections) connection.close();
+    },
+  };
+}
+
+async function openRunner(
+  plane: ControlPlane,
+  options: FleetOptions,
+  name: string,
+  signal: AbortSignal,
+): Promise<Connection> {
+  const scope = { kind: { case: "organization" as const, value: "default" } };
+  const { serviceToken } = await plane.runners.registerRunner({ name, scope });
+  const token = parseServiceToken(serviceToken);
+  if ("error" in token) throw new Error(token.error);
+  const store = createIdentityMemory();
+  const identity = await enroll({ gateway: plane.runners, store, host: "bench", signal }, token);
+  const connection = await openConnection({ overlay: createMtlsOverlay(), identity, signal });
+  const { promise: welcomed, resolve, reject } = Promise.withResolvers<void>();
+  serve(connection, { options, name, signal, onWelcome: resolve }).catch((error: unknown) => {
+    reject(error);
+    if (!signal.aborted) throw error;
+  });
+  await welcomed;
+  return connection;
+}
+
+type Serving = { options: FleetOptions; name: string; signal: AbortSignal; onWelcome: () => void };
+
+async function serve(connection: Connection, { options, name, signal, onWelcome }: Serving): Promise<void> {
+  const hello = create(HelloSchema, {
+    instanceId: name,
+    protocolVersion: 1,
+    machine: { os: "linux", architecture: "x64", host: "bench", cpus: 1 },
+    capacity: { slots: options.slots },
+    executors: ["simulated"],
+    isolation: "none",
+  });
+  const outbox = new Outbox({ case: "hello", value: hello }, () => connection.close());
+  let heartbeat: NodeJS.Timeout | undefined;
+  const hear = ({ kind }: ControlMessage) => {
+    if (kind.case === "place") {
+      options.onPlace(kind.value);
+      live(outbox, kind.value);
+    } else if (kind.case === "completionAcknowledged") options.onCompleted(kind.value.workloadId);
+    else if (kind.case === "welcome") {
+      const { sessionNumber, heartbeatInterval } = kind.value;
+      outbox.open({ case: "sessionConfirmed", value: create(SessionConfirmedSchema, { sessionNumber }) });
+      heartbeat = beat(outbox, durationMs(heartbeatInterval!));
+      onWelcome();
+    } else if (kind.case === "disconnect") throw new Error(`${name} was disconnected: ${kind.value.message}`);
+  };
+  try {
+    const client = createClient(OrchestratorService, connection.transport);
+    for await (const { messages } of client.placements(outbox.batches(), { signal })) messages.forEach(hear);
+  } finally {
+    clearInterval(heartbeat);
+  }
+}
+
+function beat(outbox: Outbox, interval_ms: number): NodeJS.Timeout {
+  let sequence = 0n;
+  const send = () => outbox.push({ case: "heartbeat", value: create(HeartbeatSchema, { sequence: ++sequence }) });
+  return setInterval(send, interval_ms);
+}
+
+/** The life of a workload that does nothing: accepted, running in the next turn, ended in the one after it. */
+function live(outbox: Outbox, { workloadId, fence }: Place): void {
+  outbox.push({ case: "accepted", value: create(AcceptedSchema, { workloadId, fence }) });
+  setImmediate(() => {
+    const time = toTimestamp(Date.now());
+    const running = { workloadId, fence, phase: WorkloadPhase.RUNNING, time };
+    outbox.push({ case: "progress", value: create(ProgressSchema, running) });
+    setImmediate(() => {
+      const result = { outcome: Outcome.EXITED, startTime: time, endTime: toTimestamp(Date.now()) };
+      outbox.push({ case: "completed", value: create(CompletedSchema, { workloadId, fence, result }) });
+    });
+  });
+}

@@ -1,0 +1,53 @@
+/** Whole lives of workloads that do nothing: started by many callers, run by many runners over mutual TLS, each step durable. */
+import { startControlPlane, type ControlPlane } from "./control-plane.ts";
+import type { BenchPostgres } from "./database.ts";
+import { median, type Report } from "./figure.ts";
+import { openFleet } from "./fleet.ts";
+import { measureGraphile } from "./graphile.ts";
+import { noop } from "./workload.ts";
+
+const fleetSize = 100;
+const callers = 256;
+const warmUp_ms = 3_000;
+const measured_ms = 4_000;
+const runs = 3;
+
+export async function runLifeCycleBench(server: BenchPostgres): Promise<Report> {
+  const { single, batched } = await measureGraphile(await server.createDatabase("bench_life_cycle_graphile"));
+  await using plane = await startControlPlane(await server.createDatabase("bench_life_cycle"));
+  let completed = 0;
+  const onCompleted = () => void completed++;
+  using _fleet = await openFleet(plane, { size: fleetSize, slots: 1_000, onPlace: () => undefined, onCompleted });
+  await startFor(plane, warmUp_ms);
+  const rates: number[] = [];
+  const serverShares: number[] = [];
+  for (let turn = 0; turn < runs; turn++) {
+    const before = { completed, time: performance.now(), cpu_ms: await plane.cpu_ms() };
+    await startFor(plane, measured_ms);
+    const time_ms = performance.now() - before.time;
+    rates.push(((completed - before.completed) / time_ms) * 1000);
+    serverShares.push(((await plane.cpu_ms()) - before.cpu_ms) / time_ms);
+  }
+  const value = median(rates);
+  const name = `life cycles of no-op workloads, ${fleetSize} runners over mTLS, ${callers} callers`;
+  const figure = (baseline: string, other: number, target: string) => ({
+    name: `${name}, beside ${baseline}`,
+    value,
+    unit: "/s",
+    baseline: { name: `graphile-worker ${baseline}, with add, /s`, value: other },
+    ratio: value / other,
+    target,
+  });
+  return {
+    figures: [figure("single jobs", single, "≥ 2 ×"), figure("batched jobs", batched, "1 ×")],
+    limit: `the server's one thread was busy ${(median(serverShares) * 100).toFixed(0)} % of the time; ${callers} callers and ${fleetSize} runners share the machine with it and PostgreSQL`,
+  };
+}
+
+async function startFor({ orchestrator }: ControlPlane, time_ms: number): Promise<void> {
+  const start = performance.now();
+  const caller = async () => {
+    while (performance.now() - start < time_ms) await orchestrator.startWorkload(noop);
+  };
+  await Promise.all(Array.from({ length: callers }, caller));
+}

@@ -1,0 +1,43 @@
+/** `npm run bench`: each benchmark in turn on a PostgreSQL of their own. `--json` prints for machines, `--only NAME` runs one. */
+import { parseArgs } from "node:util";
+import { startBenchPostgres, type BenchPostgres } from "./database.ts";
+import type { Report } from "./figure.ts";
+import { runLifeCycleBench } from "./life-cycle.ts";
+import { runLogsBench } from "./logs.ts";
+import { runSelectionBench } from "./selection.ts";
+import { runStartLatencyBench } from "./start-latency.ts";
+import { runStoreBench } from "./store.ts";
+import { toTable } from "./table.ts";
+
+const benches: Record<string, (server: BenchPostgres) => Promise<Report>> = {
+  selection: runSelectionBench,
+  store: runStoreBench,
+  "start-latency": runStartLatencyBench,
+  "life-cycle": runLifeCycleBench,
+  logs: runLogsBench,
+};
+const timeout_ms = 90_000;
+
+const { values } = parseArgs({ options: { json: { type: "boolean" }, only: { type: "string" } } });
+const names = values.only === undefined ? Object.keys(benches) : [values.only];
+for (const name of names)
+  if (!(name in benches)) fail(`no benchmark is named ${name}: there are ${Object.keys(benches).join(", ")}`);
+
+await using server = await startBenchPostgres();
+const reports: Record<string, Report> = {};
+for (const name of names) {
+  reports[name] = await within(timeout_ms, name, benches[name]!(server));
+  if (!values.json) console.log(toTable(name, reports[name]));
+}
+if (values.json) console.log(JSON.stringify(reports, undefined, 2));
+
+async function within<T>(time_ms: number, name: string, work: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`benchmark ${name} took longer than ${time_ms / 1000} s`)), time_ms);
+  return Promise.race([work, promise]).finally(() => clearTimeout(timer));
+}
+
+function fail(message: string): never {
+  console.error(message);
+  process.exit(2);
+}

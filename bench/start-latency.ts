@@ -1,0 +1,60 @@
+/** From StartWorkload to the runner that has it over its real stream, at a steady rate, beside the time of one commit. */
+import type { ControlPlane } from "./control-plane.ts";
+import { startControlPlane } from "./control-plane.ts";
+import { measureCommit_ms, type BenchPostgres } from "./database.ts";
+import { percentile, type Report } from "./figure.ts";
+import { openFleet } from "./fleet.ts";
+import { noop } from "./workload.ts";
+
+const fleetSize = 10;
+const rate = 100;
+const warmUp = 300;
+const measured = 1_000;
+
+export async function runStartLatencyBench(server: BenchPostgres): Promise<Report> {
+  const database = await server.createDatabase("bench_start_latency");
+  await using plane = await startControlPlane(database);
+  const arrivals = new Map<string, number>();
+  const onPlace = ({ workloadId }: { workloadId: string }) => arrivals.set(workloadId, performance.now());
+  using _fleet = await openFleet(plane, { size: fleetSize, slots: 1_000, onPlace, onCompleted: () => undefined });
+  const commit_ms = await measureCommit_ms(database);
+  await startSteadily(plane, warmUp);
+  const starts = await startSteadily(plane, measured);
+  const times = starts.map(({ id, time }) => arrivals.get(id)! - time);
+  const p50 = percentile(times, 0.5);
+  const p99 = percentile(times, 0.99);
+  const figure = (name: string, value: number, aim_ms: number) => ({
+    name,
+    value,
+    unit: "ms",
+    baseline: { name: "one commit of one row, median, ms", value: commit_ms },
+    ratio: commit_ms / value,
+    target: `≤ ${aim_ms.toFixed(1)} ms`,
+  });
+  const aim_ms = 2 * commit_ms + 2;
+  return {
+    figures: [
+      figure(`start to the runner at ${rate}/s, p50`, p50, aim_ms),
+      figure(`start to the runner at ${rate}/s, p99`, p99, 5 * aim_ms),
+    ],
+    limit: "two network hops, TLS, one statement and its commit; the rest is the event loops of server and client",
+  };
+}
+
+/** One start each 1/rate s whether or not earlier ones were answered, so that a stall counts in full. */
+async function startSteadily(plane: ControlPlane, count: number): Promise<{ id: string; time: number }[]> {
+  const began = performance.now();
+  const calls: Promise<{ id: string; time: number }>[] = [];
+  while (calls.length < count) {
+    const due = began + (calls.length * 1000) / rate;
+    while (performance.now() < due) await new Promise((resolve) => setTimeout(resolve, due - performance.now()));
+    calls.push(startOne(plane));
+  }
+  return Promise.all(calls);
+}
+
+async function startOne({ orchestrator }: ControlPlane): Promise<{ id: string; time: number }> {
+  const time = performance.now();
+  const { workload } = await orchestrator.startWorkload(noop);
+  return { id: workload!.id, time };
+}

@@ -1,0 +1,147 @@
+import { readFileSync } from "node:fs";
+import { setTimeout as delay } from "node:timers/promises";
+import { connect as connectTls } from "node:tls";
+import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError, createClient, type Client, type Interceptor, type Transport } from "@connectrpc/connect";
+import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { AuditService } from "../../proto/gen/agyn/audit/v1/audit_service_pb.ts";
+import { LogsService } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
+import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
+import { OrganizationsService } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
+import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { ServerService } from "../../proto/gen/agyn/server/v1/server_service_pb.ts";
+import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
+import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
+import type { Credentials } from "./credentials.ts";
+import { exitCodes, Failure } from "./failures.ts";
+
+/** The control plane's services for one caller. */
+export interface ControlPlane {
+  readonly audit: Client<typeof AuditService>;
+  readonly logs: Client<typeof LogsService>;
+  readonly orchestrator: Client<typeof OrchestratorService>;
+  readonly organizations: Client<typeof OrganizationsService>;
+  readonly runners: Client<typeof RunnersService>;
+  readonly server: Client<typeof ServerService>;
+  readonly tokens: Client<typeof AccessTokensService>;
+  readonly users: Client<typeof UsersService>;
+  /** Ends every connection at once. */
+  close(): void;
+}
+
+export interface ConnectOptions {
+  readonly requestTimeoutMs: number;
+  /** PEM file of the authority that signed the gateway's certificate. */
+  readonly caFile: string | undefined;
+  /** Ends every call, for Ctrl-C. */
+  readonly signal: AbortSignal;
+  /** Called whenever the control plane has answered a call. */
+  readonly onAnswer: () => void;
+}
+
+/** The largest message that is read; nothing the server answers comes near. */
+const maximumMessageBytes = 32 * 1024 * 1024;
+const handshakeTimeoutMs = 10_000;
+/** A connection that answers no ping within this time is given up, which is what bounds streams. */
+const pingIntervalMs = 10_000;
+const pingTimeoutMs = 10_000;
+/** Waits before the second and the third try of a call that is safe to repeat. */
+const retryDelaysMs = [200, 1000] as const;
+
+/** For calls that have no time-out of their own because they last as long as somebody watches. */
+export const streamOptions = { timeoutMs: 0 } as const;
+
+/** Connects to the gateway: HTTP/2, with or without TLS; HTTP/1.1 where a TLS proxy in between speaks nothing newer. */
+export async function connectControlPlane(credentials: Credentials, options: ConnectOptions): Promise<ControlPlane> {
+  const { gateway } = credentials;
+  const ca = options.caFile === undefined ? {} : { ca: readCertificates(options.caFile) };
+  const common = {
+    baseUrl: gateway,
+    defaultTimeoutMs: options.requestTimeoutMs,
+    readMaxBytes: maximumMessageBytes,
+    interceptors: [retrySafeCalls, authenticate(credentials.token, options)],
+  };
+  if (gateway.startsWith("https:") && (await negotiateProtocol(gateway, ca)) === "http/1.1") {
+    const transport = createConnectTransport({ ...common, httpVersion: "1.1", nodeOptions: ca });
+    return createServices(transport, () => undefined);
+  }
+  const sessionManager = new Http2SessionManager(
+    gateway,
+    { pingIntervalMs, pingTimeoutMs, idleConnectionTimeoutMs: 60_000 },
+    ca,
+  );
+  const transport = createConnectTransport({ ...common, httpVersion: "2", sessionManager });
+  return createServices(transport, () => sessionManager.abort());
+}
+
+function createServices(transport: Transport, close: () => void): ControlPlane {
+  return {
+    audit: createClient(AuditService, transport),
+    logs: createClient(LogsService, transport),
+    orchestrator: createClient(OrchestratorService, transport),
+    organizations: createClient(OrganizationsService, transport),
+    runners: createClient(RunnersService, transport),
+    server: createClient(ServerService, transport),
+    tokens: createClient(AccessTokensService, transport),
+    users: createClient(UsersService, transport),
+    close,
+  };
+}
+
+function readCertificates(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new Failure(`cannot read the certificates in ${path}: ${String(error)}`, exitCodes.usage);
+  }
+}
+
+/** What the TLS side of the gateway speaks, asked by a handshake of its own. */
+async function negotiateProtocol(gateway: string, ca: { ca?: Buffer }): Promise<"h2" | "http/1.1"> {
+  const { hostname, port } = new URL(gateway);
+  const host = hostname.replace(/^\[|\]$/g, "");
+  const { promise, resolve, reject } = Promise.withResolvers<"h2" | "http/1.1">();
+  const servername = /^[\d.]+$|:/.test(host) ? {} : { servername: host };
+  const socket = connectTls({
+    host,
+    port: Number(port === "" ? 443 : port),
+    ALPNProtocols: ["h2", "http/1.1"],
+    ...servername,
+    ...ca,
+  });
+  socket.setTimeout(handshakeTimeoutMs, () =>
+    socket.destroy(new Error(`no TLS handshake within ${handshakeTimeoutMs / 1000} s`)),
+  );
+  socket.once("secureConnect", () => resolve(socket.alpnProtocol === "h2" ? "h2" : "http/1.1"));
+  socket.once("error", (error) => reject(ConnectError.from(error, Code.Unavailable)));
+  try {
+    return await promise;
+  } finally {
+    socket.destroy();
+  }
+}
+
+function authenticate(token: string | undefined, { signal, onAnswer }: ConnectOptions): Interceptor {
+  return (next) => async (request) => {
+    if (token !== undefined) request.header.set("Authorization", `Bearer ${token}`);
+    const answer = await next({ ...request, signal: AbortSignal.any([request.signal, signal]) });
+    onAnswer();
+    return answer;
+  };
+}
+
+/** Repeats calls that the server was not reached by, where repeating changes nothing: reads, and starts with a key. */
+const retrySafeCalls: Interceptor = (next) => async (request) => {
+  const isRead = request.method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
+  const isKeyedStart = request.method === OrchestratorService.method.startWorkload;
+  if (request.stream || !(isRead || isKeyedStart)) return next(request);
+  for (const wait of retryDelaysMs) {
+    try {
+      return await next(request);
+    } catch (error) {
+      if (ConnectError.from(error).code !== Code.Unavailable || request.signal.aborted) throw error;
+      await delay(wait, undefined, { signal: request.signal });
+    }
+  }
+  return next(request);
+};

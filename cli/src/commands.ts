@@ -1,0 +1,85 @@
+import type { Command } from "./command.ts";
+import { auditList } from "./commands/audit-list.ts";
+import { completion } from "./commands/completion.ts";
+import { explain } from "./commands/explain.ts";
+import { membersList } from "./commands/members-list.ts";
+import { membersRemove } from "./commands/members-remove.ts";
+import { membersSet } from "./commands/members-set.ts";
+import { orgsCreate } from "./commands/orgs-create.ts";
+import { orgsDelete } from "./commands/orgs-delete.ts";
+import { orgsGet } from "./commands/orgs-get.ts";
+import { orgsList } from "./commands/orgs-list.ts";
+import { orgsRename } from "./commands/orgs-rename.ts";
+import { runnersDelete } from "./commands/runners-delete.ts";
+import { runnersDrain } from "./commands/runners-drain.ts";
+import { runnersGet } from "./commands/runners-get.ts";
+import { runnersList } from "./commands/runners-list.ts";
+import { runnersMetrics } from "./commands/runners-metrics.ts";
+import { runnersPause } from "./commands/runners-pause.ts";
+import { runnersRegister } from "./commands/runners-register.ts";
+import { runnersResume } from "./commands/runners-resume.ts";
+import { runnersRevoke } from "./commands/runners-revoke.ts";
+import { runnersRotateToken } from "./commands/runners-rotate-token.ts";
+import { runnersUnlock } from "./commands/runners-unlock.ts";
+import { runnersUpdate } from "./commands/runners-update.ts";
+import { runnersWatch } from "./commands/runners-watch.ts";
+import { tokensCreate } from "./commands/tokens-create.ts";
+import { tokensList } from "./commands/tokens-list.ts";
+import { tokensRevoke } from "./commands/tokens-revoke.ts";
+import { usersCreate } from "./commands/users-create.ts";
+import { usersDelete } from "./commands/users-delete.ts";
+import { usersGet } from "./commands/users-get.ts";
+import { usersList } from "./commands/users-list.ts";
+import { usersUpdate } from "./commands/users-update.ts";
+import { version } from "./commands/version.ts";
+import { workloadsExplain } from "./commands/workloads-explain.ts";
+import { workloadsGet } from "./commands/workloads-get.ts";
+import { workloadsList } from "./commands/workloads-list.ts";
+import { workloadsLogs } from "./commands/workloads-logs.ts";
+import { workloadsStart } from "./commands/workloads-start.ts";
+import { workloadsStop } from "./commands/workloads-stop.ts";
+import { workloadsWatch } from "./commands/workloads-watch.ts";
+
+/** Every command, in the order of the help. */
+export const commands: readonly Command[] = [
+  runnersList,
+  runnersGet,
+  runnersRegister,
+  runnersUpdate,
+  runnersPause,
+  runnersResume,
+  runnersDrain,
+  runnersUnlock,
+  runnersRotateToken,
+  runnersRevoke,
+  runnersDelete,
+  runnersMetrics,
+  runnersWatch,
+  workloadsList,
+  workloadsGet,
+  workloadsStart,
+  workloadsStop,
+  workloadsExplain,
+  workloadsLogs,
+  workloadsWatch,
+  explain,
+  orgsList,
+  orgsGet,
+  orgsCreate,
+  orgsRename,
+  orgsDelete,
+  usersList,
+  usersGet,
+  usersCreate,
+  usersUpdate,
+  usersDelete,
+  membersList,
+  membersSet,
+  membersRemove,
+  tokensList,
+  tokensCreate,
+  tokensRevoke,
+  auditList,
+  version,
+  completion,
+];

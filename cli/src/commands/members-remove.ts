@@ -1,0 +1,18 @@
+import { defineCommand } from "../command.ts";
+import { confirm } from "../confirm.ts";
+import { yesOption } from "../shared-options.ts";
+
+export const membersRemove = defineCommand({
+  path: ["members", "remove"],
+  summary: "Takes a user out of an organization",
+  arguments: { user: { kind: "required", help: "id or name" } },
+  options: { yes: yesOption },
+  examples: ["agynctl members remove ada --org acme"],
+  async run(context, { user }, { yes }) {
+    const { organizations } = await context.controlPlane();
+    await confirm(context, `take ${user} out of the organization?`, yes);
+    await organizations.removeMember({ organization: context.organization, user });
+    await context.output.gone(user, `user ${user} is no longer a member`);
+    return undefined;
+  },
+});

@@ -1,0 +1,18 @@
+import { defineCommand } from "../command.ts";
+import { confirm } from "../confirm.ts";
+import { yesOption } from "../shared-options.ts";
+
+export const orgsDelete = defineCommand({
+  path: ["orgs", "delete"],
+  summary: "Deletes an organization that has no runners and no live workloads",
+  arguments: { name: { kind: "required", help: "its id or name" } },
+  options: { yes: yesOption },
+  examples: ["agynctl orgs delete acme --yes"],
+  async run(context, { name }, { yes }) {
+    const { organizations } = await context.controlPlane();
+    await confirm(context, `delete the organization ${name}?`, yes);
+    await organizations.deleteOrganization({ organization: name });
+    await context.output.gone(name, `deleted organization ${name}`);
+    return undefined;
+  },
+});

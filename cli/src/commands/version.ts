@@ -1,0 +1,32 @@
+import { readFileSync } from "node:fs";
+import { defineCommand } from "../command.ts";
+import { safe } from "../output.ts";
+
+/** The version of this program. */
+export function clientVersion(): string {
+  const text = readFileSync(new URL("../../../package.json", import.meta.url), "utf8");
+  const parsed: unknown = JSON.parse(text);
+  const isPackage = typeof parsed === "object" && parsed !== null && "version" in parsed;
+  return isPackage ? String(parsed.version) : "unknown";
+}
+
+export const version = defineCommand({
+  path: ["version"],
+  summary: "Shows the versions of agynctl and of the control plane",
+  arguments: {},
+  options: { client: { kind: "flag", help: "only agynctl's own, without asking the control plane" } },
+  examples: ["agynctl version", "agynctl version --client"],
+  async run({ controlPlane, credentials, output }, _values, { client }) {
+    const own = clientVersion();
+    if (client) {
+      await output.document(() => ({ client: own }), `agynctl ${own}\n`);
+      return undefined;
+    }
+    const { server } = await controlPlane();
+    const { version: serverVersion, trustDomain, replicaId } = await server.getServer({});
+    const { gateway } = credentials();
+    const text = `agynctl ${own}\ncontrol plane ${safe(serverVersion)} at ${gateway}, trust domain ${safe(trustDomain)}\n`;
+    await output.document(() => ({ client: own, server: serverVersion, gateway, trustDomain, replicaId }), text);
+    return undefined;
+  },
+});

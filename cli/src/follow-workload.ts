@@ -1,0 +1,189 @@
+import { constants } from "node:os";
+import { setTimeout as delay } from "node:timers/promises";
+import { ConnectError } from "@connectrpc/connect";
+import { Outcome, WorkloadPhase, type Workload } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
+import { streamOptions } from "./client.ts";
+import type { Context } from "./context.ts";
+import { failingRules } from "./explanation.ts";
+import { exitCodes } from "./failures.ts";
+import { createLogPrinter, type LogPrinter } from "./log-printer.ts";
+import { followLines } from "./log-reader.ts";
+import { phaseText, resultText, runTime, isTerminal } from "./views/workload.ts";
+import { quote } from "./quote.ts";
+import { watchMessages } from "./watch.ts";
+
+/** After the workload has ended, its log is waited for until no line has come for this long. */
+const logQuietMs = 10_000;
+/** How long after the end of a try the next one is waited for, where the workload is to be retried. */
+const retryWaitMs = 5000;
+const pollMs = 250;
+const maximumRunnersShown = 5;
+
+/** Follows a workload, and those that try it again, to the end; answers the exit code of the last. */
+export async function followWorkload(context: Context, started: Workload): Promise<number> {
+  let workload = started;
+  try {
+    for (;;) {
+      const ended = await followTry(context, workload);
+      const next = await findRetry(context, ended);
+      if (next === undefined) return exitCodeOf(ended);
+      await context.output.note(`tried again as ${next.id} (try ${next.try})`, "warning");
+      workload = next;
+    }
+  } catch (error) {
+    if (!context.terminal.signal.aborted) throw error;
+    await tellDetached(context, workload);
+    return exitCodes.interrupted;
+  }
+}
+
+async function tellDetached({ output }: Context, { id }: Workload): Promise<void> {
+  await output.note(`detached: ${id} goes on`);
+  await output.note(`follow it again: agynctl workloads logs --follow ${quote(id)}`);
+  await output.note(`stop it: agynctl workloads stop ${quote(id)}`);
+}
+
+async function followTry(context: Context, workload: Workload): Promise<Workload> {
+  const { terminal, output } = context;
+  const printer = createLogPrinter(terminal, { format: "table", hasTimes: false, isRaw: false });
+  const log = createLogTask(context, workload, printer);
+  let isPlaced = false;
+  let message = "";
+  const ended = await awaitEnd(context, workload, async (seen) => {
+    if (seen.phase === WorkloadPhase.PENDING && seen.message !== message)
+      await output.note(`waiting: ${seen.message}`, "dim");
+    message = seen.message;
+    if (seen.runnerId !== "" && !isPlaced) {
+      isPlaced = true;
+      await explainPlacement(context, seen);
+      log.start();
+    }
+  });
+  await log.finish();
+  await printer.end();
+  const result = resultText(ended);
+  const summary = [
+    phaseText(ended),
+    result,
+    ended.startTime === undefined ? "" : `after ${runTime(ended, terminal.now())}`,
+    ended.message,
+  ];
+  const parts = summary.filter((part, index) => part !== "" && summary.indexOf(part) === index);
+  await output.note(`${ended.id} ${parts.join(", ")}`, ended.phase === WorkloadPhase.SUCCEEDED ? "good" : "bad");
+  return ended;
+}
+
+/** Watches until the workload has ended, and tells each change. */
+async function awaitEnd(
+  context: Context,
+  workload: Workload,
+  tell: (seen: Workload) => Promise<void>,
+): Promise<Workload> {
+  const { orchestrator } = await context.controlPlane();
+  await tell(workload);
+  if (isTerminal(workload)) return workload;
+  const request = { organization: workload.organizationId, workloadId: workload.id };
+  const open = (bookmark: string): ReturnType<typeof orchestrator.watchWorkloads> =>
+    orchestrator.watchWorkloads({ ...request, bookmark }, streamOptions);
+  for await (const change of watchMessages(context, open)) {
+    const changed = change.workloads.find(({ id }) => id === workload.id);
+    // A workload that ended before the snapshot is not in it.
+    const isGone = changed === undefined && change.snapshotComplete;
+    const seen = isGone ? await getWorkload(context, workload.id, workload.organizationId) : changed;
+    if (seen === undefined) continue;
+    await tell(seen);
+    if (isTerminal(seen)) return seen;
+  }
+  return workload;
+}
+
+async function getWorkload(context: Context, id: string, organization: string): Promise<Workload | undefined> {
+  const { orchestrator } = await context.controlPlane();
+  return (await orchestrator.getWorkload({ workload: id, organization })).workload;
+}
+
+async function findRetry(context: Context, ended: Workload): Promise<Workload | undefined> {
+  const isLost = ended.phase === WorkloadPhase.LOST && ended.retry?.onLost === true;
+  const isFailed = ended.phase === WorkloadPhase.FAILED && ended.retry?.onFailed === true;
+  const isExpected = (isLost || isFailed) && ended.try < (ended.retry?.maximumTries ?? 0);
+  const deadline = performance.now() + retryWaitMs;
+  let latest: Workload | undefined = ended;
+  while (isExpected && latest?.retriedBy === "" && performance.now() < deadline) {
+    await delay(pollMs, undefined, { signal: context.terminal.signal });
+    latest = await getWorkload(context, ended.id, ended.organizationId);
+  }
+  return latest === undefined || latest.retriedBy === ""
+    ? undefined
+    : getWorkload(context, latest.retriedBy, ended.organizationId);
+}
+
+interface LogTask {
+  start(): void;
+  /** Waits for the end of the log, or until it has been quiet for long. */
+  finish(): Promise<void>;
+}
+
+function createLogTask(context: Context, workload: Workload, printer: LogPrinter): LogTask {
+  let task: Promise<void> | undefined;
+  let isDone = false;
+  let lastLineMs = 0;
+  const stop = new AbortController();
+  return {
+    start() {
+      task ??= printLog(context, workload, stop.signal, async (line) => {
+        lastLineMs = performance.now();
+        await printer.print(line);
+      }).finally(() => (isDone = true));
+      // `finish` takes the failure; until then it must not count as unhandled.
+      task.catch(() => undefined);
+    },
+    async finish() {
+      if (task === undefined) return;
+      lastLineMs = performance.now();
+      while (!isDone && performance.now() - lastLineMs < logQuietMs) await Promise.race([task, delay(pollMs)]);
+      if (isDone) return task;
+      stop.abort();
+      await context.output.note("the log has not ended: the rest is in agynctl workloads logs", "dim");
+    },
+  };
+}
+
+type PrintLine = LogPrinter["print"];
+
+async function printLog(context: Context, workload: Workload, signal: AbortSignal, print: PrintLine): Promise<void> {
+  const { logs } = await context.controlPlane();
+  const range = { workload: workload.id, organization: workload.organizationId, tail: undefined, fromLine: undefined };
+  for await (const line of followLines(context, logs, range, { ...streamOptions, signal })) await print(line);
+}
+
+/** Says why it went there and not elsewhere; saying less is no reason to fail. */
+async function explainPlacement(context: Context, workload: Workload): Promise<void> {
+  const { output } = context;
+  await output.note(`${workload.id} placed on ${workload.runnerName}`, "strong");
+  try {
+    const { orchestrator } = await context.controlPlane();
+    const subject = { case: "workload", value: workload.id } as const;
+    const { explanation } = await orchestrator.explain({ organization: workload.organizationId, subject });
+    const others = explanation?.runners.filter(({ runnerId }) => runnerId !== workload.runnerId) ?? [];
+    for (const { runnerName, eligible, rules } of others.slice(0, maximumRunnersShown)) {
+      await output.note(`  ${runnerName}: ${eligible ? "would have fitted, too" : failingRules(rules)}`, "dim");
+    }
+    if (others.length > maximumRunnersShown)
+      await output.note(`  … and ${others.length - maximumRunnersShown} more`, "dim");
+  } catch (error) {
+    if (!(error instanceof ConnectError) || context.terminal.signal.aborted) throw error;
+  }
+}
+
+/** The job's own exit code; 128 + n after signal n. */
+export function exitCodeOf(workload: Workload): number {
+  const { result, phase, runnerId } = workload;
+  if (result === undefined) {
+    if (phase === WorkloadPhase.SUCCEEDED) return exitCodes.ok;
+    return phase === WorkloadPhase.FAILED && runnerId === "" ? exitCodes.noRunner : exitCodes.failure;
+  }
+  if (result.outcome === Outcome.EXITED) return result.exitCode;
+  if (result.outcome === Outcome.TIMED_OUT) return exitCodes.timedOut;
+  const signal = Object.entries(constants.signals).find(([name]) => name === result.signal);
+  return signal === undefined ? exitCodes.failure : 128 + signal[1];
+}

@@ -1,0 +1,35 @@
+/** What stands above and below the list of commands. */
+export const programHelp = {
+  summary: "Manages the runners, workloads and people of an agyn control plane.",
+  after: `
+Examples:
+  agynctl runners list
+  agynctl workloads start --follow -- make test
+  agynctl explain --capability gpu --require 'region in (us,eu)'
+
+References: an id, a name in the organization, a name in the cluster, or the start of an id that fits only one.
+
+Exit codes:
+  0    done
+  1    failed
+  2    the command line or a value in it is wrong
+  3    there is no such thing
+  4    not authenticated, or not allowed
+  5    the control plane is out of reach, or did not answer in time
+  6    no runner can take the workload
+  130  interrupted
+With workloads start --follow the job's own exit code; 128 + n after signal n; 124 after its time-out.
+
+Environment: AGYN_GATEWAY, AGYN_TOKEN, AGYN_DATA_DIR, AGYN_CA_FILE, NO_COLOR`,
+} as const;
+
+/** What each group of commands is about. */
+export const groupSummaries: Readonly<Record<string, string>> = {
+  runners: "Registers, shows and manages runners",
+  workloads: "Starts, shows and stops workloads",
+  orgs: "Manages organizations",
+  users: "Manages the users of the cluster",
+  members: "Manages who belongs to an organization",
+  tokens: "Manages your access tokens",
+  audit: "Shows who did what",
+};

@@ -1,0 +1,30 @@
+import { commands } from "./commands.ts";
+import { exitCodes } from "./failures.ts";
+import { runProgram } from "./program.ts";
+
+const interrupt = new AbortController();
+
+// The first Ctrl-C lets a command say how to go on; the second ends it whatever it does.
+process.on("SIGINT", () => {
+  if (interrupt.signal.aborted) process.exit(exitCodes.interrupted);
+  interrupt.abort();
+});
+process.on("SIGTERM", () => process.exit(128 + 15));
+
+// A reader that goes away, such as `head`, wants no more: that is no failure.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) =>
+    process.exit(error.code === "EPIPE" ? exitCodes.ok : exitCodes.failure),
+  );
+}
+
+const exitCode = await runProgram(commands, process.argv.slice(2), {
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  environment: process.env,
+  cwd: process.cwd(),
+  now: () => new Date(),
+  signal: interrupt.signal,
+});
+process.exit(exitCode);

@@ -1,0 +1,45 @@
+import type { Demand } from "../domain/demand.ts";
+import type { NewWorkload, StartedWorkload } from "../store/workload-transitions.ts";
+import type { WorkloadRow } from "../store/workloads.ts";
+
+/** A workload that waits for a runner. */
+export type Waiting = { row: WorkloadRow; demand: Demand };
+
+/** What a runner must know of a workload's loss. */
+export type LossFacts = { lostAfter_ms: number | null; retriedWhenLost: boolean };
+
+type LossRow = { lostAfter_ms: number | bigint | null; retryOnLost: boolean; maximumTries: number; try?: number };
+
+/** Of a record, or of one to be. */
+export function lossFacts(row: LossRow): LossFacts {
+  return {
+    lostAfter_ms: row.lostAfter_ms === null ? null : Number(row.lostAfter_ms),
+    retriedWhenLost: row.retryOnLost && (row.try ?? 1) < row.maximumTries,
+  };
+}
+
+/** The record of a workload that was just inserted as pending. */
+export function toWaitingRow(row: NewWorkload, started: StartedWorkload): WorkloadRow {
+  return {
+    ...row,
+    key: started.key,
+    phase: "pending",
+    fence: 0n,
+    try: 1,
+    retryOf: null,
+    retriedBy: null,
+    lostAfter_ms: row.lostAfter_ms === null ? null : BigInt(row.lostAfter_ms),
+    stopRequested: false,
+    stopGrace_ms: null,
+    stopReason: "",
+    excluded: {},
+    unreachableSince: null,
+    pendingTimeout_ms: BigInt(row.pendingTimeout_ms),
+    createTime: started.createTime,
+    pendTime: started.createTime,
+    placeTime: null,
+    startTime: null,
+    endTime: null,
+    result: null,
+  };
+}

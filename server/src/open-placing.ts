@@ -1,0 +1,182 @@
+import type { Logger } from "pino";
+import { metricsKept_ms } from "./api/metrics-service.ts";
+import type { Config } from "./config.ts";
+import { startLoop, type Loop } from "./loops/driver.ts";
+import { createFailUnreadable } from "./loops/fail-unreadable.ts";
+import { openFleetState } from "./loops/fleet-state.ts";
+import { considerRetries, createLossLoops } from "./loops/lose-workloads.ts";
+import { createPlacer } from "./loops/place-workloads.ts";
+import { createWatchFeed } from "./loops/watch-feed.ts";
+import { createMeters } from "./meters.ts";
+import { createSecureRandom } from "./secure-random.ts";
+import { createRecorder } from "./sessions/recorder.ts";
+import { sendPlacement, tell } from "./sessions/run-session.ts";
+import { createSessionRegistry } from "./sessions/session-registry.ts";
+import { sweepMetricsSamples } from "./store/metrics-samples.ts";
+import { openNotifications } from "./store/notifications.ts";
+import { listChangedRunners } from "./store/runners.ts";
+import { getHorizon, listChangedWorkloads, listDeliverable, type WorkloadRow } from "./store/workloads.ts";
+import type { OnClose, State } from "./open-state.ts";
+
+export type PlacingOptions = { config: Config; log: Logger; state: State; onClose: OnClose };
+
+const sweepPeriod_ms = 10 * 60_000;
+const recountPeriod_ms = 20_000;
+
+/** What places workloads and hears runners: the fleet in memory, the leader, the sessions, the loops. */
+export async function openPlacing({ config, log, state, onClose }: PlacingOptions) {
+  const { sql, masterKey, writer } = state;
+  const meters = createMeters();
+  const notifications = await openNotifications(sql, writer.replicaId, log);
+  onClose(() => notifications.close());
+  const fleet = await openFleetState(sql, writer.replicaId);
+  const registry = createSessionRegistry();
+  const loops: Loop[] = [];
+  const runLoop = (name: string, period_ms: number, run: () => Promise<void>) => {
+    const loop = startLoop({ name, period_ms, log, run });
+    loops.push(loop);
+    onClose(() => loop.stop());
+    return loop;
+  };
+  const runnerFeed = createWatchFeed({
+    name: "watch-runners",
+    period_ms: config.loopPeriod_ms,
+    log,
+    horizon: () => getHorizon(sql),
+    read: (from) => listChangedRunners(sql, from),
+  });
+  const workloadFeed = createWatchFeed({
+    name: "watch-workloads",
+    period_ms: config.loopPeriod_ms,
+    log,
+    horizon: () => getHorizon(sql),
+    read: (from) => listChangedWorkloads(sql, from),
+  });
+  for (const feed of [runnerFeed, workloadFeed]) {
+    loops.push(feed.loop);
+    onClose(() => feed.loop.stop());
+  }
+  const onRunnersChanged = () => {
+    runnerFeed.signal();
+    syncFleet.signal();
+    notifications.send("runners");
+  };
+  const onWorkloadsChanged = () => {
+    workloadFeed.signal();
+    notifications.send("workloads");
+  };
+  const failUnreadable = createFailUnreadable({ sql, writer, fleet, log, onWorkloadsChanged });
+  const tellRunner = (row: WorkloadRow) => {
+    const session = row.runnerId === null ? undefined : registry.get(row.runnerId);
+    if (!session) {
+      notifications.send("deliver");
+      return;
+    }
+    try {
+      tell(session, row, masterKey);
+    } catch (error) {
+      failUnreadable(row, error);
+    }
+  };
+  const placer = createPlacer({
+    sql,
+    fleet,
+    writer,
+    random: createSecureRandom(),
+    log,
+    leaderLease_ms: config.leaderLease_ms,
+    deliver: (placement) => {
+      meters.placements.add(1);
+      const session = registry.get(placement.runnerId);
+      if (session) {
+        try {
+          sendPlacement(session, placement, masterKey);
+        } catch (error) {
+          failUnreadable(placement, error);
+        }
+      } else notifications.send("deliver");
+      onWorkloadsChanged();
+    },
+    failUnreadable,
+    announcePending: () => notifications.send("pending"),
+  });
+  onClose(() => placer.stop());
+  fleet.onPending((row) => placer.consider([row]));
+  fleet.onRelief(() => placer.wake());
+  const recorder = createRecorder({
+    sql,
+    writer,
+    fleet,
+    placer,
+    log,
+    lease_ms: config.lease_ms,
+    rejectionExclusion_ms: config.rejectionExclusion_ms,
+    onEnded: (ended) => {
+      considerRetries({ sql, fleet, placer }, ended).catch((error: unknown) =>
+        log.error({ err: error }, "retries not taken up"),
+      );
+    },
+    onChanged: onWorkloadsChanged,
+  });
+  const loss = createLossLoops({
+    sql,
+    writer,
+    fleet,
+    placer,
+    lease_ms: config.lease_ms,
+    heartbeat_ms: config.heartbeat_ms,
+    onRunnersChanged,
+    onWorkloadsChanged,
+  });
+  runLoop("lead", config.leaderLease_ms / 3, async () => {
+    const { began, gap_ms } = await placer.renewLease();
+    if (began) await loss.begin(gap_ms);
+  });
+  const syncFleet = runLoop("sync-fleet", config.loopPeriod_ms, async () => {
+    await fleet.refresh();
+    for (const session of registry.all()) {
+      if (fleet.index.get(session.runnerId)?.availability === "draining") session.drain();
+    }
+  });
+  runLoop("expire-leases", config.loopPeriod_ms, () => loss.expireLeases());
+  runLoop("declare-lost", config.loopPeriod_ms, () => loss.declareLost());
+  runLoop("expire-pending", config.loopPeriod_ms, () => loss.expirePending());
+  runLoop("explain-waiting", config.loopPeriod_ms, async () => {
+    placer.wake();
+    if (await placer.explainWaiting()) onWorkloadsChanged();
+  });
+  const deliver = runLoop("deliver", config.loopPeriod_ms, async () => {
+    const rows = await listDeliverable(
+      sql,
+      [...registry.all()].map((session) => session.runnerId),
+    );
+    for (const row of rows) tellRunner(row);
+  });
+  runLoop("recount-fleet", recountPeriod_ms, () => fleet.recount());
+  runLoop("sweep-metrics", sweepPeriod_ms, () => sweepMetricsSamples(sql, metricsKept_ms));
+  notifications.on("runners", onceSignalled(syncFleet, runnerFeed));
+  notifications.on("workloads", onceSignalled(syncFleet, workloadFeed));
+  notifications.on("pending", onceSignalled(syncFleet));
+  notifications.on("deliver", onceSignalled(deliver));
+  return {
+    meters,
+    notifications,
+    fleet,
+    registry,
+    placer,
+    recorder,
+    loops,
+    runLoop,
+    runnerFeed,
+    workloadFeed,
+    onRunnersChanged,
+    onWorkloadsChanged,
+    tellRunner,
+  };
+}
+
+function onceSignalled(...targets: { signal(): void }[]): () => void {
+  return () => {
+    for (const target of targets) target.signal();
+  };
+}

@@ -1,0 +1,69 @@
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { openBlobDirectory } from "./blobs/directory.ts";
+import type { Config } from "./config.ts";
+import { claimDataDirectory, writeSecretFile } from "./data-directory.ts";
+import { ensureFirstUser } from "./first-start.ts";
+import { openMasterKey } from "./identity/master-key.ts";
+import { openTrust } from "./identity/trust.ts";
+import { openLogStore } from "./logs/log-store.ts";
+import { migrate, openDatabase, refuseUnsafeDatabase, type DatabaseTarget } from "./store/database.ts";
+import { startEmbeddedPostgres } from "./store/embedded-postgres.ts";
+import { createSegmentIndex } from "./store/log-segments.ts";
+import { clearSessionsOf } from "./store/runners.ts";
+import { claimSetting } from "./store/settings.ts";
+
+/** Registers what is to be closed; closed in reverse. */
+export type OnClose = (close: () => Promise<void>) => void;
+
+export type StateOptions = { config: Config; log: Logger; database: DatabaseTarget | undefined; onClose: OnClose };
+
+/** What a server keeps, and the keys to it: data directory, database, trust, logs. */
+export type State = Awaited<ReturnType<typeof openState>>;
+
+export async function openState({ config, log, database, onClose }: StateOptions) {
+  const directory = await claimDataDirectory(config.dataDir);
+  onClose(() => directory.release());
+  const replicaId = directory.replicaId;
+  const masterKey = await openMasterKey({ file: config.masterKeyFile, create: config.databaseUrl === undefined });
+  const sql = openDatabase(
+    database ?? (await findDatabase(config, directory.path, onClose)),
+    config.databaseConnections,
+  );
+  onClose(() => sql.end({ timeout: 5 }));
+  await refuseUnsafeDatabase(sql);
+  await migrate(sql);
+  const storeEpoch = await claimSetting(sql, "store_epoch", 1);
+  const { authority, nonceKey } = await openTrust(sql, masterKey, config.trustDomain, new Date());
+  await ensureFirstUser({
+    sql,
+    log,
+    writeToken: (text) => writeSecretFile(join(directory.path, "admin-token"), `${text}\n`),
+  });
+  await clearSessionsOf(sql, replicaId);
+  const blobs = await openBlobDirectory({ directory: join(directory.path, "blobs") });
+  const logStore = await openLogStore({
+    directory: join(directory.path, "log-journal"),
+    blobs,
+    segments: createSegmentIndex(sql),
+    onError: (error) => log.error({ err: error }, "log store failed"),
+  });
+  onClose(() => logStore.close());
+  return {
+    sql,
+    masterKey,
+    authority,
+    nonceKey,
+    logStore,
+    writer: { replicaId, storeEpoch },
+    directory: directory.path,
+  };
+}
+
+/** The operator's database, or an embedded one that runs as long as the server. */
+async function findDatabase(config: Config, directory: string, onClose: OnClose): Promise<DatabaseTarget> {
+  if (config.databaseUrl !== undefined) return { kind: "url", url: config.databaseUrl };
+  const embedded = await startEmbeddedPostgres(join(directory, "postgres"));
+  onClose(() => embedded.stop());
+  return { kind: "embedded", connection: embedded.connection };
+}

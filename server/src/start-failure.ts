@@ -1,0 +1,31 @@
+import { ConfigError, type Address, type Config } from "./config.ts";
+
+/** What the operator can mend of what kept a server from starting; other errors as they are. */
+export function explainStartFailure(error: unknown, config: Config): unknown {
+  const { code, path, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
+  if (port !== undefined) {
+    const flag = port === config.runnerListen.port ? "--runner-listen" : "--listen";
+    const where = addressText({ host: address ?? "", port });
+    if (code === "EADDRINUSE")
+      return new ConfigError(`${where} is in use: stop what listens there, or choose another port with ${flag}`);
+    if (code === "EACCES")
+      return new ConfigError(`${where} needs rights that this user lacks: choose a port above 1023 with ${flag}`);
+    if (code === "EADDRNOTAVAIL")
+      return new ConfigError(`${where} is no address of this machine: choose one that is with ${flag}`);
+  }
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN")
+    return new ConfigError(`listen: ${(error as Error).message}: give an address of this machine`);
+  if (path === undefined) return error;
+  if (path === config.tls?.cert || path === config.tls?.key)
+    return new ConfigError(`${path === config.tls.cert ? "tls_cert" : "tls_key"}: ${path} cannot be read (${code})`);
+  if (path.startsWith(config.dataDir) && ["EACCES", "EROFS", "EEXIST", "ENOTDIR"].includes(code ?? ""))
+    return new ConfigError(
+      `data_dir: ${path} cannot be used (${code}): make it this user's, or choose another directory`,
+    );
+  return error;
+}
+
+/** `127.0.0.1:7070`, `[::1]:7070` */
+export function addressText({ host, port }: Address): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,0 +1,46 @@
+import { create, type DescMethod, type Message } from "@bufbuild/protobuf";
+import { DemandSchema } from "../../proto/gen/agyn/orchestrator/v1/demand_pb.ts";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { methods } from "./access-matrix.ts";
+import { call, type Outcome } from "./call.ts";
+import { requestOf } from "./requests.ts";
+import { openContractWorld, type ContractWorld } from "./world.ts";
+
+let contract: ContractWorld;
+
+beforeAll(async () => {
+  contract = await openContractWorld();
+});
+afterAll(() => contract.close());
+
+const each = methods
+  .filter(({ input }) => input.fields.some(({ name }) => name === "idempotency_key"))
+  .map((method) => [method.name, method] as const);
+
+test.each(each)(
+  "bad-30: %s does once what is asked often under one key, and refuses the key for anything else",
+  async (_name, method) => {
+    const isOfCluster = method.name === "CreateOrganization";
+    const transport = contract.userPlane((isOfCluster ? contract.admin : contract.users.olga).token);
+    const ask = (name: string) => call(transport, method, keyedRequest(method, name));
+    const answers = await Promise.all(["once", "once", "once", "once"].map(ask));
+    answers.push(await ask("once"));
+    expect(new Set(answers.map(idOf)).size).toBe(1);
+    expect(await ask("other")).toMatchObject({ kind: "failed", reason: "IDEMPOTENCY_KEY_REUSED" });
+  },
+);
+
+function keyedRequest(method: DescMethod, name: string): Message {
+  const { organizationId, runnerId, workloadId } = contract.acme;
+  const request = requestOf(method, { organizationId, runnerId, workloadId, spareTokenId: "" });
+  const demand = method.name === "StartWorkload" ? { demand: create(DemandSchema, { executor: "simulated" }) } : {};
+  return Object.assign(request, demand, { name, idempotencyKey: "the-key" });
+}
+
+/** The id of what was made. */
+function idOf(outcome: Outcome): string {
+  if (outcome.kind === "failed") throw new Error(outcome.message);
+  const [answer] = outcome.messages as unknown as Record<string, { id: string } | undefined>[];
+  const { organization, runner, workload } = answer!;
+  return (organization ?? runner ?? workload)!.id;
+}

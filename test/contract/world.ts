@@ -1,0 +1,138 @@
+import { createClient, type Interceptor, type Transport } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { createMtlsOverlay } from "../../overlay/mtls.ts";
+import { secureConnector } from "../../overlay/secure-client.ts";
+import { MemberRole } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
+import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { enroll } from "../../runner/src/enroll.ts";
+import { createIdentityMemory, type StoredIdentity } from "../../runner/src/identity-store.ts";
+import { createId } from "../../wire/ids.ts";
+import { parseServiceToken } from "../../wire/service-token.ts";
+import { clientsFor, createWorld, type Clients, type World } from "../support/world.ts";
+
+/** A user with a token without limits. */
+export type TestUser = { id: string; name: string; token: string; clients: Clients };
+
+/** What one organization has. */
+export type Belongings = { organizationId: string; runnerId: string; workloadId: string; serviceToken: string };
+
+/**
+ * A control plane with the organization `acme` (olga owns it, mia is a member, vera a viewer; one runner, one stopped workload), the
+ * organization `other` (sam owns it; the like), a cluster-scoped runner, and a cluster admin, who belongs to neither.
+ */
+export type ContractWorld = {
+  world: World;
+  admin: TestUser;
+  users: Record<"olga" | "mia" | "vera" | "sam", TestUser>;
+  acme: Belongings;
+  other: Belongings;
+  clusterRunnerId: string;
+  /** To the user plane, with a token or with none. */
+  userPlane: (token?: string) => Transport;
+  /** To the runner plane, with an identity's certificate; each connection is dialed anew. */
+  runnerPlane: (identity: StoredIdentity, token?: string) => Transport;
+  /** Enrolls the runner of a service token. */
+  enroll: (serviceToken: string) => Promise<StoredIdentity>;
+  /** Another runner, of acme or of the cluster. */
+  registerRunner: (scope: "acme" | "cluster") => Promise<{ runnerId: string; serviceToken: string }>;
+  createToken: (user: TestUser, scopes: string[], lifetime_s?: number) => Promise<{ id: string; token: string }>;
+  close: () => Promise<void>;
+};
+
+const overlay = createMtlsOverlay();
+const enrollTimeout_ms = 20_000;
+
+export async function openContractWorld(): Promise<ContractWorld> {
+  const world = await createWorld();
+  const { gateway } = world.server;
+  const newUser = async (name: string): Promise<TestUser> => {
+    const { user, accessToken } = await world.admin.users.createUser({ name });
+    return { id: user!.id, name, token: accessToken, clients: world.clientsOf(accessToken) };
+  };
+  const transports = new Map<string, Transport>();
+  const userPlane = (token = "") => {
+    const transport = transports.get(token) ?? clientsFor(gateway, token).transport;
+    transports.set(token, transport);
+    return transport;
+  };
+  const olga = await newUser("olga");
+  const users = { olga, mia: await newUser("mia"), vera: await newUser("vera"), sam: await newUser("sam") };
+  const acme = await createBelongings(world, "acme", [
+    [olga, MemberRole.OWNER],
+    [users.mia, MemberRole.MEMBER],
+    [users.vera, MemberRole.VIEWER],
+  ]);
+  const other = await createBelongings(world, "other", [[users.sam, MemberRole.OWNER]]);
+  const registerRunner: ContractWorld["registerRunner"] = async (scope) => {
+    const { runners } = scope === "cluster" ? world.admin : olga.clients;
+    return register(
+      runners,
+      scope === "cluster" ? { case: "cluster", value: true } : { case: "organization", value: scope },
+    );
+  };
+  const { user } = await world.admin.users.getUser({});
+  return {
+    world,
+    admin: { id: user!.id, name: "admin", token: world.adminToken, clients: world.admin },
+    users,
+    acme,
+    other,
+    clusterRunnerId: (await registerRunner("cluster")).runnerId,
+    userPlane,
+    registerRunner,
+    runnerPlane: (identity, token) => {
+      const dial = (signal: AbortSignal) => overlay.dial(world.server.runnerAddress, { signal });
+      const nodeOptions = { createConnection: secureConnector(dial, identity) };
+      return createGrpcTransport({ baseUrl: "https://control-plane", nodeOptions, interceptors: bearer(token) });
+    },
+    async enroll(serviceToken) {
+      const token = parseServiceToken(serviceToken);
+      if ("error" in token) throw new Error(token.error);
+      const client = createClient(RunnersService, userPlane());
+      const signal = AbortSignal.timeout(enrollTimeout_ms);
+      return enroll({ gateway: client, store: createIdentityMemory(), host: "test", signal }, token);
+    },
+    async createToken(owner, scopes, lifetime_s) {
+      const lifetime = lifetime_s === undefined ? {} : { lifetime: { seconds: BigInt(lifetime_s) } };
+      const made = await owner.clients.tokens.createAccessToken({ name: "test", scopes, ...lifetime });
+      return { id: made.accessToken!.id, token: made.token };
+    },
+    close: async () => world[Symbol.asyncDispose](),
+  };
+}
+
+async function createBelongings(world: World, name: string, members: [TestUser, MemberRole][]): Promise<Belongings> {
+  const { organizations } = world.admin;
+  const { organization } = await organizations.createOrganization({ name });
+  for (const [user, role] of members) await organizations.setMember({ organization: name, user: user.name, role });
+  await organizations.removeMember({ organization: name, user: "admin" });
+  const { runners, orchestrator } = members[0]![0].clients;
+  const { runnerId, serviceToken } = await register(runners, { case: "organization", value: name }, "first");
+  const spec = { command: { case: "simulation", value: {} } } as const;
+  const started = await orchestrator.startWorkload({
+    organization: name,
+    name: "first",
+    spec,
+    demand: { executor: "simulated" },
+  });
+  const workloadId = started.workload!.id;
+  await orchestrator.stopWorkload({ workload: workloadId });
+  return { organizationId: organization!.id, runnerId, workloadId, serviceToken };
+}
+
+type ScopeKind = { case: "cluster"; value: boolean } | { case: "organization"; value: string };
+
+async function register(runners: Clients["runners"], kind: ScopeKind, name = createId("event").replace("_", "-")) {
+  const { runner, serviceToken } = await runners.registerRunner({ name, scope: { kind } });
+  return { runnerId: runner!.id, serviceToken };
+}
+
+function bearer(token: string | undefined): Interceptor[] {
+  if (token === undefined) return [];
+  return [
+    (next) => (request) => {
+      request.header.set("authorization", `Bearer ${token}`);
+      return next(request);
+    },
+  ];
+}

@@ -1,0 +1,43 @@
+import { existsSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { expect, test } from "vitest";
+
+const root = resolve(import.meta.dirname, "../..");
+
+/** The folders of the repository: what begins with one of them, in code font, is a path that must exist. */
+const folders = /^(?:bench|cli|demo|docs|overlay|proto|runner|scripts|server|test|wire)\/[\w./-]*$/;
+
+async function listPages(): Promise<string[]> {
+  const inDocs = await readdir(join(root, "docs"), { recursive: true });
+  const pages = inDocs.filter((name) => name.endsWith(".md")).map((name) => join("docs", name));
+  return ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", ...pages];
+}
+
+/** The text without blocks of code, in which neither links nor paths are meant. */
+async function readProse(page: string): Promise<string> {
+  return (await readFile(join(root, page), "utf8")).replaceAll(/^```[^]*?^```/gm, "");
+}
+
+test("every link between documents leads to a file", async () => {
+  const broken: string[] = [];
+  for (const page of await listPages()) {
+    for (const [, target = ""] of (await readProse(page)).matchAll(/\]\(([^)#\s]+)(?:#[^)\s]*)?\)/g)) {
+      if (/^https?:/.test(target)) continue;
+      if (!existsSync(join(root, dirname(page), target))) broken.push(`${page}: ${target}`);
+    }
+  }
+
+  expect(broken).toEqual([]);
+});
+
+test("every path that a document names exists", async () => {
+  const broken: string[] = [];
+  for (const page of await listPages()) {
+    for (const [, path = ""] of (await readProse(page)).matchAll(/`([^`\n]+)`/g)) {
+      if (folders.test(path) && !existsSync(join(root, path))) broken.push(`${page}: ${path}`);
+    }
+  }
+
+  expect(broken).toEqual([]);
+});
