@@ -2,15 +2,15 @@ import type { Logger } from "pino";
 import { metricsKept_ms } from "./api/metrics-service.ts";
 import type { Config } from "./config.ts";
 import { startLoop, type Loop } from "./loops/driver.ts";
+import { createFailUnreadable } from "./loops/fail-unreadable.ts";
 import { openFleetState } from "./loops/fleet-state.ts";
 import { considerRetries, createLossLoops } from "./loops/lose-workloads.ts";
 import { createPlacer } from "./loops/place-workloads.ts";
 import { createWatchFeed } from "./loops/watch-feed.ts";
 import { createMeters } from "./meters.ts";
 import { createSecureRandom } from "./secure-random.ts";
-import { toPlaceMessage } from "./sessions/place-message.ts";
 import { createRecorder } from "./sessions/recorder.ts";
-import { tell } from "./sessions/run-session.ts";
+import { sendPlacement, tell } from "./sessions/run-session.ts";
 import { createSessionRegistry } from "./sessions/session-registry.ts";
 import { sweepMetricsSamples } from "./store/metrics-samples.ts";
 import { openNotifications } from "./store/notifications.ts";
@@ -65,10 +65,18 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     workloadFeed.signal();
     notifications.send("workloads");
   };
+  const failUnreadable = createFailUnreadable({ sql, writer, fleet, log, onWorkloadsChanged });
   const tellRunner = (row: WorkloadRow) => {
     const session = row.runnerId === null ? undefined : registry.get(row.runnerId);
-    if (session) tell(session, row, masterKey);
-    else notifications.send("deliver");
+    if (!session) {
+      notifications.send("deliver");
+      return;
+    }
+    try {
+      tell(session, row, masterKey);
+    } catch (error) {
+      failUnreadable(row, error);
+    }
   };
   const placer = createPlacer({
     sql,
@@ -81,11 +89,15 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
       meters.placements.add(1);
       const session = registry.get(placement.runnerId);
       if (session) {
-        session.sent.set(placement.id, placement.fence);
-        session.send(toPlaceMessage(placement, masterKey));
+        try {
+          sendPlacement(session, placement, masterKey);
+        } catch (error) {
+          failUnreadable(placement, error);
+        }
       } else notifications.send("deliver");
       onWorkloadsChanged();
     },
+    failUnreadable,
     announcePending: () => notifications.send("pending"),
   });
   onClose(() => placer.stop());

@@ -1,10 +1,11 @@
 import type { Sql } from "../store/database.ts";
 import { getHorizon } from "../store/workloads.ts";
 import { fromBookmark, toBookmark } from "../domain/bookmark.ts";
+import type { Changing } from "../loops/change-reader.ts";
 import type { WatchFeed } from "../loops/watch-feed.ts";
 
 /** What a watch is made of: how to read a snapshot, how to read what changed, and the live feed. */
-export type WatchSource<Row, Item> = {
+export type WatchSource<Row extends Changing, Item> = {
   sql: Sql;
   storeEpoch: number;
   feed: WatchFeed<Row>;
@@ -20,7 +21,7 @@ export type WatchStep<Item> = { items: Item[]; bookmark: string; snapshotComplet
 const itemLimit = 500;
 
 /** Snapshot, then changes; or from a bookmark on, without a snapshot. Nothing between two steps is missed; an item may come twice. */
-export async function* watch<Row, Item>(
+export async function* watch<Row extends Changing, Item>(
   source: WatchSource<Row, Item>,
   bookmark: string,
   signal: AbortSignal,

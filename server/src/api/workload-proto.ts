@@ -49,8 +49,8 @@ export function toWorkloadProto(row: WorkloadRow, runnerName: string): WorkloadP
     organizationId: row.organizationId,
     name: row.name,
     labels: row.labels,
-    spec: readableSpec(row.spec),
-    demand: demandToProto(row.demand),
+    ...legible("spec", () => readableSpec(row.spec)),
+    ...legible("demand", () => demandToProto(row.demand)),
     retry: { maximumTries: row.maximumTries, onLost: row.retryOnLost, onFailed: row.retryOnFailed },
     loss: {
       kind:
@@ -74,11 +74,20 @@ export function toWorkloadProto(row: WorkloadRow, runnerName: string): WorkloadP
     ...(row.placeTime && { placeTime: timestampFromDate(row.placeTime) }),
     ...(row.startTime && { startTime: timestampFromDate(row.startTime) }),
     ...(row.endTime && { endTime: timestampFromDate(row.endTime) }),
-    ...(row.result && { result: resultToProto(row.result) }),
+    ...(row.result && legible("result", () => resultToProto(row.result!))),
     ...(row.phase === "pending" && {
       pendingDeadline: timestampFromDate(new Date(row.pendTime.getTime() + Number(row.pendingTimeout_ms))),
     }),
   });
+}
+
+/** A part of a record, left out where the row is damaged: one row must not hide the others of a list. */
+function legible<Name extends string, Part>(name: Name, read: () => Part): { [name in Name]?: Part } {
+  try {
+    return { [name]: read() } as { [name in Name]?: Part };
+  } catch {
+    return {};
+  }
 }
 
 function resultToProto(result: WorkloadResult) {

@@ -84,6 +84,22 @@ export function demandToJson(demand: Demand): DemandJson {
   return { ...demand, resources: Object.fromEntries(demand.resources) };
 }
 
+/** Throws where a stored demand is not one: a row may be older, or damaged. */
 export function demandFromJson(json: DemandJson): Demand {
-  return { ...json, resources: new Map(Object.entries(json.resources)) };
+  const { requirements, capabilities, resources, preferences } = json ?? {};
+  const isWhole =
+    Array.isArray(requirements) &&
+    requirements.every(isRequirement) &&
+    Array.isArray(capabilities) &&
+    typeof resources === "object" &&
+    resources !== null &&
+    Object.values(resources).every((amount) => Number.isFinite(amount)) &&
+    Array.isArray(preferences) &&
+    preferences.every((one) => isRequirement(one?.requirement));
+  if (!isWhole) throw new Error("the demand is malformed");
+  return { ...json, resources: new Map(Object.entries(resources)) };
+}
+
+function isRequirement(one: DemandJson["requirements"][number] | undefined): boolean {
+  return typeof one?.key === "string" && typeof one.operator === "string" && Array.isArray(one.values);
 }

@@ -81,7 +81,7 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
     else if (row.phase === "pending") {
       vacate(row.id);
       onPending(row);
-    } else occupy(row.id, row.runnerId!, new Map(Object.entries(row.demand.resources)));
+    } else occupy(row.id, row.runnerId!, new Map(Object.entries(row.demand?.resources ?? {})));
   };
   const read = async () => {
     const { rows: runners } = await runnerChanges.read();

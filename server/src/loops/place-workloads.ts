@@ -16,18 +16,16 @@ import {
   type StartedWorkload,
   type Writer,
 } from "../store/workload-transitions.ts";
+import type { FailUnreadable } from "./fail-unreadable.ts";
 import type { FleetState } from "./fleet-state.ts";
-import { lossFacts, toWaitingRow, type LossFacts, type Waiting } from "./waiting.ts";
+import { lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
 
 /** What a caller wants started: the row to be, and the demand it holds. */
 export type StartRequest = { workload: Omit<NewWorkload, "runnerId" | "verdict" | "message">; demand: Demand };
 
 /** A start is refused at once where no registered runner ever could; the fleet has been read afresh before that. */
 /** `exists`: another replica was faster with the same id, under an idempotency key. */
-export type StartOutcome =
-  | { kind: "started"; workload: StartedWorkload; runnerId: string | null }
-  | { kind: "exists" }
-  | { kind: "never" };
+export type StartOutcome = { kind: "started"; row: WorkloadRow } | { kind: "exists" } | { kind: "never" };
 
 /** Places workloads while this replica leads, and inserts them as pending while another does. */
 export interface Placer {
@@ -64,6 +62,7 @@ export type PlacerDeps = {
       demand: Demand;
     } & LossFacts,
   ) => void;
+  failUnreadable: FailUnreadable;
   /** Tells the leader, which is another replica, that something is pending. */
   announcePending: () => void;
 };
@@ -186,9 +185,9 @@ export function createPlacer(deps: PlacerDeps): Placer {
         });
       } else {
         pending = true;
-        if (leads()) waiting.set(row.id, { row: toWaitingRow(row, result), demand: one.request.demand });
+        if (leads()) waiting.set(row.id, { row: toStartedRow(row, result), demand: one.request.demand });
       }
-      one.settle({ kind: "started", workload: result, runnerId: result.phase === "placed" ? row.runnerId : null });
+      one.settle({ kind: "started", row: toStartedRow(row, result) });
     }
     if (pending && leads()) wake();
     else if (pending) deps.announcePending();
@@ -204,6 +203,14 @@ export function createPlacer(deps: PlacerDeps): Placer {
     dirty = true;
   };
 
+  const takeWaiting = (row: WorkloadRow) => {
+    try {
+      waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
+    } catch (error) {
+      deps.failUnreadable(row, error);
+    }
+  };
+
   const renewLease = async () => {
     const before_ms = performance.now();
     const led = guard;
@@ -217,8 +224,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
     leadsUntil_ms = before_ms + deps.leaderLease_ms;
     if (began) {
       await fleet.refresh();
-      for (const row of await listLiveWorkloads(sql))
-        if (row.phase === "pending") waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
+      for (const row of await listLiveWorkloads(sql)) if (row.phase === "pending") takeWaiting(row);
       log.info({ epoch: String(leadership.epoch), waiting: waiting.size }, "this replica places");
     } else if (led?.fleetVersion !== leadership.fleetVersion) await fleet.refresh();
     guard = { epoch: leadership.epoch, fleetVersion: leadership.fleetVersion };
@@ -250,8 +256,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
         return;
       }
       for (const row of rows) {
-        if (row.phase === "pending" && !row.stopRequested)
-          waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
+        if (row.phase === "pending" && !row.stopRequested) takeWaiting(row);
         else waiting.delete(row.id);
       }
       wake();

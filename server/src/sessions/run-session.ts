@@ -18,10 +18,10 @@ import type { FleetState } from "../loops/fleet-state.ts";
 import type { Sql } from "../store/database.ts";
 import { confirmSession, endSession } from "../store/runners.ts";
 import { endWorkloads, type Advance, type Writer } from "../store/workload-transitions.ts";
-import { getWorkload, type WorkloadRow } from "../store/workloads.ts";
+import { getWorkload, markUnreachable, type WorkloadRow } from "../store/workloads.ts";
 import { toResult, toTime } from "./hello.ts";
 import { openSession, type OpenedSession, type RunnerCaller } from "./open-session.ts";
-import { toPlaceMessage, toPlacement } from "./place-message.ts";
+import { toPlaceMessage, toPlacement, type Placement } from "./place-message.ts";
 import type { Recorder } from "./recorder.ts";
 import { createSession, type RunnerSession, type SessionRegistry } from "./session-registry.ts";
 
@@ -60,6 +60,8 @@ export async function* runSession(
   );
   const session = createSession(caller.runnerId, opened.number);
   session.send({ case: "welcome", value: toWelcome(deps, opened) });
+  // What was bound before the hello is held, or goes back to pending: under its fence it is never sent again (I1).
+  for (const row of opened.bound) session.sent.set(row.id, row.fence);
   deps.registry.add(session);
   const log = deps.log.child({ runner_id: caller.runnerId, session_number: String(opened.number) });
   log.info({ host: hello.machine?.host, held: hello.held.length }, "runner connected");
@@ -93,7 +95,11 @@ export async function* runSession(
     deps.registry.remove(session);
     await reading;
     await deps.recorder.settled();
-    if (await endSession(deps.sql, caller.runnerId, opened.number, left)) deps.onRunnersChanged();
+    if (await endSession(deps.sql, caller.runnerId, opened.number, left)) {
+      const gone = { id: caller.runnerId, since: new Date() };
+      if (left) await markUnreachable(deps.sql, [gone], deps.writer.replicaId);
+      deps.onRunnersChanged();
+    }
     log.info({ left }, "runner disconnected");
   }
 }
@@ -140,13 +146,10 @@ async function repair(
     deps.recorder.advance(session, { id, fence, phase: phase as Advance["phase"], time: startTime ?? new Date() });
   }
   for (const { id, fence, result } of difference.end) deps.recorder.complete(session, { id, fence, result });
-  for (const one of difference.unplace) deps.recorder.takeBack(session, one);
+  for (const placement of difference.unplace) deps.recorder.takeBack(session, placement);
   await lose(deps, difference);
   for (const held of difference.unknown) await answerUnknown(deps, session, held);
-  for (const row of bound) {
-    if (row.phase !== "placed") session.sent.set(row.id, row.fence);
-    if (row.stopRequested) sendStop(session, row);
-  }
+  for (const row of bound) if (row.stopRequested) sendStop(session, row);
   if (runner.availability === "draining") session.drain();
   deps.onRunnersChanged();
 }
@@ -240,16 +243,21 @@ function take(deps: SessionDeps, session: RunnerSession, { kind }: RunnerMessage
 
 /** Sends what a connected runner is to be told of a workload: its placement, or its stop; each once in a session. */
 export function tell(session: RunnerSession, row: WorkloadRow, masterKey: MasterKey): void {
-  if (row.phase === "placed" && session.sent.get(row.id) !== row.fence) {
-    session.sent.set(row.id, row.fence);
-    session.send(toPlaceMessage(toPlacement(row), masterKey));
-  }
+  if (row.phase === "placed" && session.sent.get(row.id) !== row.fence)
+    sendPlacement(session, toPlacement(row), masterKey);
   if (row.stopRequested) sendStop(session, row);
 }
 
+/** Throws where the record cannot be read; then nothing was sent. */
+export function sendPlacement(session: RunnerSession, placement: Placement, masterKey: MasterKey): void {
+  const message = toPlaceMessage(placement, masterKey);
+  session.sent.set(placement.id, placement.fence);
+  session.send(message);
+}
+
 function sendStop(session: RunnerSession, row: WorkloadRow): void {
-  if (session.stopSent.has(row.id)) return;
-  session.stopSent.add(row.id);
+  if (session.stopSent.get(row.id) === row.stopGrace_ms) return;
+  session.stopSent.set(row.id, row.stopGrace_ms);
   const grace = row.stopGrace_ms === null ? {} : { grace: durationFromMs(row.stopGrace_ms) };
   session.send({ case: "stop", value: { workloadId: row.id, fence: row.fence, reason: row.stopReason, ...grace } });
 }

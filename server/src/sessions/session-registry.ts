@@ -14,8 +14,8 @@ export interface RunnerSession {
   readonly outbox: Outbox<ControlMessage>;
   /** Workload id → fence of the placements that were sent in this session. */
   readonly sent: Map<string, bigint>;
-  /** Workloads whose stop was sent in this session. */
-  readonly stopSent: Set<string>;
+  /** Workload id → grace of the stops that were sent in this session; another grace is sent anew. */
+  readonly stopSent: Map<string, number | null>;
   /** Tells the runner, once in a session, to finish what it has and then leave. */
   drain(): void;
   /** Settles when the session is ended from this side. */
@@ -40,7 +40,7 @@ export function createSession(runnerId: string, number: bigint): RunnerSession {
     number,
     outbox,
     sent: new Map(),
-    stopSent: new Set(),
+    stopSent: new Map(),
     ended,
     send(kind) {
       if (!outbox.push(create(ControlMessageSchema, { kind })))
