@@ -19,7 +19,7 @@ import { OrchestratorService } from "../proto/gen/agyn/orchestrator/v1/orchestra
 import { Outcome, WorkloadPhase } from "../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import { openConnection, type Connection } from "../runner/src/connection.ts";
 import { enroll } from "../runner/src/enroll.ts";
-import { createIdentityMemory } from "../runner/src/identity-store.ts";
+import { createIdentityMemory, type IdentityStore, type StoredIdentity } from "../runner/src/identity-store.ts";
 import { Outbox } from "../runner/src/outbox.ts";
 import { durationMs, toTimestamp } from "../runner/src/wire-time.ts";
 import { parseServiceToken } from "../wire/service-token.ts";
@@ -34,24 +34,24 @@ export type FleetOptions = {
   onPlace: (place: Place) => void;
   /** Called with each completion that the control plane has made durable. */
   onCompleted: (workloadId: string) => void;
+  /** Called with each session that ended too early. */
+  onLost: () => void;
 };
 
 const enrolledAtOnce = 8;
 
 /** Registers, enrolls and connects the runners; resolves once each was welcomed. */
 export async function openFleet(plane: ControlPlane, options: FleetOptions): Promise<Fleet> {
-  const connections: Connection[] = [];
   const abort = new AbortController();
   let number = 0;
   const worker = async () => {
-    while (number < options.size) connections.push(await openRunner(plane, options, `bench-${number++}`, abort.signal));
+    while (number < options.size) await openRunner(plane, options, `bench-${number++}`, abort.signal);
   };
   await Promise.all(Array.from({ length: enrolledAtOnce }, worker));
   return {
     size: options.size,
     [Symbol.dispose]() {
       abort.abort();
-      for (const connection of connections) connection.close();
     },
   };
 }
@@ -61,29 +61,47 @@ async function openRunner(
   options: FleetOptions,
   name: string,
   signal: AbortSignal,
-): Promise<Connection> {
+): Promise<void> {
   const scope = { kind: { case: "organization" as const, value: "default" } };
   const { serviceToken } = await plane.runners.registerRunner({ name, scope });
   const token = parseServiceToken(serviceToken);
   if ("error" in token) throw new Error(token.error);
   const store = createIdentityMemory();
   const identity = await enroll({ gateway: plane.runners, store, host: "bench", signal }, token);
-  const connection = await openConnection({ overlay: createMtlsOverlay(), identity, signal });
   const { promise: welcomed, resolve, reject } = Promise.withResolvers<void>();
-  serve(connection, { options, name, signal, onWelcome: resolve }).catch((error: unknown) => {
-    reject(error);
-    if (!signal.aborted) throw error;
-  });
+  const runner: BenchRunner = { options, name, identity, store, signal, onWelcome: resolve };
+  stayConnected(runner).catch(reject);
   await welcomed;
-  return connection;
 }
 
-type Serving = { options: FleetOptions; name: string; signal: AbortSignal; onWelcome: () => void };
+type BenchRunner = {
+  options: FleetOptions;
+  name: string;
+  identity: StoredIdentity;
+  store: IdentityStore;
+  signal: AbortSignal;
+  onWelcome: () => void;
+};
 
-async function serve(connection: Connection, { options, name, signal, onWelcome }: Serving): Promise<void> {
+/** A control plane that is starved of time cuts its runners, since it cannot know who was revoked; they come back. */
+async function stayConnected(runner: BenchRunner): Promise<void> {
+  const { identity, signal } = runner;
+  while (!signal.aborted) {
+    const connection = await openConnection({ overlay: createMtlsOverlay(), identity, signal });
+    const close = () => connection.close();
+    signal.addEventListener("abort", close, { once: true });
+    await serve(runner, connection).catch(() => undefined);
+    if (!signal.aborted) runner.options.onLost();
+    signal.removeEventListener("abort", close);
+    connection.close();
+  }
+}
+
+async function serve({ options, name, store, signal, onWelcome }: BenchRunner, connection: Connection): Promise<void> {
   const hello = create(HelloSchema, {
     instanceId: name,
     protocolVersion: 1,
+    lastSessionNumber: store.loadSessionNumber(),
     machine: { os: "linux", architecture: "x64", host: "bench", cpus: 1 },
     capacity: { slots: options.slots },
     executors: ["simulated"],
@@ -98,16 +116,18 @@ async function serve(connection: Connection, { options, name, signal, onWelcome 
     } else if (kind.case === "completionAcknowledged") options.onCompleted(kind.value.workloadId);
     else if (kind.case === "welcome") {
       const { sessionNumber, heartbeatInterval } = kind.value;
+      store.saveSessionNumber(sessionNumber);
       outbox.open({ case: "sessionConfirmed", value: create(SessionConfirmedSchema, { sessionNumber }) });
       heartbeat = beat(outbox, durationMs(heartbeatInterval!));
       onWelcome();
-    } else if (kind.case === "disconnect") throw new Error(`${name} was disconnected: ${kind.value.message}`);
+    } else if (kind.case === "disconnect") throw new Error(kind.value.message);
   };
   try {
     const client = createClient(OrchestratorService, connection.transport);
     for await (const { messages } of client.placements(outbox.batches(), { signal })) messages.forEach(hear);
   } finally {
     clearInterval(heartbeat);
+    outbox.end();
   }
 }
 

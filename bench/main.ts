@@ -16,6 +16,7 @@ const benches: Record<string, (server: BenchPostgres) => Promise<Report>> = {
   "life-cycle": runLifeCycleBench,
   logs: runLogsBench,
 };
+/** For each benchmark. */
 const timeout_ms = 90_000;
 
 const { values } = parseArgs({ options: { json: { type: "boolean" }, only: { type: "string" } } });
@@ -24,6 +25,8 @@ for (const name of names)
   if (!(name in benches)) fail(`no benchmark is named ${name}: there are ${Object.keys(benches).join(", ")}`);
 
 await using server = await startBenchPostgres();
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => void Promise.resolve(server[Symbol.asyncDispose]()).finally(() => process.exit(130)));
 const reports: Record<string, Report> = {};
 for (const name of names) {
   reports[name] = await within(timeout_ms, name, benches[name]!(server));

@@ -1,6 +1,6 @@
 /** From StartWorkload to the runner that has it over its real stream, at a steady rate, beside the time of one commit. */
-import type { ControlPlane } from "./control-plane.ts";
-import { startControlPlane } from "./control-plane.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import { startControlPlane, type ControlPlane } from "./control-plane.ts";
 import { measureCommit_ms, type BenchPostgres } from "./database.ts";
 import { percentile, type Report } from "./figure.ts";
 import { openFleet } from "./fleet.ts";
@@ -16,7 +16,14 @@ export async function runStartLatencyBench(server: BenchPostgres): Promise<Repor
   await using plane = await startControlPlane(database);
   const arrivals = new Map<string, number>();
   const onPlace = ({ workloadId }: { workloadId: string }) => arrivals.set(workloadId, performance.now());
-  using _fleet = await openFleet(plane, { size: fleetSize, slots: 1_000, onPlace, onCompleted: () => undefined });
+  const ignore = () => undefined;
+  using _fleet = await openFleet(plane, {
+    size: fleetSize,
+    slots: 1_000,
+    onPlace,
+    onCompleted: ignore,
+    onLost: ignore,
+  });
   const commit_ms = await measureCommit_ms(database);
   await startSteadily(plane, warmUp);
   const starts = await startSteadily(plane, measured);
@@ -47,7 +54,7 @@ async function startSteadily(plane: ControlPlane, count: number): Promise<{ id: 
   const calls: Promise<{ id: string; time: number }>[] = [];
   while (calls.length < count) {
     const due = began + (calls.length * 1000) / rate;
-    while (performance.now() < due) await new Promise((resolve) => setTimeout(resolve, due - performance.now()));
+    while (performance.now() < due) await delay(1);
     calls.push(startOne(plane));
   }
   return Promise.all(calls);

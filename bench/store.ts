@@ -27,7 +27,7 @@ const runners = Array.from({ length: 100 }, () => createId("runner"));
 export async function runStoreBench(server: BenchPostgres): Promise<Report> {
   const database = await server.createDatabase("bench_store");
   const commit_ms = await measureCommit_ms(database);
-  const { single, batched } = await measureGraphile(await server.createDatabase("bench_store_graphile"));
+  const { single, batched } = await measureGraphile(server);
   const sql = await openStore(database, clients + 1);
   const rates: number[] = [];
   const times = emptyTimes();

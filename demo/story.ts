@@ -149,9 +149,14 @@ export async function killRunner({ terminal, clients, fleet }: Stage): Promise<v
     for await (const { stream, content } of followLog(clients, workload))
       if (stream === LogStream.STDOUT) seen.push(Buffer.from(content).toString());
   })();
-  following.catch(() => undefined);
-  await until(`line ${linesBeforeKill}`, () => seen.length >= linesBeforeKill || undefined, {
-    programs: [victim.program],
+  const isEnded = following.then(() => true);
+  isEnded.catch(() => undefined);
+  await until(`line ${linesBeforeKill}`, async () => {
+    if (await Promise.race([isEnded, delay(0, false)])) {
+      const { message } = await untilEnded(clients, workload, workloadLimit_ms);
+      throw new Error(`the job ended after ${seen.length} lines: ${message}`);
+    }
+    return seen.length >= linesBeforeKill || undefined;
   });
 
   const before = victim.program;

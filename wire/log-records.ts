@@ -13,7 +13,7 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { ByteReader, ByteReaderError, ByteWriter } from "./bytes.ts";
 
-/** Longest line of one record; a longer one travels in pieces. */
+/** Longest line of one record; a longer one travels in pieces. This and the following are the bounds of the format (I9). */
 export const maximumLineBytes = 64 * 1024;
 /** Largest payload of one chunk, decompressed. */
 export const maximumChunkBytes = 1024 * 1024;

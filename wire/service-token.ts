@@ -12,7 +12,7 @@ const maxServiceTokenLength = 256;
 export interface ServiceToken {
   readonly runnerId: string;
   readonly privateKey: KeyObject;
-  /** 32 raw bytes: all that the control plane keeps. */
+  /** 32 raw bytes: all that the control plane keeps (I6). */
   readonly publicKey: Uint8Array;
   /** SHA-256 of the root certificate's SubjectPublicKeyInfo. */
   readonly rootPin: Uint8Array;

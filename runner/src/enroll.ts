@@ -72,6 +72,19 @@ export async function renewExpired(
   return identity;
 }
 
+/**
+ * Asks the gateway where the runner plane is now: it may have moved while this runner was away. The answer counts as far as it is
+ * signed by the control plane that issued the identity. Throws as `enroll` does.
+ */
+export async function askEndpoints(
+  deps: EnrollmentDeps,
+  { runnerId, identity, rootPin }: { runnerId: string; identity: StoredIdentity; rootPin: Uint8Array },
+): Promise<string[]> {
+  const { trustDomain } = identity;
+  const { offer } = await startEnrollment(deps, { runnerId, rootPin, trustDomain });
+  return endpointsOf(offer);
+}
+
 async function startEnrollment(
   deps: EnrollmentDeps,
   expected: { runnerId: string; rootPin: Uint8Array; trustDomain?: string },

@@ -7,7 +7,9 @@ import type { MtlsEndpoint } from "../../overlay/mtls.ts";
 import type { Overlay } from "../../overlay/overlay.ts";
 import { backoffMs, jitteredMs, pause } from "./backoff.ts";
 import { openConnection, type Connection } from "./connection.ts";
+import { askEndpoints } from "./enroll.ts";
 import { FatalError } from "./fatal-error.ts";
+import { rootPinOf } from "./identity-keys.ts";
 import type { StoredIdentity } from "./identity-store.ts";
 import { pushLogs } from "./log-push.ts";
 import type { Logs } from "./logs.ts";
@@ -115,6 +117,7 @@ async function openLive(deps: LinkDeps, identity: StoredIdentity, before?: Sessi
   try {
     connection = await openConnection({ overlay, identity, signal });
   } catch (error) {
+    await learnEndpoints(deps, identity);
     return { kind: "failed", end: { kind: "broken", message: messageOf(error) } };
   }
   const renewNow = new AbortController();
@@ -139,7 +142,7 @@ async function openLive(deps: LinkDeps, identity: StoredIdentity, before?: Sessi
     connection.close();
     return { kind: "failed", end: end.kind === "left" ? { kind: "broken", message: "the runner is stopping" } : end };
   }
-  keepEndpoints(deps, terms);
+  keepEndpoints(deps, terms.endpoints);
   const { runnerName, sessionNumber } = terms;
   log.info({ runner_name: runnerName, session_number: String(sessionNumber) }, "session established");
   return { kind: "live", live: { identity, connection, session, terms, renewNow } };
@@ -153,11 +156,22 @@ function withLastWords(end: SessionEnd, { lastWords }: Connection): SessionEnd {
 }
 
 /** Where to dial next time, as the control plane said last. */
-function keepEndpoints({ store }: LinkDeps, { endpoints }: SessionTerms): void {
+function keepEndpoints({ store }: LinkDeps, endpoints: readonly string[]): void {
   const kept = store.load();
   if (kept?.identity === undefined || endpoints.length === 0) return;
   if (kept.identity.endpoints.join(" ") === endpoints.join(" ")) return;
-  store.save({ ...kept, identity: { ...kept.identity, endpoints } });
+  store.save({ ...kept, identity: { ...kept.identity, endpoints: [...endpoints] } });
+}
+
+/** Where nothing answers: the runner plane may have moved, which the gateway knows. That it does not answer either is no news. */
+async function learnEndpoints(deps: LinkDeps, identity: StoredIdentity): Promise<void> {
+  const runnerId = deps.store.load()?.runnerId;
+  if (runnerId === undefined || deps.signal.aborted) return;
+  try {
+    keepEndpoints(deps, await askEndpoints(deps, { runnerId, identity, rootPin: rootPinOf(identity) }));
+  } catch (error) {
+    deps.log.debug({ error: messageOf(error) }, "the gateway did not say where the runner plane is");
+  }
 }
 
 async function serve(deps: LinkDeps, first: Live): Promise<SessionEnd> {

@@ -176,12 +176,15 @@ function createExecutors(deps: {
   const { options, directory, isolation, runnerId } = deps;
   const executors = new Map<string, Executor>();
   if (options.executors.includes("process")) {
+    const hiddenPaths = ["identity", "executions", "spools"].map((name) => join(directory, name));
+    // What is to be hidden from jobs must be there, also before anything was written to it.
+    for (const path of hiddenPaths) mkdirSync(path, { recursive: true, mode: 0o700 });
     const executor = createProcessExecutor({
       runnerId,
       directory: join(directory, "executions"),
       jobsDirectory: join(directory, "jobs"),
       isolation,
-      hiddenPaths: ["identity", "executions", "spools"].map((name) => join(directory, name)),
+      hiddenPaths,
     });
     executors.set(executor.name, executor);
   }

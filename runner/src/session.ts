@@ -182,6 +182,7 @@ export class Session {
       case "disconnect":
         return this.#disconnected(kind.value);
       case undefined:
+        // A newer control plane may say more (I14).
         this.#deps.log.debug("a message of the control plane is not known to this version");
     }
   }

@@ -23,7 +23,7 @@ export async function checkGenerated(): Promise<string | undefined> {
   }
 }
 
-/** What breaks clients of the last release, or `undefined`. Releases are images `<version>.binpb`, made by `buf build -o`. */
+/** What breaks clients of the last release (I14), or `undefined`. Releases are images `<version>.binpb`, made by `buf build -o`. */
 export async function checkBreaking(): Promise<string | undefined> {
   const last = await lastRelease();
   return last === undefined ? undefined : await buf(["breaking", "--against", join(releases, last)]);

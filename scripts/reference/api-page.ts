@@ -116,8 +116,8 @@ function typeOf(field: DescField): string {
   }
 }
 
-function elementOf(field: Extract<DescField, { fieldKind: "list" | "map" }>): string {
-  if (field.message !== undefined) return field.message.name;
-  if (field.enum !== undefined) return field.enum.name;
-  return ScalarType[field.scalar!].toLowerCase();
+function elementOf({ message, enum: enumeration, scalar }: Extract<DescField, { fieldKind: "list" | "map" }>): string {
+  if (message !== undefined) return message.name;
+  if (enumeration !== undefined) return enumeration.name;
+  return scalar === undefined ? "" : ScalarType[scalar].toLowerCase();
 }

@@ -42,15 +42,15 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     name: "watch-runners",
     period_ms: config.loopPeriod_ms,
     log,
-    horizon: () => getHorizon(sql),
-    read: (from) => listChangedRunners(sql, from),
+    getHorizon: () => getHorizon(sql),
+    listChanged: (from) => listChangedRunners(sql, from),
   });
   const workloadFeed = createWatchFeed({
     name: "watch-workloads",
     period_ms: config.loopPeriod_ms,
     log,
-    horizon: () => getHorizon(sql),
-    read: (from) => listChangedWorkloads(sql, from),
+    getHorizon: () => getHorizon(sql),
+    listChanged: (from) => listChangedWorkloads(sql, from),
   });
   for (const feed of [runnerFeed, workloadFeed]) {
     loops.push(feed.loop);

@@ -2,7 +2,7 @@ import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { parse } from "yaml";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
-import { type Availability, RunnerSchema, type RunnerStatus } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
+import type { Availability, RunnerSchema, RunnerStatus } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
 import { ErrorInfoSchema } from "../../proto/gen/google/rpc/error_details_pb.ts";
 import { LogsService, LogStream } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { Verdict } from "../../proto/gen/agyn/orchestrator/v1/explanation_pb.ts";
@@ -54,7 +54,7 @@ function hostileRoutes(router: ConnectRouter): void {
       ];
       throw new ConnectError(hostile, Code.FailedPrecondition, undefined, details);
     },
-    watchRunners: async function* () {
+    async *watchRunners() {
       yield { runners: [runner], bookmark: "1", snapshotComplete: true };
       throw new ConnectError(hostile, Code.PermissionDenied);
     },
@@ -72,7 +72,7 @@ function hostileRoutes(router: ConnectRouter): void {
   });
   router.service(LogsService, {
     readLog: () => ({ lines: logLines(), ended: true }),
-    followLog: async function* () {
+    async *followLog() {
       yield { lines: logLines(), nextLine: 9n };
     },
   });

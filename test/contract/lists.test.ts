@@ -1,5 +1,5 @@
 import { toJson, type DescMethod, type Message } from "@bufbuild/protobuf";
-import { reflect, type ReflectList } from "@bufbuild/protobuf/reflect";
+import { reflect } from "@bufbuild/protobuf/reflect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MemberRole } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
 import { methods } from "./access-matrix.ts";
@@ -84,14 +84,12 @@ async function reasonOf(method: DescMethod, page: { pageSize?: number; pageToken
 async function listed(method: DescMethod, page: { pageSize?: number; pageToken?: string }): Promise<Page> {
   const outcome = await call(transport(), method, listRequest(method, page));
   if (outcome.kind === "failed") throw new Error(outcome.message);
-  const answer = reflect(method.output, outcome.messages[0]!);
+  const answer = reflect(method.output, outcome.messages[0]);
   const field = method.output.fields.find(({ fieldKind }) => fieldKind === "list")!;
   const next = method.output.fields.find(({ name }) => name === "next_page_token")!;
   if (field.fieldKind !== "list" || field.listKind !== "message") throw new Error(`${method.name} lists no messages`);
   const { message } = field;
-  const items = [...(answer.get(field) as ReflectList)].map((item) =>
-    keyOf(toJson(message, (item as { message: Message }).message)),
-  );
+  const items = [...answer.get(field)].map((item) => keyOf(toJson(message, (item as { message: Message }).message)));
   return { items, next: answer.get(next) as string };
 }
 

@@ -1,5 +1,5 @@
 import { create, getOption, ScalarType, type DescField, type DescMessage, type Message } from "@bufbuild/protobuf";
-import { reflect, type ReflectList, type ReflectMap, type ReflectMessage } from "@bufbuild/protobuf/reflect";
+import { reflect, type ReflectMessage } from "@bufbuild/protobuf/reflect";
 import { field as fieldRules, type FieldRules } from "../../proto/gen/buf/validate/validate_pb.ts";
 
 /** A place in a request that holds text or bytes, or several of something; found in the descriptors, however deep. */
@@ -48,7 +48,7 @@ function* listPlaces(
   { path, open, depth }: Where,
 ): Iterable<Place> {
   const repeated = rules.type.case === "repeated" ? rules.type.value : undefined;
-  const list = (root: Message) => open(root).get(field) as ReflectList;
+  const list = (root: Message) => open(root).get(field);
   const item = (index: number): unknown => {
     if (field.listKind === "message") return reflect(field.message, create(field.message));
     if (field.listKind === "enum") return field.enum.values[1]?.number;
@@ -60,7 +60,7 @@ function* listPlaces(
     for (let index = 0; index < size; index += 1) list(root).add(item(index));
   });
   if (field.listKind === "scalar")
-    yield* scalarPlace(field.scalar, repeated?.items, path, (root, value) => void list(root).add(value));
+    yield* scalarPlace(field.scalar, repeated?.items, path, (root, value) => list(root).add(value));
   if (field.listKind !== "message") return;
   const first: Open = (root) => {
     if (list(root).size === 0) list(root).add(item(0));
@@ -75,15 +75,15 @@ function* mapPlaces(
   { path, open }: Omit<Where, "depth">,
 ): Iterable<Place> {
   const pairs = rules.type.case === "map" ? rules.type.value : undefined;
-  const map = (root: Message) => open(root).get(field) as ReflectMap;
+  const map = (root: Message) => open(root).get(field);
   const value = field.mapKind === "scalar" && field.scalar === ScalarType.STRING ? "v" : 1;
   const bound = pairs?.maxPairs === undefined || pairs.maxPairs === 0n ? undefined : Number(pairs.maxPairs);
   yield many(path, bound, (root, size) => {
     for (let index = 0; index < size; index += 1) map(root).set(`k${index}`, value);
   });
-  yield* scalarPlace(field.mapKey, pairs?.keys, path, (root, key) => void map(root).set(key as string, value));
+  yield* scalarPlace(field.mapKey, pairs?.keys, path, (root, key) => map(root).set(key, value));
   if (field.mapKind === "scalar")
-    yield* scalarPlace(field.scalar, pairs?.values, path, (root, text) => void map(root).set("key", text));
+    yield* scalarPlace(field.scalar, pairs?.values, path, (root, text) => map(root).set("key", text));
 }
 
 function* scalarPlace(

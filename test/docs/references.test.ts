@@ -22,7 +22,8 @@ async function readProse(page: string): Promise<string> {
 test("every link between documents leads to a file", async () => {
   const broken: string[] = [];
   for (const page of await listPages()) {
-    for (const [, target = ""] of (await readProse(page)).matchAll(/\]\(([^)#\s]+)(?:#[^)\s]*)?\)/g)) {
+    const prose = (await readProse(page)).replaceAll(/`[^`\n]*`/g, "");
+    for (const [, target = ""] of prose.matchAll(/\]\(([^)#\s]+)(?:#[^)\s]*)?\)/g)) {
       if (/^https?:/.test(target)) continue;
       if (!existsSync(join(root, dirname(page), target))) broken.push(`${page}: ${target}`);
     }
@@ -40,4 +41,17 @@ test("every path that a document names exists", async () => {
   }
 
   expect(broken).toEqual([]);
+});
+
+test("every file that is said to uphold an invariant cites its number", async () => {
+  const page = await readFile(join(root, "ARCHITECTURE.md"), "utf8");
+  const silent: string[] = [];
+  for (const [, number = "", files = ""] of page.matchAll(/^\| (I\d+) \|.*\| ([^|]*) \|$/gm)) {
+    for (const [, path = ""] of files.matchAll(/`([\w./-]+\.ts)`/g)) {
+      const source = await readFile(join(root, path), "utf8");
+      if (!new RegExp(String.raw`\b${number}\b`).test(source)) silent.push(`${number}: ${path}`);
+    }
+  }
+
+  expect(silent).toEqual([]);
 });

@@ -3,8 +3,11 @@ import { create } from "@bufbuild/protobuf";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { DrainSchema, ForgetSchema, StopSchema } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import { Outcome } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
+import { canIsolate } from "../../runner/src/executors/isolation.ts";
 import { eventually } from "./eventually.ts";
 import { controlPlaneOfTest, runnerOfTest, simulated, temporaryDirectory } from "./world.ts";
+
+const hasNamespaces = await canIsolate("namespace");
 
 test("a runner enrolls, says hello, confirms the session number and keeps beating", async () => {
   const controlPlane = await controlPlaneOfTest();
@@ -167,3 +170,17 @@ function isRunning(argument: string): boolean {
       }
     });
 }
+
+test.skipIf(!hasNamespaces)("the first job of a new runner that hides its directories from jobs starts", async () => {
+  const controlPlane = await controlPlaneOfTest();
+  const dataDirectory = temporaryDirectory();
+  await runnerOfTest(controlPlane, { dataDirectory, executors: ["process"], isolation: "namespace" });
+  const session = await controlPlane.session(1);
+  const command = { case: "argv" as const, value: { arguments: ["ls", dataDirectory] } };
+  const place = { ...simulated({}), executor: "process", spec: { command } };
+
+  session.place(place);
+
+  const { result } = await session.next("completed", place.workloadId);
+  expect(result).toMatchObject({ outcome: Outcome.EXITED, exitCode: 0 });
+});

@@ -181,7 +181,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     const outcome = await placer.start(start);
     if (outcome.kind === "never") return fail(start, organization);
     deps.onWorkloadsChanged();
-    return one((await workloads.getWorkload(sql, start.workload.id))!);
+    return one(outcome.kind === "started" ? outcome.row : (await workloads.getWorkload(sql, start.workload.id))!);
   }
 
   /** With an idempotency key, the id it stands for is the workload's; one that is there already is the answer. */

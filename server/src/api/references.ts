@@ -10,8 +10,27 @@ import { findWorkloads, type WorkloadRow } from "../store/workloads.ts";
  * prefix of its id. What the caller cannot see is not there (I7).
  */
 
-/** The organization meant; empty means the caller's default one. */
-export async function resolveOrganization(sql: Sql, caller: UserCaller, reference: string): Promise<Organization> {
+/** Per caller, the lookups that have been asked for in this turn of the event loop and not begun yet. */
+const organizationLookups = new WeakMap<UserCaller, Map<string, Promise<Organization>>>();
+
+/**
+ * The organization meant; empty means the caller's default one. Of a caller's many calls at once one lookup answers all
+ * that were made before it began, so each sees what was committed before it.
+ */
+export function resolveOrganization(sql: Sql, caller: UserCaller, reference: string): Promise<Organization> {
+  const lookups = organizationLookups.get(caller) ?? new Map<string, Promise<Organization>>();
+  organizationLookups.set(caller, lookups);
+  const known = lookups.get(reference);
+  if (known) return known;
+  const lookup = new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
+    lookups.delete(reference);
+    return findOrganization(sql, caller, reference);
+  });
+  lookups.set(reference, lookup);
+  return lookup;
+}
+
+async function findOrganization(sql: Sql, caller: UserCaller, reference: string): Promise<Organization> {
   if (reference === "") {
     const membership = defaultOrganization(caller.memberships);
     const found = membership && (await getOrganization(sql, membership.organizationId));

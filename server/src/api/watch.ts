@@ -1,10 +1,11 @@
 import type { Sql } from "../store/database.ts";
 import { getHorizon } from "../store/workloads.ts";
 import { fromBookmark, toBookmark } from "../domain/bookmark.ts";
-import type { Identified, WatchFeed } from "../loops/watch-feed.ts";
+import type { Changing } from "../loops/change-reader.ts";
+import type { WatchFeed } from "../loops/watch-feed.ts";
 
 /** What a watch is made of: how to read a snapshot, how to read what changed, and the live feed. */
-export type WatchSource<Row extends Identified, Item> = {
+export type WatchSource<Row extends Changing, Item> = {
   sql: Sql;
   storeEpoch: number;
   feed: WatchFeed<Row>;
@@ -18,9 +19,11 @@ export type WatchSource<Row extends Identified, Item> = {
 export type WatchStep<Item> = { items: Item[]; bookmark: string; snapshotComplete: boolean };
 
 const itemLimit = 500;
+/** How often a watcher that sees no change hears how far the watch has come, so that its bookmark does not grow old. */
+const bareBookmarkPeriod_ms = 10_000;
 
 /** Snapshot, then changes; or from a bookmark on, without a snapshot. Nothing between two steps is missed; an item may come twice. */
-export async function* watch<Row extends Identified, Item>(
+export async function* watch<Row extends Changing, Item>(
   source: WatchSource<Row, Item>,
   bookmark: string,
   signal: AbortSignal,
@@ -34,11 +37,19 @@ export async function* watch<Row extends Identified, Item>(
     yield { items: [], bookmark: marked(from), snapshotComplete: true };
   } else {
     const start = fromBookmark(bookmark, source.storeEpoch, horizon);
-    const missed = await source.present(await source.changes(start));
-    yield { items: missed, bookmark: marked(from), snapshotComplete: false };
+    yield {
+      items: await source.present(await source.changes(start)),
+      bookmark: marked(from),
+      snapshotComplete: false,
+    };
   }
+  let marked_ms = performance.now();
   for await (const batch of batches) {
     const items = await source.present(batch.rows);
+    if (items.length === 0 && performance.now() - marked_ms > bareBookmarkPeriod_ms) {
+      marked_ms = performance.now();
+      yield { items, bookmark: marked(batch.horizon), snapshotComplete: false };
+    }
     for (let start = 0; start < items.length; start += itemLimit) {
       const last = start + itemLimit >= items.length;
       yield {

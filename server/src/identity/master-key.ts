@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { fromBase32, toBase32 } from "../../../wire/ids.ts";
 import { joinWithLengths } from "../../../wire/length-prefix.ts";
 
-/** The key under which the database keeps what must be read back. */
+/** The key under which the database keeps what must be read back (I6). */
 export interface MasterKey {
   /** 16 hexadecimal digits that name the key and say nothing about it. */
   readonly id: string;

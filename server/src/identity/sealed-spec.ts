@@ -2,7 +2,7 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { WorkloadSpecSchema, type WorkloadSpec } from "../../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import type { MasterKey } from "./master-key.ts";
 
-/** The spec in binary as it is stored: values of secret variables are sealed, and bound to their organization. */
+/** The spec in binary as it is stored: values of secret variables are sealed, and bound to their organization (I6). */
 export function sealSpec(spec: WorkloadSpec, organizationId: string, masterKey: MasterKey): Uint8Array {
   if (!spec.environment.some((variable) => variable.secret)) return toBinary(WorkloadSpecSchema, spec);
   const environment = spec.environment.map((variable) =>

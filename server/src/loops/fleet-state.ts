@@ -1,3 +1,4 @@
+import { createChangeReader } from "./change-reader.ts";
 import { createFleetIndex, type FleetIndex } from "../domain/fleet-index.ts";
 import { isTerminal } from "../domain/workload.ts";
 import type { Sql } from "../store/database.ts";
@@ -33,7 +34,17 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
   const replicas = new Map<string, string>();
   let onPending: (row: WorkloadRow) => void = () => undefined;
   let onRelief: () => void = () => undefined;
-  let cursor = await getHorizon(sql);
+  const start = await getHorizon(sql);
+  const runnerChanges = createChangeReader(
+    start,
+    () => getHorizon(sql),
+    (from) => listChangedRunners(sql, from),
+  );
+  const workloadChanges = createChangeReader(
+    start,
+    () => getHorizon(sql),
+    (from) => listChangesOfOthers(sql, replicaId, from),
+  );
   let refreshing: Promise<void> | undefined;
   let queued: Promise<void> | undefined;
   let doubtful = new Set<string>();
@@ -73,12 +84,10 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
     } else occupy(row.id, row.runnerId!, new Map(Object.entries(row.demand?.resources ?? {})));
   };
   const read = async () => {
-    const horizon = await getHorizon(sql);
-    const runners = await listChangedRunners(sql, cursor);
+    const { rows: runners } = await runnerChanges.read();
     for (const row of runners) takeRunner(row);
-    const workloads = await listChangesOfOthers(sql, replicaId, cursor);
+    const { rows: workloads } = await workloadChanges.read();
     for (const row of workloads) takeWorkload(row);
-    cursor = horizon;
     if (runners.length > 0) onRelief();
   };
 

@@ -18,17 +18,14 @@ import {
 } from "../store/workload-transitions.ts";
 import type { FailUnreadable } from "./fail-unreadable.ts";
 import type { FleetState } from "./fleet-state.ts";
-import { lossFacts, toWaitingRow, type LossFacts, type Waiting } from "./waiting.ts";
+import { lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
 
 /** What a caller wants started: the row to be, and the demand it holds. */
 export type StartRequest = { workload: Omit<NewWorkload, "runnerId" | "verdict" | "message">; demand: Demand };
 
 /** A start is refused at once where no registered runner ever could; the fleet has been read afresh before that. */
 /** `exists`: another replica was faster with the same id, under an idempotency key. */
-export type StartOutcome =
-  | { kind: "started"; workload: StartedWorkload; runnerId: string | null }
-  | { kind: "exists" }
-  | { kind: "never" };
+export type StartOutcome = { kind: "started"; row: WorkloadRow } | { kind: "exists" } | { kind: "never" };
 
 /** Places workloads while this replica leads, and inserts them as pending while another does. */
 export interface Placer {
@@ -188,9 +185,9 @@ export function createPlacer(deps: PlacerDeps): Placer {
         });
       } else {
         pending = true;
-        if (leads()) waiting.set(row.id, { row: toWaitingRow(row, result), demand: one.request.demand });
+        if (leads()) waiting.set(row.id, { row: toStartedRow(row, result), demand: one.request.demand });
       }
-      one.settle({ kind: "started", workload: result, runnerId: result.phase === "placed" ? row.runnerId : null });
+      one.settle({ kind: "started", row: toStartedRow(row, result) });
     }
     if (pending && leads()) wake();
     else if (pending) deps.announcePending();

@@ -18,13 +18,15 @@ export function lossFacts(row: LossRow): LossFacts {
   };
 }
 
-/** The record of a workload that was just inserted as pending. */
-export function toWaitingRow(row: NewWorkload, started: StartedWorkload): WorkloadRow {
+/** The record of a workload as its insertion made it. */
+export function toStartedRow(row: NewWorkload, started: StartedWorkload): WorkloadRow {
+  const isPlaced = started.phase === "placed";
   return {
     ...row,
     key: started.key,
-    phase: "pending",
-    fence: 0n,
+    phase: started.phase,
+    runnerId: isPlaced ? row.runnerId : null,
+    fence: started.fence,
     try: 1,
     retryOf: null,
     retriedBy: null,
@@ -37,9 +39,10 @@ export function toWaitingRow(row: NewWorkload, started: StartedWorkload): Worklo
     pendingTimeout_ms: BigInt(row.pendingTimeout_ms),
     createTime: started.createTime,
     pendTime: started.createTime,
-    placeTime: null,
+    placeTime: isPlaced ? started.createTime : null,
     startTime: null,
     endTime: null,
     result: null,
+    changeXid: "0",
   };
 }

@@ -1,56 +1,42 @@
 import type { Logger } from "pino";
 import { AgynError } from "../domain/errors.ts";
+import { createChangeReader, type ChangeBatch, type ChangeReader, type Changing } from "./change-reader.ts";
 import { startLoop, type Loop } from "./driver.ts";
 
-/** A record as a feed follows it. */
-export type Identified = { id: string };
-
-/** Rows that changed; with them, everything from transactions before `horizon` has been seen. */
-export type FeedBatch<Row> = { rows: readonly Row[]; horizon: string };
-
 /** Changes of one kind of record, read once for all who watch on this replica. */
-export interface WatchFeed<Row extends Identified> {
-  /** Batches from `from` on; rows may repeat, none is missing. Ends with the signal. */
-  subscribe(signal: AbortSignal): Promise<{ from: string; batches: AsyncIterable<FeedBatch<Row>> }>;
+export interface WatchFeed<Row> {
+  /** Batches of what changes from now on. What changed since `from` and is visible already may be left out. Ends with the signal. */
+  subscribe(signal: AbortSignal): Promise<{ from: string; batches: AsyncIterable<ChangeBatch<Row>> }>;
   signal(): void;
   readonly loop: Loop;
 }
 
-export type WatchFeedOptions<Row extends Identified> = {
+export type WatchFeedOptions<Row> = {
   name: string;
   period_ms: number;
   log: Logger;
-  horizon: () => Promise<string>;
-  /** Rows changed by transactions from one on, as far as they are visible. */
-  read: (from: string) => Promise<readonly (Row & { changeXid: string })[]>;
+  getHorizon: () => Promise<string>;
+  /** Rows changed by a transaction or a later one, as far as visible. */
+  listChanged: (from: string) => Promise<readonly Row[]>;
 };
 
 /** Batches that wait for one watcher; beyond it the watcher is too slow and starts anew from its bookmark (I9, I13). */
 const batchLimit = 256;
 
-type Subscriber<Row> = { queue: FeedBatch<Row>[]; wake: () => void; overrun: boolean };
+type Subscriber<Row> = { queue: ChangeBatch<Row>[]; wake: () => void; overrun: boolean };
 
-export function createWatchFeed<Row extends Identified>(options: WatchFeedOptions<Row>): WatchFeed<Row> {
+export function createWatchFeed<Row extends Changing>(options: WatchFeedOptions<Row>): WatchFeed<Row> {
   const subscribers = new Set<Subscriber<Row>>();
-  let cursor: string | undefined;
-  /** Changes at or after the cursor that were handed on already: their transactions ended before an older one. */
-  let ahead = new Set<string>();
+  let reader: ChangeReader<Row> | undefined;
   const poll = async () => {
-    if (subscribers.size === 0) {
-      cursor = undefined;
-      ahead = new Set();
-      return;
-    }
-    const horizon = await options.horizon();
-    const changed = await options.read(cursor ?? horizon);
-    const rows = changed.filter((row) => !ahead.has(nameOf(row)));
-    ahead = new Set(changed.filter((row) => BigInt(row.changeXid) >= BigInt(horizon)).map(nameOf));
-    const isMoved = cursor !== horizon;
-    cursor = horizon;
-    if (rows.length === 0 && !isMoved) return;
+    if (subscribers.size === 0) reader = undefined;
+    if (!reader) return;
+    const before = reader.cursor;
+    const batch = await reader.read();
+    if (batch.rows.length === 0 && batch.horizon === before) return;
     for (const one of subscribers) {
       if (one.queue.length >= batchLimit) one.overrun = true;
-      else one.queue.push({ rows, horizon });
+      else one.queue.push(batch);
       one.wake();
     }
   };
@@ -60,11 +46,19 @@ export function createWatchFeed<Row extends Identified>(options: WatchFeedOption
     signal: () => loop.signal(),
     async subscribe(signal) {
       const subscriber: Subscriber<Row> = { queue: [], wake: () => undefined, overrun: false };
-      cursor ??= await options.horizon();
-      const from = cursor;
       subscribers.add(subscriber);
-      signal.addEventListener("abort", () => subscriber.wake(), { once: true });
-      async function* batches(): AsyncIterable<FeedBatch<Row>> {
+      const leave = () => {
+        subscribers.delete(subscriber);
+        subscriber.wake();
+      };
+      signal.addEventListener("abort", leave, { once: true });
+      if (!reader) {
+        const horizon = await options.getHorizon();
+        // Another watcher may have come meanwhile; its reader began no later than what this one will read.
+        reader ??= createChangeReader(horizon, options.getHorizon, options.listChanged);
+      }
+      const from = reader.cursor;
+      async function* batches(): AsyncIterable<ChangeBatch<Row>> {
         try {
           while (!signal.aborted) {
             if (subscriber.overrun)
@@ -83,8 +77,4 @@ export function createWatchFeed<Row extends Identified>(options: WatchFeedOption
       return { from, batches: batches() };
     },
   };
-}
-
-function nameOf({ id, changeXid }: { id: string; changeXid: string }): string {
-  return `${id} ${changeXid}`;
 }

@@ -146,7 +146,7 @@ async function repair(
     deps.recorder.advance(session, { id, fence, phase: phase as Advance["phase"], time: startTime ?? new Date() });
   }
   for (const { id, fence, result } of difference.end) deps.recorder.complete(session, { id, fence, result });
-  for (const one of difference.unplace) deps.recorder.takeBack(session, one);
+  for (const placement of difference.unplace) deps.recorder.takeBack(session, placement);
   await lose(deps, difference);
   for (const held of difference.unknown) await answerUnknown(deps, session, held);
   for (const row of bound) if (row.stopRequested) sendStop(session, row);

@@ -8,7 +8,7 @@ export type Leadership = {
   gap_ms: number;
 };
 
-/** Takes or renews the lease; `undefined` while another holds it. A fresh one (a new holder, or a holder that starts anew) raises the epoch, so that a former leader's writes fail. */
+/** Takes or renews the lease; `undefined` while another holds it. A fresh one (a new holder, or a holder that starts anew) raises the epoch, so that a former leader's writes fail (I10). */
 export async function acquireLeadership(
   sql: Sql,
   holder: string,

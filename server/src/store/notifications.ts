@@ -15,12 +15,15 @@ export interface Notifications {
 
 const channel = "agyn";
 const coalesce_ms = 3;
+/** Between two notifications: each takes a lock that all of the database's share, and is a commit of its own. */
+const spacing_ms = 25;
 
 /** Listens on a connection of its own. A dropped one is made again by the driver, and everything is signalled once. */
 export async function openNotifications(sql: Sql, replicaId: string, log: Logger): Promise<Notifications> {
   const listeners = new Map<string, (() => void)[]>();
   const outgoing = new Set<Topic>();
   let timer: NodeJS.Timeout | undefined;
+  let sent_ms = -Infinity;
   const tell = (topic: string) => {
     for (const listener of listeners.get(topic) ?? []) listener();
   };
@@ -36,6 +39,7 @@ export async function openNotifications(sql: Sql, replicaId: string, log: Logger
   );
   const flush = () => {
     timer = undefined;
+    sent_ms = performance.now();
     const payload = [replicaId, ...outgoing].join(" ");
     outgoing.clear();
     sql.notify(channel, payload).catch((error: unknown) => log.warn({ err: error }, "notification not sent"));
@@ -43,7 +47,7 @@ export async function openNotifications(sql: Sql, replicaId: string, log: Logger
   return {
     send(topic) {
       outgoing.add(topic);
-      timer ??= setTimeout(flush, coalesce_ms);
+      timer ??= setTimeout(flush, Math.max(coalesce_ms, sent_ms + spacing_ms - performance.now()));
     },
     on(topic, listener) {
       listeners.set(topic, [...(listeners.get(topic) ?? []), listener]);

@@ -8,7 +8,6 @@ import {
 import { AgynError } from "../domain/errors.ts";
 import type { SqlOrTransaction } from "./database.ts";
 import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
-import type { Changed } from "./workloads.ts";
 import { isUniqueViolation } from "./unique.ts";
 
 /** What a runner said of itself in its last hello. */
@@ -55,6 +54,8 @@ export type RunnerRow = {
   createTime: Date;
   updateTime: Date;
   deleteTime: Date | null;
+  /** The transaction of the last change that others want to hear of. */
+  changeXid: string;
 };
 
 /** The token half of a runner's record. */
@@ -72,7 +73,7 @@ const columns = (sql: SqlOrTransaction) => sql`
   enroll_time as "enrollTime", session_number as "sessionNumber", confirmed_session_number as "confirmedSessionNumber",
   session_replica_id as "sessionReplicaId", lease_time as "leaseTime",
   coalesce(lease_time > now(), false) as "isLeased", coalesce(token_expire_time < now(), false) as "isTokenExpired", heartbeat_time as "heartbeatTime", create_time as "createTime",
-  update_time as "updateTime", delete_time as "deleteTime"`;
+  update_time as "updateTime", delete_time as "deleteTime", change_xid::text as "changeXid"`;
 
 /** The scope of a record. */
 export function scopeOf(row: Pick<RunnerRow, "organizationId">): RunnerScope {
@@ -181,10 +182,9 @@ export async function listAllRunners(sql: SqlOrTransaction): Promise<RunnerRow[]
   return sql<RunnerRow[]>`select ${columns(sql)} from runner where delete_time is null`;
 }
 
-/** Records changed by transactions from `fromXid` on, as far as it is visible now; with tombstones. */
-export async function listChangedRunners(sql: SqlOrTransaction, fromXid: string): Promise<Changed<RunnerRow>[]> {
-  return sql<Changed<RunnerRow>[]>`
-    select ${columns(sql)}, change_xid::text as "changeXid" from runner where change_xid >= ${fromXid}::xid8`;
+/** Records that were changed by `fromXid` or a later transaction, as far as visible; with tombstones. */
+export async function listChangedRunners(sql: SqlOrTransaction, fromXid: string): Promise<RunnerRow[]> {
+  return sql<RunnerRow[]>`select ${columns(sql)} from runner where change_xid >= ${fromXid}::xid8`;
 }
 
 /** Name, labels and capabilities; what is undefined stays. */

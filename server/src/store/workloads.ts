@@ -39,6 +39,8 @@ export type WorkloadRow = {
   endTime: Date | null;
   result: WorkloadResult | null;
   createdBy: string;
+  /** The transaction of the last change. */
+  changeXid: string;
 };
 
 /** The columns as `WorkloadRow` spells them. */
@@ -48,7 +50,7 @@ export const workloadColumns = (sql: SqlOrTransaction) => sql`
   retry_on_failed as "retryOnFailed", lost_after_ms as "lostAfter_ms", stop_requested as "stopRequested", stop_grace_ms as "stopGrace_ms",
   stop_reason as "stopReason", excluded, unreachable_since as "unreachableSince", pending_timeout_ms as "pendingTimeout_ms",
   create_time as "createTime", pend_time as "pendTime", place_time as "placeTime", start_time as "startTime", end_time as "endTime", result,
-  created_by as "createdBy"`;
+  created_by as "createdBy", change_xid::text as "changeXid"`;
 
 export async function getWorkload(sql: SqlOrTransaction, id: string): Promise<WorkloadRow | undefined> {
   const [row] = await sql<WorkloadRow[]>`select ${workloadColumns(sql)} from any_workload where id = ${id}`;
@@ -116,13 +118,7 @@ export async function listDeliverable(sql: SqlOrTransaction, runnerIds: readonly
     order by key`;
 }
 
-/** A row, and the transaction of its last change. */
-export type Changed<Row> = Row & { changeXid: string };
-
-/**
- * What other replicas changed in transactions from `fromXid` on, as far as it is visible now. There is no upper end: a
- * transaction that stays open, be it in another database of the same PostgreSQL, must not hide what was committed since.
- */
+/** Records whose last change was made by another replica, in `fromXid` or a later transaction, as far as visible. */
 export async function listChangesOfOthers(
   sql: SqlOrTransaction,
   replicaId: string,
@@ -133,14 +129,13 @@ export async function listChangesOfOthers(
     where change_xid >= ${fromXid}::xid8 and writer <> ${replicaId} order by key`;
 }
 
-/** Records that changed in transactions from `fromXid` on, as far as it is visible now. */
-export async function listChangedWorkloads(sql: SqlOrTransaction, fromXid: string): Promise<Changed<WorkloadRow>[]> {
-  return sql<Changed<WorkloadRow>[]>`
-    select ${workloadColumns(sql)}, change_xid::text as "changeXid" from any_workload
-    where change_xid >= ${fromXid}::xid8 order by key`;
+/** Records that were changed by `fromXid` or a later transaction, as far as visible. */
+export async function listChangedWorkloads(sql: SqlOrTransaction, fromXid: string): Promise<WorkloadRow[]> {
+  return sql<WorkloadRow[]>`
+    select ${workloadColumns(sql)} from any_workload where change_xid >= ${fromXid}::xid8 order by key`;
 }
 
-/** The oldest transaction that is still under way, in any database of the cluster: everything before it is visible, and some after it. */
+/** The oldest transaction that is still under way, in any database of the cluster: what is before it has ended. */
 export async function getHorizon(sql: SqlOrTransaction): Promise<string> {
   const [row] = await sql<{ horizon: string }[]>`select pg_snapshot_xmin(pg_current_snapshot())::text as horizon`;
   return row!.horizon;

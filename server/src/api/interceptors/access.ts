@@ -23,8 +23,19 @@ const requiredRoles: Record<Role, RequiredRole | undefined> = {
   [Role.RUNNER]: "runner",
 };
 
+type AccessRule = Access & { requiredRole: RequiredRole };
+
+/** Each read of an option decodes it anew. */
+const rules = new WeakMap<DescMethod, AccessRule>();
+
 /** The access rule of a method; a method without one is a mistake that stops the server at its start. */
-export function accessOf(method: DescMethod): Access & { requiredRole: RequiredRole } {
+export function accessOf(method: DescMethod): AccessRule {
+  const known = rules.get(method) ?? readAccess(method);
+  rules.set(method, known);
+  return known;
+}
+
+function readAccess(method: DescMethod): AccessRule {
   const rule = getOption(method, access);
   const requiredRole = requiredRoles[rule.role];
   if (!requiredRole || rule.plane === Plane.UNSPECIFIED || rule.resource === Resource.UNSPECIFIED) {
@@ -189,12 +200,7 @@ async function findTarget(sql: Sql, caller: UserCaller, method: DescMethod, mess
   }
 }
 
-async function findScope(
-  sql: Sql,
-  caller: UserCaller,
-  rule: ReturnType<typeof accessOf>,
-  proto: ScopeProto,
-): Promise<Target> {
+async function findScope(sql: Sql, caller: UserCaller, rule: AccessRule, proto: ScopeProto): Promise<Target> {
   if (proto.kind.case === "cluster") {
     demandRole(caller, "cluster_admin", { scope: { kind: "cluster" }, noun: "cluster", reference: "" });
     return { kind: "scope", scope: { kind: "cluster" }, name: "the cluster" };

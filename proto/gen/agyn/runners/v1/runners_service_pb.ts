@@ -793,7 +793,7 @@ export type StartEnrollmentResponse = Message<"agyn.runners.v1.StartEnrollmentRe
   signature: Uint8Array;
 
   /**
-   * The control plane's leaf and its intermediate; it must lead to the root that the service token pins.
+   * The control plane's leaf, its intermediate and the root, which must be the one that the service token pins.
    *
    * @generated from field: string chain_pem = 3;
    */
@@ -834,7 +834,7 @@ export type EnrollmentOffer = Message<"agyn.runners.v1.EnrollmentOffer"> & {
   expireTime?: Timestamp | undefined;
 
   /**
-   * Root and intermediates.
+   * The root: what a runner trusts.
    *
    * @generated from field: string trust_bundle_pem = 5;
    */
@@ -961,7 +961,7 @@ export type IssuedIdentity = Message<"agyn.runners.v1.IssuedIdentity"> & {
   chainPem: string;
 
   /**
-   * Root and intermediates.
+   * The root: what a runner trusts.
    *
    * @generated from field: string trust_bundle_pem = 3;
    */

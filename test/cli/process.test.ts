@@ -1,0 +1,113 @@
+import "reflect-metadata";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer as createHttpsServer } from "node:https";
+import { createSecureServer } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ConnectRouter } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { SubjectAlternativeNameExtension, X509CertificateGenerator } from "@peculiar/x509";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { LogsService, LogStream } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
+import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { startServer } from "./support/server.ts";
+import { run } from "./support/terminal.ts";
+
+const main = join(import.meta.dirname, "../../cli/src/main.ts");
+let directory: string;
+
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "agyn-cli-process-"));
+});
+
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+function start(gateway: string, argv: readonly string[]) {
+  const child = spawn(process.execPath, [main, "--gateway", gateway, ...argv], {
+    cwd: directory,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  return { child, exited: once(child, "exit") };
+}
+
+/** A log without end that sends a line whenever the last one was read. */
+function endlessLog(router: ConnectRouter): void {
+  router.rpc(LogsService.method.followLog, async function* () {
+    for (let number = 0n; ; number++) {
+      const content = Buffer.from(`line ${number} ${"x".repeat(1000)}`);
+      yield { lines: [{ number, stream: LogStream.STDOUT, content }], nextLine: number + 1n };
+    }
+  });
+}
+
+test("the first Ctrl-C ends a follower with 130", async () => {
+  await using server = await startServer(endlessLog);
+  const { child, exited } = start(server.gateway, ["workloads", "logs", "-f", "x"]);
+  await once(child.stdout, "data");
+  child.stdout.resume();
+  child.kill("SIGINT");
+  expect(await exited).toEqual([130, null]);
+});
+
+test("the second Ctrl-C ends it even where nobody reads what it writes", async () => {
+  await using server = await startServer(endlessLog);
+  const { child, exited } = start(server.gateway, ["workloads", "logs", "-f", "x"]);
+  await once(child.stdout, "readable");
+  child.kill("SIGINT");
+  const second = setInterval(() => child.kill("SIGINT"), 50);
+  const [exitCode] = (await exited) as [number | null];
+  clearInterval(second);
+  child.stdout.destroy();
+  expect(exitCode).toBe(130);
+});
+
+test("a reader that has seen enough, such as head, is no failure", async () => {
+  await using server = await startServer(endlessLog);
+  const { child, exited } = start(server.gateway, ["workloads", "logs", "-f", "x"]);
+  await once(child.stdout, "data");
+  child.stdout.destroy();
+  expect(await exited).toEqual([0, null]);
+});
+
+/** A certificate for 127.0.0.1 that signs itself. */
+async function createCertificate(): Promise<{ cert: string; key: string; caFile: string }> {
+  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  const extensions = [new SubjectAlternativeNameExtension([{ type: "ip", value: "127.0.0.1" }])];
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    name: "CN=test",
+    keys,
+    signingAlgorithm: algorithm,
+    extensions,
+  });
+  const der = Buffer.from(await crypto.subtle.exportKey("pkcs8", keys.privateKey)).toString("base64");
+  const caFile = join(directory, "ca.pem");
+  writeFileSync(caFile, certificate.toString("pem"));
+  return {
+    cert: certificate.toString("pem"),
+    key: `-----BEGIN PRIVATE KEY-----\n${der}\n-----END PRIVATE KEY-----\n`,
+    caFile,
+  };
+}
+
+test.each(["HTTP/2", "HTTP/1.1"])(
+  "a gateway behind TLS that speaks %s is used, with its authority known",
+  async (protocol) => {
+    const { cert, key, caFile } = await createCertificate();
+    const adapter = connectNodeAdapter({
+      routes: (router) => router.rpc(RunnersService.method.listRunners, () => ({ runners: [{ name: "seen" }] })),
+    });
+    const server =
+      protocol === "HTTP/2" ? createSecureServer({ cert, key }, adapter) : createHttpsServer({ cert, key }, adapter);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const argv = ["--gateway", `https://127.0.0.1:${(server.address() as AddressInfo).port}`, "runners", "list"];
+    const known = await run([...argv, "--ca-file", caFile]);
+    const unknown = await run(argv);
+    server.close();
+    expect(known).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("seen") });
+    expect(unknown).toMatchObject({ exitCode: 5, stderr: expect.stringContaining("self-signed certificate") });
+  },
+);
