@@ -47,17 +47,10 @@ async function followTry(context: Context, workload: Workload): Promise<Workload
   const { terminal, output } = context;
   const printer = createLogPrinter(terminal, { format: "table", hasTimes: false, isRaw: false });
   const log = createLogTask(context, workload, printer);
-  let isPlaced = false;
-  let message = "";
+  const tell = createTeller(context);
   const ended = await awaitEnd(context, workload, async (seen) => {
-    if (seen.phase === WorkloadPhase.PENDING && seen.message !== message)
-      await output.note(`waiting: ${seen.message}`, "dim");
-    message = seen.message;
-    if (seen.runnerId !== "" && !isPlaced) {
-      isPlaced = true;
-      await explainPlacement(context, seen);
-      log.start();
-    }
+    await tell(seen);
+    if (seen.runnerId !== "") log.start();
   });
   await log.finish();
   await printer.end();
@@ -71,6 +64,26 @@ async function followTry(context: Context, workload: Workload): Promise<Workload
   const parts = summary.filter((part, index) => part !== "" && summary.indexOf(part) === index);
   await output.note(`${ended.id} ${parts.join(", ")}`, ended.phase === WorkloadPhase.SUCCEEDED ? "good" : "bad");
   return ended;
+}
+
+/** Says what is new about a workload that is not its log: why it waits, where it went, whether its runner is there. */
+function createTeller(context: Context): (seen: Workload) => Promise<void> {
+  const { output } = context;
+  let runnerId = "";
+  let waiting = "";
+  let isUnreachable = false;
+  return async (seen) => {
+    const isWaiting = seen.phase === WorkloadPhase.PENDING && seen.message !== "";
+    if (isWaiting && seen.message !== waiting) await output.note(`waiting: ${seen.message}`, "dim");
+    if (isWaiting) waiting = seen.message;
+    if (seen.runnerId !== "" && seen.runnerId !== runnerId) await explainPlacement(context, seen);
+    runnerId = seen.runnerId;
+    const isLostFromSight = seen.unreachableSince !== undefined && !isTerminal(seen);
+    if (isLostFromSight && !isUnreachable)
+      await output.note(`${seen.runnerName} is out of reach: what runs there goes on`, "warning");
+    if (isUnreachable && !isLostFromSight && !isTerminal(seen)) await output.note(`${seen.runnerName} is back`, "dim");
+    isUnreachable = isLostFromSight;
+  };
 }
 
 /** Watches until the workload has ended, and tells each change. */

@@ -30,6 +30,7 @@ import { createRunnerManagement } from "./api/runners-service.ts";
 import { createRunnerWatch } from "./api/runners-watch.ts";
 import { createServerService } from "./api/server-service.ts";
 import { openUserPlane } from "./api/user-plane.ts";
+import { createTurns } from "./api/turns.ts";
 import { createUsersService } from "./api/users-service.ts";
 import type { Address, Config } from "./config.ts";
 import { writeSecretFile } from "./data-directory.ts";
@@ -126,6 +127,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     certificateTtl_ms: config.certificateTtl_ms,
     onRunnersChanged,
     attempts: createAttemptLimiter(enrollmentBurst, enrollmentsPerSecond),
+    turns: createTurns(),
   };
   const routes = (router: ConnectRouter) => {
     router.service(RunnersService, {
@@ -226,7 +228,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     sql,
     disconnect: (runnerId, reason) => {
       registry.get(runnerId)?.end(reason as "IDENTITY_REVOKED" | "RUNNER_LOCKED", "this identity was revoked");
-      setTimeout(() => runnerPlane.disconnect(runnerId, reason), lastWords_ms).unref();
+      runnerPlane.disconnect(runnerId, reason, lastWords_ms);
     },
     disconnectAll: (why) => runnerPlane.disconnectAll(why),
   });

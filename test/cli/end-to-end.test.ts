@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -10,6 +10,7 @@ let directory: string;
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), "agyn-cli-"));
+  chmodSync(directory, 0o755);
   world = await createWorld();
   const [first, second] = [
     await world.register("first", { labels: { region: "eu" } }),
@@ -156,6 +157,37 @@ test("a server that restarts in the middle of a followed log loses no line and d
     exitCode: 0,
     stdout: Array.from({ length: 40 }, (_, line) => `line ${line}\n`).join(""),
   });
+});
+
+test("a runner that is killed in the middle is told to be away, then back, and no line is lost", async () => {
+  const killed = await world.register("killed", { labels: { only: "killed" } });
+  const process = world.startRunner(killed);
+  const marker = join(directory, "back");
+  const script = `i=0; until [ -e '${marker}' ]; do echo $((i=i+1)); sleep 0.1; done; echo end`;
+  const facts = new Set<string>();
+  const once = (fact: string, isSo: boolean, act: () => unknown): void => {
+    if (isSo && !facts.has(fact)) act();
+    if (isSo) facts.add(fact);
+  };
+  const onStdout = (): void => once("running", true, () => process.kill("SIGKILL"));
+  const onStderr = (text: string): void => {
+    once("away", text.includes("killed is out of reach"), () => world.startRunner(killed));
+    once("back", text.includes("killed is back"), () => writeFileSync(marker, ""));
+  };
+  const argv = ["workloads", "start", "--follow", "--require", "only=killed", "--", "sh", "-c", script];
+  const { exitCode, stdout } = await agynctl(argv, { onStdout, onStderr });
+  const numbers = stdout.split("\n").slice(0, -2);
+  expect(exitCode).toBe(0);
+  expect(stdout).toMatch(/\nend\n$/);
+  expect(numbers).toEqual(numbers.map((_, index) => String(index + 1)));
+});
+
+test("a workload that finds no runner in its time ends with 6 and says what stood in the way", async () => {
+  await agynctl(["runners", "register", "never-started", "--label", "only=never-started"]);
+  const argv = ["workloads", "start", "--follow", "--wait", "300ms", "--require", "only=never-started", "--", "true"];
+  const { exitCode, stdout, stderr } = await agynctl(argv);
+  expect({ exitCode, stdout }).toEqual({ exitCode: 6, stdout: "" });
+  expect(stderr).toMatch(/^waiting: .*never-started/);
 });
 
 test("logs are read by range, by tail and as JSON", async () => {

@@ -70,7 +70,13 @@ export type RegisterOptions = {
   token?: { maximumUses?: number; sourceCidrs?: string[] };
 };
 export type RegisteredRunner = { id: string; name: string; token: string; tokenFile: string; dataDirectory: string };
-export type RunnerOptions = { slots?: number; arguments?: string[]; gateway?: string; dataDirectory?: string };
+export type RunnerOptions = {
+  slots?: number;
+  arguments?: string[];
+  gateway?: string;
+  dataDirectory?: string;
+  environment?: NodeJS.ProcessEnv;
+};
 export type RunnerProcess = {
   process: ChildProcess;
   output: () => string;
@@ -164,6 +170,7 @@ function startRunnerProcess(gateway: string, runner: RegisteredRunner, options: 
   ];
   const child = spawn(process.execPath, [main, ...flags, ...(options.arguments ?? [])], {
     stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...options.environment },
   });
   let output = "";
   const collect = (chunk: Buffer) => (output = (output + chunk.toString()).slice(-100_000));

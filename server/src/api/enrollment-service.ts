@@ -58,7 +58,8 @@ export function createEnrollment(
     enroll(request, context) {
       const details: Record<string, string> = request.host === "" ? {} : { host: request.host };
       const attempt = { context, action: "runner.enroll", runnerId: request.runnerId, details };
-      return audited(deps, attempt, () => enroll(request, context.values.get(sourceKey)));
+      const source = context.values.get(sourceKey);
+      return audited(deps, attempt, () => deps.turns(request.runnerId, () => enroll(request, source)));
     },
   };
 
@@ -77,7 +78,7 @@ export function createEnrollment(
         return { runner: found, row: known };
       }
       refuseSpentToken(found);
-      refuseLiveSession(found);
+      await refuseLiveSession(transaction, found);
       const identityId = await identities.insertIdentity(transaction, found.id, spki);
       const order = { csr: request.csr, publicKey, identityId, generation: 1n };
       const issued = await issueGeneration(deps, transaction, found, order);

@@ -12,6 +12,7 @@ import type { GenerationRow } from "../store/identities.ts";
 import { getRunner, scopeOf, type RunnerRow } from "../store/runners.ts";
 import { sourceKey } from "./context.ts";
 import { toIdentityProto } from "./runner-proto.ts";
+import type { Turns } from "./turns.ts";
 
 /** What enrollment and renewal share. */
 export type IssueDeps = {
@@ -23,6 +24,8 @@ export type IssueDeps = {
   onRunnersChanged: () => void;
   /** Bounds what one address may try. */
   attempts: AttemptLimiter;
+  /** One attempt on a runner at a time: clients of one token would each hold a connection while they wait for its row (I13). */
+  turns: Turns;
 };
 
 /** A certificate request whose key has been read. */
@@ -84,10 +87,10 @@ export async function keyOfCsr(csr: Uint8Array): Promise<KeyObject> {
 
 /**
  * The incumbent stays, so that a token thief can lock out nobody who is connected (I12). One whose link broke, or whose
- * server was restarted, keeps its place until its lease has run out.
+ * server was restarted, keeps its place until its lease has run out, unless its identity was revoked.
  */
-export function refuseLiveSession(runner: RunnerRow): void {
-  if (!runner.isLeased) return;
+export async function refuseLiveSession(transaction: SqlOrTransaction, runner: RunnerRow): Promise<void> {
+  if (!runner.isLeased || !(await identities.hasCurrentIdentity(transaction, runner.id))) return;
   throw new AgynError(
     "RUNNER_HAS_LIVE_SESSION",
     `runner ${runner.name} is connected from elsewhere: this one may enroll when that one has left`,

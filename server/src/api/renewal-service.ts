@@ -43,7 +43,7 @@ export function createRenewal(
   return {
     renewExpiredIdentity(request, context) {
       const attempt = { context, action: "runner.renew_expired", runnerId: request.runnerId };
-      return audited(deps, attempt, () => renewExpired(request));
+      return audited(deps, attempt, () => deps.turns(request.runnerId, () => renewExpired(request)));
     },
     async renewIdentity(request, context) {
       const caller = runnerOf(context);

@@ -22,8 +22,8 @@ export type RunnerPlaneOptions = {
 /** The listener of runners: an overlay beneath, mutual TLS above it, HTTP/2 on that. */
 export type RunnerPlane = {
   address: Address;
-  /** Cuts every connection of a runner at once. */
-  disconnect(runnerId: string, why: string): void;
+  /** Cuts every connection that a runner has now, after a moment in which what was said still reaches it. */
+  disconnect(runnerId: string, why: string, after_ms: number): void;
   disconnectAll(why: string): void;
   /** Shows another certificate from the next connection on. */
   replaceLeaf(leaf: ControlPlaneLeaf): void;
@@ -78,8 +78,11 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
   let closing: Promise<unknown> | undefined;
   return {
     address: { host: address.host, port: address.port },
-    disconnect(runnerId, why) {
-      for (const session of sessions.get(runnerId) ?? []) session.end(why);
+    disconnect(runnerId, why, after_ms) {
+      const open = [...(sessions.get(runnerId) ?? [])];
+      setTimeout(() => {
+        for (const session of open) session.end(why);
+      }, after_ms).unref();
     },
     disconnectAll(why) {
       for (const own of sessions.values()) for (const session of own) session.end(why);

@@ -1,5 +1,5 @@
 import type { Sql } from "../store/database.ts";
-import { expireRunnerLeases, regrantLeases, type RunnerRow } from "../store/runners.ts";
+import { expireRunnerLeases, regrantLeases } from "../store/runners.ts";
 import { endWorkloads, type Ended, type Writer } from "../store/workload-transitions.ts";
 import {
   getWorkload,
@@ -55,7 +55,7 @@ export function createLossLoops(deps: LossDeps) {
       }
       const absent = await expireRunnerLeases(sql);
       if (absent.length === 0) return;
-      const since = absent.map((row) => ({ id: row.id, since: lastHeard(row, deps.lease_ms) }));
+      const since = absent.map((row) => ({ id: row.id, since: new Date(row.leaseTime!.getTime() - deps.lease_ms) }));
       await markUnreachable(sql, since, writer.replicaId);
       await fleet.refresh();
       deps.onRunnersChanged();
@@ -104,11 +104,6 @@ export function createLossLoops(deps: LossDeps) {
       deps.onWorkloadsChanged();
     },
   };
-}
-
-/** When a runner was last heard of; a lease that was granted anew counts as that, one that a revocation cut short does not. */
-function lastHeard({ leaseTime, heartbeatTime }: RunnerRow, lease_ms: number): Date {
-  return new Date(Math.max(leaseTime!.getTime() - lease_ms, heartbeatTime?.getTime() ?? 0));
 }
 
 /** Takes back what ended workloads used, and takes up their next tries. */

@@ -68,10 +68,15 @@ export async function useGeneration(sql: SqlOrTransaction, identityId: string, g
   await sql`update identity set used_generation = ${generation} where id = ${identityId} and used_generation < ${generation}`;
 }
 
-/** Ends the runner's current identity, and with it the lease of its session. */
+/** Whether the runner has an identity that is neither superseded nor revoked. */
+export async function hasCurrentIdentity(sql: SqlOrTransaction, runnerId: string): Promise<boolean> {
+  const rows = await sql`select 1 from identity where runner_id = ${runnerId} and state = 'current'`;
+  return rows.length > 0;
+}
+
+/** Ends the runner's current identity. */
 export async function revokeIdentities(sql: SqlOrTransaction, runnerId: string): Promise<void> {
   await sql`update identity set state = 'revoked', end_time = now() where runner_id = ${runnerId} and state = 'current'`;
-  await sql`update runner set lease_time = least(lease_time, now()), session_replica_id = null where id = ${runnerId}`;
 }
 
 /** Notes that a superseded identity was shown and refused; answers whether it is the first time. */
