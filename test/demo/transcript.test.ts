@@ -9,7 +9,7 @@ const readme = join(root, "README.md");
 /** `AGYN_UPDATE_TRANSCRIPT=1 npm test -- test/demo/transcript.test.ts` writes what the demo says now. */
 const isUpdate = process.env["AGYN_UPDATE_TRANSCRIPT"] === "1";
 
-test("the demo does what the README shows, and leaves nothing behind", { timeout: 240_000 }, async () => {
+test("the demo verifies every step and says what the README shows", { timeout: 240_000 }, async () => {
   const demo = run([process.execPath, "demo/demo.ts"]);
   const code = await demo.ended;
 
