@@ -24,6 +24,11 @@ export class LineSplitter {
     return { time: this.#heldTime, bytes: this.#held.subarray(0, this.#heldBytes) };
   }
 
+  /** How many bytes are held now. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
   /** When the held part is due to go out, `undefined` when nothing is held. */
   get dueTime(): number | undefined {
     return this.#heldBytes === 0 ? undefined : this.#heldTime + unterminatedLineMs;

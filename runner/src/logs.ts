@@ -81,6 +81,12 @@ export class Logs {
     return this.#logs.get(holdingKey(of))?.spool?.nextLine ?? 0;
   }
 
+  /** Where an output stands: what is appended next begins there. */
+  position(of: HoldingRef, stream: LogStream): { line: number; heldBytes: number } {
+    const spool = this.#logs.get(holdingKey(of))?.spool;
+    return { line: spool?.nextLine ?? 0, heldBytes: spool?.heldBytes(stream) ?? 0 };
+  }
+
   append(of: HoldingRef, stream: LogStream, bytes: Uint8Array): void {
     const log = this.#logs.get(holdingKey(of));
     if (log === undefined || log.isEnded || log.state === "settled") return;

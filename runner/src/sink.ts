@@ -19,6 +19,7 @@ export function createSink(
   };
   return {
     output: append,
+    position: (stream) => logs.position(of, stream),
     system(text) {
       append("system", Buffer.from(text.endsWith("\n") ? text : `${text}\n`));
     },

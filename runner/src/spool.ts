@@ -61,6 +61,11 @@ export class Spool {
     return this.#end.line;
   }
 
+  /** Bytes of a stream's line that has not ended. */
+  heldBytes(stream: LogStream): number {
+    return this.#splitters[stream].heldBytes;
+  }
+
   /** The first line that the server is not known to have. */
   get acknowledgedLine(): number {
     return this.#acknowledgedLine;

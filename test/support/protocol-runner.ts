@@ -158,7 +158,7 @@ function openSession(transport: Transport, connection: http2.ClientHttp2Session)
     try {
       const answers = createClient(OrchestratorService, transport).placements(said(), { signal: closing.signal });
       for await (const { messages } of answers)
-        for (const { kind } of messages) if (kind.case !== undefined) heard.push(kind);
+        heard.push(...messages.flatMap(({ kind }) => (kind.case === undefined ? [] : [kind])));
       return "";
     } catch (error) {
       return ConnectError.from(error).rawMessage;

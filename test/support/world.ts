@@ -155,7 +155,8 @@ export async function createWorld(settings: Record<string, string> = {}): Promis
   return world;
 }
 
-function startRunnerProcess(gateway: string, runner: RegisteredRunner, options: RunnerOptions): RunnerProcess {
+/** A runner process. */
+export function startRunnerProcess(gateway: string, runner: RegisteredRunner, options: RunnerOptions): RunnerProcess {
   const main = join(import.meta.dirname, "../../runner/src/main.ts");
   const dataDirectory = options.dataDirectory ?? runner.dataDirectory;
   const flags = [
@@ -244,12 +245,19 @@ export function untilEnded(clients: Clients, workload: string, timeout_ms = 30_0
   );
 }
 
-/** All lines of a log, as text, until it ends. */
+/** All lines of a log, as text, until it ends; the pieces of a line that came in pieces are put together. */
 export async function readWholeLog(clients: Clients, workload: string): Promise<string[]> {
   const lines: string[] = [];
-  for await (const message of clients.logs.followLog({ workload }))
-    for (const line of message.lines) lines.push(Buffer.from(line.content).toString());
-  return lines;
+  let begun = "";
+  for await (const message of clients.logs.followLog({ workload })) {
+    for (const { content, continued } of message.lines) {
+      begun += Buffer.from(content).toString();
+      if (continued) continue;
+      lines.push(begun);
+      begun = "";
+    }
+  }
+  return begun === "" ? lines : [...lines, begun];
 }
 
 /** A workload that runs a shell script. */

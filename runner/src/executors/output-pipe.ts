@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import { Socket } from "node:net";
 
-const readBytes = 64 * 1024;
+import { type OutputPosition, openOutputStage, stageBytes } from "./output-stage.ts";
 
 /** The reading end of a FIFO. */
 export type OutputPipe = {
@@ -12,23 +12,31 @@ export type OutputPipe = {
   close(): void;
 };
 
+export type OutputPipeOptions = {
+  ended?: () => void;
+  /** The stage's file, and where the output stands. */
+  stage?: { path: string; position: () => OutputPosition } | undefined;
+};
+
 /**
- * Reads the FIFO at `path`. `take` is called in the same turn in which the bytes left the pipe, with a buffer of its own to keep:
- * what had left it when the process is killed and was not written yet is gone, so `take` writes first and thinks later. Answering
- * `"pause"` leaves the rest in the pipe. `ended` is called when the last writer is gone.
+ * Reads the FIFO at `path`. `take` is called in the same turn in which the bytes left the pipe, with a buffer of its own to keep.
+ * With a `stage` they are kept there before that, so that what `take` had no time for is found again. Answering `"pause"` leaves
+ * the rest in the pipe. `ended` is called when the last writer is gone.
  */
 export function openOutputPipe(
   path: string,
   take: (bytes: Buffer) => "pause" | undefined,
-  ended?: () => void,
+  { ended, stage: staging }: OutputPipeOptions = {},
 ): OutputPipe {
   const descriptor = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  const buffer = Buffer.allocUnsafe(readBytes);
+  const stage = staging && openOutputStage(staging.path);
+  const buffer = stage?.buffer ?? Buffer.allocUnsafe(stageBytes);
   let paused = false;
   let draining = false;
   let resumed: (() => void) | undefined;
   const give = (length: number): void => {
-    if (take(Buffer.from(buffer.subarray(0, length))) === "pause") paused = true;
+    const bytes = stage?.keep(length, staging!.position()) ?? Buffer.from(buffer.subarray(0, length));
+    if (take(bytes) === "pause") paused = true;
   };
   const socket = new Socket({
     fd: descriptor,
@@ -71,7 +79,10 @@ export function openOutputPipe(
         closeSync(own);
       }
     },
-    close: () => socket.destroy(),
+    close() {
+      socket.destroy();
+      stage?.close();
+    },
   };
 }
 

@@ -6,11 +6,12 @@ import { atBootTime, bootTimeMs } from "../boot-clock.ts";
 import { killCgroup, removeCgroup } from "./cgroup.ts";
 import { readIfThere, writeAtomically } from "./durable-file.ts";
 import { type Exit, parseExit, resultOf, resultWithout } from "./ending.ts";
-import type { Execution, ExecutionResult, Sink, StopRequest, WorkloadSpec } from "./executor.ts";
+import type { Execution, ExecutionResult, OutputStream, Sink, StopRequest, WorkloadSpec } from "./executor.ts";
 import { removeJobDirectory } from "./job-directory.ts";
 import { releaseUid } from "./job-uids.ts";
 import { environmentMark, launch, tellWrapper } from "./launch.ts";
 import { type OutputPipe, openOutputPipe } from "./output-pipe.ts";
+import { readStaged } from "./output-stage.ts";
 import type { ProcessExecutorSettings } from "./process.ts";
 import { type JobMark, isAlive, killRemains, msPerTick, signal } from "./process-tree.ts";
 import {
@@ -75,9 +76,13 @@ export function openProcessExecution(
   });
 
   const attach = (wrapper: ProcessIdentity): void => {
-    const out = openOutputPipe(files.out, (bytes) => sink.output("stdout", bytes));
-    const err = openOutputPipe(files.err, (bytes) => sink.output("stderr", bytes));
-    const notify = openOutputPipe(files.notify, noticed, () => void finish());
+    const out = openOutputPipe(files.out, (bytes) => sink.output("stdout", bytes), {
+      stage: stageOf("stdout", files.outStage),
+    });
+    const err = openOutputPipe(files.err, (bytes) => sink.output("stderr", bytes), {
+      stage: stageOf("stderr", files.errStage),
+    });
+    const notify = openOutputPipe(files.notify, noticed, { ended: () => void finish() });
     attachment = {
       wrapper,
       pipes: [notify, out, err],
@@ -85,6 +90,24 @@ export function openProcessExecution(
       cancelTimeout: limitTime(wrapper),
     };
     if (ending !== undefined) carryOut(ending);
+  };
+
+  const stageOf = (stream: OutputStream, path: string) =>
+    sink.position && { path, position: () => sink.position!(stream) };
+
+  /** Hands on what an earlier process had taken from a pipe, where the sink did not get it: at most one of the two. */
+  const takeStaged = (): void => {
+    for (const [stream, path] of [
+      ["stdout", files.outStage],
+      ["stderr", files.errStage],
+    ] as const) {
+      const staged = readStaged(path);
+      const now = sink.position?.(stream);
+      if (staged === undefined || now?.line !== staged.position.line) continue;
+      if (now.heldBytes !== staged.position.heldBytes) continue;
+      sink.output(stream, staged.bytes);
+      return;
+    }
   };
 
   const limitTime = (wrapper: ProcessIdentity): (() => void) => {
@@ -197,6 +220,7 @@ export function openProcessExecution(
   const adopt = async (): Promise<void> => {
     const wrapper = readWrapper(files);
     ending = readEnding(files);
+    takeStaged();
     if (existsSync(files.drained)) return conclude();
     if (record.bootId !== settings.bootId) return lose("the machine was restarted while the job ran");
     if (wrapper !== undefined && isAlive(wrapper)) {

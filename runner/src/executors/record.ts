@@ -8,6 +8,7 @@ import type { Isolation, WorkloadSpec } from "./executor.ts";
  * - `record.json`: what to do and where; on the disk before anything else exists
  * - `wrapper.json`: which process is the wrapper; written before the wrapper is let go, so a job never runs unrecorded
  * - `out`, `err`, `notify`, `control`: the pipes
+ * - `out.stage`, `err.stage`: what left a pipe last
  * - `job`, `start`, `exit`: by the wrapper: the job's process id, `started` or why it could not be, how it ended
  * - `ending.json`: that and why the runner is ending it
  * - `drained`: all output has reached the sink
@@ -44,6 +45,8 @@ export function executionFiles(directory: string) {
     ending: at("ending.json"),
     out: at("out"),
     err: at("err"),
+    outStage: at("out.stage"),
+    errStage: at("err.stage"),
     notify: at("notify"),
     control: at("control"),
     launch: at("launch"),

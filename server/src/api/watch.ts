@@ -19,6 +19,8 @@ export type WatchSource<Row extends Changing, Item> = {
 export type WatchStep<Item> = { items: Item[]; bookmark: string; snapshotComplete: boolean };
 
 const itemLimit = 500;
+/** How often a watcher that sees no change hears how far the watch has come, so that its bookmark does not grow old. */
+const bareBookmarkPeriod_ms = 10_000;
 
 /** Snapshot, then changes; or from a bookmark on, without a snapshot. Nothing between two steps is missed; an item may come twice. */
 export async function* watch<Row extends Changing, Item>(
@@ -41,8 +43,13 @@ export async function* watch<Row extends Changing, Item>(
       snapshotComplete: false,
     };
   }
+  let marked_ms = performance.now();
   for await (const batch of batches) {
     const items = await source.present(batch.rows);
+    if (items.length === 0 && performance.now() - marked_ms > bareBookmarkPeriod_ms) {
+      marked_ms = performance.now();
+      yield { items, bookmark: marked(batch.horizon), snapshotComplete: false };
+    }
     for (let start = 0; start < items.length; start += itemLimit) {
       const last = start + itemLimit >= items.length;
       yield {

@@ -31,8 +31,9 @@ export function createWatchFeed<Row extends Changing>(options: WatchFeedOptions<
   const poll = async () => {
     if (subscribers.size === 0) reader = undefined;
     if (!reader) return;
+    const before = reader.cursor;
     const batch = await reader.read();
-    if (batch.rows.length === 0) return;
+    if (batch.rows.length === 0 && batch.horizon === before) return;
     for (const one of subscribers) {
       if (one.queue.length >= batchLimit) one.overrun = true;
       else one.queue.push(batch);
@@ -46,9 +47,17 @@ export function createWatchFeed<Row extends Changing>(options: WatchFeedOptions<
     async subscribe(signal) {
       const subscriber: Subscriber<Row> = { queue: [], wake: () => undefined, overrun: false };
       subscribers.add(subscriber);
-      reader ??= createChangeReader(await options.getHorizon(), options.getHorizon, options.listChanged);
+      const leave = () => {
+        subscribers.delete(subscriber);
+        subscriber.wake();
+      };
+      signal.addEventListener("abort", leave, { once: true });
+      if (!reader) {
+        const horizon = await options.getHorizon();
+        // Another watcher may have come meanwhile; its reader began no later than what this one will read.
+        reader ??= createChangeReader(horizon, options.getHorizon, options.listChanged);
+      }
       const from = reader.cursor;
-      signal.addEventListener("abort", () => subscriber.wake(), { once: true });
       async function* batches(): AsyncIterable<ChangeBatch<Row>> {
         try {
           while (!signal.aborted) {

@@ -21,6 +21,9 @@ export type OpenSessionDeps = { sql: Sql; replicaId: string; lease_ms: number };
 /** What a runner keeps on its disk has at most 18 digits. */
 const sessionNumberLimit = 10n ** 18n - 1n;
 
+/** The runner protocol that this server speaks. */
+const protocolVersion = 1;
+
 /**
  * Begins a session in one transaction: checks the identity and its generation, finds clones (I12), gives the session its number, and
  * compares what the runner holds with what is bound to it. A clone locks the runner; that is committed, then thrown.
@@ -28,6 +31,10 @@ const sessionNumberLimit = 10n ** 18n - 1n;
 export async function openSession(deps: OpenSessionDeps, caller: RunnerCaller, hello: Hello): Promise<OpenedSession> {
   if (hello.lastSessionNumber > sessionNumberLimit)
     throw new AgynError("PROTOCOL", `last_session_number: must be at most ${sessionNumberLimit}`);
+  if (hello.protocolVersion !== protocolVersion) {
+    const spoken = `protocol version ${hello.protocolVersion} is not spoken here, only ${protocolVersion}`;
+    throw new AgynError("PROTOCOL", `hello.protocol_version: ${spoken}`);
+  }
   const outcome = await deps.sql.begin(async (transaction) => {
     const runner = await lockRunner(transaction, caller.runnerId);
     if (!runner || runner.deleteTime !== null) throw new AgynError("IDENTITY_REVOKED", "the runner was deleted");
