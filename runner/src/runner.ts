@@ -103,9 +103,10 @@ async function assemble(options: RunnerOptions, directory: string, lock: OwnerLo
     departure.abandon();
     watch.close();
     if (isTemporary) await departure.endAll();
-    logs.close();
     await holdings.close();
     await overlay.close();
+    // Last, and nothing is awaited after it: what leaves a job's pipe from then on would be in no spool.
+    logs.close();
     lock.release();
     if (isTemporary) rmSync(directory, { recursive: true, force: true });
   };

@@ -11,17 +11,22 @@ let directory: string;
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), "agyn-cli-"));
   chmodSync(directory, 0o755);
-  world = await createWorld();
+  // A busy machine must not make runners look away that are not.
+  world = await createWorld({ lease: "3s", heartbeat: "500ms" });
   const [first, second] = [
     await world.register("first", { labels: { region: "eu" } }),
     await world.register("second", { labels: { region: "us" } }),
   ];
   world.startRunner(first, { slots: 8 });
   world.startRunner(second, { slots: 8 });
-  await until("both runners are enrolled", async () => {
-    const { stdout } = await agynctl(["runners", "list", "--status", "enrolled", "-o", "name"]);
-    return stdout.trim().split("\n").length === 2;
-  });
+  await until(
+    "both runners are enrolled",
+    async () => {
+      const { stdout } = await agynctl(["runners", "list", "--status", "enrolled", "-o", "name"]);
+      return stdout.trim().split("\n").length === 2;
+    },
+    50_000,
+  );
 });
 
 afterAll(async () => {

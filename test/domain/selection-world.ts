@@ -67,6 +67,9 @@ export const someResources = (most: number): fc.Arbitrary<ReadonlyMap<string, nu
 
 /** A runner under one of the ids, mostly ready, of any scope. */
 export const someRunner = (ids: fc.Arbitrary<string>): fc.Arbitrary<Runner> =>
+  someKnownRunner(ids).map((runner) => (runner.status === "pending" ? { ...runner, isUnknown: true } : runner));
+
+const someKnownRunner = (ids: fc.Arbitrary<string>): fc.Arbitrary<Runner> =>
   fc.record({
     id: ids,
     name: fc.constantFrom("build-1", "build-2", "__proto__"),

@@ -122,6 +122,7 @@ export async function dialRunnerPlane(identity: StoredIdentity, endpoint?: strin
 /** The sending half of a stream on which nothing is said. */
 async function* nothing(signal: AbortSignal): AsyncGenerator<never> {
   if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+  yield* [];
 }
 
 async function untilOver(answers: AsyncIterable<unknown>): Promise<string> {
@@ -171,7 +172,8 @@ async function untilEnd(answers: AsyncIterator<PlacementsResponse>): Promise<str
     for (;;) {
       const next = await answers.next();
       if (next.done) return "ended";
-      for (const { kind } of next.value.messages) if (kind.case === "disconnect") return kind.value.reason;
+      const goodbye = next.value.messages.map(({ kind }) => kind).find(({ case: name }) => name === "disconnect");
+      if (goodbye?.case === "disconnect") return goodbye.value.reason;
     }
   } catch (error) {
     return reasonOf(error);

@@ -25,7 +25,7 @@ export interface TcpProxy extends AsyncDisposable {
 }
 
 type Mode = "pass" | "cut" | "pause" | "blackhole" | "blackhole-down";
-type Connection = { client: net.Socket; upstream: net.Socket | undefined; lost: boolean };
+type Connection = { client: net.Socket; upstream: net.Socket | undefined; lost: Set<"up" | "down"> };
 
 /** Opens a proxy on a port of its own before `target` (`host:port`, or a function that tells it for each connection). */
 export async function createTcpProxy(target: string | (() => string)): Promise<TcpProxy> {
@@ -43,31 +43,31 @@ export async function createTcpProxy(target: string | (() => string)): Promise<T
     }
   };
   const carry = (connection: Connection, way: "up" | "down", from: net.Socket, to: net.Socket) => {
+    const losesNow = () => {
+      if (loses(way)) connection.lost.add(way);
+      return connection.lost.has(way);
+    };
     from.on("data", (bytes: Buffer) => {
-      if (connection.lost || loses(way)) {
-        connection.lost = true;
-        return;
-      }
+      if (losesNow()) return;
       passed[way] += bytes.length;
       if (!to.write(bytes)) from.pause();
     });
     to.on("drain", () => mode !== "pause" && from.resume());
     from.on("end", () => {
-      if (loses(way)) connection.lost = true;
-      if (!connection.lost) to.end();
+      if (!losesNow()) to.end();
     });
     from.on("error", () => {});
     from.on("close", () => {
-      if (loses(way)) connection.lost = true;
-      if (!connection.lost) end(connection);
+      if (!losesNow()) end(connection);
     });
     if (mode === "pause") from.pause();
   };
   const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
-    const connection: Connection = { client, upstream: undefined, lost: mode === "blackhole" };
+    const connection: Connection = { client, upstream: undefined, lost: new Set() };
     if (mode === "cut") return client.resetAndDestroy();
     connections.add(connection);
-    if (connection.lost) {
+    if (mode === "blackhole") {
+      connection.lost.add("up");
       client.on("data", () => {}).on("error", () => {});
       return undefined;
     }
@@ -84,7 +84,7 @@ export async function createTcpProxy(target: string | (() => string)): Promise<T
   const turn = (next: Mode) => {
     mode = next;
     for (const connection of connections) {
-      if (mode === "cut" || (mode === "pass" && connection.lost)) end(connection);
+      if (mode === "cut" || (mode === "pass" && connection.lost.size > 0)) end(connection);
       const sockets = [connection.client, connection.upstream];
       for (const socket of sockets) if (mode === "pause") socket?.pause();
       for (const socket of sockets) if (mode !== "pause") socket?.resume();

@@ -60,6 +60,7 @@ export function createFleetIndex(): FleetIndex {
   const facts = createFleetFacts();
   const capacity = createFleetCapacity();
   const shapes = createShapeCache();
+  const unknown = new Set<number>();
   const journal = new Float64Array(journalLength);
   let journalHead = 0;
   /** The runner picked last, which is most often the one reserved next. */
@@ -76,6 +77,8 @@ export function createFleetIndex(): FleetIndex {
     members[slot] = member;
     if (before !== undefined) leaveFacts(facts, before.runner, slot, members.length);
     enterFacts(facts, runner, slot, members.length);
+    if (runner.isUnknown) unknown.add(slot);
+    else unknown.delete(slot);
     updateCapacity(capacity, slot, member);
     note(slot, "facts");
   }
@@ -87,6 +90,7 @@ export function createFleetIndex(): FleetIndex {
     if (member === undefined) return;
     const { slot, runner } = member;
     leaveFacts(facts, runner, slot, members.length);
+    unknown.delete(slot);
     memberById.delete(runnerId);
     members[slot] = undefined;
     vacantSlots.push(slot);
@@ -146,7 +150,7 @@ export function createFleetIndex(): FleetIndex {
   }
 
   function sets(): FleetSets {
-    return { facts, capacity, members, runners: memberById.size };
+    return { facts, capacity, members, unknown, runners: memberById.size };
   }
 
   /** For a shape not met before, which may never come again: tries to do without building its sets. */

@@ -29,6 +29,8 @@ export type FleetSets = Readonly<{
   facts: FleetFacts;
   capacity: FleetCapacity;
   members: readonly (FleetMember | undefined)[];
+  /** The slots of runners that have not said yet what they are: judged one by one, for they are in no other set. */
+  unknown: ReadonlySet<number>;
   /** How many of the members are there. */
   runners: number;
 }>;
@@ -56,6 +58,8 @@ export function createShape(sets: FleetSets, demand: Demand, cursor: number): Sh
   );
   for (const room of rooms) andInto(capable, room.total);
 
+  for (const slot of sets.unknown) if (isCapable(demand, sets.members[slot])) capable[slot >>> 5]! |= 1 << (slot & 31);
+
   const ready = new Uint32Array(capable.length);
   orInto(ready, sets.facts.ready);
   andInto(ready, capable);
@@ -72,6 +76,10 @@ export function createShape(sets: FleetSets, demand: Demand, cursor: number): Sh
     rooms,
     cursor,
   };
+}
+
+function isCapable(demand: Demand, member: FleetMember | undefined): boolean {
+  return member !== undefined && standingOf(unmetOf(demand, { member, excluded: false })) !== "never";
 }
 
 /** Looks at a slot anew, by the rules themselves, after anything about its runner has changed. */

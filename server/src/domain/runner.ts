@@ -17,6 +17,8 @@ export type Runner = Readonly<{
   declaredCapabilities: readonly string[];
   foundCapabilities: readonly string[];
   executors: readonly string[];
+  /** It has not said yet what it is: executors, capacity and reported labels are not known, and no demand fails on them. */
+  isUnknown?: true;
   /** Totals by resource; a resource that is not named is not there. */
   capacity: ReadonlyMap<string, number>;
 }>;

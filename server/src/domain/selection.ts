@@ -5,6 +5,7 @@
 import { type Demand, meetsRequirement, type Requirement } from "./demand.ts";
 import {
   hasCapability,
+  reservedLabelPrefix,
   type Runner,
   type RunnerAvailability,
   type RunnerStatus,
@@ -64,6 +65,7 @@ function checkReady(_demand: Demand, { member: { runner } }: Candidate): readonl
 function checkLabels(demand: Demand, { member: { runner } }: Candidate): readonly Unmet[] {
   let unmet: Unmet[] | undefined;
   for (const requirement of demand.requirements) {
+    if (runner.isUnknown && requirement.key.startsWith(reservedLabelPrefix)) continue;
     const found = runner.labels.get(requirement.key);
     if (!meetsRequirement(found, requirement)) (unmet ??= []).push({ kind: "label", requirement, found });
   }
@@ -81,12 +83,15 @@ function checkCapabilities(demand: Demand, { member: { runner } }: Candidate): r
 }
 
 function checkExecutor(demand: Demand, { member: { runner } }: Candidate): readonly Unmet[] {
-  return runner.executors.includes(demand.executor) ? met : [{ kind: "executor", executor: demand.executor }];
+  return runner.isUnknown || runner.executors.includes(demand.executor)
+    ? met
+    : [{ kind: "executor", executor: demand.executor }];
 }
 
 /** An amount above the total can never be had; one above what is free can be had later. */
 function checkCapacity(demand: Demand, { member }: Candidate): readonly Unmet[] {
   let unmet: Unmet[] | undefined;
+  if (member.runner.isUnknown) return met;
   for (const [resource, wanted] of demand.resources) {
     const total = member.runner.capacity.get(resource) ?? 0;
     const used = member.used.get(resource) ?? 0;

@@ -56,9 +56,9 @@ export function terminalPhaseOf(
         ? { phase: "succeeded", message: "" }
         : { phase: "failed", message: `exit code ${result.exitCode}` };
     case "signalled":
-      return { phase: "failed", message: `ended by ${result.signal || "a signal"}${because}` };
+      return { phase: "failed", message: result.message || `ended by ${result.signal || "a signal"}` };
     case "timed_out":
-      return { phase: "failed", message: `timed out${because}` };
+      return { phase: "failed", message: result.message || "timed out" };
     case "stopped":
       return stopRequested
         ? { phase: "cancelled", message: result.message || "stopped" }

@@ -95,9 +95,11 @@ export async function* runSession(
     deps.registry.remove(session);
     await reading;
     await deps.recorder.settled();
-    if (await endSession(deps.sql, caller.runnerId, opened.number, left)) {
+    // One that left, or may not come back, is offline at once; a lost link has until its lease ends.
+    const isOffline = left || session.endReason === "IDENTITY_REVOKED" || session.endReason === "RUNNER_LOCKED";
+    if (await endSession(deps.sql, caller.runnerId, opened.number, isOffline)) {
       const gone = { id: caller.runnerId, since: new Date() };
-      if (left) await markUnreachable(deps.sql, [gone], deps.writer.replicaId);
+      if (isOffline) await markUnreachable(deps.sql, [gone], deps.writer.replicaId);
       deps.onRunnersChanged();
     }
     log.info({ left }, "runner disconnected");

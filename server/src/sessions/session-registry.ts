@@ -18,6 +18,8 @@ export interface RunnerSession {
   readonly stopSent: Map<string, number | null>;
   /** Tells the runner, once in a session, to finish what it has and then leave. */
   drain(): void;
+  /** Why this side ended it; undefined while it has not. */
+  readonly endReason: Reason | undefined;
   /** Settles when the session is ended from this side. */
   readonly ended: Promise<void>;
   send(message: ControlMessageInit): void;
@@ -35,6 +37,7 @@ export function createSession(runnerId: string, number: bigint): RunnerSession {
   const outbox = createOutbox<ControlMessage>(outboxLimit, messageBatchLimit);
   const { promise: ended, resolve } = Promise.withResolvers<void>();
   let draining = false;
+  let endReason: Reason | undefined;
   const session: RunnerSession = {
     runnerId,
     number,
@@ -50,7 +53,11 @@ export function createSession(runnerId: string, number: bigint): RunnerSession {
       if (!draining) session.send({ case: "drain", value: {} });
       draining = true;
     },
+    get endReason() {
+      return endReason;
+    },
     end(reason, message, retryAfter_ms) {
+      endReason ??= reason;
       const value = {
         reason,
         message,

@@ -141,6 +141,8 @@ async function launch(binaries: Binaries, { directory, data, socketDirectory, se
     "shared_buffers=128MB",
     "max_wal_size=2GB",
     "wal_compression=on",
+    // Live workloads come and go quickly: their table stays small only if it is swept as quickly.
+    "autovacuum_naptime=1s",
   ];
   const command = asNobody(binaries.postgres, [
     "-D",

@@ -83,8 +83,8 @@ export function scopeOf(row: Pick<RunnerRow, "organizationId">): RunnerScope {
 }
 
 /**
- * The record as selection sees it. Of a runner that has not connected yet nothing is known; it is taken at its operator's word, so that a
- * demand waits for it instead of failing.
+ * The record as selection sees it. A runner that has not connected yet is taken at its operator's word, so that a demand
+ * waits for it instead of failing.
  */
 export function toDomainRunner(row: RunnerRow): Runner {
   const reported = row.reported;
@@ -99,8 +99,9 @@ export function toDomainRunner(row: RunnerRow): Runner {
     labels: effectiveLabels(new Map(Object.entries(row.labels)), new Map(Object.entries(reported?.labels ?? {}))),
     declaredCapabilities: row.capabilities,
     foundCapabilities: reported?.found ?? row.capabilities,
-    executors: reported?.executors ?? ["process", "simulated"],
-    capacity: new Map(Object.entries(reported?.capacity ?? { slots: Number.MAX_SAFE_INTEGER })),
+    executors: reported?.executors ?? [],
+    capacity: new Map(Object.entries(reported?.capacity ?? {})),
+    ...(reported === null && { isUnknown: true }),
   };
 }
 

@@ -1,7 +1,9 @@
+import type { PendingQuery, Row } from "postgres";
 import { createId } from "../../../wire/ids.ts";
 import type { DemandJson, LivePhase, TerminalPhase, WorkloadResult } from "../domain/workload.ts";
 import { toArrayLiteral } from "./array-literal.ts";
 import type { Sql, SqlOrTransaction } from "./database.ts";
+import { isUniqueViolation } from "./unique.ts";
 
 /*
  * The transitions of workloads, each one statement for a whole batch (I1, I2, I3, I10):
@@ -52,6 +54,20 @@ export async function startWorkloads(
   guard: PlacingGuard,
   workloads: readonly NewWorkload[],
 ): Promise<StartedWorkload[]> {
+  const insert = (onConflict: PendingQuery<Row[]>) => insertWorkloads({ sql, writer, guard, onConflict }, workloads);
+  // Looking for a conflict first costs each row a lookup and a second record in the log; nearly always there is none.
+  return insert(sql``).catch((error: unknown) => {
+    if (!isUniqueViolation(error)) throw error;
+    return insert(sql`on conflict (id) do nothing`);
+  });
+}
+
+type Insertion = { sql: Sql; writer: Writer; guard: PlacingGuard; onConflict: PendingQuery<Row[]> };
+
+async function insertWorkloads(
+  { sql, writer, guard, onConflict }: Insertion,
+  workloads: readonly NewWorkload[],
+): Promise<StartedWorkload[]> {
   return sql<StartedWorkload[]>`
     with guard as (
       select true as held from leader
@@ -80,7 +96,7 @@ export async function startWorkloads(
       case when placed then (${writer.storeEpoch}::bigint << 40) + nextval('fence_counter') else 0 end,
       case when placed then now() end, verdict, message, ${writer.replicaId}
     from input
-    on conflict (id) do nothing
+    ${onConflict}
     returning id, key, fence, phase, create_time as "createTime"`;
 }
 
@@ -230,6 +246,6 @@ export async function endWorkloads(
 }
 
 /** One column of a batch, for `unnest`. */
-function column<Row>(rows: readonly Row[], value: (one: Row) => string | number | bigint | boolean): string {
+function column<T>(rows: readonly T[], value: (one: T) => string | number | bigint | boolean): string {
   return toArrayLiteral(rows.map(value));
 }

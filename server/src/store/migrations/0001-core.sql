@@ -148,8 +148,8 @@ create sequence fence_counter as bigint minvalue 1 maxvalue 1099511627775;
 -- Live workloads. A terminal one moves to workload_history in the statement that ends it, so this table stays small
 -- and a terminal phase cannot change. No index on what changes while a workload lives, so that updates stay in their page.
 create table workload (
-  key bigint generated always as identity primary key,
-  id text not null unique,
+  key bigint generated always as identity,
+  id text primary key,
   organization_id text not null,
   name text not null default '',
   labels jsonb not null default '{}',

@@ -1,0 +1,19 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { root, run } from "./support.ts";
+import { mask, readTranscript, replaceTranscript } from "./transcript.ts";
+
+const readme = join(root, "README.md");
+
+/** `AGYN_UPDATE_TRANSCRIPT=1 npm test -- test/demo/transcript.test.ts` writes what the demo says now. */
+const isUpdate = process.env["AGYN_UPDATE_TRANSCRIPT"] === "1";
+
+test("the demo verifies every step and says what the README shows", { timeout: 240_000 }, async () => {
+  const demo = run([process.execPath, "demo/demo.ts"]);
+  const code = await demo.ended;
+
+  expect(code, demo.output()).toBe(0);
+  if (isUpdate) writeFileSync(readme, replaceTranscript(readFileSync(readme, "utf8"), demo.output()));
+  expect(mask(demo.output())).toBe(mask(readTranscript(readFileSync(readme, "utf8"))));
+});
