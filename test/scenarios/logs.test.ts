@@ -28,16 +28,16 @@ test("10 MB of output in a burst arrive whole and in order", async () => {
   expect(log.findIndex((line, number) => line !== `${String(number).padStart(6, "0")} ${fill}`)).toBe(-1);
 });
 
-test("bad-39: one line of 20 MB comes in numbered pieces, whole, and ends", async () => {
+test("bad-39: one line of 8 MB comes in numbered pieces, whole, and ends", async () => {
   await using world = await createWorld();
   world.startRunner(await world.register("build-1"));
-  const id = await run(world, "head -c 20000000 /dev/zero | tr '\\0' z; echo; echo after");
+  const id = await run(world, "head -c 8000000 /dev/zero | tr '\\0' z; echo; echo after");
 
   const lines = await rawLines(world, id);
 
   const pieces = lines.slice(0, -1);
-  expect(pieces.reduce((sum, piece) => sum + piece.content.length, 0)).toBe(20_000_000);
-  expect(pieces.every((piece) => piece.content.every((byte) => byte === 122))).toBe(true);
+  const whole = Buffer.concat(pieces.map((piece) => piece.content));
+  expect(whole.equals(Buffer.alloc(8_000_000, "z"))).toBe(true);
   expect(pieces.map((piece) => piece.continued)).toEqual(pieces.map((_, index) => index < pieces.length - 1));
   expect(lines.map((line) => line.number)).toEqual(lines.map((_, index) => BigInt(index)));
   expect(Buffer.from(lines.at(-1)!.content).toString()).toBe("after");
