@@ -18,7 +18,7 @@ test("a transaction that somebody leaves open holds back neither placing nor wat
   const seen = await watching.next();
 
   expect(ended.phase).toBe(WorkloadPhase.SUCCEEDED);
-  expect(seen.value.runners.map((one: { name: string }) => one.name)).toEqual(["build-1"]);
+  expect(seen.value).toMatchObject({ runners: [{ name: "build-1" }] });
   await opened`rollback`;
   opened.release();
 });

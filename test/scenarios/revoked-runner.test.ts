@@ -16,6 +16,6 @@ test("a runner whose identity is revoked is offline at once, and what it runs is
     const { runner: now } = await world.admin.runners.getRunner({ runner: runner.id });
     return now!.status === RunnerStatus.OFFLINE && now;
   });
-  expect(shown!.identity).toBeUndefined();
+  expect(shown.identity).toBeUndefined();
   await until("its workload is out of reach", async () => (await found()).unreachableSince !== undefined);
 });

@@ -95,7 +95,7 @@ export function demandFromJson(json: DemandJson): Demand {
     resources !== null &&
     Object.values(resources).every((amount) => Number.isFinite(amount)) &&
     Array.isArray(preferences) &&
-    preferences.every((one) => isRequirement(one?.requirement));
+    preferences.every((one: Partial<DemandJson["preferences"][number]> | null) => isRequirement(one?.requirement));
   if (!isWhole) throw new Error("the demand is malformed");
   return { ...json, resources: new Map(Object.entries(resources)) };
 }

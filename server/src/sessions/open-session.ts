@@ -61,7 +61,7 @@ export async function openSession(deps: OpenSessionDeps, caller: RunnerCaller, h
       );
     }
     const number = bigger(runner.sessionNumber, hello.lastSessionNumber) + 1n;
-    await useGeneration(transaction, generation!.identityId, generation!.generation);
+    await useGeneration(transaction, generation.identityId, generation.generation);
     await beginSession(transaction, runner.id, {
       number,
       replicaId: deps.replicaId,
