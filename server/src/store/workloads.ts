@@ -195,11 +195,11 @@ export async function listOverdue(
     limit 1000`;
 }
 
-/** Pending workloads that have waited for as long as they may. */
+/** Pending workloads that have waited for as long as they may, or that people asked to stop while a runner seemed to have them. */
 export async function listExpiredPending(sql: SqlOrTransaction): Promise<WorkloadRow[]> {
   return sql<WorkloadRow[]>`
     select ${workloadColumns(sql)} from workload
-    where phase = 'pending' and pend_time + pending_timeout_ms * interval '1 millisecond' < now() limit 1000`;
+    where phase = 'pending' and (stop_requested or pend_time + pending_timeout_ms * interval '1 millisecond' < now()) limit 1000`;
 }
 
 /** Shows people why workloads wait. */
