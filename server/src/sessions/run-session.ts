@@ -245,13 +245,13 @@ function take(deps: SessionDeps, session: RunnerSession, { kind }: RunnerMessage
 
 /** Sends what a connected runner is to be told of a workload: its placement, or its stop; each once in a session. */
 export function tell(session: RunnerSession, row: WorkloadRow, masterKey: MasterKey): void {
-  if (row.phase === "placed" && session.sent.get(row.id) !== row.fence)
-    sendPlacement(session, toPlacement(row), masterKey);
+  if (row.phase === "placed") sendPlacement(session, toPlacement(row), masterKey);
   if (row.stopRequested) sendStop(session, row);
 }
 
-/** Throws where the record cannot be read; then nothing was sent. */
+/** Sends a placement once in a session. Throws where the record cannot be read; then nothing was sent. */
 export function sendPlacement(session: RunnerSession, placement: Placement, masterKey: MasterKey): void {
+  if (session.sent.get(placement.id) === placement.fence) return;
   const message = toPlaceMessage(placement, masterKey);
   session.sent.set(placement.id, placement.fence);
   session.send(message);
