@@ -1,12 +1,9 @@
-import pino from "pino";
 import { afterAll, expect, test } from "vitest";
-import { openFleetState } from "../../server/src/loops/fleet-state.ts";
-import { createPlacer } from "../../server/src/loops/place-workloads.ts";
-import { createSecureRandom } from "../../server/src/secure-random.ts";
 import type { Demand } from "../../server/src/domain/demand.ts";
 import { demandToJson } from "../../server/src/domain/workload.ts";
 import { createId } from "../../wire/ids.ts";
 import { createTestDatabase } from "../support/postgres.ts";
+import { openPlacer } from "./world.ts";
 
 const database = await createTestDatabase();
 afterAll(() => database.drop());
@@ -27,7 +24,7 @@ test("what is started while a leadership begins waits for a runner like everythi
   await sql`insert into workload (id, organization_id, spec, demand, phase, pending_timeout_ms, created_by)
     select 'wkl_' || i, ${organizationId}, '', ${JSON.stringify(demandToJson(demand))}::text::json, 'pending', 60000, ''
     from generate_series(1, ${many}) i`;
-  const placer = await newPlacer(async () => undefined);
+  const placer = (await openPlacer(sql)).placer;
   let begun = false;
   const beginning = placer.renewLease().then(() => (begun = true));
 
@@ -42,7 +39,7 @@ test("what is started while a leadership begins waits for a runner like everythi
 
 test("a replica leads only once absent runners were granted the time in which nobody led", async () => {
   const told: { gap_ms: number; leads: boolean }[] = [];
-  const placer = await newPlacer(async (gap_ms) => {
+  const { placer } = await openPlacer(sql, async (gap_ms) => {
     told.push({ gap_ms, leads: placer.leads });
     if (told.length === 1) throw new Error("the database went away");
   });
@@ -57,22 +54,6 @@ test("a replica leads only once absent runners were granted the time in which no
   expect(told[1]!.gap_ms).toBeGreaterThanOrEqual(3_600_000);
   await placer.stop();
 });
-
-async function newPlacer(onBegin: (gap_ms: number) => Promise<void>) {
-  const writer = { replicaId: createId("replica"), storeEpoch: 1 };
-  return createPlacer({
-    sql,
-    writer,
-    onBegin,
-    fleet: await openFleetState(sql, writer.replicaId),
-    random: createSecureRandom(),
-    log: pino({ level: "silent" }),
-    leaderLease_ms: 60_000,
-    deliver: () => undefined,
-    failUnreadable: () => undefined,
-    announcePending: () => undefined,
-  });
-}
 
 /** One that has never connected, so that a demand waits for it. */
 async function registerRunner(): Promise<void> {

@@ -97,11 +97,13 @@ export async function* runSession(
     await deps.recorder.settled();
     // One that left, or may not come back, is offline at once; a lost link has until its lease ends.
     const isOffline = left || session.endReason === "IDENTITY_REVOKED" || session.endReason === "RUNNER_LOCKED";
-    if (await endSession(deps.sql, caller.runnerId, opened.number, isOffline)) {
-      const gone = { id: caller.runnerId, since: new Date() };
-      if (isOffline) await markUnreachable(deps.sql, [gone], deps.writer.replicaId);
-      deps.onRunnersChanged();
-    }
+    const wasLive = await deps.sql.begin(async (transaction) => {
+      const isEnded = await endSession(transaction, caller.runnerId, opened.number, isOffline);
+      const absence = { lease_ms: 0, writer: deps.writer.replicaId };
+      if (isEnded && isOffline) await markUnreachable(transaction, [caller.runnerId], absence);
+      return isEnded;
+    });
+    if (wasLive) deps.onRunnersChanged();
     log.info({ left }, "runner disconnected");
   }
 }

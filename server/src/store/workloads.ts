@@ -154,18 +154,20 @@ export async function requestStop(
   return row;
 }
 
-/** Notes since when the workloads of absent runners are out of reach; `since` for each runner. */
+/**
+ * Notes since when the workloads of absent runners are out of reach: `lease_ms` before their leases ended. Belongs in the transaction
+ * that found them absent, so that no absence is seen without it, and no runner comes back in between.
+ */
 export async function markUnreachable(
   sql: SqlOrTransaction,
-  runners: readonly { id: string; since: Date }[],
-  writer: string,
-): Promise<number> {
-  const rows = await sql`
-    update workload w set unreachable_since = r.since, writer = ${writer}, change_xid = pg_current_xact_id()
-    from unnest(${runners.map((one) => one.id)}::text[], ${runners.map((one) => one.since.toISOString())}::timestamptz[])
-      as r (id, since)
-    where w.runner_id = r.id and w.phase <> 'pending' and w.unreachable_since is null returning 1`;
-  return rows.length;
+  runnerIds: readonly string[],
+  absence: { lease_ms: number; writer: string },
+): Promise<void> {
+  await sql`
+    update workload w set unreachable_since = r.lease_time - ${absence.lease_ms}::float8 * interval '1 millisecond',
+      writer = ${absence.writer}, change_xid = pg_current_xact_id()
+    from runner r
+    where r.id = any(${[...runnerIds]}) and w.runner_id = r.id and w.phase <> 'pending' and w.unreachable_since is null`;
 }
 
 /** The runner is back: its workloads are in reach again. */
