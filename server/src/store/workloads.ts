@@ -103,6 +103,12 @@ export async function listLiveWorkloads(sql: SqlOrTransaction): Promise<Workload
   return sql<WorkloadRow[]>`select ${workloadColumns(sql)} from workload order by key`;
 }
 
+/** The live ones of an organization, oldest first. */
+export async function listLiveWorkloadsOf(sql: SqlOrTransaction, organizationId: string): Promise<WorkloadRow[]> {
+  return sql<WorkloadRow[]>`
+    select ${workloadColumns(sql)} from workload where organization_id = ${organizationId} order by key`;
+}
+
 /** Those bound to a runner. */
 export async function listWorkloadsOfRunner(sql: SqlOrTransaction, runnerId: string): Promise<WorkloadRow[]> {
   return sql<WorkloadRow[]>`
@@ -133,6 +139,18 @@ export async function listChangesOfOthers(
 export async function listChangedWorkloads(sql: SqlOrTransaction, fromXid: string): Promise<WorkloadRow[]> {
   return sql<WorkloadRow[]>`
     select ${workloadColumns(sql)} from any_workload where change_xid >= ${fromXid}::xid8 order by key`;
+}
+
+/** Of one organization, at most `limit` records that were changed by `fromXid` or a later transaction, as far as visible. */
+export async function listChangedWorkloadsOf(
+  sql: SqlOrTransaction,
+  organizationId: string,
+  fromXid: string,
+  limit: number,
+): Promise<WorkloadRow[]> {
+  return sql<WorkloadRow[]>`
+    select ${workloadColumns(sql)} from any_workload
+    where change_xid >= ${fromXid}::xid8 and organization_id = ${organizationId} order by key limit ${limit}`;
 }
 
 /** The oldest transaction that is still under way, in any database of the cluster: what is before it has ended. */
