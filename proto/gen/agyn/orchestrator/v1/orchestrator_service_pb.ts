@@ -417,7 +417,8 @@ export const WatchWorkloadsResponseSchema: GenMessage<WatchWorkloadsResponse> = 
   messageDesc(file_agyn_orchestrator_v1_orchestrator_service, 11);
 
 /**
- * Places workloads on runners and says why.
+ * Places workloads on runners and says why. Reserved for later: Tunnel, a stream that a runner opens when Placements says
+ * `connect`, which is the way into it.
  *
  * @generated from service agyn.orchestrator.v1.OrchestratorService
  */

@@ -1,0 +1,62 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { ConfigError, settle, toConfig } from "../../server/src/config.ts";
+
+async function fileOf(text: string): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "agyn-config-"));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  const file = join(directory, "agyn.toml");
+  await writeFile(file, text);
+  return file;
+}
+
+const configOf = (flags: Record<string, string>, environment: NodeJS.ProcessEnv = {}) =>
+  toConfig(settle(flags, environment, undefined));
+
+test("a flag outweighs the environment, the environment the file, the file the default", async () => {
+  const file = await fileOf('heartbeat = "3s"\nlease = "33s"\nlog_level = "warn"\n');
+
+  const settled = settle({ heartbeat: "1s" }, { AGYN_HEARTBEAT: "2s", AGYN_LEASE: "22s" }, file);
+
+  expect(settled.heartbeat).toEqual({ value: "1s", source: "flag" });
+  expect(settled.lease).toEqual({ value: "22s", source: "environment" });
+  expect(settled.log_level).toEqual({ value: "warn", source: "file" });
+  expect(settled.loop_period.source).toBe("default");
+});
+
+test("an unknown key of the file is named, with the nearest valid one", async () => {
+  const file = await fileOf('heart_beat = "3s"\n');
+
+  expect(() => settle({}, {}, file)).toThrow(`${file}: unknown key "heart_beat": did you mean "heartbeat"?`);
+});
+
+test("an unknown flag is named, with the nearest valid one", () => {
+  expect(() => settle({ lisen: "x" }, {}, undefined)).toThrow('unknown flag --lisen: did you mean "listen"?');
+});
+
+test.each([
+  [{ heartbeat: "10" }, 'heartbeat: "10" is not a duration'],
+  [{ listen: "7070" }, 'listen: "7070" is not an address'],
+  [{ listen: "127.0.0.1:70700" }, 'listen: "127.0.0.1:70700" is not an address'],
+  [{ database_connections: "many" }, 'database_connections: "many" is not a whole number'],
+  [{ lease: "15s" }, "lease: must be at least two heartbeats"],
+  [{ tls_cert: "a.pem" }, "tls_cert and tls_key go together"],
+  [{ log_level: "loud" }, 'log_level: "loud" is not one of'],
+])("%j is refused, and the setting and its rule are named", (flags, message) => {
+  expect(() => configOf(flags as Record<string, string>)).toThrow(message);
+});
+
+test("a user port beyond loopback without TLS is refused unless told", () => {
+  expect(() => configOf({ listen: "0.0.0.0:7070" })).toThrow(ConfigError);
+  expect(configOf({ listen: "0.0.0.0:7070", insecure_listen: "true" }).listen.host).toBe("0.0.0.0");
+  expect(configOf({ listen: "[::1]:7070" }).listen).toEqual({ host: "::1", port: 7070 });
+});
+
+test("with a database of one's own, the master key's file must be named", () => {
+  const database_url = "postgres://somewhere/agyn";
+
+  expect(() => configOf({ database_url })).toThrow("master_key_file: needed with database_url");
+  expect(configOf({ master_key_file: "/k" }, { DATABASE_URL: database_url }).databaseUrl).toBe(database_url);
+});
