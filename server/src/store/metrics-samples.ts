@@ -23,7 +23,10 @@ export async function listMetricsSamples(
     where runner_id = ${runnerId} and time > ${after} order by time limit 10000`;
 }
 
-/** Deletes what is older than the hours that are kept. */
+/** Deletes what is older than the hours that are kept, and what a wrong clock dated as far ahead, which would stay for ever. */
 export async function sweepMetricsSamples(sql: SqlOrTransaction, keep_ms: number): Promise<void> {
-  await sql`delete from metrics_sample where time < now() - ${keep_ms}::float8 * interval '1 millisecond'`;
+  await sql`
+    delete from metrics_sample
+    where time not between now() - ${keep_ms}::float8 * interval '1 millisecond'
+      and now() + ${keep_ms}::float8 * interval '1 millisecond'`;
 }
