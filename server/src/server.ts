@@ -175,11 +175,16 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
         pushLogs: (caller, requests) =>
           pushLogs({ sql, logStore, onBytes: (bytes) => meters.logBytes.add(bytes) }, caller, requests),
         untilPlaced: async (workloadId, signal) => {
-          const { batches } = await workloadFeed.subscribe(signal);
-          const row = await getWorkload(sql, workloadId);
-          if (!row || row.phase !== "pending") return;
-          for await (const batch of batches)
-            if (batch.rows.some((one) => one.id === workloadId && one.phase !== "pending")) return;
+          const placed = new AbortController();
+          const { batches } = await workloadFeed.subscribe(AbortSignal.any([signal, placed.signal]));
+          try {
+            const row = await getWorkload(sql, workloadId);
+            if (!row || row.phase !== "pending") return;
+            for await (const batch of batches)
+              if (batch.rows.some((one) => one.id === workloadId && one.phase !== "pending")) return;
+          } finally {
+            placed.abort();
+          }
         },
       }),
     );
