@@ -85,6 +85,7 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     random: createSecureRandom(),
     log,
     leaderLease_ms: config.leaderLease_ms,
+    onBegin: (gap_ms) => loss.begin(gap_ms),
     deliver: (placement) => {
       meters.placements.add(1);
       const session = registry.get(placement.runnerId);
@@ -128,10 +129,7 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     onRunnersChanged,
     onWorkloadsChanged,
   });
-  runLoop("lead", config.leaderLease_ms / 3, async () => {
-    const { began, gap_ms } = await placer.renewLease();
-    if (began) await loss.begin(gap_ms);
-  });
+  runLoop("lead", config.leaderLease_ms / 3, () => placer.renewLease());
   const syncFleet = runLoop("sync-fleet", config.loopPeriod_ms, async () => {
     await fleet.refresh();
     for (const session of registry.all()) {

@@ -58,6 +58,8 @@ const lostAfterWithRetry_ms = 10 * 60_000;
 const lostAfterWithoutRetry_ms = 24 * 3_600_000;
 const explainedRunners = 100;
 const snapshotPage = 500;
+/** Workloads that a watch catches up with from a bookmark; beyond it a snapshot is less (I9). */
+const caughtUpLimit = 10_000;
 const unguarded = { epoch: -1n, fleetVersion: -1n };
 
 /** Starts, shows, explains and stops workloads; and the sessions of runners. */
@@ -138,7 +140,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
         sql,
         storeEpoch: writer.storeEpoch,
         feed: deps.feed,
-        changes: (from: string) => workloads.listChangedWorkloads(sql, from),
+        changes: (from: string) => changesSince(organization.id, from),
         present: (rows: readonly WorkloadRow[]) => present(rows.filter(isWatched)),
         snapshot: () => snapshot(organization.id, request.workloadId),
       };
@@ -268,8 +270,15 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
       yield row ? [row] : [];
       return;
     }
-    const live = (await workloads.listLiveWorkloads(sql)).filter((row) => row.organizationId === organizationId);
+    const live = await workloads.listLiveWorkloadsOf(sql, organizationId);
     for (let start = 0; start < live.length; start += snapshotPage) yield live.slice(start, start + snapshotPage);
+  }
+
+  async function changesSince(organizationId: string, from: string): Promise<readonly WorkloadRow[]> {
+    const rows = await workloads.listChangedWorkloadsOf(sql, organizationId, from, caughtUpLimit + 1);
+    if (rows.length <= caughtUpLimit) return rows;
+    const text = `more than ${caughtUpLimit} workloads changed since the bookmark: watch again without it, from a snapshot`;
+    throw new AgynError("CURSOR_EXPIRED", text);
   }
 
   /** Over the fleet as this replica sees it, by the very rules that placing goes by (I8). */

@@ -20,13 +20,15 @@ export type UserPlaneOptions = {
   pages: PlainPages;
   /** Proxies whose X-Forwarded-For is believed. */
   trustedProxies: readonly string[];
+  /** How long the headers of an HTTP/1.1 request may take. */
+  headerTimeout_ms?: number;
 };
 
 export type UserPlane = { address: Address; close(grace_ms: number): Promise<void> };
 
 /** A request or answer is at most so large. */
 export const maximumMessage_bytes = 8 * 1024 * 1024;
-const headerTimeout_ms = 15_000;
+const defaultHeaderTimeout_ms = 15_000;
 const sniffTimeout_ms = 10_000;
 const connectionLimit = 10_000;
 const preface = Buffer.from("PRI * HTTP/2.0");
@@ -51,7 +53,7 @@ export async function openUserPlane(options: UserPlaneOptions): Promise<UserPlan
     void answerPage(options.pages, path, response as http.ServerResponse);
   };
   const sockets = new Set<net.Socket>();
-  const { server, sessions } = options.tls ? openTls(options.tls, onRequest) : openClear(onRequest);
+  const { server, sessions } = options.tls ? openTls(options.tls, onRequest) : openClear(options, onRequest);
   server.on("connection", (socket: net.Socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
@@ -102,9 +104,12 @@ function openTls({ cert, key }: { cert: string; key: string }, onRequest: Handle
 }
 
 /** In clear, one port serves both versions of HTTP: the first bytes of a connection tell which it speaks. */
-function openClear(onRequest: Handler) {
+function openClear({ headerTimeout_ms = defaultHeaderTimeout_ms }: UserPlaneOptions, onRequest: Handler) {
   const sessions = new Set<http2.ServerHttp2Session>();
-  const one = http.createServer({ headersTimeout: headerTimeout_ms, maxHeaderSize: 32_768 }, onRequest);
+  const timeouts = { headersTimeout: headerTimeout_ms, connectionsCheckingInterval: headerTimeout_ms / 3 };
+  const one = http.createServer({ ...timeouts, maxHeaderSize: 32_768 }, onRequest);
+  // It listens nowhere, and only a server that listens looks after the time-outs of its connections.
+  one.emit("listening");
   const two = http2.createServer(limits, onRequest);
   two.on("session", (session) => track(sessions, session));
   const server = net.createServer((socket) => {
@@ -121,7 +126,7 @@ function openClear(onRequest: Handler) {
     };
     socket.on("readable", onReadable);
   });
-  server.on("close", () => one.closeIdleConnections());
+  server.on("close", () => one.close());
   return { server, sessions };
 }
 

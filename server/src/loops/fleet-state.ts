@@ -18,6 +18,8 @@ export interface FleetState {
   replicaOf(runnerId: string): string | undefined;
   /** Takes on what changed since the last call: runners, and placements that other replicas made or ended. Calls coalesce. */
   refresh(): Promise<void>;
+  /** Reads the live workloads, and counts the placements that no change told of; answers all that live. */
+  countLive(): Promise<WorkloadRow[]>;
   /** Holds what is counted against the store, and mends what a failed write left behind. */
   recount(): Promise<void>;
   /** Hears of pending workloads that other replicas made. */
@@ -48,6 +50,8 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
   let refreshing: Promise<void> | undefined;
   let queued: Promise<void> | undefined;
   let doubtful = new Set<string>();
+  /** For each reading of the live under way: what ended meanwhile. */
+  const endings = new Set<Set<string>>();
   const isBound = (row: WorkloadRow | undefined) => row !== undefined && row.phase !== "pending";
 
   const occupy: FleetState["occupy"] = (workloadId, runnerId, resources) => {
@@ -58,6 +62,7 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
     index.reserve(runnerId, resources);
   };
   const vacate: FleetState["vacate"] = (workloadId) => {
+    for (const ended of endings) ended.add(workloadId);
     const held = occupied.get(workloadId);
     if (!held) return false;
     occupied.delete(workloadId);
@@ -83,6 +88,16 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
       onPending(row);
     } else occupy(row.id, row.runnerId!, new Map(Object.entries(row.demand?.resources ?? {})));
   };
+  const countLive = async () => {
+    const ended = new Set<string>();
+    endings.add(ended);
+    const rows = await listLiveWorkloads(sql).finally(() => endings.delete(ended));
+    for (const row of rows) {
+      const isCounted = !isBound(row) || occupied.get(row.id)?.runnerId === row.runnerId;
+      if (!isCounted && !ended.has(row.id)) takeWorkload(row);
+    }
+    return rows;
+  };
   const read = async () => {
     const { rows: runners } = await runnerChanges.read();
     for (const row of runners) takeRunner(row);
@@ -92,7 +107,7 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
   };
 
   for (const row of await listAllRunners(sql)) takeRunner(row);
-  for (const row of await listLiveWorkloads(sql)) if (row.phase !== "pending") takeWorkload(row);
+  await countLive();
 
   return {
     index,
@@ -111,10 +126,10 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
         });
       await queued;
     },
+    countLive,
     async recount() {
       const before = new Set(occupied.keys());
-      const live = new Map((await listLiveWorkloads(sql)).map((row) => [row.id, row]));
-      for (const row of live.values()) if (row.phase !== "pending" && !occupied.has(row.id)) takeWorkload(row);
+      const live = new Map((await countLive()).map((row) => [row.id, row]));
       // What was counted before the read and was not there in it, twice in a row, is gone: a placement under way is there by then.
       for (const id of doubtful) if (before.has(id) && !isBound(live.get(id))) vacate(id);
       doubtful = new Set([...before].filter((id) => !isBound(live.get(id))));

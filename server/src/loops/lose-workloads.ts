@@ -53,10 +53,13 @@ export function createLossLoops(deps: LossDeps) {
         await forgive(gap_ms);
         return;
       }
-      const absent = await expireRunnerLeases(sql);
+      const absent = await sql.begin(async (transaction) => {
+        const ids = await expireRunnerLeases(transaction);
+        const absence = { lease_ms: deps.lease_ms, writer: writer.replicaId };
+        if (ids.length > 0) await markUnreachable(transaction, ids, absence);
+        return ids;
+      });
       if (absent.length === 0) return;
-      const since = absent.map((row) => ({ id: row.id, since: new Date(row.leaseTime!.getTime() - deps.lease_ms) }));
-      await markUnreachable(sql, since, writer.replicaId);
       await fleet.refresh();
       deps.onRunnersChanged();
       deps.onWorkloadsChanged();

@@ -35,8 +35,8 @@ export interface Placer {
   consider(rows: readonly WorkloadRow[]): void;
   /** Something changed that may let a waiting workload be placed. */
   wake(): void;
-  /** Renews or takes the lease. Answers how long nobody led, where this call began a leadership. */
-  renewLease(): Promise<{ began: boolean; gap_ms: number }>;
+  /** Renews or takes the lease. */
+  renewLease(): Promise<void>;
   /** Writes down for people why workloads wait; answers whether anything changed. */
   explainWaiting(): Promise<boolean>;
   /** How many wait here. */
@@ -51,6 +51,8 @@ export type PlacerDeps = {
   random: Random;
   log: Logger;
   leaderLease_ms: number;
+  /** A leadership begins after nobody led for `gap_ms`; it leads only once this is done. */
+  onBegin: (gap_ms: number) => Promise<void>;
   /** Brings a placement to its runner's session, here or on another replica. */
   deliver: (
     placement: {
@@ -79,10 +81,16 @@ export function createPlacer(deps: PlacerDeps): Placer {
   const starting: Starting[] = [];
   let guard: PlacingGuard | undefined;
   let leadsUntil_ms = 0;
+  let renewing: Promise<void> | undefined;
+  let beginning = false;
+  /** Time in which nobody led, and that no leadership has been told of yet. */
+  let untoldGap_ms = 0;
   let dirty = false;
   let pumping: Promise<void> | undefined;
   let stopped = false;
   const leads = () => guard !== undefined && performance.now() < leadsUntil_ms;
+  /** What becomes pending while a leadership begins, or is late to be renewed, may be in no reading of this leader's. */
+  const collects = () => guard !== undefined || beginning;
 
   const pump = () => {
     pumping ??= (async () => {
@@ -100,12 +108,12 @@ export function createPlacer(deps: PlacerDeps): Placer {
   const placeWaiting = async () => {
     if (!dirty || !leads()) return;
     dirty = false;
-    const picks: { id: string; runnerId: string }[] = [];
+    const picks: (Waiting & { id: string; runnerId: string })[] = [];
     for (const { row, demand } of waiting.values()) {
       const pick = fleet.index.pick(demand, excludedAt(row.excluded, Date.now()), random);
       if (pick.kind === "none") continue;
       fleet.occupy(row.id, pick.runnerId, demand.resources);
-      picks.push({ id: row.id, runnerId: pick.runnerId });
+      picks.push({ id: row.id, runnerId: pick.runnerId, row, demand });
       if (picks.length === batchLimit) {
         dirty = true;
         break;
@@ -117,22 +125,15 @@ export function createPlacer(deps: PlacerDeps): Placer {
       throw error;
     });
     const fences = new Map(placed.map((one) => [one.id, one.fence]));
-    for (const { id, runnerId } of picks) {
+    for (const { id, runnerId, row, demand } of picks) {
       const fence = fences.get(id);
-      const held = waiting.get(id);
-      if (fence !== undefined && held) {
-        waiting.delete(id);
-        const { row, demand } = held;
-        deps.deliver({
-          id,
-          fence,
-          runnerId,
-          organizationId: row.organizationId,
-          spec: row.spec,
-          demand,
-          ...lossFacts(row),
-        });
-      } else fleet.vacate(id);
+      if (fence === undefined) {
+        fleet.vacate(id);
+        continue;
+      }
+      waiting.delete(id);
+      const { organizationId, spec } = row;
+      deps.deliver({ id, fence, runnerId, organizationId, spec, demand, ...lossFacts(row) });
     }
     if (placed.length < picks.length) await relearn(picks.filter((one) => !fences.has(one.id)).map((one) => one.id));
   };
@@ -174,23 +175,17 @@ export function createPlacer(deps: PlacerDeps): Placer {
       }
       if (result.phase === "placed") {
         const { id, organizationId, spec } = row;
-        deps.deliver({
-          id,
-          fence: result.fence,
-          runnerId: row.runnerId!,
-          organizationId,
-          spec,
-          demand: one.request.demand,
-          ...lossFacts(row),
-        });
+        const { demand } = one.request;
+        const { fence } = result;
+        deps.deliver({ id, fence, runnerId: row.runnerId!, organizationId, spec, demand, ...lossFacts(row) });
       } else {
         pending = true;
-        if (leads()) waiting.set(row.id, { row: toStartedRow(row, result), demand: one.request.demand });
+        if (collects()) waiting.set(row.id, { row: toStartedRow(row, result), demand: one.request.demand });
       }
       one.settle({ kind: "started", row: toStartedRow(row, result) });
     }
-    if (pending && leads()) wake();
-    else if (pending) deps.announcePending();
+    if (pending) wake();
+    if (pending && !collects()) deps.announcePending();
   };
 
   /** Placements were refused by the guard: the fleet changed, the lease went, or the workloads are no longer pending. */
@@ -198,7 +193,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
     await renewLease();
     await fleet.refresh();
     const rows = await listLiveWorkloads(sql);
-    const stillPending = new Set(rows.filter((row) => row.phase === "pending").map((row) => row.id));
+    const stillPending = new Set(rows.filter(isWaiting).map((row) => row.id));
     for (const id of ids) if (!stillPending.has(id)) waiting.delete(id);
     dirty = true;
   };
@@ -211,25 +206,38 @@ export function createPlacer(deps: PlacerDeps): Placer {
     }
   };
 
-  const renewLease = async () => {
+  const renewLease = () => (renewing ??= renew().finally(() => (renewing = undefined)));
+
+  const renew = async () => {
     const before_ms = performance.now();
     const led = guard;
     const leadership = await acquireLeadership(sql, writer.replicaId, deps.leaderLease_ms, guard === undefined);
     if (!leadership) {
       guard = undefined;
+      beginning = false;
       waiting.clear();
-      return { began: false, gap_ms: 0 };
+      return;
     }
-    const began = led?.epoch !== leadership.epoch;
     leadsUntil_ms = before_ms + deps.leaderLease_ms;
-    if (began) {
-      await fleet.refresh();
-      for (const row of await listLiveWorkloads(sql)) if (row.phase === "pending") takeWaiting(row);
-      log.info({ epoch: String(leadership.epoch), waiting: waiting.size }, "this replica places");
-    } else if (led?.fleetVersion !== leadership.fleetVersion) await fleet.refresh();
-    guard = { epoch: leadership.epoch, fleetVersion: leadership.fleetVersion };
-    if (began) wake();
-    return { began, gap_ms: leadership.gap_ms };
+    const { epoch, fleetVersion } = leadership;
+    const began = led?.epoch !== epoch;
+    if (began) await begin(leadership.gap_ms);
+    else if (led.fleetVersion !== fleetVersion) await fleet.refresh();
+    guard = { epoch, fleetVersion };
+    beginning = false;
+    if (!began) return;
+    log.info({ epoch: String(epoch), waiting: waiting.size }, "this replica places");
+    wake();
+  };
+
+  const begin = async (gap_ms: number) => {
+    guard = undefined;
+    beginning = true;
+    untoldGap_ms += gap_ms;
+    await deps.onBegin(untoldGap_ms);
+    untoldGap_ms = 0;
+    await fleet.refresh();
+    for (const row of await fleet.countLive()) if (isWaiting(row)) takeWaiting(row);
   };
 
   const wake = () => {
@@ -251,12 +259,12 @@ export function createPlacer(deps: PlacerDeps): Placer {
       return enqueue(request);
     },
     consider(rows) {
-      if (!leads()) {
+      if (!collects()) {
         deps.announcePending();
         return;
       }
       for (const row of rows) {
-        if (row.phase === "pending" && !row.stopRequested) takeWaiting(row);
+        if (isWaiting(row)) takeWaiting(row);
         else waiting.delete(row.id);
       }
       wake();
@@ -303,4 +311,9 @@ export function createPlacer(deps: PlacerDeps): Placer {
     pump();
     return promise;
   }
+}
+
+/** One that people asked to stop is placed no more. */
+function isWaiting(row: WorkloadRow): boolean {
+  return row.phase === "pending" && !row.stopRequested;
 }

@@ -52,6 +52,7 @@ export function createWatchFeed<Row extends Changing>(options: WatchFeedOptions<
         subscriber.wake();
       };
       signal.addEventListener("abort", leave, { once: true });
+      if (signal.aborted) leave();
       if (!reader) {
         const horizon = await options.getHorizon();
         // Another watcher may have come meanwhile; its reader began no later than what this one will read.

@@ -38,12 +38,19 @@ export async function* pushLogs(deps: PushDeps, caller: RunnerCaller, requests: 
     owned.set(name, known);
     return known;
   };
+  let failure: { cause: unknown } | undefined;
   const reading = (async () => {
     const inFlight = new Set<Promise<void>>();
     for await (const request of requests) {
-      const work = takeRequest(deps, owns, request, positions);
+      if (failure) return;
+      const work = takeRequest(deps, owns, request, positions)
+        .catch((cause: unknown) => {
+          // What failed must end the stream at once, also while the runner says nothing more.
+          failure ??= { cause };
+          positions.close();
+        })
+        .finally(() => inFlight.delete(work));
       inFlight.add(work);
-      void work.finally(() => inFlight.delete(work));
       if (inFlight.size >= messagesInFlight) await Promise.race(inFlight);
     }
     await Promise.all(inFlight);
@@ -53,6 +60,7 @@ export async function* pushLogs(deps: PushDeps, caller: RunnerCaller, requests: 
     () => positions.close(),
   );
   for await (const batch of positions.batches()) yield { positions: batch };
+  if (failure) throw failure.cause;
   await reading;
 }
 

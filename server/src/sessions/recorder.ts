@@ -60,6 +60,8 @@ type Queue = {
   completions: Map<string, Completion & { session: RunnerSession }>;
   rejections: (Unplacement & { session: RunnerSession })[];
   heartbeats: Map<RunnerSession, bigint>;
+  /** Settles when all of it is written, or its sessions have ended. */
+  written: PromiseWithResolvers<void>;
 };
 
 const queueLimit = 20_000;
@@ -68,6 +70,7 @@ export function createRecorder(deps: RecorderDeps): Recorder {
   const { sql, writer, fleet, placer, log } = deps;
   let queue = emptyQueue();
   let flushing: Promise<void> | undefined;
+  let lastTaken: Queue | undefined;
 
   const schedule = () => {
     flushing ??= new Promise<void>((resolve) => setImmediate(resolve)).then(flushAll).finally(() => {
@@ -77,6 +80,7 @@ export function createRecorder(deps: RecorderDeps): Recorder {
   const flushAll = async () => {
     while (sizeOf(queue) > 0) {
       const taken = queue;
+      lastTaken = taken;
       queue = emptyQueue();
       try {
         await flush(taken);
@@ -85,6 +89,7 @@ export function createRecorder(deps: RecorderDeps): Recorder {
         for (const session of sessionsOf(taken))
           session.end("UNAVAILABLE", "the control plane could not write; say it again", 500);
       }
+      taken.written.resolve();
     }
   };
   const flush = async (taken: Queue) => {
@@ -178,7 +183,8 @@ export function createRecorder(deps: RecorderDeps): Recorder {
       while (sizeOf(queue) > queueLimit) await flushing;
     },
     async settled() {
-      while (flushing) await flushing;
+      // Others may go on saying things for ever; what they queue later is not waited for.
+      await (sizeOf(queue) > 0 ? queue : lastTaken)?.written.promise;
     },
   };
 }
@@ -205,7 +211,13 @@ function saidOf({ runnerId }: RunnerSession, { id, fence }: { id: string; fence:
 }
 
 function emptyQueue(): Queue {
-  return { advances: new Map(), completions: new Map(), rejections: [], heartbeats: new Map() };
+  return {
+    advances: new Map(),
+    completions: new Map(),
+    rejections: [],
+    heartbeats: new Map(),
+    written: Promise.withResolvers(),
+  };
 }
 
 function sizeOf({ advances, completions, rejections, heartbeats }: Queue): number {

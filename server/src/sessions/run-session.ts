@@ -97,11 +97,13 @@ export async function* runSession(
     await deps.recorder.settled();
     // One that left, or may not come back, is offline at once; a lost link has until its lease ends.
     const isOffline = left || session.endReason === "IDENTITY_REVOKED" || session.endReason === "RUNNER_LOCKED";
-    if (await endSession(deps.sql, caller.runnerId, opened.number, isOffline)) {
-      const gone = { id: caller.runnerId, since: new Date() };
-      if (isOffline) await markUnreachable(deps.sql, [gone], deps.writer.replicaId);
-      deps.onRunnersChanged();
-    }
+    const wasLive = await deps.sql.begin(async (transaction) => {
+      const isEnded = await endSession(transaction, caller.runnerId, opened.number, isOffline);
+      const absence = { lease_ms: 0, writer: deps.writer.replicaId };
+      if (isEnded && isOffline) await markUnreachable(transaction, [caller.runnerId], absence);
+      return isEnded;
+    });
+    if (wasLive) deps.onRunnersChanged();
     log.info({ left }, "runner disconnected");
   }
 }
@@ -245,13 +247,13 @@ function take(deps: SessionDeps, session: RunnerSession, { kind }: RunnerMessage
 
 /** Sends what a connected runner is to be told of a workload: its placement, or its stop; each once in a session. */
 export function tell(session: RunnerSession, row: WorkloadRow, masterKey: MasterKey): void {
-  if (row.phase === "placed" && session.sent.get(row.id) !== row.fence)
-    sendPlacement(session, toPlacement(row), masterKey);
+  if (row.phase === "placed") sendPlacement(session, toPlacement(row), masterKey);
   if (row.stopRequested) sendStop(session, row);
 }
 
-/** Throws where the record cannot be read; then nothing was sent. */
+/** Sends a placement once in a session. Throws where the record cannot be read; then nothing was sent. */
 export function sendPlacement(session: RunnerSession, placement: Placement, masterKey: MasterKey): void {
+  if (session.sent.get(placement.id) === placement.fence) return;
   const message = toPlaceMessage(placement, masterKey);
   session.sent.set(placement.id, placement.fence);
   session.send(message);

@@ -287,11 +287,12 @@ export async function renewLeases(
   return rows.map((row) => row.id);
 }
 
-/** Marks runners whose lease has run out as offline. */
-export async function expireRunnerLeases(sql: SqlOrTransaction): Promise<RunnerRow[]> {
-  return sql<RunnerRow[]>`
+/** Marks runners whose lease has run out as offline; answers their ids. One that is being renewed, or returns, is left for the next time. */
+export async function expireRunnerLeases(sql: SqlOrTransaction): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`
     update runner set status = 'offline', session_replica_id = null, change_xid = pg_current_xact_id()
-    where status = 'enrolled' and lease_time < now() returning ${columns(sql)}`;
+    where id in (select id from runner where status = 'enrolled' and lease_time < now() for update skip locked) returning id`;
+  return rows.map((row) => row.id);
 }
 
 /** Grants every enrolled runner a full lease: time in which nobody could renew does not count. */

@@ -103,6 +103,12 @@ export async function listLiveWorkloads(sql: SqlOrTransaction): Promise<Workload
   return sql<WorkloadRow[]>`select ${workloadColumns(sql)} from workload order by key`;
 }
 
+/** The live ones of an organization, oldest first. */
+export async function listLiveWorkloadsOf(sql: SqlOrTransaction, organizationId: string): Promise<WorkloadRow[]> {
+  return sql<WorkloadRow[]>`
+    select ${workloadColumns(sql)} from workload where organization_id = ${organizationId} order by key`;
+}
+
 /** Those bound to a runner. */
 export async function listWorkloadsOfRunner(sql: SqlOrTransaction, runnerId: string): Promise<WorkloadRow[]> {
   return sql<WorkloadRow[]>`
@@ -135,6 +141,18 @@ export async function listChangedWorkloads(sql: SqlOrTransaction, fromXid: strin
     select ${workloadColumns(sql)} from any_workload where change_xid >= ${fromXid}::xid8 order by key`;
 }
 
+/** Of one organization, at most `limit` records that were changed by `fromXid` or a later transaction, as far as visible. */
+export async function listChangedWorkloadsOf(
+  sql: SqlOrTransaction,
+  organizationId: string,
+  fromXid: string,
+  limit: number,
+): Promise<WorkloadRow[]> {
+  return sql<WorkloadRow[]>`
+    select ${workloadColumns(sql)} from any_workload
+    where change_xid >= ${fromXid}::xid8 and organization_id = ${organizationId} order by key limit ${limit}`;
+}
+
 /** The oldest transaction that is still under way, in any database of the cluster: what is before it has ended. */
 export async function getHorizon(sql: SqlOrTransaction): Promise<string> {
   const [row] = await sql<{ horizon: string }[]>`select pg_snapshot_xmin(pg_current_snapshot())::text as horizon`;
@@ -154,18 +172,20 @@ export async function requestStop(
   return row;
 }
 
-/** Notes since when the workloads of absent runners are out of reach; `since` for each runner. */
+/**
+ * Notes since when the workloads of absent runners are out of reach: `lease_ms` before their leases ended. Belongs in the transaction
+ * that found them absent, so that no absence is seen without it, and no runner comes back in between.
+ */
 export async function markUnreachable(
   sql: SqlOrTransaction,
-  runners: readonly { id: string; since: Date }[],
-  writer: string,
-): Promise<number> {
-  const rows = await sql`
-    update workload w set unreachable_since = r.since, writer = ${writer}, change_xid = pg_current_xact_id()
-    from unnest(${runners.map((one) => one.id)}::text[], ${runners.map((one) => one.since.toISOString())}::timestamptz[])
-      as r (id, since)
-    where w.runner_id = r.id and w.phase <> 'pending' and w.unreachable_since is null returning 1`;
-  return rows.length;
+  runnerIds: readonly string[],
+  absence: { lease_ms: number; writer: string },
+): Promise<void> {
+  await sql`
+    update workload w set unreachable_since = r.lease_time - ${absence.lease_ms}::float8 * interval '1 millisecond',
+      writer = ${absence.writer}, change_xid = pg_current_xact_id()
+    from runner r
+    where r.id = any(${[...runnerIds]}) and w.runner_id = r.id and w.phase <> 'pending' and w.unreachable_since is null`;
 }
 
 /** The runner is back: its workloads are in reach again. */
@@ -195,11 +215,11 @@ export async function listOverdue(
     limit 1000`;
 }
 
-/** Pending workloads that have waited for as long as they may. */
+/** Pending workloads that have waited for as long as they may, or that people asked to stop while a runner seemed to have them. */
 export async function listExpiredPending(sql: SqlOrTransaction): Promise<WorkloadRow[]> {
   return sql<WorkloadRow[]>`
     select ${workloadColumns(sql)} from workload
-    where phase = 'pending' and pend_time + pending_timeout_ms * interval '1 millisecond' < now() limit 1000`;
+    where phase = 'pending' and (stop_requested or pend_time + pending_timeout_ms * interval '1 millisecond' < now()) limit 1000`;
 }
 
 /** Shows people why workloads wait. */

@@ -1,0 +1,80 @@
+import { afterAll, expect, test } from "vitest";
+import type { Demand } from "../../server/src/domain/demand.ts";
+import { demandToJson } from "../../server/src/domain/workload.ts";
+import { createId } from "../../wire/ids.ts";
+import { createTestDatabase } from "../support/postgres.ts";
+import { openPlacer } from "./world.ts";
+
+const database = await createTestDatabase();
+afterAll(() => database.drop());
+const { sql } = database;
+const organizationId = createId("organization");
+const demand: Demand = {
+  organizationId,
+  requirements: [],
+  capabilities: [],
+  executor: "process",
+  resources: new Map([["slots", 1]]),
+  preferences: [],
+};
+
+test("what is started while a leadership begins waits for a runner like everything else", async () => {
+  await registerRunner();
+  const many = 20_000;
+  await sql`insert into workload (id, organization_id, spec, demand, phase, pending_timeout_ms, created_by)
+    select 'wkl_' || i, ${organizationId}, '', ${JSON.stringify(demandToJson(demand))}::text::json, 'pending', 60000, ''
+    from generate_series(1, ${many}) i`;
+  const placer = (await openPlacer(sql)).placer;
+  let begun = false;
+  const beginning = placer.renewLease().then(() => (begun = true));
+
+  let started = 0;
+  for (; !begun; started++) await placer.start({ workload: newWorkload(), demand });
+  await beginning;
+
+  expect(started).toBeGreaterThan(0);
+  expect(placer.waiting).toBe(many + started);
+  await placer.stop();
+});
+
+test("a replica leads only once absent runners were granted the time in which nobody led", async () => {
+  const told: { gap_ms: number; leads: boolean }[] = [];
+  const { placer } = await openPlacer(sql, async (gap_ms) => {
+    told.push({ gap_ms, leads: placer.leads });
+    if (told.length === 1) throw new Error("the database went away");
+  });
+  await sql`update leader set holder = 'another', expire_time = now(), renew_time = now() - interval '1 hour'`;
+
+  await expect(placer.renewLease()).rejects.toThrow("went away");
+  expect(placer.leads).toBe(false);
+  await placer.renewLease();
+
+  expect(placer.leads).toBe(true);
+  expect(told.map((one) => one.leads)).toEqual([false, false]);
+  expect(told[1]!.gap_ms).toBeGreaterThanOrEqual(3_600_000);
+  await placer.stop();
+});
+
+/** One that has never connected, so that a demand waits for it. */
+async function registerRunner(): Promise<void> {
+  await sql`insert into organization (id, name) values (${organizationId}, 'default')`;
+  await sql`insert into runner (id, organization_id, name, token_public_key)
+    values (${createId("runner")}, ${organizationId}, 'build-1', '')`;
+}
+
+function newWorkload() {
+  return {
+    id: createId("workload"),
+    organizationId,
+    name: "",
+    labels: {},
+    spec: Buffer.of(),
+    demand: demandToJson(demand),
+    maximumTries: 1,
+    retryOnLost: false,
+    retryOnFailed: false,
+    lostAfter_ms: null,
+    pendingTimeout_ms: 60_000,
+    createdBy: "",
+  };
+}

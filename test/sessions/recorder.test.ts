@@ -1,0 +1,40 @@
+import pino from "pino";
+import { afterAll, expect, test } from "vitest";
+import { createRecorder } from "../../server/src/sessions/recorder.ts";
+import { createSession } from "../../server/src/sessions/session-registry.ts";
+import { createId } from "../../wire/ids.ts";
+import { openPlacer } from "../loops/world.ts";
+import { createTestDatabase } from "../support/postgres.ts";
+
+const database = await createTestDatabase();
+afterAll(() => database.drop());
+
+test("a session that ended waits for its own words only, however much the others say", async () => {
+  const { sql } = database;
+  const recorder = createRecorder({
+    ...(await openPlacer(sql)),
+    sql,
+    log: pino({ level: "silent" }),
+    lease_ms: 30_000,
+    rejectionExclusion_ms: 30_000,
+    onEnded: () => undefined,
+    onChanged: () => undefined,
+  });
+  const [quiet, busy] = [createSession(createId("runner"), 1n), createSession(createId("runner"), 1n)];
+  let isSettled = false;
+  let beats = 0n;
+  const chatting = (async () => {
+    while (!isSettled && beats < 2000n) {
+      recorder.heartbeat(busy, ++beats);
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+  })();
+  recorder.heartbeat(quiet, 1n);
+
+  await recorder.settled();
+  isSettled = true;
+
+  expect(beats).toBeLessThan(2000n);
+  await chatting;
+  await recorder.settled();
+});
