@@ -13,6 +13,7 @@ import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_
 import type { ServiceToken } from "../../wire/service-token.ts";
 import type { Executor, Isolation } from "./executors/executor.ts";
 import { detectIsolation } from "./executors/isolation.ts";
+import { leaveJobRoot } from "./executors/job-directory.ts";
 import { createProcessExecutor } from "./executors/process.ts";
 import { createSimulatedExecutor } from "./executors/simulated.ts";
 import { createDeparture } from "./departure.ts";
@@ -107,6 +108,7 @@ async function assemble(options: RunnerOptions, directory: string, lock: OwnerLo
     await overlay.close();
     // Last, and nothing is awaited after it: what leaves a job's pipe from then on would be in no spool.
     logs.close();
+    leaveJobRoot(jobsBelow(directory));
     lock.release();
     if (isTemporary) rmSync(directory, { recursive: true, force: true });
   };
@@ -140,6 +142,10 @@ async function assemble(options: RunnerOptions, directory: string, lock: OwnerLo
   });
   const done = closeAfter(linked, close);
   return { done, stop: (timeoutMs) => void departure.stop(timeoutMs), abandon: () => departure.abandon() };
+}
+
+function jobsBelow(directory: string): string {
+  return join(directory, "jobs");
 }
 
 async function closeAfter(work: Promise<void>, close: () => Promise<void>): Promise<void> {
@@ -183,7 +189,7 @@ function createExecutors(deps: {
     const executor = createProcessExecutor({
       runnerId,
       directory: join(directory, "executions"),
-      jobsDirectory: join(directory, "jobs"),
+      jobsDirectory: jobsBelow(directory),
       isolation,
       hiddenPaths,
     });

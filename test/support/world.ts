@@ -19,6 +19,7 @@ import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_token
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
 import { settle, toConfig } from "../../server/src/config.ts";
 import { openServer, type Server } from "../../server/src/server.ts";
+import { endJobsLeft } from "./jobs-left.ts";
 import { createTestDatabase, type TestDatabase } from "./postgres.ts";
 
 /** Settings that make loss and liveness quick; a test may override them. */
@@ -146,6 +147,7 @@ export async function createWorld(settings: Record<string, string> = {}): Promis
     },
     async [Symbol.asyncDispose]() {
       await Promise.all(processes.map((one) => one.kill("SIGKILL")));
+      await endJobsLeft(directory);
       for (const replica of replicas) await replica.close();
       await server.close();
       await database.drop();

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { chownSync, lstatSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { chownSync, lstatSync, mkdirSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { dirname, isAbsolute, join, normalize, resolve } from "node:path";
 
@@ -20,14 +20,29 @@ export function openJobRoot(wanted: string, isolation: Isolation): string {
   }
   mkdirSync(absolute, { recursive: true, mode: 0o711 });
   if (isPassable(absolute)) return absolute;
-  const hash = createHash("sha256").update(absolute).digest("hex").slice(0, 16);
-  const open = join(openParent, `agyn-${hash}`);
+  const open = standInFor(absolute);
   mkdirSync(open, { recursive: true, mode: 0o711 });
   const status = lstatSync(open);
   if (!status.isDirectory() || status.uid !== process.getuid?.() || (status.mode & 0o022) !== 0) {
     throw new Error(`directory ${open} for the workspaces of jobs is not this user's own`);
   }
   return open;
+}
+
+/** Where jobs lie whose runner's own place is closed to them. */
+export function standInFor(wanted: string): string {
+  const hash = createHash("sha256").update(resolve(wanted)).digest("hex").slice(0, 16);
+  return join(openParent, `agyn-${hash}`);
+}
+
+/** Takes the stand-in away when no job is left in it. */
+export function leaveJobRoot(wanted: string): void {
+  try {
+    rmdirSync(standInFor(wanted));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "ENOENT" && code !== "ENOTEMPTY" && code !== "EACCES") throw error;
+  }
 }
 
 /** Whether every directory from the root down to `path` lets other users through. */
