@@ -57,7 +57,7 @@ function toRunnerProto(
   caller: Caller,
 ): RunnerProto {
   const domain = toDomainRunner(row);
-  // What others' workloads take of a shared runner is not for all to see (I7).
+  // What others' workloads take of a shared runner, and how its token may be used, is not for all to see (I7).
   const showsLoad = row.organizationId !== null || (caller.kind === "user" && caller.clusterAdmin);
   return create(RunnerSchema, {
     id: row.id,
@@ -89,20 +89,22 @@ function toRunnerProto(
     ...(row.heartbeatTime && { heartbeatTime: timestampFromDate(row.heartbeatTime) }),
     ...(row.deleteTime && { deleteTime: timestampFromDate(row.deleteTime) }),
     ...(identity?.state === "current" && { identity: toIdentityProto(deps.trustDomain, row, identity) }),
-    serviceToken: {
-      uses: row.tokenUses,
-      createTime: timestampFromDate(row.tokenCreateTime),
-      options: {
-        maximumUses: row.tokenMaximumUses,
-        sourceCidrs: row.tokenSourceCidrs,
-        ...(row.tokenExpireTime && {
-          lifetime: {
-            seconds: BigInt(Math.round((row.tokenExpireTime.getTime() - row.tokenCreateTime.getTime()) / 1000)),
-            nanos: 0,
-          },
-        }),
+    ...(showsLoad && {
+      serviceToken: {
+        uses: row.tokenUses,
+        createTime: timestampFromDate(row.tokenCreateTime),
+        options: {
+          maximumUses: row.tokenMaximumUses,
+          sourceCidrs: row.tokenSourceCidrs,
+          ...(row.tokenExpireTime && {
+            lifetime: {
+              seconds: BigInt(Math.round((row.tokenExpireTime.getTime() - row.tokenCreateTime.getTime()) / 1000)),
+              nanos: 0,
+            },
+          }),
+        },
       },
-    },
+    }),
   });
 }
 
