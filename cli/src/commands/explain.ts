@@ -2,7 +2,7 @@ import { defineCommand } from "../command.ts";
 import { showExplanation } from "../explanation.ts";
 import { required } from "../required.ts";
 import { parseInteger } from "../requirements.ts";
-import { demandOptions, toDemand } from "../shared-options.ts";
+import { demandOptions, toDemand } from "../option-sets.ts";
 
 export const explain = defineCommand({
   path: ["explain"],

@@ -1,6 +1,6 @@
 import { defineCommand } from "../command.ts";
 import { confirm } from "../confirm.ts";
-import { yesOption } from "../shared-options.ts";
+import { yesOption } from "../option-sets.ts";
 
 export const membersRemove = defineCommand({
   path: ["members", "remove"],

@@ -1,6 +1,6 @@
 import { defineCommand } from "../command.ts";
 import { confirm } from "../confirm.ts";
-import { yesOption } from "../shared-options.ts";
+import { yesOption } from "../option-sets.ts";
 
 export const orgsDelete = defineCommand({
   path: ["orgs", "delete"],

@@ -2,7 +2,7 @@ import { RunnerStatus } from "../../../proto/gen/agyn/runners/v1/runner_pb.ts";
 import { defineCommand } from "../command.ts";
 import { readPages } from "../pages.ts";
 import { parsePairs } from "../requirements.ts";
-import { labelFilterOption, limitOption } from "../shared-options.ts";
+import { labelFilterOption, limitOption } from "../option-sets.ts";
 import { runnerView } from "../views/runner.ts";
 
 const statuses = {

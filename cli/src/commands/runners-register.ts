@@ -3,7 +3,7 @@ import { defineCommand } from "../command.ts";
 import { required } from "../required.ts";
 import { parsePairs } from "../requirements.ts";
 import { showServiceToken, withTokenFile } from "../service-token.ts";
-import { serviceTokenOptions, toServiceTokenOptions } from "../shared-options.ts";
+import { serviceTokenOptions, toServiceTokenOptions } from "../option-sets.ts";
 import { scopeText } from "../views/runner.ts";
 import { messageJson } from "../view.ts";
 

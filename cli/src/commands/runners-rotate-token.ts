@@ -3,7 +3,7 @@ import { defineCommand } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import { required } from "../required.ts";
 import { showServiceToken, withTokenFile } from "../service-token.ts";
-import { serviceTokenOptions, toServiceTokenOptions, yesOption } from "../shared-options.ts";
+import { serviceTokenOptions, toServiceTokenOptions, yesOption } from "../option-sets.ts";
 import { messageJson } from "../view.ts";
 
 export const runnersRotateToken = defineCommand({

@@ -1,6 +1,6 @@
 import { defineCommand } from "../command.ts";
 import { required } from "../required.ts";
-import { reasonOption } from "../shared-options.ts";
+import { reasonOption } from "../option-sets.ts";
 import { runnerView } from "../views/runner.ts";
 
 export const runnersUnlock = defineCommand({

@@ -1,6 +1,6 @@
 import { defineCommand } from "../command.ts";
 import { readPages } from "../pages.ts";
-import { limitOption } from "../shared-options.ts";
+import { limitOption } from "../option-sets.ts";
 import { accessTokenView } from "../views/people.ts";
 
 export const tokensList = defineCommand({

@@ -1,7 +1,7 @@
 import { defineCommand } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import { required } from "../required.ts";
-import { yesOption } from "../shared-options.ts";
+import { yesOption } from "../option-sets.ts";
 import { accessTokenView } from "../views/people.ts";
 
 export const tokensRevoke = defineCommand({

@@ -3,7 +3,7 @@ import { isId } from "../../../wire/ids.ts";
 import { defineCommand } from "../command.ts";
 import { readPages } from "../pages.ts";
 import { parsePairs } from "../requirements.ts";
-import { labelFilterOption, limitOption } from "../shared-options.ts";
+import { labelFilterOption, limitOption } from "../option-sets.ts";
 import { workloadView } from "../views/workload.ts";
 
 const phases = {

@@ -6,7 +6,7 @@ import { followWorkload } from "../follow-workload.ts";
 import { quote } from "../quote.ts";
 import { required } from "../required.ts";
 import { parseInteger, parsePairs } from "../requirements.ts";
-import { demandOptions, toDemand } from "../shared-options.ts";
+import { demandOptions, toDemand } from "../option-sets.ts";
 import { workloadView } from "../views/workload.ts";
 import { readEnvironment, toCommand, toLossPolicy, toRetryPolicy } from "../workload-spec.ts";
 

@@ -2,7 +2,7 @@ import { defineCommand } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import { parseDuration, toProtoDuration } from "../durations.ts";
 import { required } from "../required.ts";
-import { reasonOption, yesOption } from "../shared-options.ts";
+import { reasonOption, yesOption } from "../option-sets.ts";
 import { isTerminal, phaseText, workloadView } from "../views/workload.ts";
 
 export const workloadsStop = defineCommand({
