@@ -8,7 +8,7 @@ import { checkOut, gitEnvironment } from "./git-source.ts";
 import { type Enclosure, enclosingArgv } from "./isolation.ts";
 import { commandArgv, createJobDirectory, jobPaths, startDirectory } from "./job-directory.ts";
 import { jobEnvironment, workloadMark } from "./job-environment.ts";
-import type { ProcessExecutorSettings } from "./process.ts";
+import type { ProcessExecutorSettings } from "./process-settings.ts";
 import { readProcess } from "./process-tree.ts";
 import { type ExecutionFiles, type ExecutionRecord, type ProcessIdentity, writeWrapper } from "./record.ts";
 import { launchScript, wrapperScript } from "./wrapper.ts";

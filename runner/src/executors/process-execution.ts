@@ -12,7 +12,7 @@ import { releaseUid } from "./job-uids.ts";
 import { environmentMark, launch, tellWrapper } from "./launch.ts";
 import { type OutputPipe, openOutputPipe } from "./output-pipe.ts";
 import { readStaged } from "./output-stage.ts";
-import type { ProcessExecutorSettings } from "./process.ts";
+import type { ProcessExecutorSettings } from "./process-settings.ts";
 import { type JobMark, isAlive, killRemains, msPerTick, signal } from "./process-tree.ts";
 import {
   type Ending,

@@ -4,36 +4,15 @@ import { join } from "node:path";
 import { bootTimeMs, readBootId } from "../boot-clock.ts";
 import { createCgroup } from "./cgroup.ts";
 import { resultWithout } from "./ending.ts";
-import type { AdoptedExecution, Execution, Executor, Isolation, Sink, WorkloadSpec } from "./executor.ts";
+import type { AdoptedExecution, Execution, Executor, Sink, WorkloadSpec } from "./executor.ts";
 import { refFault, urlFault } from "./git-source.ts";
 import { openJobRoot, workingDirectoryFault } from "./job-directory.ts";
-import { type UidRange, claimUid, defaultClaimsDirectory, defaultUidRange, releaseUid } from "./job-uids.ts";
+import { claimUid, defaultClaimsDirectory, defaultUidRange, releaseUid } from "./job-uids.ts";
 import { type ProcessExecution, openProcessExecution } from "./process-execution.ts";
+import type { ProcessExecutorOptions, ProcessExecutorSettings } from "./process-settings.ts";
 import { msPerTick } from "./process-tree.ts";
 import { type ExecutionRecord, executionFiles, readRecord, writeRecord } from "./record.ts";
 import { environmentFault } from "./wrapper.ts";
-
-export type ProcessExecutorOptions = {
-  runnerId: string;
-  /** Of this executor alone; records and pipes, 0700. */
-  directory: string;
-  /** Where the jobs' own directories go, if their users can get there: see `openJobRoot`. */
-  jobsDirectory: string;
-  /** As `detectIsolation` found, or weaker. */
-  isolation: Isolation;
-  /** Directories no job may look into, absolute; only the isolation `namespace` has to be told. */
-  hiddenPaths: string[];
-  uidRange?: UidRange;
-  /** Shared by all runners of the machine. */
-  uidClaimsDirectory?: string;
-  /** The search path of jobs. */
-  path?: string;
-  /** For bringing in a source. */
-  sourceTimeoutMs?: number;
-};
-
-/** The options with everything filled in, and where things lie. */
-export type ProcessExecutorSettings = Required<ProcessExecutorOptions> & { bootId: string; jobRoot: string };
 
 const tenMinutesMs = 10 * 60 * 1000;
 const usualPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

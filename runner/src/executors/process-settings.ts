@@ -1,0 +1,25 @@
+import type { Isolation } from "./executor.ts";
+import type { UidRange } from "./job-uids.ts";
+
+/** What the executor `process` is told. */
+export type ProcessExecutorOptions = {
+  runnerId: string;
+  /** Of this executor alone; records and pipes, 0700. */
+  directory: string;
+  /** Where the jobs' own directories go, if their users can get there: see `openJobRoot`. */
+  jobsDirectory: string;
+  /** As `detectIsolation` found, or weaker. */
+  isolation: Isolation;
+  /** Directories no job may look into, absolute; only the isolation `namespace` has to be told. */
+  hiddenPaths: string[];
+  uidRange?: UidRange;
+  /** Shared by all runners of the machine. */
+  uidClaimsDirectory?: string;
+  /** The search path of jobs. */
+  path?: string;
+  /** For bringing in a source. */
+  sourceTimeoutMs?: number;
+};
+
+/** The options with everything filled in, and where things lie. */
+export type ProcessExecutorSettings = Required<ProcessExecutorOptions> & { bootId: string; jobRoot: string };
