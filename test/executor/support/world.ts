@@ -15,7 +15,8 @@ import type {
 } from "../../../runner/src/executors/executor.ts";
 import { detectIsolation } from "../../../runner/src/executors/isolation.ts";
 import { readProcesses } from "../../../runner/src/executors/process-tree.ts";
-import { type ProcessExecutorOptions, createProcessExecutor } from "../../../runner/src/executors/process.ts";
+import type { ProcessExecutorOptions } from "../../../runner/src/executors/process-settings.ts";
+import { createProcessExecutor } from "../../../runner/src/executors/process.ts";
 
 /** A runner's data directory of its own, with an executor on it; everything is gone when it is disposed. */
 export type World = AsyncDisposable & {
