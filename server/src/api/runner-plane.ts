@@ -1,6 +1,5 @@
 import { createContextValues, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
-import { connectNodeAdapter } from "@connectrpc/connect-node";
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { Http2ServerRequest } from "node:http2";
 import type { Logger } from "pino";
 import { createMtlsOverlay, type MtlsEndpoint } from "../../../overlay/mtls.ts";
 import { openSecureServer, type SecureSession } from "../../../overlay/secure-server.ts";
@@ -8,6 +7,7 @@ import type { Address } from "../config.ts";
 import type { Authority, ControlPlaneLeaf } from "../identity/authority.ts";
 import { readRunnerPeer } from "../identity/peer.ts";
 import { callerKey, sourceKey } from "./context.ts";
+import { createRequestHandler } from "./request-handler.ts";
 import { maximumMessage_bytes } from "./user-plane.ts";
 
 export type RunnerPlaneOptions = {
@@ -35,7 +35,7 @@ const service = "agyn-control-plane";
 export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<RunnerPlane> {
   const { authority } = options;
   const sessions = new Map<string, Set<SecureSession>>();
-  const handle = connectNodeAdapter({
+  const handle = createRequestHandler({
     routes: options.routes,
     interceptors: options.interceptors,
     readMaxBytes: maximumMessage_bytes,
@@ -56,7 +56,7 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
     ...certificateOf(options.leaf),
     rootPem: authority.trustBundle,
     clientIssuersPem: [authority.runnersIssuerPem],
-    onRequest: (request: Http2ServerRequest, response: Http2ServerResponse) => handle(request, response),
+    onRequest: handle,
     onRefused: (error, from) => options.log.info({ err: error, from: from.address }, "runner connection refused"),
     onSession: (session) => {
       const runner = readRunnerPeer(session.peer, authority.trustDomain);

@@ -3,11 +3,11 @@ import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
 import { createContextValues, type ConnectRouter } from "@connectrpc/connect";
-import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { Interceptor } from "@connectrpc/connect";
 import type { Address } from "../config.ts";
 import { isWithin } from "../identity/source-address.ts";
 import { sourceKey } from "./context.ts";
+import { createRequestHandler, type RequestHandler } from "./request-handler.ts";
 
 /** What the user port serves beside the contract: text for a path, or `undefined`. */
 export type PlainPages = (path: string) => Promise<{ status: number; type: string; body: string } | undefined>;
@@ -35,16 +35,13 @@ const preface = Buffer.from("PRI * HTTP/2.0");
 
 /** Opens the user port: gRPC, gRPC-Web, Connect and JSON, over HTTP/1.1 and HTTP/2, in clear or with TLS. */
 export async function openUserPlane(options: UserPlaneOptions): Promise<UserPlane> {
-  const handle = connectNodeAdapter({
+  const handle = createRequestHandler({
     routes: options.routes,
     interceptors: options.interceptors,
     readMaxBytes: maximumMessage_bytes,
     contextValues: (request) => createContextValues().set(sourceKey, sourceOf(request, options.trustedProxies)),
   });
-  const onRequest = (
-    request: http.IncomingMessage | http2.Http2ServerRequest,
-    response: http.ServerResponse | http2.Http2ServerResponse,
-  ) => {
+  const onRequest: RequestHandler = (request, response) => {
     const path = request.url ?? "/";
     if (request.method !== "GET" || path.includes(".v1.")) {
       handle(request, response);
@@ -82,18 +79,13 @@ export async function openUserPlane(options: UserPlaneOptions): Promise<UserPlan
   };
 }
 
-type Handler = (
-  request: http.IncomingMessage | http2.Http2ServerRequest,
-  response: http.ServerResponse | http2.Http2ServerResponse,
-) => void;
-
 const limits = {
   maxHeaderListPairs: 128,
   maxSessionInvalidFrames: 100,
   settings: { maxConcurrentStreams: 256, maxHeaderListSize: 32_768 },
 } as const;
 
-function openTls({ cert, key }: { cert: string; key: string }, onRequest: Handler) {
+function openTls({ cert, key }: { cert: string; key: string }, onRequest: RequestHandler) {
   const sessions = new Set<http2.ServerHttp2Session>();
   const server = http2.createSecureServer(
     { ...limits, allowHTTP1: true, minVersion: "TLSv1.2", cert: readFileSync(cert), key: readFileSync(key) },
@@ -104,7 +96,7 @@ function openTls({ cert, key }: { cert: string; key: string }, onRequest: Handle
 }
 
 /** In clear, one port serves both versions of HTTP: the first bytes of a connection tell which it speaks. */
-function openClear({ headerTimeout_ms = defaultHeaderTimeout_ms }: UserPlaneOptions, onRequest: Handler) {
+function openClear({ headerTimeout_ms = defaultHeaderTimeout_ms }: UserPlaneOptions, onRequest: RequestHandler) {
   const sessions = new Set<http2.ServerHttp2Session>();
   const timeouts = { headersTimeout: headerTimeout_ms, connectionsCheckingInterval: headerTimeout_ms / 3 };
   const one = http.createServer({ ...timeouts, maxHeaderSize: 32_768 }, onRequest);
