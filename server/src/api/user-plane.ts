@@ -32,6 +32,8 @@ const defaultHeaderTimeout_ms = 15_000;
 const sniffTimeout_ms = 10_000;
 const connectionLimit = 10_000;
 const preface = Buffer.from("PRI * HTTP/2.0");
+/** No method of HTTP/1.1 begins with so many bytes of the preface. */
+const decisive_bytes = 3;
 
 /** Opens the user port: gRPC, gRPC-Web, Connect and JSON, over HTTP/1.1 and HTTP/2, in clear or with TLS. */
 export async function openUserPlane(options: UserPlaneOptions): Promise<UserPlane> {
@@ -107,9 +109,13 @@ function openClear({ headerTimeout_ms = defaultHeaderTimeout_ms }: UserPlaneOpti
   const server = net.createServer((socket) => {
     socket.setTimeout(sniffTimeout_ms, () => socket.destroy());
     socket.on("error", () => socket.destroy());
+    let start = Buffer.alloc(0);
     const onReadable = () => {
-      const start = socket.read() as Buffer | null;
-      if (start === null) return;
+      const chunk = socket.read() as Buffer | null;
+      if (chunk === null) return;
+      start = Buffer.concat([start, chunk]);
+      // "P" begins both the preface and a POST.
+      if (start.length < decisive_bytes && preface.subarray(0, start.length).equals(start)) return;
       socket.off("readable", onReadable);
       socket.setTimeout(0);
       socket.unshift(start);
