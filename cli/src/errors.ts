@@ -67,8 +67,8 @@ function hintFor(error: ConnectError, situation: ErrorSituation): string | undef
   switch (error.code) {
     case Code.Unauthenticated:
       return situation.tokenSource === "nowhere" || situation.tokenSource === undefined
-        ? "no access token was found: set AGYN_TOKEN, give --token-file, or run below the directory that holds .agyn"
-        : `the access token of ${situation.tokenSource} was not accepted by ${gateway}: give another with AGYN_TOKEN or --token-file`;
+        ? "no access token was found: set AGYN_TOKEN, give --access-token-file, or run below the directory that holds .agyn"
+        : `the access token of ${situation.tokenSource} was not accepted by ${gateway}: give another with AGYN_TOKEN or --access-token-file`;
     case Code.Unavailable:
       return info === undefined
         ? `is the control plane running at ${gateway}? choose another with --gateway or AGYN_GATEWAY`

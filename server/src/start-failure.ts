@@ -2,7 +2,7 @@ import { ConfigError, type Address, type Config } from "./config.ts";
 
 /** What the operator can mend of what kept a server from starting; other errors as they are. */
 export function explainStartFailure(error: unknown, config: Config): unknown {
-  const { code, path, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
+  const { code, path, address, port } = systemErrorOf(error);
   if (port !== undefined) {
     const flag = port === config.runnerListen.port ? "--runner-listen" : "--listen";
     const where = addressText({ host: address ?? "", port });
@@ -23,6 +23,14 @@ export function explainStartFailure(error: unknown, config: Config): unknown {
       `data_dir: ${path} cannot be used (${code}): make it this user's, or choose another directory`,
     );
   return error;
+}
+
+type SystemError = NodeJS.ErrnoException & { address?: string; port?: number };
+
+/** What the operating system said; the runner plane's listener reports it as the cause of its own error. */
+function systemErrorOf(error: unknown): SystemError {
+  const { code, cause } = error as SystemError;
+  return code === undefined && cause instanceof Error ? cause : (error as SystemError);
 }
 
 /** `127.0.0.1:7070`, `[::1]:7070` */

@@ -89,21 +89,28 @@ test("a second Ctrl-C leaves at once, and the next start takes up the job", { ti
   await untilEnded(await place.admin(), workload!.id);
 });
 
-test("a user port that is in use is named, and nothing is left running", { timeout: 60_000 }, async () => {
-  await using place = await createPlace();
-  const taken = net.createServer().listen(0, "127.0.0.1");
-  await once(taken, "listening");
-  const address = `127.0.0.1:${(taken.address() as net.AddressInfo).port}`;
+test.each([
+  ["--listen", "--runner-listen"],
+  ["--runner-listen", "--listen"],
+])(
+  "an address in use is named with its flag %s, and nothing is left running",
+  { timeout: 60_000 },
+  async (flag, other) => {
+    await using place = await createPlace();
+    const taken = net.createServer().listen(0, "127.0.0.1");
+    await once(taken, "listening");
+    const address = `127.0.0.1:${(taken.address() as net.AddressInfo).port}`;
 
-  const refused = place.start(["--listen", address, "--runner-listen", "127.0.0.1:0"]);
+    const refused = place.start([flag, address, other, "127.0.0.1:0"]);
 
-  expect(await refused.ended).toBe(2);
-  expect(refused.output()).toContain(
-    `agyn: ${address} is in use: stop what listens there, or choose another port with --listen\n`,
-  );
-  expect(await processesOn(place.directory)).toEqual([]);
-  taken.close();
-});
+    expect(await refused.ended).toBe(2);
+    expect(refused.output()).toContain(
+      `agyn: ${address} is in use: stop what listens there, or choose another port with ${flag}\n`,
+    );
+    expect(await processesOn(place.directory)).toEqual([]);
+    taken.close();
+  },
+);
 
 test("a data directory of another version, and a second server on one, are refused", { timeout: 90_000 }, async () => {
   await using place = await createPlace();
