@@ -274,16 +274,21 @@ export async function endSession(
   return rows.length > 0;
 }
 
-/** Renews the leases of sessions; answers the runners whose session is still the live one. */
+/** Renews the leases of sessions; answers the runners whose session is still the live one. Rows are locked by id, as in `regrantLeases`. */
 export async function renewLeases(
   sql: SqlOrTransaction,
   sessions: readonly { runnerId: string; number: bigint }[],
   lease_ms: number,
 ): Promise<string[]> {
   const rows = await sql<{ id: string }[]>`
+    with live as (
+      select r.id from runner r
+      join unnest(${sessions.map((one) => one.runnerId)}::text[], ${sessions.map((one) => String(one.number))}::bigint[])
+        as s (id, number) on r.id = s.id and r.session_number = s.number
+      where r.session_replica_id is not null order by r.id for update of r
+    )
     update runner r set lease_time = now() + ${lease_ms}::float8 * interval '1 millisecond', heartbeat_time = now()
-    from unnest(${sessions.map((one) => one.runnerId)}::text[], ${sessions.map((one) => String(one.number))}::bigint[]) as s (id, number)
-    where r.id = s.id and r.session_number = s.number and r.session_replica_id is not null returning r.id`;
+    from live where r.id = live.id returning r.id`;
   return rows.map((row) => row.id);
 }
 
@@ -297,7 +302,10 @@ export async function expireRunnerLeases(sql: SqlOrTransaction): Promise<string[
 
 /** Grants every enrolled runner a full lease: time in which nobody could renew does not count. */
 export async function regrantLeases(sql: SqlOrTransaction, lease_ms: number): Promise<void> {
-  await sql`update runner set lease_time = greatest(lease_time, now() + ${lease_ms}::float8 * interval '1 millisecond') where status = 'enrolled'`;
+  await sql`
+    with enrolled as (select id from runner where status = 'enrolled' order by id for update)
+    update runner r set lease_time = greatest(r.lease_time, now() + ${lease_ms}::float8 * interval '1 millisecond')
+    from enrolled where r.id = enrolled.id`;
 }
 
 function orNameTaken(name: string) {
