@@ -34,7 +34,7 @@ test("an unlocked runner's old identity stays dead", async () => {
   await using world = await createWorld();
   const runner = await world.register("build-1");
   const identity = await enrollClient(world.server.gateway, runner.token);
-  await lockByClone(identity);
+  await lockByClone(world, runner, identity);
 
   await world.admin.runners.unlockRunner({ runner: runner.id, reason: "" });
 
@@ -46,7 +46,7 @@ test("an unlocked runner's old identity stays dead", async () => {
 test("a locked runner takes no enrollment", async () => {
   await using world = await createWorld();
   const runner = await world.register("build-1");
-  await lockByClone(await enrollClient(world.server.gateway, runner.token));
+  await lockByClone(world, runner, await enrollClient(world.server.gateway, runner.token));
 
   expect(await outcomeOf(enrollClient(world.server.gateway, runner.token))).toBe("RUNNER_LOCKED");
 });
@@ -140,10 +140,11 @@ async function untilConfirmed({ database }: World, runner: RegisteredRunner, num
 }
 
 /** Two sessions with one number in hand, the second after the first was confirmed. */
-async function lockByClone(identity: StoredIdentity): Promise<void> {
+async function lockByClone(world: World, runner: RegisteredRunner, identity: StoredIdentity): Promise<void> {
   const client = await dialRunnerPlane(identity);
   const session = await client.placements({ instanceId: "original" });
   session.confirm();
+  await untilConfirmed(world, runner, session.welcome.sessionNumber);
   await until("the copy is found", async () => {
     const reason = await outcomeOf(client.placements({ instanceId: "copy" }));
     return reason === "RUNNER_LOCKED";
