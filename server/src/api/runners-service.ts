@@ -17,7 +17,7 @@ import { raiseFleetVersion } from "../store/leader.ts";
 import { toPage } from "../store/paging.ts";
 import * as runners from "../store/runners.ts";
 import type { RunnerRow } from "../store/runners.ts";
-import { endWorkloads, type Writer } from "../store/workload-transitions.ts";
+import { endWorkloads, lostEnding, type Writer } from "../store/workload-transitions.ts";
 import { listWorkloadsOfRunner } from "../store/workloads.ts";
 import { callerKey, sourceKey, targetOf, userOf } from "./context.ts";
 import { oneRunnerProto, statusToProto, toRunnerProtos, toTokenRow, type RunnerProtoDeps } from "./runner-proto.ts";
@@ -196,7 +196,7 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
           await endWorkloads(
             transaction,
             deps.writer,
-            live.map((one) => lostWith(one.id, one.fence)),
+            live.map((one) => lostEnding(one, "its runner was deleted", false)),
           );
           await revokeIdentities(transaction, current.id);
           await insertRevocation(transaction, current.id, "IDENTITY_REVOKED");
@@ -237,19 +237,4 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
 
 function unlockHint(row: RunnerRow): string {
   return row.availability === "locked" ? `: ${row.availabilityReason}; unlock it first` : ", not locked";
-}
-
-function lostWith(id: string, fence: bigint) {
-  const message = "its runner was deleted";
-  return {
-    id,
-    fence,
-    runnerId: null,
-    phase: "lost",
-    message,
-    phaseIfStopped: "lost",
-    messageIfStopped: message,
-    result: null,
-    mayRetry: false,
-  } as const;
 }

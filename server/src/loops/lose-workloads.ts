@@ -1,6 +1,6 @@
 import type { Sql } from "../store/database.ts";
 import { expireRunnerLeases, regrantLeases } from "../store/runners.ts";
-import { endWorkloads, type Ended, type Writer } from "../store/workload-transitions.ts";
+import { endWorkloads, lostEnding, type Ended, type Writer } from "../store/workload-transitions.ts";
 import {
   getWorkload,
   listExpiredPending,
@@ -69,17 +69,7 @@ export function createLossLoops(deps: LossDeps) {
       const overdue = await listOverdue(sql, { least_ms: 2 * deps.heartbeat_ms, share: marginShare });
       if (overdue.length === 0) return;
       const message = "its runner was out of reach for too long";
-      const endings = overdue.map(({ id, fence }) => ({
-        id,
-        fence,
-        runnerId: null,
-        phase: "lost" as const,
-        message,
-        phaseIfStopped: "lost" as const,
-        messageIfStopped: message,
-        result: null,
-        mayRetry: true,
-      }));
+      const endings = overdue.map((one) => lostEnding(one, message, true));
       await considerRetries({ sql, fleet, placer }, await endWorkloads(sql, writer, endings));
       deps.onWorkloadsChanged();
     },

@@ -17,7 +17,7 @@ import type { Placer } from "../loops/place-workloads.ts";
 import type { FleetState } from "../loops/fleet-state.ts";
 import type { Sql } from "../store/database.ts";
 import { confirmSession, endSession } from "../store/runners.ts";
-import { endWorkloads, type Advance, type Writer } from "../store/workload-transitions.ts";
+import { endWorkloads, lostEnding, type Advance, type Writer } from "../store/workload-transitions.ts";
 import { getWorkload, markUnreachable, type WorkloadRow } from "../store/workloads.ts";
 import { toResult, toTime } from "./hello.ts";
 import { openSession, type OpenedSession, type RunnerCaller } from "./open-session.ts";
@@ -161,17 +161,7 @@ async function repair(
 async function lose(deps: SessionDeps, { lose: lost }: HelloRepair): Promise<void> {
   if (lost.length === 0) return;
   const message = "its runner reconnected without it";
-  const endings = lost.map(({ id, fence }) => ({
-    id,
-    fence,
-    runnerId: null,
-    phase: "lost" as const,
-    message,
-    phaseIfStopped: "lost" as const,
-    messageIfStopped: message,
-    result: null,
-    mayRetry: true,
-  }));
+  const endings = lost.map((one) => lostEnding(one, message, true));
   for (const one of await endWorkloads(deps.sql, deps.writer, endings)) {
     deps.fleet.vacate(one.id);
     const retry = one.retriedBy && (await getWorkload(deps.sql, one.retriedBy));

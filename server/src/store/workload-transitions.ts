@@ -186,6 +186,12 @@ export type Ending = {
   mayRetry: boolean;
 };
 
+/** The end of a workload whose runner is gone for good, whoever asked for a stop before. */
+export function lostEnding({ id, fence }: { id: string; fence: bigint }, message: string, mayRetry: boolean): Ending {
+  const terms = { phase: "lost", message, phaseIfStopped: "lost", messageIfStopped: message } as const;
+  return { id, fence, runnerId: null, ...terms, result: null, mayRetry };
+}
+
 export type Ended = {
   id: string;
   fence: bigint;
