@@ -69,9 +69,15 @@ export type PlacerDeps = {
   announcePending: () => void;
 };
 
+type Pick = Waiting & { id: string; runnerId: string };
 type Starting = { request: StartRequest; settle: (outcome: StartOutcome) => void; fail: (error: unknown) => void };
 
+/** Waiting workloads of one statement. */
 const batchLimit = 500;
+/** Starts of one statement: few enough that of many callers some are answered while others are heard. */
+const startLimit = 64;
+/** Statements under way; what comes meanwhile is gathered, so a lone start goes at once and a burst in batches. */
+const writeLimit = 4;
 const explainedLimit = 200;
 
 /** Nothing runs until the lease is taken. */
@@ -86,29 +92,38 @@ export function createPlacer(deps: PlacerDeps): Placer {
   /** Time in which nobody led, and that no leadership has been told of yet. */
   let untoldGap_ms = 0;
   let dirty = false;
+  let placesWaiting = false;
   let pumping: Promise<void> | undefined;
+  const writes = new Set<Promise<void>>();
   let stopped = false;
   const leads = () => guard !== undefined && performance.now() < leadsUntil_ms;
   /** What becomes pending while a leadership begins, or is late to be renewed, may be in no reading of this leader's. */
   const collects = () => guard !== undefined || beginning;
 
+  /** What is asked for in one turn goes together. */
   const pump = () => {
-    pumping ??= (async () => {
-      while (!stopped && (starting.length > 0 || (dirty && leads()))) {
-        const batch = starting.splice(0, batchLimit);
-        await Promise.all([placeWaiting(), startBatch(batch)]).catch((error: unknown) =>
-          log.error({ err: error }, "placing failed"),
-        );
-      }
-    })().finally(() => {
+    pumping ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
       pumping = undefined;
+      while (!stopped && writes.size < writeLimit && hasWork()) write();
     });
   };
+  /** While waiting ones are being placed and more has become free, what is new does not overtake them. */
+  const hasWork = () => (dirty && leads() ? !placesWaiting : starting.length > 0);
+  const write = () => {
+    const place = async () => Promise.all([placePicks(pickWaiting()), startBatch(starting.splice(0, startLimit))]);
+    const work = place()
+      .catch((error: unknown) => log.error({ err: error }, "placing failed"))
+      .then(() => {
+        writes.delete(work);
+        pump();
+      });
+    writes.add(work);
+  };
 
-  const placeWaiting = async () => {
-    if (!dirty || !leads()) return;
+  const pickWaiting = () => {
+    const picks: Pick[] = [];
+    if (!dirty || !leads() || placesWaiting) return picks;
     dirty = false;
-    const picks: (Waiting & { id: string; runnerId: string })[] = [];
     for (const { row, demand } of waiting.values()) {
       const pick = fleet.index.pick(demand, excludedAt(row.excluded, Date.now()), random);
       if (pick.kind === "none") continue;
@@ -119,7 +134,20 @@ export function createPlacer(deps: PlacerDeps): Placer {
         break;
       }
     }
+    return picks;
+  };
+
+  const placePicks = async (picks: readonly Pick[]) => {
     if (picks.length === 0) return;
+    placesWaiting = true;
+    try {
+      await writePicks(picks);
+    } finally {
+      placesWaiting = false;
+    }
+  };
+
+  const writePicks = async (picks: readonly Pick[]) => {
     const placed = await placeWorkloads(sql, writer, guard!, picks).catch((error: unknown) => {
       for (const { id } of picks) fleet.vacate(id);
       throw error;
@@ -300,6 +328,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
     async stop() {
       stopped = true;
       await pumping;
+      await Promise.all(writes);
       if (guard) await releaseLeadership(sql, writer.replicaId);
       guard = undefined;
     },
