@@ -18,7 +18,8 @@ import {
 } from "../store/workload-transitions.ts";
 import type { FailUnreadable } from "./fail-unreadable.ts";
 import type { FleetState } from "./fleet-state.ts";
-import { lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
+import { createPump } from "./pump.ts";
+import { isWaiting, lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
 
 /** What a caller wants started: the row to be, and the demand it holds. */
 export type StartRequest = { workload: Omit<NewWorkload, "runnerId" | "verdict" | "message">; demand: Demand };
@@ -93,32 +94,17 @@ export function createPlacer(deps: PlacerDeps): Placer {
   let untoldGap_ms = 0;
   let dirty = false;
   let placesWaiting = false;
-  let pumping: Promise<void> | undefined;
-  const writes = new Set<Promise<void>>();
-  let stopped = false;
   const leads = () => guard !== undefined && performance.now() < leadsUntil_ms;
   /** What becomes pending while a leadership begins, or is late to be renewed, may be in no reading of this leader's. */
   const collects = () => guard !== undefined || beginning;
 
-  /** What is asked for in one turn goes together. */
-  const pump = () => {
-    pumping ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
-      pumping = undefined;
-      while (!stopped && writes.size < writeLimit && hasWork()) write();
-    });
-  };
-  /** While waiting ones are being placed and more has become free, what is new does not overtake them. */
-  const hasWork = () => (dirty && leads() ? !placesWaiting : starting.length > 0);
-  const write = () => {
-    const place = async () => Promise.all([placePicks(pickWaiting()), startBatch(starting.splice(0, startLimit))]);
-    const work = place()
-      .catch((error: unknown) => log.error({ err: error }, "placing failed"))
-      .then(() => {
-        writes.delete(work);
-        pump();
-      });
-    writes.add(work);
-  };
+  const pump = createPump({
+    limit: writeLimit,
+    // While waiting ones are being placed and more has become free, what is new does not overtake them.
+    hasWork: () => (dirty && leads() ? !placesWaiting : starting.length > 0),
+    work: async () => Promise.all([placePicks(pickWaiting()), startBatch(starting.splice(0, startLimit))]),
+    onError: (error) => log.error({ err: error }, "placing failed"),
+  });
 
   const pickWaiting = () => {
     const picks: Pick[] = [];
@@ -270,7 +256,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
 
   const wake = () => {
     dirty = true;
-    pump();
+    pump.signal();
   };
 
   return {
@@ -326,9 +312,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
       return true;
     },
     async stop() {
-      stopped = true;
-      await pumping;
-      await Promise.all(writes);
+      await pump.stop();
       if (guard) await releaseLeadership(sql, writer.replicaId);
       guard = undefined;
     },
@@ -337,12 +321,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
   function enqueue(request: StartRequest): Promise<StartOutcome> {
     const { promise, resolve, reject } = Promise.withResolvers<StartOutcome>();
     starting.push({ request, settle: resolve, fail: reject });
-    pump();
+    pump.signal();
     return promise;
   }
-}
-
-/** One that people asked to stop is placed no more. */
-function isWaiting(row: WorkloadRow): boolean {
-  return row.phase === "pending" && !row.stopRequested;
 }

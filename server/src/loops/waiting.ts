@@ -5,6 +5,11 @@ import type { WorkloadRow } from "../store/workloads.ts";
 /** A workload that waits for a runner. */
 export type Waiting = { row: WorkloadRow; demand: Demand };
 
+/** Whether a record is of one that waits: what people asked to stop is placed no more. */
+export function isWaiting(row: WorkloadRow): boolean {
+  return row.phase === "pending" && !row.stopRequested;
+}
+
 /** What a runner must know of a workload's loss. */
 export type LossFacts = { lostAfter_ms: number | null; retriedWhenLost: boolean };
 
