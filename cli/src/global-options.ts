@@ -4,7 +4,11 @@ import { outputFormats } from "./output.ts";
 
 /** Options that every command takes, before or after its words. */
 export const globalOptions = {
-  org: { kind: "text", placeholder: "organization", help: "organization's id or name (default: your default one)" },
+  org: {
+    kind: "text",
+    placeholder: "organization",
+    help: "organization's id, name or start of an id (default: your default one)",
+  },
   output: { kind: "text", short: "o", placeholder: "format", choices: outputFormats, help: "how results are shown" },
   gateway: {
     kind: "text",

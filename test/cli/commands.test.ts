@@ -86,6 +86,11 @@ test("a mistyped word suggests the nearest", async () => {
   expect(flag).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("Did you mean --cluster?") });
 });
 
+test("what filters by an id takes no name, which would fit nothing", async () => {
+  const { exitCode, stderr } = await run(["audit", "list", "--object", "build-1"]);
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("give the whole id") });
+});
+
 test("options of every command are taken before and after the words, and those of a job are left to it", async () => {
   const before = await run(["-o", "nonsense", "runners", "list"]);
   expect(before).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("Allowed choices are table, wide") });

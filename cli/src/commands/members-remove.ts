@@ -5,7 +5,7 @@ import { yesOption } from "../option-sets.ts";
 export const membersRemove = defineCommand({
   path: ["members", "remove"],
   summary: "Takes a user out of an organization",
-  arguments: { user: { kind: "required", help: "id or name" } },
+  arguments: { user: { kind: "required", help: "the user: id, name or start of an id" } },
   options: { yes: yesOption },
   examples: ["agynctl members remove ada --org acme"],
   async run(context, { user }, { yes }) {

@@ -5,7 +5,7 @@ import { yesOption } from "../option-sets.ts";
 export const orgsDelete = defineCommand({
   path: ["orgs", "delete"],
   summary: "Deletes an organization that has no runners and no live workloads",
-  arguments: { name: { kind: "required", help: "its id or name" } },
+  arguments: { name: { kind: "required", help: "its id, name or start of an id" } },
   options: { yes: yesOption },
   examples: ["agynctl orgs delete acme --yes"],
   async run(context, { name }, { yes }) {

@@ -5,7 +5,7 @@ import { yesOption } from "../option-sets.ts";
 export const usersDelete = defineCommand({
   path: ["users", "delete"],
   summary: "Deletes a user; the access tokens die at once",
-  arguments: { user: { kind: "required", help: "id or name" } },
+  arguments: { user: { kind: "required", help: "the user: id, name or start of an id" } },
   options: { yes: yesOption },
   examples: ["agynctl users delete ada --yes"],
   async run(context, { user }, { yes }) {

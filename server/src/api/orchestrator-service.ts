@@ -30,6 +30,7 @@ import { endWorkloads, startWorkloads, type Writer } from "../store/workload-tra
 import * as workloads from "../store/workloads.ts";
 import type { WorkloadRow } from "../store/workloads.ts";
 import { runnerOf, targetOf, userOf } from "./context.ts";
+import { refuseIdAsName } from "./names.ts";
 import { resolveWorkload } from "./references.ts";
 import { toMs } from "./runner-proto.ts";
 import { createTurns } from "./turns.ts";
@@ -154,6 +155,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
   };
 
   function toStart(request: StartWorkloadRequest, organization: Organization, createdBy: string): StartRequest {
+    refuseIdAsName("workload", request.name);
     const spec = request.spec!;
     const simulated = spec.command.case === "simulation";
     const demand = demandFromProto(request.demand, organization.id, simulated ? "simulated" : "process");

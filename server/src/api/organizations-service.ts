@@ -16,10 +16,11 @@ import { claimIdempotencyKey } from "../store/idempotency-keys.ts";
 import * as organizations from "../store/organizations.ts";
 import type { Member, Organization } from "../store/organizations.ts";
 import { toPage } from "../store/paging.ts";
-import { findUser, type User } from "../store/users.ts";
+import type { User } from "../store/users.ts";
 import { auditOf } from "./audit.ts";
 import { targetOf, userOf } from "./context.ts";
 import { refuseIdAsName } from "./names.ts";
+import { resolveUser } from "./references.ts";
 
 /** Organizations and their members. */
 export function createOrganizationsService({ sql }: { sql: Sql }): ServiceImpl<typeof OrganizationsService> {
@@ -94,7 +95,7 @@ export function createOrganizationsService({ sql }: { sql: Sql }): ServiceImpl<t
       const { organization } = targetOf(context, "organization");
       const role = roleOf(request.role);
       return sql.begin(async (transaction) => {
-        const user = await existingUser(transaction, request.user);
+        const user = await resolveUser(transaction, userOf(context), request.user);
         if (role !== "owner") await refuseLosingOwner(transaction, organization, user);
         await organizations.setMember(transaction, organization.id, user.id, role);
         const details = { user_id: user.id, user_name: user.name, role };
@@ -116,8 +117,8 @@ export function createOrganizationsService({ sql }: { sql: Sql }): ServiceImpl<t
     async removeMember(request, context) {
       const { organization } = targetOf(context, "organization");
       await sql.begin(async (transaction) => {
-        const user = await findUser(transaction, request.user);
-        const member = user && (await organizations.getMember(transaction, organization.id, user.id));
+        const user = await resolveUser(transaction, userOf(context), request.user);
+        const member = await organizations.getMember(transaction, organization.id, user.id);
         if (!member) throw notFound("member", request.user);
         await refuseLosingOwner(transaction, organization, user);
         await organizations.removeMember(transaction, organization.id, user.id);
@@ -169,12 +170,6 @@ async function existing(transaction: SqlOrTransaction, id: string): Promise<Orga
   const organization = await organizations.lockOrganization(transaction, id);
   if (!organization) throw notFound("organization", id);
   return organization;
-}
-
-async function existingUser(transaction: SqlOrTransaction, reference: string): Promise<User> {
-  const user = await findUser(transaction, reference);
-  if (!user) throw notFound("user", reference);
-  return user;
 }
 
 function refusePersonal(organization: Organization, verb: string): void {

@@ -20,6 +20,7 @@ import type { RunnerRow } from "../store/runners.ts";
 import { endWorkloads, lostEnding, type Writer } from "../store/workload-transitions.ts";
 import { listWorkloadsOfRunner } from "../store/workloads.ts";
 import { callerKey, sourceKey, targetOf, userOf } from "./context.ts";
+import { refuseIdAsName } from "./names.ts";
 import { oneRunnerProto, statusToProto, toRunnerProtos, toTokenRow, type RunnerProtoDeps } from "./runner-proto.ts";
 
 export type RunnersDeps = RunnerProtoDeps & {
@@ -113,6 +114,7 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
     async registerRunner(request, context) {
       const { scope, name: scopeName } = targetOf(context, "scope");
       const organizationId = scope.kind === "organization" ? scope.organizationId : null;
+      refuseIdAsName("runner", request.name);
       const id = createId("runner");
       const token = createServiceToken({ runnerId: id, rootPin: deps.rootPin });
       const row = await sql.begin(async (transaction) => {
@@ -167,6 +169,7 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
       const paths = request.updateMask?.paths ?? [];
       if (paths.length === 0) throw invalidField("update_mask", "name at least one of name, labels, capabilities");
       if (paths.includes("name") && request.name === "") throw invalidField("name", "must not be empty");
+      if (paths.includes("name")) refuseIdAsName("runner", request.name);
       const row = await change(
         context,
         { action: "runner.update", details: { fields: paths.join(" ") } },

@@ -23,18 +23,29 @@ export async function insertUser(sql: SqlOrTransaction, name: string, clusterAdm
   return row!;
 }
 
-/** By id or name. */
-export async function findUser(sql: SqlOrTransaction, reference: string): Promise<User | undefined> {
-  const [row] = await sql<
+/**
+ * What a reference may mean: exact id; else the name; else an id prefix, of those who share an organization with `fellowOf`, or of all
+ * where it is undefined. At most a few candidates.
+ */
+export async function findUsers(
+  sql: SqlOrTransaction,
+  reference: string,
+  fellowOf: string | undefined,
+): Promise<User[]> {
+  const exact = await sql<
     User[]
   >`select ${columns(sql)} from app_user where id = ${reference} or name = ${reference} order by id <> ${reference} limit 1`;
-  return row;
+  if (exact.length > 0 || !reference.startsWith("usr_")) return exact;
+  return sql<User[]>`
+    select ${columns(sql)} from app_user
+    where starts_with(id, ${reference}) and (${fellowOf ?? null}::text is null or id in (
+      select fellow.user_id from member fellow join member own using (organization_id) where own.user_id = ${fellowOf ?? null}))
+    limit 5`;
 }
 
-/** By id or name, locked until the transaction ends. */
-export async function lockUser(sql: SqlOrTransaction, reference: string): Promise<User | undefined> {
-  const user = await findUser(sql, reference);
-  const [row] = await sql<User[]>`select ${columns(sql)} from app_user where id = ${user?.id ?? null} for update`;
+/** The user, locked until the transaction ends. */
+export async function lockUser(sql: SqlOrTransaction, id: string): Promise<User | undefined> {
+  const [row] = await sql<User[]>`select ${columns(sql)} from app_user where id = ${id} for update`;
   return row;
 }
 

@@ -29,7 +29,7 @@ export const file_agyn_orchestrator_v1_orchestrator_service: GenFile = /*@__PURE
  */
 export type StartWorkloadRequest = Message<"agyn.orchestrator.v1.StartWorkloadRequest"> & {
   /**
-   * An organization's id or name; empty means the caller's default organization.
+   * An organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 1;
    */
@@ -118,7 +118,7 @@ export type GetWorkloadRequest = Message<"agyn.orchestrator.v1.GetWorkloadReques
   workload: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -235,7 +235,7 @@ export type StopWorkloadRequest = Message<"agyn.orchestrator.v1.StopWorkloadRequ
   workload: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */

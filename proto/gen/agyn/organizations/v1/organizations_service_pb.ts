@@ -303,7 +303,7 @@ export type SetMemberRequest = Message<"agyn.organizations.v1.SetMemberRequest">
   organization: string;
 
   /**
-   * The user's id or name.
+   * A reference to the user: id, name, or unique id prefix.
    *
    * @generated from field: string user = 2;
    */
@@ -402,7 +402,7 @@ export type RemoveMemberRequest = Message<"agyn.organizations.v1.RemoveMemberReq
   organization: string;
 
   /**
-   * The user's id or name.
+   * A reference to the user: id, name, or unique id prefix.
    *
    * @generated from field: string user = 2;
    */

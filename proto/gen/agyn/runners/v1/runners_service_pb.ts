@@ -99,7 +99,7 @@ export type GetRunnerRequest = Message<"agyn.runners.v1.GetRunnerRequest"> & {
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -137,7 +137,7 @@ export const GetRunnerResponseSchema: GenMessage<GetRunnerResponse> = /*@__PURE_
  */
 export type ListRunnersRequest = Message<"agyn.runners.v1.ListRunnersRequest"> & {
   /**
-   * An organization's id or name; empty means the caller's default organization.
+   * An organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 1;
    */
@@ -220,7 +220,7 @@ export type UpdateRunnerRequest = Message<"agyn.runners.v1.UpdateRunnerRequest">
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -286,7 +286,7 @@ export type DeleteRunnerRequest = Message<"agyn.runners.v1.DeleteRunnerRequest">
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -338,7 +338,7 @@ export type PauseRunnerRequest = Message<"agyn.runners.v1.PauseRunnerRequest"> &
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -390,7 +390,7 @@ export type ResumeRunnerRequest = Message<"agyn.runners.v1.ResumeRunnerRequest">
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -442,7 +442,7 @@ export type DrainRunnerRequest = Message<"agyn.runners.v1.DrainRunnerRequest"> &
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -494,7 +494,7 @@ export type UnlockRunnerRequest = Message<"agyn.runners.v1.UnlockRunnerRequest">
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -546,7 +546,7 @@ export type RotateServiceTokenRequest = Message<"agyn.runners.v1.RotateServiceTo
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -601,7 +601,7 @@ export type RevokeIdentityRequest = Message<"agyn.runners.v1.RevokeIdentityReque
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -646,7 +646,7 @@ export const RevokeIdentityResponseSchema: GenMessage<RevokeIdentityResponse> = 
  */
 export type WatchRunnersRequest = Message<"agyn.runners.v1.WatchRunnersRequest"> & {
   /**
-   * An organization's id or name; empty means the caller's default organization.
+   * An organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 1;
    */
@@ -712,7 +712,7 @@ export type ReadMetricsRequest = Message<"agyn.runners.v1.ReadMetricsRequest"> &
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */

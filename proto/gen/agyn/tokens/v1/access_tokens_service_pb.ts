@@ -173,7 +173,7 @@ export const ListAccessTokensResponseSchema: GenMessage<ListAccessTokensResponse
  */
 export type RevokeAccessTokenRequest = Message<"agyn.tokens.v1.RevokeAccessTokenRequest"> & {
   /**
-   * Id, or unique id prefix.
+   * A reference to a token of the caller: id, name of one that is not revoked, or unique id prefix.
    *
    * @generated from field: string access_token = 1;
    */

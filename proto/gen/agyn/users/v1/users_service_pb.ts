@@ -99,7 +99,7 @@ export const CreateUserResponseSchema: GenMessage<CreateUserResponse> = /*@__PUR
  */
 export type GetUserRequest = Message<"agyn.users.v1.GetUserRequest"> & {
   /**
-   * Id or name; empty means the caller. Another user is visible to cluster admins only.
+   * A reference: id, name, or unique id prefix; empty means the caller. Another user is visible to cluster admins only.
    *
    * @generated from field: string user = 1;
    */
@@ -183,7 +183,7 @@ export const ListUsersResponseSchema: GenMessage<ListUsersResponse> = /*@__PURE_
  */
 export type UpdateUserRequest = Message<"agyn.users.v1.UpdateUserRequest"> & {
   /**
-   * Id or name.
+   * A reference: id, name, or unique id prefix.
    *
    * @generated from field: string user = 1;
    */
@@ -229,7 +229,7 @@ export const UpdateUserResponseSchema: GenMessage<UpdateUserResponse> = /*@__PUR
  */
 export type DeleteUserRequest = Message<"agyn.users.v1.DeleteUserRequest"> & {
   /**
-   * Id or name.
+   * A reference: id, name, or unique id prefix.
    *
    * @generated from field: string user = 1;
    */
