@@ -14,7 +14,7 @@ import { AgynError, invalidField } from "../domain/errors.ts";
 import { excludedAt, nobody } from "../domain/excluded.ts";
 import { explain, type Explanation } from "../domain/explanation.ts";
 import { unmetConstraintText } from "../domain/unmet-constraint.ts";
-import { demandFromJson, demandToJson, isTerminal } from "../domain/workload.ts";
+import { demandFromJson, demandToJson, failedUnplaceable, isTerminal } from "../domain/workload.ts";
 import type { MasterKey } from "../identity/master-key.ts";
 import type { FleetState } from "../loops/fleet-state.ts";
 import type { Placer, StartRequest } from "../loops/place-workloads.ts";
@@ -23,7 +23,7 @@ import type { RunnerCaller } from "../sessions/open-session.ts";
 import { sealSpec } from "../identity/sealed-spec.ts";
 import type { Sql } from "../store/database.ts";
 import { claimIdempotencyKey } from "../store/idempotency-keys.ts";
-import type { Organization } from "../store/organizations.ts";
+import { getOrganization, type Organization } from "../store/organizations.ts";
 import { toPage } from "../store/paging.ts";
 import { getRunner } from "../store/runners.ts";
 import { endWorkloads, startWorkloads, type Writer } from "../store/workload-transitions.ts";
@@ -79,7 +79,9 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
       if (idempotencyKey === "") return begin(start, organization);
       return turns(`${organization.id} ${idempotencyKey}`, async () => {
         const existing = await claimStart(request, organization, start);
-        return existing ? one(existing) : begin(start, organization);
+        if (!existing) return begin(start, organization);
+        if (failedUnplaceable(existing)) throw noRunner(existing);
+        return one(existing);
       });
     },
     async getWorkload(_request, context) {
@@ -119,8 +121,10 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
       if (request.subject.case === "workload") {
         const row = await resolveWorkload(sql, userOf(context), request.subject.value, organization.id);
         const explanation = explained(demandFromJson(row.demand), excludedAt(row.excluded, Date.now()), limit);
+        const owner =
+          row.organizationId === organization.id ? organization : await getOrganization(sql, row.organizationId);
         return {
-          explanation: explanationToProto(explanation, unmetText(explanation, organization)),
+          explanation: explanationToProto(explanation, unmetText(explanation, owner ?? organization)),
           ...(await one(row)),
         };
       }
@@ -221,7 +225,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     } as const;
     await endWorkloads(sql, writer, [{ ...ending, result: null, mayRetry: false }]);
     deps.onWorkloadsChanged();
-    throw new AgynError("NO_RUNNER", message, { metadata: { workload_id: workload.id } });
+    throw noRunner({ id: workload.id, message });
   }
 
   async function cancelPending(row: WorkloadRow): Promise<void> {
@@ -293,6 +297,11 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     if (runnerId === null) return "";
     return fleet.index.get(runnerId)?.name ?? (await getRunner(sql, runnerId))?.name ?? "";
   }
+}
+
+/** The refusal of a start; under its idempotency key the same again. */
+function noRunner({ id, message }: Pick<WorkloadRow, "id" | "message">): AgynError {
+  return new AgynError("NO_RUNNER", message, { metadata: { workload_id: id } });
 }
 
 /** null: never. */
