@@ -26,7 +26,7 @@ import { claimIdempotencyKey } from "../store/idempotency-keys.ts";
 import { getOrganization, type Organization } from "../store/organizations.ts";
 import { toPage } from "../store/paging.ts";
 import { getRunner } from "../store/runners.ts";
-import { endWorkloads, startWorkloads, type Writer } from "../store/workload-transitions.ts";
+import { decreedEnding, endWorkloads, lostEnding, startWorkloads, type Writer } from "../store/workload-transitions.ts";
 import * as workloads from "../store/workloads.ts";
 import type { WorkloadRow } from "../store/workloads.ts";
 import { runnerOf, targetOf, userOf } from "./context.ts";
@@ -34,8 +34,8 @@ import { refuseIdAsName } from "./names.ts";
 import { resolveWorkload } from "./references.ts";
 import { toMs } from "./runner-proto.ts";
 import { createTurns } from "./turns.ts";
-import { watch } from "./watch.ts";
 import { demandFromProto, explanationToProto, phaseFromProto, toWorkloadProto } from "./workload-proto.ts";
+import { createWorkloadWatch } from "./workloads-watch.ts";
 
 export type OrchestratorDeps = {
   sql: Sql;
@@ -58,9 +58,6 @@ export type OrchestratorDeps = {
 const lostAfterWithRetry_ms = 10 * 60_000;
 const lostAfterWithoutRetry_ms = 24 * 3_600_000;
 const explainedRunners = 100;
-const snapshotPage = 500;
-/** Workloads that a watch catches up with from a bookmark; beyond it a snapshot is less (I9). */
-const caughtUpLimit = 10_000;
 const unguarded = { epoch: -1n, fleetVersion: -1n };
 
 /** Starts, shows, explains and stops workloads; and the sessions of runners. */
@@ -132,27 +129,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
       const explanation = explained(demand, nobody, limit);
       return { explanation: explanationToProto(explanation, unmetText(explanation, organization)) };
     },
-    async *watchWorkloads(request, context) {
-      const { organization } = targetOf(context, "organization");
-      const followed = new Set(request.workloadId === "" ? [] : [request.workloadId]);
-      const isWatched = (row: WorkloadRow) => {
-        if (row.organizationId !== organization.id) return false;
-        if (request.workloadId === "") return true;
-        if (row.retryOf && followed.has(row.retryOf)) followed.add(row.id);
-        return followed.has(row.id);
-      };
-      const source = {
-        sql,
-        storeEpoch: writer.storeEpoch,
-        feed: deps.feed,
-        changes: (from: string) => changesSince(organization.id, from),
-        present: (rows: readonly WorkloadRow[]) => present(rows.filter(isWatched)),
-        snapshot: () => snapshot(organization.id, request.workloadId),
-      };
-      for await (const step of watch(source, request.bookmark, context.signal)) {
-        yield { workloads: step.items, bookmark: step.bookmark, snapshotComplete: step.snapshotComplete };
-      }
-    },
+    ...createWorkloadWatch(deps, present),
     placements(requests, context) {
       return deps.runSession(runnerOf(context), requests, context.signal);
     },
@@ -229,17 +206,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
   }
 
   async function cancelPending(row: WorkloadRow): Promise<void> {
-    const message = row.stopReason;
-    const ending = {
-      id: row.id,
-      fence: row.fence,
-      runnerId: null,
-      phase: "cancelled",
-      message,
-      phaseIfStopped: "cancelled",
-      messageIfStopped: message,
-    } as const;
-    await endWorkloads(sql, writer, [{ ...ending, result: null, mayRetry: false }]);
+    await endWorkloads(sql, writer, [decreedEnding(row, "cancelled", row.stopReason)]);
     placer.consider([{ ...row, phase: "cancelled" }]);
   }
 
@@ -251,40 +218,13 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
         "its runner is in reach: stop it without force, with a grace of 0 if it must end at once",
       );
     }
-    const message = "declared lost by an operator";
-    const ending = {
-      id: row.id,
-      fence: row.fence,
-      runnerId: null,
-      phase: "lost",
-      message,
-      phaseIfStopped: "lost",
-      messageIfStopped: message,
-    } as const;
-    for (const ended of await endWorkloads(sql, writer, [{ ...ending, result: null, mayRetry: true }])) {
+    for (const ended of await endWorkloads(sql, writer, [lostEnding(row, "declared lost by an operator", true)])) {
       fleet.vacate(ended.id);
       const retry = ended.retriedBy && (await workloads.getWorkload(sql, ended.retriedBy));
       if (retry) placer.consider([retry]);
     }
     deps.onWorkloadsChanged();
     return (await workloads.getWorkload(sql, row.id))!;
-  }
-
-  async function* snapshot(organizationId: string, workloadId: string): AsyncIterable<readonly WorkloadRow[]> {
-    if (workloadId !== "") {
-      const row = await workloads.getWorkload(sql, workloadId);
-      yield row ? [row] : [];
-      return;
-    }
-    const live = await workloads.listLiveWorkloadsOf(sql, organizationId);
-    for (let start = 0; start < live.length; start += snapshotPage) yield live.slice(start, start + snapshotPage);
-  }
-
-  async function changesSince(organizationId: string, from: string): Promise<readonly WorkloadRow[]> {
-    const rows = await workloads.listChangedWorkloadsOf(sql, organizationId, from, caughtUpLimit + 1);
-    if (rows.length <= caughtUpLimit) return rows;
-    const text = `more than ${caughtUpLimit} workloads changed since the bookmark: watch again without it, from a snapshot`;
-    throw new AgynError("CURSOR_EXPIRED", text);
   }
 
   /** Over the fleet as this replica sees it, by the very rules that placing goes by (I8). */
