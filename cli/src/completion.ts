@@ -1,4 +1,4 @@
-import { longFlag, type CommandShape, type Option, type Options } from "./command.ts";
+import { longFlag, type CommandShape, type Option, type Options } from "./command-shape.ts";
 import { globalOptions } from "./global-options.ts";
 import { groupSummaries } from "./help.ts";
 

@@ -1,5 +1,5 @@
 import type { ControlPlane } from "./client.ts";
-import type { CommandShape } from "./command.ts";
+import type { CommandShape } from "./command-shape.ts";
 import type { Credentials } from "./credentials.ts";
 import type { Output } from "./output.ts";
 import type { Terminal } from "./terminal.ts";

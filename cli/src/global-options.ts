@@ -1,4 +1,4 @@
-import type { OptionValues, Options } from "./command.ts";
+import type { OptionValues, Options } from "./command-shape.ts";
 import { parseDuration } from "./durations.ts";
 import { outputFormats } from "./output.ts";
 

@@ -1,6 +1,7 @@
 import { Command as Program, CommanderError, InvalidArgumentError, Option as ProgramOption } from "commander";
 import { connectControlPlane, type ControlPlane } from "./client.ts";
-import { longFlag, type Command, type Option, type Options } from "./command.ts";
+import type { Command } from "./command.ts";
+import { longFlag, type Option, type Options } from "./command-shape.ts";
 import type { Context } from "./context.ts";
 import { findCredentials, type Credentials } from "./credentials.ts";
 import { toFailure } from "./errors.ts";

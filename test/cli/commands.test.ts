@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { longFlag, type Option } from "../../cli/src/command.ts";
+import { longFlag, type Option } from "../../cli/src/command-shape.ts";
 import { commands } from "../../cli/src/commands.ts";
 import { globalOptions } from "../../cli/src/global-options.ts";
 import { groupSummaries } from "../../cli/src/help.ts";

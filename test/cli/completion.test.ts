@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { longFlag } from "../../cli/src/command.ts";
+import { longFlag } from "../../cli/src/command-shape.ts";
 import { commands } from "../../cli/src/commands.ts";
 import { completionScript } from "../../cli/src/completion.ts";
 import { run } from "./support/terminal.ts";
