@@ -2,6 +2,7 @@ import type { Command } from "./command.ts";
 import { auditList } from "./commands/audit-list.ts";
 import { completion } from "./commands/completion.ts";
 import { explain } from "./commands/explain.ts";
+import { help } from "./commands/help.ts";
 import { membersList } from "./commands/members-list.ts";
 import { membersRemove } from "./commands/members-remove.ts";
 import { membersSet } from "./commands/members-set.ts";
@@ -80,6 +81,7 @@ export const commands: readonly Command[] = [
   tokensCreate,
   tokensRevoke,
   auditList,
+  help,
   version,
   completion,
 ];

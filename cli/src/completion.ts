@@ -50,7 +50,11 @@ function listPlaces(commands: readonly CommandShape[]): Place[] {
       root.push({ word: group, help: verb === undefined ? summary : (groupSummaries[group] ?? "") });
     if (verb !== undefined) groups.set(group, [...(groups.get(group) ?? []), { word: verb, help: summary }]);
   }
-  const inner = [...groups].map(([path, words]) => ({ path, words, flags: toFlags(path === "" ? globalOptions : {}) }));
+  const inner = [...groups].map(([path, words]) => ({
+    path,
+    words,
+    flags: path === "" ? [...toFlags(globalOptions), versionFlag] : toFlags({}),
+  }));
   const leaves = commands.map(({ path, options }) => ({
     path: path.join(" "),
     words: [],
@@ -58,6 +62,14 @@ function listPlaces(commands: readonly CommandShape[]): Place[] {
   }));
   return [...inner, ...leaves];
 }
+
+const versionFlag: Flag = {
+  word: "--version",
+  help: "show agynctl's own version",
+  short: undefined,
+  takesValue: false,
+  choices: [],
+};
 
 function toFlags(options: Options): Flag[] {
   const flags = Object.entries(options).map(([key, option]) => ({
