@@ -33,6 +33,7 @@ import { usersGet } from "./commands/users-get.ts";
 import { usersList } from "./commands/users-list.ts";
 import { usersUpdate } from "./commands/users-update.ts";
 import { version } from "./commands/version.ts";
+import { whoami } from "./commands/whoami.ts";
 import { workloadsExplain } from "./commands/workloads-explain.ts";
 import { workloadsGet } from "./commands/workloads-get.ts";
 import { workloadsList } from "./commands/workloads-list.ts";
@@ -81,6 +82,7 @@ export const commands: readonly Command[] = [
   tokensCreate,
   tokensRevoke,
   auditList,
+  whoami,
   help,
   version,
   completion,

@@ -191,7 +191,7 @@ async function runCommand({ command, values, options, commands, terminal }: Invo
     return (await command.run(context, named, withDefaults(command.options, options))) ?? exitCodes.ok;
   } catch (error) {
     if (terminal.signal.aborted) return exitCodes.interrupted;
-    const failure = toFailure(error, { gateway: credentials?.gateway, tokenSource: credentials?.source });
+    const failure = toFailure(error, { gateway: credentials?.gateway, tokenSource: credentials?.tokenSource });
     await reportFailure(failure, terminal);
     return failure.exitCode;
   } finally {

@@ -256,6 +256,18 @@ test("organizations, users, members and tokens are managed", async () => {
       /access token, shown this once: agyn_pat_/,
     ],
     [`tokens list --access-token-file ${tokenFile}`, /ci +tok_\w+ +active +runners\.read/],
+    [
+      `whoami --access-token-file ${tokenFile}`,
+      /^user: +ada \(usr_\w+\)\norganization: +acme-labs \(org_\w+\)\ngateway: +http.*\naccess token: +from .*ada.token\n$/,
+    ],
+    [
+      "tokens create narrow --scope runners.read --token-file " + join(directory, "narrow.token"),
+      /created access token/,
+    ],
+    [
+      `whoami --access-token-file ${join(directory, "narrow.token")}`,
+      /^user: +unknown: .*lacks the scope users.read\n/,
+    ],
     ["members remove ada --org acme-labs", /no longer a member/],
     ["users delete ada --yes", /deleted user ada/],
     ["orgs delete acme-labs --yes", /deleted organization acme-labs/],
