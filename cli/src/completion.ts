@@ -60,7 +60,8 @@ function listPlaces(commands: readonly CommandShape[]): Place[] {
     words: [],
     flags: toFlags({ ...options, ...globalOptions }),
   }));
-  return [...inner, ...leaves];
+  const helped = inner.map(({ path, words }) => ({ path: `help ${path}`.trim(), words, flags: toFlags({}) }));
+  return [...inner, ...leaves.filter(({ path }) => path !== "help"), ...helped];
 }
 
 const versionFlag: Flag = {

@@ -25,6 +25,11 @@ test("bash completes groups, commands, flags and choices", async () => {
   expect(await complete("agynctl", "workloads", "list", "--phase", "suc")).toEqual(["succeeded"]);
 });
 
+test("bash completes what help is asked for", async () => {
+  expect(await complete("agynctl", "help", "run")).toEqual(["runners"]);
+  expect(await complete("agynctl", "help", "runners", "li")).toEqual(["list"]);
+});
+
 test("bash knows that a flag's value is no command", async () => {
   expect(await complete("agynctl", "--org", "runners", "work")).toEqual(["workloads"]);
   expect(await complete("agynctl", "workloads", "start", "--", "ru")).toEqual([]);
