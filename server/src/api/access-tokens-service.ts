@@ -45,7 +45,7 @@ export function createAccessTokensService({ sql }: { sql: Sql }): ServiceImpl<ty
 
     async listAccessTokens(request, context) {
       const page = await tokens.listAccessTokens(sql, userOf(context).userId, toPage(request));
-      return { accessTokens: page.tokens.map(toProto), nextPageToken: page.nextToken };
+      return { accessTokens: page.rows.map(toProto), nextPageToken: page.nextToken };
     },
 
     async revokeAccessToken({ accessToken: reference }, context) {

@@ -1,5 +1,3 @@
-import { createHash } from "node:crypto";
-import { toBinary } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
   StartWorkloadRequestSchema,
@@ -31,6 +29,7 @@ import * as workloads from "../store/workloads.ts";
 import type { WorkloadRow } from "../store/workloads.ts";
 import { runnerOf, targetOf, userOf } from "./context.ts";
 import { refuseIdAsName } from "./names.ts";
+import { hashRequest } from "./request-hash.ts";
 import { resolveWorkload } from "./references.ts";
 import { toMs } from "./runner-proto.ts";
 import { createTurns } from "./turns.ts";
@@ -92,7 +91,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
         runnerId: request.runnerId,
         labels: request.labels,
       };
-      const { workloads: rows, nextToken } = await workloads.listWorkloads(sql, filter, toPage(request));
+      const { rows, nextToken } = await workloads.listWorkloads(sql, filter, toPage(request));
       return { workloads: await present(rows), nextPageToken: nextToken };
     },
     async stopWorkload(request, context) {
@@ -175,7 +174,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     organization: Organization,
     start: StartRequest,
   ): Promise<WorkloadRow | undefined> {
-    const requestHash = createHash("sha256").update(toBinary(StartWorkloadRequestSchema, request)).digest();
+    const requestHash = hashRequest(StartWorkloadRequestSchema, request);
     const claim = {
       organizationId: organization.id,
       method: "StartWorkload",

@@ -1,5 +1,3 @@
-import { createHash } from "node:crypto";
-import { toBinary } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
@@ -20,6 +18,7 @@ import type { User } from "../store/users.ts";
 import { auditOf } from "./audit.ts";
 import { targetOf, userOf } from "./context.ts";
 import { refuseIdAsName } from "./names.ts";
+import { hashRequest } from "./request-hash.ts";
 import { resolveUser } from "./references.ts";
 
 /** Organizations and their members. */
@@ -32,7 +31,7 @@ export function createOrganizationsService({ sql }: { sql: Sql }): ServiceImpl<t
       const id = createId("organization");
       return sql.begin(async (transaction) => {
         if (idempotencyKey !== "") {
-          const requestHash = createHash("sha256").update(toBinary(CreateOrganizationRequestSchema, request)).digest();
+          const requestHash = hashRequest(CreateOrganizationRequestSchema, request);
           const claim = { organizationId: userId, method: "CreateOrganization", key: idempotencyKey, requestHash };
           const claimed = await claimIdempotencyKey(transaction, { ...claim, objectId: id });
           if (claimed !== id) return { organization: toProto(await existing(transaction, claimed)) };

@@ -1,5 +1,3 @@
-import { createHash } from "node:crypto";
-import { toBinary } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
   RegisterRunnerRequestSchema,
@@ -21,6 +19,7 @@ import { endWorkloads, lostEnding, type Writer } from "../store/workload-transit
 import { listWorkloadsOfRunner } from "../store/workloads.ts";
 import { callerKey, sourceKey, targetOf, userOf } from "./context.ts";
 import { refuseIdAsName } from "./names.ts";
+import { hashRequest } from "./request-hash.ts";
 import { oneRunnerProto, statusToProto, toRunnerProtos, toTokenRow, type RunnerProtoDeps } from "./runner-proto.ts";
 
 export type RunnersDeps = RunnerProtoDeps & {
@@ -119,7 +118,7 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
       const token = createServiceToken({ runnerId: id, rootPin: deps.rootPin });
       const row = await sql.begin(async (transaction) => {
         if (request.idempotencyKey !== "") {
-          const requestHash = createHash("sha256").update(toBinary(RegisterRunnerRequestSchema, request)).digest();
+          const requestHash = hashRequest(RegisterRunnerRequestSchema, request);
           const claim = {
             organizationId: organizationId ?? "",
             method: "RegisterRunner",
@@ -162,7 +161,7 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
         labels: request.labels,
         statuses,
       };
-      const { runners: rows, nextToken } = await runners.listRunners(sql, filter, toPage(request));
+      const { rows, nextToken } = await runners.listRunners(sql, filter, toPage(request));
       return { runners: await toRunnerProtos(deps, rows, context.values.get(callerKey)), nextPageToken: nextToken };
     },
     async updateRunner(request, context) {

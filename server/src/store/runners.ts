@@ -5,10 +5,9 @@ import {
   type RunnerScope,
   type RunnerStatus,
 } from "../domain/runner.ts";
-import { AgynError } from "../domain/errors.ts";
 import type { SqlOrTransaction } from "./database.ts";
-import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
-import { isUniqueViolation } from "./unique.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
+import { orNameTaken } from "./unique.ts";
 
 /** What a runner said of itself in its last hello. */
 export type RunnerReport = {
@@ -122,7 +121,7 @@ export async function insertRunner(
     insert into runner (id, organization_id, name, labels, capabilities, token_public_key, token_maximum_uses, token_expire_time, token_source_cidrs)
     values (${runner.id}, ${runner.organizationId}, ${runner.name}, ${sql.json(runner.labels)}, ${[...runner.capabilities]},
       ${token.publicKey}, ${token.maximumUses}, now() + ${token.lifetime_ms}::float8 * interval '1 millisecond', ${[...token.sourceCidrs]})
-    returning ${columns(sql)}`.catch(orNameTaken(runner.name));
+    returning ${columns(sql)}`.catch(orNameTaken(`a runner named "${runner.name}" exists in this scope`));
   return row!;
 }
 
@@ -173,9 +172,7 @@ export async function listRunners(sql: SqlOrTransaction, filter: RunnerFilter, p
       and (${filter.statuses.length === 0} or status = any(${[...filter.statuses]}))
       and (name, id) > (${after[0] ?? ""}, ${after[1] ?? ""})
     order by name, id limit ${page.size + 1}`;
-  const runners = rows.slice(0, page.size);
-  const last = rows.length > page.size ? runners.at(-1) : undefined;
-  return { runners, nextToken: last ? encodeCursor("runner", `${last.name}\n${last.id}`) : "" };
+  return cut("runner", rows, page, ({ name, id }) => `${name}\n${id}`);
 }
 
 /** Every record that is not a tombstone. */
@@ -199,7 +196,9 @@ export async function updateRunner(
       labels = coalesce(${change.labels ? sql.json(change.labels) : null}::jsonb, labels),
       capabilities = coalesce(${change.capabilities ? [...change.capabilities] : null}::text[], capabilities),
       update_time = now(), change_xid = pg_current_xact_id()
-    where id = ${id} returning ${columns(sql)}`.catch(orNameTaken(change.name ?? ""));
+    where id = ${id} returning ${columns(sql)}`.catch(
+    orNameTaken(`a runner named "${change.name}" exists in this scope`),
+  );
   return row!;
 }
 
@@ -240,11 +239,4 @@ export async function bindIdentity(sql: SqlOrTransaction, id: string, identityId
     update runner set identity_id = ${identityId}, token_uses = token_uses + 1, enroll_time = now(), confirmed_session_number = 0,
       update_time = now(), change_xid = pg_current_xact_id()
     where id = ${id}`;
-}
-
-function orNameTaken(name: string) {
-  return (error: unknown): never => {
-    if (isUniqueViolation(error)) throw new AgynError("NAME_TAKEN", `a runner named "${name}" exists in this scope`);
-    throw error;
-  };
 }

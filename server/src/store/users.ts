@@ -1,9 +1,7 @@
 import { createId } from "../../../wire/ids.ts";
-import { AgynError } from "../domain/errors.ts";
 import type { SqlOrTransaction } from "./database.ts";
-import { cut } from "./organizations.ts";
-import { decodeCursor, type Page } from "./paging.ts";
-import { isUniqueViolation } from "./unique.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
+import { orNameTaken } from "./unique.ts";
 
 export type User = { id: string; name: string; clusterAdmin: boolean; createTime: Date };
 
@@ -15,10 +13,7 @@ const columns = (sql: SqlOrTransaction) => sql`id, name, cluster_admin as "clust
 export async function insertUser(sql: SqlOrTransaction, name: string, clusterAdmin: boolean): Promise<User> {
   const [row] = await sql<User[]>`
     insert into app_user (id, name, cluster_admin) values (${createId("user")}, ${name}, ${clusterAdmin}) returning ${columns(sql)}`.catch(
-    (error: unknown) => {
-      if (isUniqueViolation(error)) throw new AgynError("NAME_TAKEN", `the name "${name}" is taken`);
-      throw error;
-    },
+    orNameTaken(`the name "${name}" is taken`),
   );
   return row!;
 }
