@@ -36,6 +36,8 @@ export type StartWorkloadRequest = Message<"agyn.orchestrator.v1.StartWorkloadRe
   organization: string;
 
   /**
+   * Not in the form of an id, nor beginning with wkl_.
+   *
    * @generated from field: string name = 2;
    */
   name: string;
@@ -75,7 +77,7 @@ export type StartWorkloadRequest = Message<"agyn.orchestrator.v1.StartWorkloadRe
   pendingTimeout?: Duration | undefined;
 
   /**
-   * The same key with the same request starts once; with another request it fails.
+   * The same key with the same request starts once, and is refused again where no runner could; with another request it fails.
    *
    * @generated from field: string idempotency_key = 9;
    */

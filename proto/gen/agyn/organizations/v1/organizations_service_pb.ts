@@ -94,6 +94,8 @@ export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
  */
 export type CreateOrganizationRequest = Message<"agyn.organizations.v1.CreateOrganizationRequest"> & {
   /**
+   * Not in the form of an id, nor beginning with org_.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
@@ -234,6 +236,8 @@ export type UpdateOrganizationRequest = Message<"agyn.organizations.v1.UpdateOrg
   updateMask?: FieldMask | undefined;
 
   /**
+   * Not in the form of an id, nor beginning with org_.
+   *
    * @generated from field: string name = 3;
    */
   name: string;

@@ -23,6 +23,8 @@ export const file_agyn_runners_v1_runners_service: GenFile = /*@__PURE__*/
  */
 export type RegisterRunnerRequest = Message<"agyn.runners.v1.RegisterRunnerRequest"> & {
   /**
+   * Not in the form of an id, nor beginning with rnr_.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
@@ -235,6 +237,8 @@ export type UpdateRunnerRequest = Message<"agyn.runners.v1.UpdateRunnerRequest">
   updateMask?: FieldMask | undefined;
 
   /**
+   * Not in the form of an id, nor beginning with rnr_.
+   *
    * @generated from field: string name = 4;
    */
   name: string;

@@ -70,6 +70,8 @@ export const AccessTokenSchema: GenMessage<AccessToken> = /*@__PURE__*/
  */
 export type CreateAccessTokenRequest = Message<"agyn.tokens.v1.CreateAccessTokenRequest"> & {
   /**
+   * Not in the form of an id, nor beginning with tok_.
+   *
    * @generated from field: string name = 1;
    */
   name: string;

@@ -53,6 +53,8 @@ export const UserSchema: GenMessage<User> = /*@__PURE__*/
  */
 export type CreateUserRequest = Message<"agyn.users.v1.CreateUserRequest"> & {
   /**
+   * Not in the form of an id, nor beginning with usr_ or org_.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
