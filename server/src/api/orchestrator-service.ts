@@ -75,9 +75,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
       if (idempotencyKey === "") return begin(start, organization);
       return turns(`${organization.id} ${idempotencyKey}`, async () => {
         const existing = await claimStart(request, organization, start);
-        if (!existing) return begin(start, organization);
-        if (failedUnplaceable(existing)) throw noRunner(existing);
-        return one(existing);
+        return existing ? again(existing) : begin(start, organization);
       });
     },
     async getWorkload(_request, context) {
@@ -165,7 +163,14 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     const outcome = await placer.start(start);
     if (outcome.kind === "never") return fail(start, organization);
     deps.onWorkloadsChanged();
-    return one(outcome.kind === "started" ? outcome.row : (await workloads.getWorkload(sql, start.workload.id))!);
+    if (outcome.kind === "started") return one(outcome.row);
+    return again((await workloads.getWorkload(sql, start.workload.id))!);
+  }
+
+  /** What the first start under the same key was answered with, whichever replica answered it. */
+  async function again(row: WorkloadRow) {
+    if (failedUnplaceable(row)) throw noRunner(row);
+    return one(row);
   }
 
   /** With an idempotency key, the id it stands for is the workload's; one that is there already is the answer. */
