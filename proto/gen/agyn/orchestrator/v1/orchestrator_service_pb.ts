@@ -77,7 +77,7 @@ export type StartWorkloadRequest = Message<"agyn.orchestrator.v1.StartWorkloadRe
   pendingTimeout?: Duration | undefined;
 
   /**
-   * The same key with the same request starts once, and is refused again where no runner could; with another request it fails.
+   * The same key with the same request starts once; with another request it fails.
    *
    * @generated from field: string idempotency_key = 9;
    */
@@ -427,7 +427,7 @@ export const WatchWorkloadsResponseSchema: GenMessage<WatchWorkloadsResponse> = 
 export const OrchestratorService: GenService<{
   /**
    * Starts a workload. Fails at once with NO_RUNNER when no registered runner could ever take it; the error's metadata
-   * names the failed workload that was recorded.
+   * names the failed workload that was recorded, and the same idempotency key is refused in the same way again.
    *
    * @generated from rpc agyn.orchestrator.v1.OrchestratorService.StartWorkload
    */
