@@ -279,6 +279,18 @@ test("organizations, users, members and tokens are managed", async () => {
   }
 });
 
+test("what is removed by name is told to machines by its id", async () => {
+  await agynctl(["users", "create", "gone", "--token-file", join(directory, "gone.token")]);
+  await agynctl(["orgs", "create", "brief"]);
+  await agynctl(["members", "set", "gone", "viewer", "--org", "brief"]);
+  const steps: readonly (readonly [string, RegExp])[] = [
+    ["members remove gone --org brief --yes -o name", /^usr_\w{16}\n$/],
+    ["users delete gone --yes -o json", /"id": "usr_\w{16}"/],
+    ["orgs delete brief --yes -o name", /^org_\w{16}\n$/],
+  ];
+  for (const [line, expected] of steps) expect((await agynctl(line.split(" "))).stdout, line).toMatch(expected);
+});
+
 test("watches show what is there, then what changes, until Ctrl-C", async () => {
   const interrupt = new AbortController();
   const onStdout = (text: string): void => (text.includes("watched") ? interrupt.abort() : undefined);

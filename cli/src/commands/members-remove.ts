@@ -1,5 +1,7 @@
 import { defineCommand } from "../command.ts";
 import { confirm } from "../confirm.ts";
+import { required } from "../required.ts";
+import { memberView } from "../views/people.ts";
 import { yesOption } from "../option-sets.ts";
 
 export const membersRemove = defineCommand({
@@ -11,8 +13,9 @@ export const membersRemove = defineCommand({
   async run(context, { user }, { yes }) {
     const { organizations } = await context.controlPlane();
     await confirm(context, `take ${user} out of the organization?`, yes);
-    await organizations.removeMember({ organization: context.organization, user });
-    await context.output.gone(user, `user ${user} is no longer a member`);
+    const answer = await organizations.removeMember({ organization: context.organization, user });
+    const removed = required(answer.member, "member");
+    await context.output.done(memberView, removed, `user ${removed.userName} is no longer a member`);
     return undefined;
   },
 });

@@ -1,5 +1,7 @@
 import { defineCommand } from "../command.ts";
 import { confirm } from "../confirm.ts";
+import { required } from "../required.ts";
+import { organizationView } from "../views/people.ts";
 import { yesOption } from "../option-sets.ts";
 
 export const orgsDelete = defineCommand({
@@ -11,8 +13,11 @@ export const orgsDelete = defineCommand({
   async run(context, { name }, { yes }) {
     const { organizations } = await context.controlPlane();
     await confirm(context, `delete the organization ${name}?`, yes);
-    await organizations.deleteOrganization({ organization: name });
-    await context.output.gone(name, `deleted organization ${name}`);
+    const deleted = required(
+      (await organizations.deleteOrganization({ organization: name })).organization,
+      "organization",
+    );
+    await context.output.done(organizationView, deleted, `deleted organization ${deleted.name} (${deleted.id})`);
     return undefined;
   },
 });

@@ -1,5 +1,7 @@
 import { defineCommand } from "../command.ts";
 import { confirm } from "../confirm.ts";
+import { required } from "../required.ts";
+import { userView } from "../views/people.ts";
 import { yesOption } from "../option-sets.ts";
 
 export const usersDelete = defineCommand({
@@ -11,8 +13,8 @@ export const usersDelete = defineCommand({
   async run(context, { user }, { yes }) {
     const { users } = await context.controlPlane();
     await confirm(context, `delete the user ${user}?`, yes);
-    await users.deleteUser({ user });
-    await context.output.gone(user, `deleted user ${user}`);
+    const deleted = required((await users.deleteUser({ user })).user, "user");
+    await context.output.done(userView, deleted, `deleted user ${deleted.name} (${deleted.id})`);
     return undefined;
   },
 });

@@ -87,7 +87,7 @@ export function createOrganizationsService({ sql }: { sql: Sql }): ServiceImpl<t
         const event = { ...about(organization), scope: { kind: "cluster" } as const, action: "organization.delete" };
         await insertAuditEvent(transaction, auditOf(context, event));
       });
-      return {};
+      return { organization: toProto(organization) };
     },
 
     async setMember(request, context) {
@@ -115,7 +115,7 @@ export function createOrganizationsService({ sql }: { sql: Sql }): ServiceImpl<t
 
     async removeMember(request, context) {
       const { organization } = targetOf(context, "organization");
-      await sql.begin(async (transaction) => {
+      return sql.begin(async (transaction) => {
         const user = await resolveUser(transaction, userOf(context), request.user);
         const member = await organizations.getMember(transaction, organization.id, user.id);
         if (!member) throw notFound("member", request.user);
@@ -126,8 +126,8 @@ export function createOrganizationsService({ sql }: { sql: Sql }): ServiceImpl<t
           transaction,
           auditOf(context, { ...about(organization), action: "member.remove", details }),
         );
+        return { member: toMemberProto(member) };
       });
-      return {};
     },
   };
 }

@@ -69,7 +69,7 @@ export function createUsersService({ sql }: { sql: Sql }): ServiceImpl<typeof Us
     },
 
     async deleteUser({ user: reference }, context) {
-      await sql.begin(async (transaction) => {
+      return sql.begin(async (transaction) => {
         const user = await existing(transaction, userOf(context), reference);
         await refuseLosingClusterAdmin(transaction, user);
         await refuseLosingOwner(transaction, user);
@@ -80,8 +80,8 @@ export function createUsersService({ sql }: { sql: Sql }): ServiceImpl<typeof Us
         }
         await users.deleteUser(transaction, user.id);
         await insertAuditEvent(transaction, auditOf(context, { ...about(user), action: "user.delete" }));
+        return { user: toProto(user) };
       });
-      return {};
     },
   };
 }
