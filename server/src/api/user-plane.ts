@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
@@ -14,6 +13,7 @@ export type PlainPages = (path: string) => Promise<{ status: number; type: strin
 
 export type UserPlaneOptions = {
   listen: Address;
+  /** Certificate chain and key, in PEM. */
   tls: { cert: string; key: string } | undefined;
   routes: (router: ConnectRouter) => void;
   interceptors: Interceptor[];
@@ -89,10 +89,7 @@ const limits = {
 
 function openTls({ cert, key }: { cert: string; key: string }, onRequest: RequestHandler) {
   const sessions = new Set<http2.ServerHttp2Session>();
-  const server = http2.createSecureServer(
-    { ...limits, allowHTTP1: true, minVersion: "TLSv1.2", cert: readFileSync(cert), key: readFileSync(key) },
-    onRequest,
-  );
+  const server = http2.createSecureServer({ ...limits, allowHTTP1: true, minVersion: "TLSv1.2", cert, key }, onRequest);
   server.on("session", (session) => track(sessions, session));
   return { server, sessions };
 }
