@@ -70,10 +70,13 @@ const lastWords_ms = 150;
 /** Builds everything in order; what was opened is closed in reverse, also where a later step fails. `database`: one that is there already. */
 export async function openServer(config: Config, log: Logger, database?: DatabaseTarget): Promise<Server> {
   const closing: (() => Promise<void>)[] = [];
-  const closeAll = async () => {
-    for (const close of closing.splice(0).toReversed())
+  const closeInTurn = async () => {
+    for (const close of closing.toReversed())
       await close().catch((error: unknown) => log.error({ err: error }, "closing failed"));
   };
+  // Whoever asks again waits for the same end.
+  let closed: Promise<void> | undefined;
+  const closeAll = () => (closed ??= closeInTurn());
   try {
     const opened = await open({ config, log, database, onClose: (close) => closing.push(close) });
     return { ...opened, close: closeAll };

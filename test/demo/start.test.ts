@@ -102,6 +102,9 @@ test("a second Ctrl-C leaves at once, and the next start takes up the job", { ti
     return first.output().includes("the next start takes up");
   });
   expect(await first.ended).toBe(130);
+  await until("the end of its database", async () =>
+    (await processesOn(place.directory)).every((line) => !line.includes("bin/postgres")),
+  );
 
   await place.started();
   expect(await phaseOf(place, workload!.id)).toBe(WorkloadPhase.RUNNING);
