@@ -10,10 +10,13 @@ export interface Credentials {
   /** Where each was found. */
   readonly gatewaySource: string;
   readonly tokenSource: string;
+  /** PEM file by which the gateway is known; without one, by the authorities that this machine trusts. */
+  readonly caFile: string | undefined;
 }
 
 export interface CredentialOptions {
   readonly gateway: string | undefined;
+  readonly caFile: string | undefined;
   readonly tokenFile: string | undefined;
   /** Send a token without TLS to a machine beyond this one. */
   readonly allowCleartext: boolean;
@@ -25,7 +28,8 @@ const maximumTokenBytes = 4096;
 /**
  * Looks, in this order: flags, `AGYN_GATEWAY` and `AGYN_TOKEN`, the data directory (`AGYN_DATA_DIR`, else the nearest
  * `.agyn` upward from `cwd`). A directory's token goes only to that directory's gateway, and a token from elsewhere goes
- * to a directory's gateway only on this machine: a directory that came with a clone must not collect tokens.
+ * to a directory's gateway only on this machine: a directory that came with a clone must not collect tokens. For the same
+ * reason the certificate in a directory counts only where that directory names the gateway.
  */
 export function findCredentials(options: CredentialOptions, environment: NodeJS.ProcessEnv, cwd: string): Credentials {
   const directory = findDataDirectory(environment, cwd);
@@ -58,7 +62,21 @@ export function findCredentials(options: CredentialOptions, environment: NodeJS.
     [directoryGateway, join(directory ?? "", "gateway")],
   ] as const;
   const gatewaySource = places.find(([text]) => text !== undefined)?.[1] ?? "its default";
-  return { gateway, gatewaySource, token: found?.token, tokenSource: found?.source ?? "nowhere" };
+  const givenCaFile = options.caFile ?? nonEmpty(environment["AGYN_CA_FILE"]);
+  const ownCaFile = chosen === undefined && directory !== undefined ? findCertificate(directory) : undefined;
+  return {
+    gateway,
+    gatewaySource,
+    token: found?.token,
+    tokenSource: found?.source ?? "nowhere",
+    caFile: givenCaFile ?? ownCaFile,
+  };
+}
+
+/** What the control plane of a data directory leaves there where its user port speaks TLS. */
+function findCertificate(directory: string): string | undefined {
+  const path = join(directory, "gateway.crt");
+  return statSync(path, { throwIfNoEntry: false }) === undefined ? undefined : path;
 }
 
 type Found = { kind: "given" | "directory"; token: string; source: string };

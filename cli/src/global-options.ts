@@ -23,7 +23,7 @@ export const globalOptions = {
   caFile: {
     kind: "text",
     placeholder: "file",
-    help: "PEM file of the authority that signed the gateway's certificate (else AGYN_CA_FILE)",
+    help: "PEM file of the authority that signed the gateway's certificate (else AGYN_CA_FILE, else the nearest .agyn)",
   },
   allowCleartext: { kind: "flag", help: "send the token without TLS to another machine" },
   requestTimeout: {

@@ -178,10 +178,9 @@ async function runCommand({ command, values, options, commands, terminal }: Invo
     showHelp: (words) => runProgram(commands, toHelpLine(commands, words), terminal),
     hasReached: () => hasReached,
     async controlPlane() {
-      const caFile = given.caFile ?? terminal.environment["AGYN_CA_FILE"];
       const requestTimeoutMs = given.requestTimeout ?? defaultRequestTimeoutMs;
       const onAnswer = (): boolean => (hasReached = true);
-      const connecting = { requestTimeoutMs, caFile, signal: terminal.signal, onAnswer };
+      const connecting = { requestTimeoutMs, signal: terminal.signal, onAnswer };
       return (controlPlane ??= await connectControlPlane(context.credentials(), connecting));
     },
   };
@@ -213,7 +212,12 @@ function toHelpLine(commands: readonly Command[], words: readonly string[]): rea
 }
 
 function credentialOptions(given: GlobalOptions): Parameters<typeof findCredentials>[0] {
-  return { gateway: given.gateway, tokenFile: given.accessTokenFile, allowCleartext: given.allowCleartext === true };
+  return {
+    gateway: given.gateway,
+    caFile: given.caFile,
+    tokenFile: given.accessTokenFile,
+    allowCleartext: given.allowCleartext === true,
+  };
 }
 
 function withDefaults(declared: Options, given: Readonly<Record<string, unknown>>): Record<string, unknown> {

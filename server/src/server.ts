@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { Plane } from "../../proto/gen/agyn/options/v1/options_pb.ts";
@@ -33,13 +32,13 @@ import { openUserPlane } from "./api/user-plane.ts";
 import { createTurns } from "./api/turns.ts";
 import { createUsersService } from "./api/users-service.ts";
 import type { Address, Config } from "./config.ts";
-import { writeSecretFile } from "./data-directory.ts";
-import { gatewayOf } from "./gateway.ts";
+import { announceGateway } from "./gateway.ts";
 import { openRevocationReader } from "./loops/enforce-revocations.ts";
 import { pushLogs } from "./sessions/push-logs.ts";
 import { runSession, type SessionDeps } from "./sessions/run-session.ts";
 import type { DatabaseTarget } from "./store/database.ts";
 import { getWorkload } from "./store/workloads.ts";
+import { readTlsMaterial } from "./tls-material.ts";
 import { version } from "./version.ts";
 import { createHealthService } from "./api/health-service.ts";
 import { createReflectionService } from "./api/reflection-service.ts";
@@ -71,10 +70,13 @@ const lastWords_ms = 150;
 /** Builds everything in order; what was opened is closed in reverse, also where a later step fails. `database`: one that is there already. */
 export async function openServer(config: Config, log: Logger, database?: DatabaseTarget): Promise<Server> {
   const closing: (() => Promise<void>)[] = [];
-  const closeAll = async () => {
-    for (const close of closing.splice(0).toReversed())
+  const closeInTurn = async () => {
+    for (const close of closing.toReversed())
       await close().catch((error: unknown) => log.error({ err: error }, "closing failed"));
   };
+  // Whoever asks again waits for the same end.
+  let closed: Promise<void> | undefined;
+  const closeAll = () => (closed ??= closeInTurn());
   try {
     const opened = await open({ config, log, database, onClose: (close) => closing.push(close) });
     return { ...opened, close: closeAll };
@@ -85,6 +87,7 @@ export async function openServer(config: Config, log: Logger, database?: Databas
 }
 
 async function open({ config, log, database, onClose }: StateOptions): Promise<Omit<Server, "close">> {
+  const tls = config.tls && readTlsMaterial(config.tls, new Date());
   const state = await openState({ config, log, database, onClose });
   const { sql, masterKey, authority, nonceKey, logStore, writer } = state;
   const { replicaId, storeEpoch } = writer;
@@ -245,7 +248,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   const pages = createPages({ sql, loops, meters, placer, registry });
   const userPlane = await openUserPlane({
     listen: config.listen,
-    tls: config.tls,
+    tls,
     routes,
     interceptors: interceptors(Plane.USER),
     pages,
@@ -258,7 +261,6 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     await Promise.all(closing);
   });
   notifications.on("revocations", () => revocations.signal());
-  const gateway = gatewayOf(userPlane.address, config.tls);
-  await writeSecretFile(join(state.directory, "gateway"), `${gateway}\n`);
+  const gateway = await announceGateway(state.directory, userPlane.address, tls);
   return { gateway, userAddress: userPlane.address, runnerAddress: runnerPlane.address };
 }

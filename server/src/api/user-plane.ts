@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
@@ -14,6 +13,7 @@ export type PlainPages = (path: string) => Promise<{ status: number; type: strin
 
 export type UserPlaneOptions = {
   listen: Address;
+  /** Certificate chain and key, in PEM. */
   tls: { cert: string; key: string } | undefined;
   routes: (router: ConnectRouter) => void;
   interceptors: Interceptor[];
@@ -30,6 +30,7 @@ export type UserPlane = { address: Address; close(grace_ms: number): Promise<voi
 export const maximumMessage_bytes = 8 * 1024 * 1024;
 const defaultHeaderTimeout_ms = 15_000;
 const sniffTimeout_ms = 10_000;
+const handshakeTimeout_ms = 10_000;
 const connectionLimit = 10_000;
 const preface = Buffer.from("PRI * HTTP/2.0");
 /** No method of HTTP/1.1 begins with so many bytes of the preface. */
@@ -90,7 +91,7 @@ const limits = {
 function openTls({ cert, key }: { cert: string; key: string }, onRequest: RequestHandler) {
   const sessions = new Set<http2.ServerHttp2Session>();
   const server = http2.createSecureServer(
-    { ...limits, allowHTTP1: true, minVersion: "TLSv1.2", cert: readFileSync(cert), key: readFileSync(key) },
+    { ...limits, allowHTTP1: true, minVersion: "TLSv1.2", handshakeTimeout: handshakeTimeout_ms, cert, key },
     onRequest,
   );
   server.on("session", (session) => track(sessions, session));

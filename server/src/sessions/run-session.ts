@@ -246,7 +246,7 @@ export function sendPlacement(session: RunnerSession, placement: Placement, mast
   if (session.sent.get(placement.id) === placement.fence) return;
   const message = toPlaceMessage(placement, masterKey);
   session.sent.set(placement.id, placement.fence);
-  session.send(message);
+  session.send(message, placement.spec.length);
 }
 
 function sendStop(session: RunnerSession, row: WorkloadRow): void {
