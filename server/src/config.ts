@@ -62,6 +62,16 @@ export const settings = {
     help: "how long a runner that rejected a workload is passed over for it",
   },
   metrics_interval: { kind: "duration", default: "10s", help: "how often runners measure their machine" },
+  workload_retention: {
+    kind: "duration",
+    default: "90d",
+    help: "for how long ended workloads and their logs are kept",
+  },
+  audit_retention: {
+    kind: "duration",
+    default: "400d",
+    help: "for how long audit events are kept, and access tokens after their end",
+  },
   shutdown_grace: { kind: "duration", default: "5s", help: "for how long a stopping server lets calls finish" },
   database_connections: { kind: "integer", default: "16", help: "size of the connection pool" },
 } as const satisfies Record<string, Setting>;
@@ -90,6 +100,8 @@ export type Config = {
   pendingTimeout_ms: number;
   rejectionExclusion_ms: number;
   metricsInterval_ms: number;
+  workloadRetention_ms: number;
+  auditRetention_ms: number;
   shutdownGrace_ms: number;
   databaseConnections: number;
 };
@@ -156,6 +168,8 @@ export function toConfig(settled: Settled): Config {
     pendingTimeout_ms: duration("pending_timeout"),
     rejectionExclusion_ms: duration("rejection_exclusion"),
     metricsInterval_ms: duration("metrics_interval"),
+    workloadRetention_ms: duration("workload_retention"),
+    auditRetention_ms: duration("audit_retention"),
     shutdownGrace_ms: duration("shutdown_grace"),
     databaseConnections: parseInteger("database_connections", text("database_connections")!, 2, 1000),
   };
@@ -163,11 +177,16 @@ export function toConfig(settled: Settled): Config {
   return config;
 }
 
+const leastRetention_ms = 3_600_000;
+
 function checkTogether(config: Config, settled: Settled): void {
   if (!["trace", "debug", "info", "warn", "error", "silent"].includes(config.logLevel)) {
     throw new ConfigError(`log_level: "${config.logLevel}" is not one of trace, debug, info, warn, error, silent`);
   }
   if (config.lease_ms < 2 * config.heartbeat_ms) throw new ConfigError("lease: must be at least two heartbeats");
+  for (const name of ["workload_retention", "audit_retention"] as const)
+    if (parseDuration(name, settled[name].value!) < leastRetention_ms)
+      throw new ConfigError(`${name}: must be at least 1h, so that what has just ended can still be read`);
   const insecure = parseBoolean("insecure_listen", settled.insecure_listen.value!);
   if (!config.tls && !insecure && !isLoopback(config.listen.host)) {
     throw new ConfigError(

@@ -13,6 +13,8 @@ export type Meters = {
   logBytes: Counter;
   /** By reason. */
   refusals: Counter;
+  /** Rows that had been kept for long enough, by kind. */
+  swept: Counter;
   /** The 99th percentile of the event loop's delay since the last reading, in seconds. */
   eventLoopLag: () => number;
 };
@@ -25,6 +27,7 @@ export function createMeters(): Meters {
     enrollments: createCounter(),
     logBytes: createCounter(),
     refusals: createCounter(),
+    swept: createCounter(),
     eventLoopLag() {
       const lag = delay.percentile(99) / 1e9;
       delay.reset();

@@ -6,13 +6,13 @@ import { createFailUnreadable } from "./loops/fail-unreadable.ts";
 import { openFleetState } from "./loops/fleet-state.ts";
 import { considerRetries, createLossLoops } from "./loops/lose-workloads.ts";
 import { createPlacer } from "./loops/place-workloads.ts";
+import { createSweep } from "./loops/sweep.ts";
 import { createWatchFeed } from "./loops/watch-feed.ts";
 import { createMeters } from "./meters.ts";
 import { createSecureRandom } from "./secure-random.ts";
 import { createRecorder } from "./sessions/recorder.ts";
 import { sendPlacement, tell } from "./sessions/run-session.ts";
 import { createSessionRegistry } from "./sessions/session-registry.ts";
-import { sweepMetricsSamples } from "./store/metrics-samples.ts";
 import { openNotifications } from "./store/notifications.ts";
 import { listChangedRunners } from "./store/runners.ts";
 import { getHorizon, listChangedWorkloads, listDeliverable, type WorkloadRow } from "./store/workloads.ts";
@@ -21,11 +21,12 @@ import type { OnClose, State } from "./open-state.ts";
 export type PlacingOptions = { config: Config; log: Logger; state: State; onClose: OnClose };
 
 const sweepPeriod_ms = 10 * 60_000;
+const day_ms = 86_400_000;
 const recountPeriod_ms = 20_000;
 
 /** What places workloads and hears runners: the fleet in memory, the leader, the sessions, the loops. */
 export async function openPlacing({ config, log, state, onClose }: PlacingOptions) {
-  const { sql, masterKey, writer } = state;
+  const { sql, masterKey, writer, logStore } = state;
   const meters = createMeters();
   const notifications = await openNotifications(sql, writer.replicaId, log);
   onClose(() => notifications.close());
@@ -129,7 +130,11 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     onRunnersChanged,
     onWorkloadsChanged,
   });
-  runLoop("lead", config.leaderLease_ms / 3, () => placer.renewLease());
+  runLoop("lead", config.leaderLease_ms / 3, async () => {
+    const led = placer.leads;
+    await placer.renewLease();
+    if (!led && placer.leads) sweeping.signal();
+  });
   const syncFleet = runLoop("sync-fleet", config.loopPeriod_ms, async () => {
     await fleet.refresh();
     for (const session of registry.all()) {
@@ -151,7 +156,23 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     for (const row of rows) tellRunner(row);
   });
   runLoop("recount-fleet", recountPeriod_ms, () => fleet.recount());
-  runLoop("sweep-metrics", sweepPeriod_ms, () => sweepMetricsSamples(sql, metricsKept_ms));
+  const sweep = createSweep({
+    sql,
+    keep: {
+      workloads_ms: config.workloadRetention_ms,
+      audit_ms: config.auditRetention_ms,
+      idempotencyKeys_ms: day_ms,
+      metrics_ms: metricsKept_ms,
+      generations_ms: config.expiredRenewal_ms,
+      revocations_ms: day_ms,
+    },
+    leads: () => placer.leads,
+    deleteLogs: (workloadId) => logStore.delete(workloadId),
+    onSwept: (kind, count) => meters.swept.add(count, kind),
+  });
+  const sweeping = runLoop("sweep", sweepPeriod_ms, async () => {
+    if (await sweep()) sweeping.signal();
+  });
   notifications.on("runners", onceSignalled(syncFleet, runnerFeed));
   notifications.on("workloads", onceSignalled(syncFleet, workloadFeed));
   notifications.on("pending", onceSignalled(syncFleet));

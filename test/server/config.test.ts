@@ -37,6 +37,7 @@ test("an unknown flag is named, with the nearest valid one", () => {
 });
 
 test.each([
+  [{ workload_retention: "59m" }, "workload_retention: must be at least 1h"],
   [{ heartbeat: "10" }, 'heartbeat: "10" is not a duration'],
   [{ listen: "7070" }, 'listen: "7070" is not an address'],
   [{ listen: "127.0.0.1:70700" }, 'listen: "127.0.0.1:70700" is not an address'],

@@ -11,7 +11,7 @@ export type PagesDeps = { sql: Sql; loops: readonly Loop[]; meters: Meters; plac
 const loopLimit_ms = 30_000;
 const databaseLimit_ms = 3_000;
 /** Loops that run less often than the limit. */
-const slowLoops = new Set(["sweep-metrics", "renew-own-certificate"]);
+const slowLoops = new Set(["sweep", "renew-own-certificate"]);
 
 /** `/healthz`, `/readyz` and `/metrics`. */
 export function createPages(deps: PagesDeps): PlainPages {
@@ -65,12 +65,8 @@ function exposition({ loops, meters, placer, registry }: PagesDeps): string {
   write("agyn_placements_total", "counter", "Placements made by this replica.", total(meters.placements));
   write("agyn_enrollments_total", "counter", "Identities issued by enrollment.", total(meters.enrollments));
   write("agyn_log_bytes_total", "counter", "Compressed log bytes made durable.", total(meters.logBytes));
-  write(
-    "agyn_refusals_total",
-    "counter",
-    "Calls refused, by reason.",
-    [...meters.refusals.values].map(([reason, count]) => [`{reason="${reason}"}`, count]),
-  );
+  write("agyn_refusals_total", "counter", "Calls refused, by reason.", byLabel("reason", meters.refusals));
+  write("agyn_swept_total", "counter", "Rows deleted because of their age, by kind.", byLabel("kind", meters.swept));
   write("agyn_waiting_workloads", "gauge", "Workloads that wait for a runner, on the leader.", [["", placer.waiting]]);
   write("agyn_leader", "gauge", "1 on the replica that places.", [["", placer.leads ? 1 : 0]]);
   write("agyn_runner_sessions", "gauge", "Runners connected to this replica.", [["", registry.size]]);
@@ -94,4 +90,8 @@ function exposition({ loops, meters, placer, registry }: PagesDeps): string {
 
 function total(counter: Counter): readonly (readonly [string, number])[] {
   return [["", counter.values.get("") ?? 0]];
+}
+
+function byLabel(label: string, counter: Counter): readonly (readonly [string, number])[] {
+  return [...counter.values].map(([value, count]) => [`{${label}="${value}"}`, count]);
 }

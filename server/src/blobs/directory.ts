@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, readdir, rename, rm, type FileHandle } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, rmdir, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { BlobError, checkKey, type BlobContent, type BlobRange, type Blobs } from "./blobs.ts";
 
@@ -22,9 +22,7 @@ export async function openBlobDirectory(options: { directory: string }): Promise
       const draft = join(temporary, randomBytes(12).toString("hex"));
       try {
         const sizeBytes = await writeSynced(draft, content);
-        await makeFolders(root, dirname(path));
-        await rename(draft, path);
-        await syncFolder(dirname(path));
+        await moveInto(root, draft, path);
         return { sizeBytes };
       } catch (error) {
         await rm(draft, { force: true });
@@ -49,6 +47,7 @@ export async function openBlobDirectory(options: { directory: string }): Promise
       const path = pathOf(key);
       await rm(path, { force: true });
       await syncFolder(dirname(path)).catch(ignoreMissing);
+      await removeEmptyFolders(root, dirname(path));
     },
     async *list(prefix) {
       pathOf(prefix);
@@ -69,6 +68,36 @@ async function writeSynced(path: string, content: BlobContent): Promise<number> 
     return sizeBytes;
   } finally {
     await file.close();
+  }
+}
+
+/** A folder that was found may be gone a moment later, when the last other blob in it was deleted. */
+const movesTried = 5;
+
+async function moveInto(root: string, draft: string, path: string): Promise<void> {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      await makeFolders(root, dirname(path));
+      await rename(draft, path);
+      await syncFolder(dirname(path));
+      return;
+    } catch (error) {
+      if (!isMissing(error) || tried === movesTried) throw error;
+    }
+  }
+}
+
+/** Removes the folder and those above it, as far as nothing is in them. */
+async function removeEmptyFolders(root: string, folder: string): Promise<void> {
+  for (let empty = folder; empty !== root; empty = dirname(empty)) {
+    try {
+      await rmdir(empty);
+    } catch (error) {
+      if (isMissing(error)) continue;
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ENOTEMPTY" || code === "EEXIST") return;
+      throw error;
+    }
   }
 }
 

@@ -113,3 +113,22 @@ export async function listLatestGenerations(
     where i.id = any(${[...identityIds]}) order by i.id, g.generation desc`;
   return new Map(rows.map((row) => [row.identityId, row]));
 }
+
+/** Deletes at most `limit` certificates that expired so long ago and were followed by a used one; answers how many. */
+export async function sweepGenerations(sql: SqlOrTransaction, keep_ms: number, limit: number): Promise<number> {
+  const { count } = await sql`
+    delete from identity_generation where (identity_id, generation) in (
+      select g.identity_id, g.generation from identity_generation g join identity i on i.id = g.identity_id
+      where g.expire_time < now() - ${keep_ms}::float8 * interval '1 millisecond' and g.generation < i.used_generation
+      limit ${limit})`;
+  return count;
+}
+
+/** Deletes at most `limit` revocations that are so old that every replica has read them, or started since; answers how many. */
+export async function sweepRevocations(sql: SqlOrTransaction, keep_ms: number, limit: number): Promise<number> {
+  const { count } = await sql`
+    delete from revocation where number in (
+      select number from (select number, time from revocation order by number limit ${limit}) oldest
+      where time < now() - ${keep_ms}::float8 * interval '1 millisecond')`;
+  return count;
+}
