@@ -39,6 +39,7 @@ import { openRevocationReader } from "./loops/enforce-revocations.ts";
 import { pushLogs } from "./sessions/push-logs.ts";
 import { runSession, type SessionDeps } from "./sessions/run-session.ts";
 import type { DatabaseTarget } from "./store/database.ts";
+import type { RevocationReason } from "./store/identities.ts";
 import { getWorkload } from "./store/workloads.ts";
 import { version } from "./version.ts";
 import { createHealthService } from "./api/health-service.ts";
@@ -67,6 +68,11 @@ const leafTtl_ms = 30 * 86_400_000;
 const leafRenewal_ms = 86_400_000;
 /** How long a revoked session may take to hear why it ends; of the second in which a revocation reaches everybody. */
 const lastWords_ms = 150;
+const lastWordsOf: Record<RevocationReason, string> = {
+  IDENTITY_REVOKED: "this identity was revoked",
+  RUNNER_LOCKED: "this identity was revoked",
+  IDENTITY_SUPERSEDED: "a later identity of this runner took over",
+};
 
 /** Builds everything in order; what was opened is closed in reverse, also where a later step fails. `database`: one that is there already. */
 export async function openServer(config: Config, log: Logger, database?: DatabaseTarget): Promise<Server> {
@@ -100,6 +106,10 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     const { host, port } = config.runnerAddress ?? runnerAddress;
     return [{ kind: { case: "mtls" as const, value: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}` } }];
   };
+  const onRevoked = () => {
+    revocations.signal();
+    notifications.send("revocations");
+  };
   const sessionDeps: SessionDeps = {
     sql,
     writer,
@@ -114,10 +124,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     lease_ms: config.lease_ms,
     metricsInterval_ms: config.metricsInterval_ms,
     onRunnersChanged,
-  };
-  const onRevoked = () => {
-    revocations.signal();
-    notifications.send("revocations");
+    onRevoked,
   };
   const protoDeps = { sql, fleet, trustDomain: authority.trustDomain };
   const issueDeps = {
@@ -126,6 +133,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     nonceKey,
     certificateTtl_ms: config.certificateTtl_ms,
     onRunnersChanged,
+    onRevoked,
     attempts: createAttemptLimiter(enrollmentBurst, enrollmentsPerSecond),
     turns: createTurns(),
   };
@@ -149,7 +157,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
         endpoints,
         onEnrolled: () => meters.enrollments.add(1),
       }),
-      ...createRenewal({ ...issueDeps, expiredRenewal_ms: config.expiredRenewal_ms, onRevoked }),
+      ...createRenewal({ ...issueDeps, expiredRenewal_ms: config.expiredRenewal_ms }),
       ...createMetrics({ sql, metricsInterval_ms: config.metricsInterval_ms }),
     });
     router.service(
@@ -231,9 +239,11 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   onClose(() => runnerPlane.close(config.shutdownGrace_ms));
   const revocationReader = await openRevocationReader({
     sql,
-    disconnect: (runnerId, reason) => {
-      registry.get(runnerId)?.end(reason as "IDENTITY_REVOKED" | "RUNNER_LOCKED", "this identity was revoked");
-      runnerPlane.disconnect(runnerId, reason, lastWords_ms);
+    keysOf: (runnerId) => runnerPlane.keysOf(runnerId),
+    disconnect: (runnerId, reason, keys) => {
+      const session = registry.get(runnerId);
+      if (session && keys.includes(session.spkiSha256)) session.end(reason, lastWordsOf[reason]);
+      runnerPlane.disconnect({ id: runnerId, keys }, reason, lastWords_ms);
     },
     disconnectAll: (why) => runnerPlane.disconnectAll(why),
   });

@@ -16,7 +16,13 @@ export type RunnerCaller = Extract<Caller, { kind: "runner" }>;
 /** A session that the store has begun. */
 export type OpenedSession = { number: bigint; runner: RunnerRow; bound: WorkloadRow[]; repair: HelloRepair };
 
-export type OpenSessionDeps = { sql: Sql; replicaId: string; lease_ms: number };
+export type OpenSessionDeps = {
+  sql: Sql;
+  replicaId: string;
+  lease_ms: number;
+  /** Tells replicas that sessions are to end. */
+  onRevoked: () => void;
+};
 
 /** What a runner keeps on its disk has at most 18 digits. */
 const sessionNumberLimit = 10n ** 18n - 1n;
@@ -61,7 +67,7 @@ export async function openSession(deps: OpenSessionDeps, caller: RunnerCaller, h
       );
     }
     const number = bigger(runner.sessionNumber, hello.lastSessionNumber) + 1n;
-    await useGeneration(transaction, generation.identityId, generation.generation);
+    const supersedes = await useGeneration(transaction, generation);
     await beginSession(transaction, runner.id, {
       number,
       replicaId: deps.replicaId,
@@ -70,8 +76,9 @@ export async function openSession(deps: OpenSessionDeps, caller: RunnerCaller, h
     });
     await markReachable(transaction, runner.id, deps.replicaId);
     const bound = await listWorkloadsOfRunner(transaction, runner.id);
-    return { number, runner, bound, repair: reconcileHello(bound, hello.held.map(toHeld)) };
+    return { number, runner, bound, supersedes, repair: reconcileHello(bound, hello.held.map(toHeld)) };
   });
+  if (!outcome || outcome.supersedes) deps.onRevoked();
   if (!outcome)
     throw new AgynError(
       "RUNNER_LOCKED",

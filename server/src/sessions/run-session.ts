@@ -40,6 +40,8 @@ export type SessionDeps = {
   metricsInterval_ms: number;
   /** Hears that runners changed in a way other replicas and watchers want to see. */
   onRunnersChanged: () => void;
+  /** Tells replicas that sessions are to end. */
+  onRevoked: () => void;
 };
 
 const helloTimeout_ms = 10_000;
@@ -54,11 +56,11 @@ export async function* runSession(
   const incoming = requests[Symbol.asyncIterator]();
   const { hello, rest } = await readHello(incoming, signal);
   const opened = await openSession(
-    { sql: deps.sql, replicaId: deps.writer.replicaId, lease_ms: deps.lease_ms },
+    { sql: deps.sql, replicaId: deps.writer.replicaId, lease_ms: deps.lease_ms, onRevoked: deps.onRevoked },
     caller,
     hello,
   );
-  const session = createSession(caller.runnerId, opened.number);
+  const session = createSession(caller, opened.number);
   session.send({ case: "welcome", value: toWelcome(deps, opened) });
   // What was bound before the hello is held, or goes back to pending: under its fence it is never sent again (I1).
   for (const row of opened.bound) session.sent.set(row.id, row.fence);

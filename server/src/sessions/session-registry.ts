@@ -9,6 +9,8 @@ export type ControlMessageInit = NonNullable<MessageInitShape<typeof ControlMess
 /** A runner that is connected to this replica. */
 export interface RunnerSession {
   readonly runnerId: string;
+  /** Of the certificate with which it is connected. */
+  readonly spkiSha256: string;
   /** Grows with each session of the runner; the highest is the live one. */
   readonly number: bigint;
   readonly outbox: Outbox<ControlMessage>;
@@ -33,13 +35,17 @@ const messageBatchLimit = 1000;
 /** When one that was displaced by a newer session of its identity may come back. */
 export const takeoverRetry_ms = 1000;
 
-export function createSession(runnerId: string, number: bigint): RunnerSession {
+export function createSession(
+  { runnerId, spkiSha256 }: Pick<RunnerSession, "runnerId" | "spkiSha256">,
+  number: bigint,
+): RunnerSession {
   const outbox = createOutbox<ControlMessage>(outboxLimit, messageBatchLimit);
   const { promise: ended, resolve } = Promise.withResolvers<void>();
   let draining = false;
   let endReason: Reason | undefined;
   const session: RunnerSession = {
     runnerId,
+    spkiSha256,
     number,
     outbox,
     sent: new Map(),
