@@ -158,7 +158,11 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
         onEnrolled: () => meters.enrollments.add(1),
       }),
       ...createRenewal({ ...issueDeps, expiredRenewal_ms: config.expiredRenewal_ms }),
-      ...createMetrics({ sql, metricsInterval_ms: config.metricsInterval_ms }),
+      ...createMetrics({
+        sql,
+        metricsInterval_ms: config.metricsInterval_ms,
+        onDropped: (reason, count) => meters.samplesDropped.add(count, reason),
+      }),
     });
     router.service(
       OrchestratorService,

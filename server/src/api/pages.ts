@@ -66,6 +66,12 @@ function exposition({ loops, meters, placer, registry }: PagesDeps): string {
   write("agyn_enrollments_total", "counter", "Identities issued by enrollment.", total(meters.enrollments));
   write("agyn_log_bytes_total", "counter", "Compressed log bytes made durable.", total(meters.logBytes));
   write("agyn_refusals_total", "counter", "Calls refused, by reason.", byLabel("reason", meters.refusals));
+  write(
+    "agyn_metrics_samples_dropped_total",
+    "counter",
+    "Measurements of runners that were not kept, by reason.",
+    byLabel("reason", meters.samplesDropped),
+  );
   write("agyn_swept_total", "counter", "Rows deleted because of their age, by kind.", byLabel("kind", meters.swept));
   write("agyn_waiting_workloads", "gauge", "Workloads that wait for a runner, on the leader.", [["", placer.waiting]]);
   write("agyn_leader", "gauge", "1 on the replica that places.", [["", placer.leads ? 1 : 0]]);
