@@ -10,12 +10,13 @@ import { createSweep } from "./loops/sweep.ts";
 import { createWatchFeed } from "./loops/watch-feed.ts";
 import { createMeters } from "./meters.ts";
 import { createSecureRandom } from "./secure-random.ts";
+import { createDelivery } from "./sessions/deliver.ts";
 import { createRecorder } from "./sessions/recorder.ts";
 import { sendPlacement, tell } from "./sessions/run-session.ts";
 import { createSessionRegistry } from "./sessions/session-registry.ts";
 import { openNotifications } from "./store/notifications.ts";
 import { listChangedRunners } from "./store/runners.ts";
-import { getHorizon, listChangedWorkloads, listDeliverable, type WorkloadRow } from "./store/workloads.ts";
+import { getHorizon, listChangedWorkloads, type WorkloadRow } from "./store/workloads.ts";
 import type { OnClose, State } from "./open-state.ts";
 
 export type PlacingOptions = { config: Config; log: Logger; state: State; onClose: OnClose };
@@ -148,13 +149,7 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     placer.wake();
     if (await placer.explainWaiting()) onWorkloadsChanged();
   });
-  const deliver = runLoop("deliver", config.loopPeriod_ms, async () => {
-    const rows = await listDeliverable(
-      sql,
-      [...registry.all()].map((session) => session.runnerId),
-    );
-    for (const row of rows) tellRunner(row);
-  });
+  const deliver = runLoop("deliver", config.loopPeriod_ms, createDelivery({ sql, registry, tell: tellRunner }));
   runLoop("recount-fleet", recountPeriod_ms, () => fleet.recount());
   const sweep = createSweep({
     sql,

@@ -63,7 +63,7 @@ export async function* runSession(
   const session = createSession(caller, opened.number);
   session.send({ case: "welcome", value: toWelcome(deps, opened) });
   // What was bound before the hello is held, or goes back to pending: under its fence it is never sent again (I1).
-  for (const row of opened.bound) session.sent.set(row.id, row.fence);
+  for (const row of opened.bound) session.sent.add(row.id, row.fence);
   deps.registry.add(session);
   const log = deps.log.child({ runner_id: caller.runnerId, session_number: String(opened.number) });
   log.info({ host: hello.machine?.host, held: hello.held.length }, "runner connected");
@@ -245,9 +245,9 @@ export function tell(session: RunnerSession, row: WorkloadRow, masterKey: Master
 
 /** Sends a placement once in a session. Throws where the record cannot be read; then nothing was sent. */
 export function sendPlacement(session: RunnerSession, placement: Placement, masterKey: MasterKey): void {
-  if (session.sent.get(placement.id) === placement.fence) return;
+  if (session.sent.has(placement.id, placement.fence)) return;
   const message = toPlaceMessage(placement, masterKey);
-  session.sent.set(placement.id, placement.fence);
+  session.sent.add(placement.id, placement.fence);
   session.send(message);
 }
 

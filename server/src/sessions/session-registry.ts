@@ -3,6 +3,7 @@ import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { ControlMessageSchema, type ControlMessage } from "../../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import type { Reason } from "../domain/errors.ts";
 import { createOutbox, type Outbox } from "./outbox.ts";
+import { createSentPlacements, type SentPlacements } from "./sent-placements.ts";
 
 export type ControlMessageInit = NonNullable<MessageInitShape<typeof ControlMessageSchema>["kind"]>;
 
@@ -14,8 +15,7 @@ export interface RunnerSession {
   /** Grows with each session of the runner; the highest is the live one. */
   readonly number: bigint;
   readonly outbox: Outbox<ControlMessage>;
-  /** Workload id → fence of the placements that were sent in this session. */
-  readonly sent: Map<string, bigint>;
+  readonly sent: SentPlacements;
   /** Workload id → grace of the stops that were sent in this session; another grace is sent anew. */
   readonly stopSent: Map<string, number | null>;
   /** Tells the runner, once in a session, to finish what it has and then leave. */
@@ -48,7 +48,7 @@ export function createSession(
     spkiSha256,
     number,
     outbox,
-    sent: new Map(),
+    sent: createSentPlacements(),
     stopSent: new Map(),
     ended,
     send(kind) {
