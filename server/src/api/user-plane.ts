@@ -6,6 +6,7 @@ import { createContextValues, type ConnectRouter } from "@connectrpc/connect";
 import type { Interceptor } from "@connectrpc/connect";
 import type { Address } from "../config.ts";
 import { isWithin } from "../identity/source-address.ts";
+import { boundSession, defaultConnectionBounds, type ConnectionBounds } from "./connection-bounds.ts";
 import { sourceKey } from "./context.ts";
 import { createRequestHandler, type RequestHandler } from "./request-handler.ts";
 
@@ -20,17 +21,17 @@ export type UserPlaneOptions = {
   pages: PlainPages;
   /** Proxies whose X-Forwarded-For is believed. */
   trustedProxies: readonly string[];
-  /** How long the headers of an HTTP/1.1 request may take. */
-  headerTimeout_ms?: number;
+  bounds?: Partial<ConnectionBounds>;
 };
 
 export type UserPlane = { address: Address; close(grace_ms: number): Promise<void> };
 
 /** A request or answer is at most so large. */
 export const maximumMessage_bytes = 8 * 1024 * 1024;
-const defaultHeaderTimeout_ms = 15_000;
 const sniffTimeout_ms = 10_000;
 const connectionLimit = 10_000;
+/** After so long without a word the system asks whether the other side is still there. */
+const tcpKeepAlive_ms = 60_000;
 const preface = Buffer.from("PRI * HTTP/2.0");
 /** No method of HTTP/1.1 begins with so many bytes of the preface. */
 const decisive_bytes = 3;
@@ -52,9 +53,11 @@ export async function openUserPlane(options: UserPlaneOptions): Promise<UserPlan
     void answerPage(options.pages, path, response as http.ServerResponse);
   };
   const sockets = new Set<net.Socket>();
-  const { server, sessions } = options.tls ? openTls(options.tls, onRequest) : openClear(options, onRequest);
+  const bounds = { ...defaultConnectionBounds, ...options.bounds };
+  const { server, sessions } = options.tls ? openTls(options.tls, bounds, onRequest) : openClear(bounds, onRequest);
   server.on("connection", (socket: net.Socket) => {
     sockets.add(socket);
+    socket.setKeepAlive(true, tcpKeepAlive_ms);
     socket.once("close", () => sockets.delete(socket));
   });
   server.maxConnections = connectionLimit;
@@ -87,25 +90,40 @@ const limits = {
   settings: { maxConcurrentStreams: 256, maxHeaderListSize: 32_768 },
 } as const;
 
-function openTls({ cert, key }: { cert: string; key: string }, onRequest: RequestHandler) {
+/** Of HTTP/1.1, where the time between two requests of a connection begins when the first is answered. */
+function timeoutsOf({ header_ms, request_ms, idle_ms }: ConnectionBounds) {
+  return {
+    headersTimeout: header_ms,
+    requestTimeout: request_ms,
+    keepAliveTimeout: idle_ms,
+    connectionsCheckingInterval: Math.ceil(header_ms / 3),
+  };
+}
+
+function openTls({ cert, key }: { cert: string; key: string }, bounds: ConnectionBounds, onRequest: RequestHandler) {
   const sessions = new Set<http2.ServerHttp2Session>();
-  const server = http2.createSecureServer(
-    { ...limits, allowHTTP1: true, minVersion: "TLSv1.2", cert: readFileSync(cert), key: readFileSync(key) },
-    onRequest,
-  );
-  server.on("session", (session) => track(sessions, session));
+  const options = {
+    ...limits,
+    ...timeoutsOf(bounds),
+    allowHTTP1: true,
+    minVersion: "TLSv1.2",
+    handshakeTimeout: sniffTimeout_ms,
+    cert: readFileSync(cert),
+    key: readFileSync(key),
+  } as const;
+  const server = http2.createSecureServer(options, onRequest);
+  server.on("session", (session) => track(sessions, session, bounds));
   return { server, sessions };
 }
 
 /** In clear, one port serves both versions of HTTP: the first bytes of a connection tell which it speaks. */
-function openClear({ headerTimeout_ms = defaultHeaderTimeout_ms }: UserPlaneOptions, onRequest: RequestHandler) {
+function openClear(bounds: ConnectionBounds, onRequest: RequestHandler) {
   const sessions = new Set<http2.ServerHttp2Session>();
-  const timeouts = { headersTimeout: headerTimeout_ms, connectionsCheckingInterval: headerTimeout_ms / 3 };
-  const one = http.createServer({ ...timeouts, maxHeaderSize: 32_768 }, onRequest);
+  const one = http.createServer({ ...timeoutsOf(bounds), maxHeaderSize: 32_768 }, onRequest);
   // It listens nowhere, and only a server that listens looks after the time-outs of its connections.
   one.emit("listening");
   const two = http2.createServer(limits, onRequest);
-  two.on("session", (session) => track(sessions, session));
+  two.on("session", (session) => track(sessions, session, bounds));
   const server = net.createServer((socket) => {
     socket.setTimeout(sniffTimeout_ms, () => socket.destroy());
     socket.on("error", () => socket.destroy());
@@ -128,8 +146,13 @@ function openClear({ headerTimeout_ms = defaultHeaderTimeout_ms }: UserPlaneOpti
   return { server, sessions };
 }
 
-function track(sessions: Set<http2.ServerHttp2Session>, session: http2.ServerHttp2Session): void {
+function track(
+  sessions: Set<http2.ServerHttp2Session>,
+  session: http2.ServerHttp2Session,
+  bounds: ConnectionBounds,
+): void {
   sessions.add(session);
+  boundSession(session, bounds);
   session.once("close", () => sessions.delete(session));
   session.on("error", () => session.destroy());
 }
