@@ -42,6 +42,11 @@ export const settings = {
     default: "",
     help: "CIDRs of proxies whose X-Forwarded-For is believed, separated by commas",
   },
+  open_metrics: {
+    kind: "boolean",
+    default: "false",
+    help: "show /metrics to whoever reaches the user port, not only to this machine and to tokens of cluster admins",
+  },
   trust_domain: { kind: "text", default: undefined, help: "set at the first start only; random otherwise" },
   log_level: { kind: "text", default: "info", help: "trace, debug, info, warn, error" },
   heartbeat: { kind: "duration", default: "10s", help: "how often a runner shows that it lives" },
@@ -88,6 +93,7 @@ export type Config = {
   runnerAddress: Address | undefined;
   tls: { cert: string; key: string } | undefined;
   trustedProxies: readonly string[];
+  openMetrics: boolean;
   trustDomain: string | undefined;
   logLevel: string;
   heartbeat_ms: number;
@@ -156,6 +162,7 @@ export function toConfig(settled: Settled): Config {
     runnerAddress: text("runner_address") === undefined ? undefined : address("runner_address"),
     tls: cert === undefined || key === undefined ? undefined : { cert, key },
     trustedProxies: (text("trusted_proxies") ?? "").split(",").filter((one) => one.trim() !== ""),
+    openMetrics: parseBoolean("open_metrics", text("open_metrics")!),
     trustDomain: text("trust_domain"),
     logLevel: text("log_level")!,
     heartbeat_ms: duration("heartbeat"),

@@ -256,7 +256,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
     runnerPlane.replaceLeaf(leaf);
   });
-  const pages = createPages({ sql, loops, meters, placer, registry });
+  const pages = createPages({ sql, loops, meters, placer, registry, authenticate, openMetrics: config.openMetrics });
   const userPlane = await openUserPlane({
     listen: config.listen,
     tls: config.tls,

@@ -4,14 +4,16 @@ import http2 from "node:http2";
 import net from "node:net";
 import { createContextValues, type ConnectRouter } from "@connectrpc/connect";
 import type { Interceptor } from "@connectrpc/connect";
-import type { Address } from "../config.ts";
+import { isLoopback, type Address } from "../config.ts";
 import { isWithin } from "../identity/source-address.ts";
 import { boundSession, defaultConnectionBounds, type ConnectionBounds } from "./connection-bounds.ts";
 import { sourceKey } from "./context.ts";
 import { createRequestHandler, type RequestHandler } from "./request-handler.ts";
 
+/** Who asks for a page. `isLocal`: a program of this machine, for itself. */
+export type PageRequest = { path: string; isLocal: boolean; authorization: string | null };
 /** What the user port serves beside the contract: text for a path, or `undefined`. */
-export type PlainPages = (path: string) => Promise<{ status: number; type: string; body: string } | undefined>;
+export type PlainPages = (request: PageRequest) => Promise<{ status: number; type: string; body: string } | undefined>;
 
 export type UserPlaneOptions = {
   listen: Address;
@@ -50,7 +52,12 @@ export async function openUserPlane(options: UserPlaneOptions): Promise<UserPlan
       handle(request, response);
       return;
     }
-    void answerPage(options.pages, path, response as http.ServerResponse);
+    const asked = {
+      path,
+      isLocal: isLocal(request),
+      authorization: request.headers.authorization ?? null,
+    };
+    void answerPage(options.pages, asked, response as http.ServerResponse);
   };
   const sockets = new Set<net.Socket>();
   const bounds = { ...defaultConnectionBounds, ...options.bounds };
@@ -157,8 +164,8 @@ function track(
   session.on("error", () => session.destroy());
 }
 
-async function answerPage(pages: PlainPages, path: string, response: http.ServerResponse): Promise<void> {
-  const page = (await pages(path)) ?? { status: 404, type: "text/plain", body: "not found\n" };
+async function answerPage(pages: PlainPages, asked: PageRequest, response: http.ServerResponse): Promise<void> {
+  const page = (await pages(asked)) ?? { status: 404, type: "text/plain", body: "not found\n" };
   response.writeHead(page.status, {
     "content-type": `${page.type}; charset=utf-8`,
     "x-content-type-options": "nosniff",
@@ -167,13 +174,23 @@ async function answerPage(pages: PlainPages, path: string, response: http.Server
   response.end(page.body);
 }
 
+type Sourced = { headers: http.IncomingHttpHeaders; socket?: net.Socket | null; stream?: http2.Http2Stream };
+
+/** The connection's address. */
+function directOf({ socket, stream }: Sourced): string {
+  return (socket ?? stream?.session?.socket)?.remoteAddress ?? "";
+}
+
+/** Whether a program of this machine asks, and not a proxy here that passes on what somebody else asks. */
+function isLocal(request: Sourced): boolean {
+  const { "x-forwarded-for": forwardedFor, forwarded, via } = request.headers;
+  const isPassedOn = [forwardedFor, forwarded, via].some((header) => header !== undefined);
+  return !isPassedOn && isLoopback(directOf(request).replace(/^::ffff:/, ""));
+}
+
 /** The caller's address: what a trusted proxy says, else the connection's. */
-function sourceOf(
-  request: { headers: http.IncomingHttpHeaders; socket?: net.Socket | null; stream?: http2.Http2Stream },
-  trustedProxies: readonly string[],
-): string {
-  const socket = request.socket ?? request.stream?.session?.socket;
-  const direct = socket?.remoteAddress ?? "";
+function sourceOf(request: Sourced, trustedProxies: readonly string[]): string {
+  const direct = directOf(request);
   const forwarded = String(request.headers["x-forwarded-for"] ?? "");
   if (forwarded === "" || trustedProxies.length === 0 || !isWithin(direct, trustedProxies)) return direct;
   const hops = forwarded.split(",").map((hop) => hop.trim());
