@@ -19,6 +19,7 @@ import type { Sql } from "../store/database.ts";
 import { confirmSession, endSession } from "../store/runners.ts";
 import { endWorkloads, lostEnding, type Advance, type Writer } from "../store/workload-transitions.ts";
 import { getWorkload, markUnreachable, type WorkloadRow } from "../store/workloads.ts";
+import { callAt } from "./call-at.ts";
 import { toResult, toTime } from "./hello.ts";
 import { openSession, type OpenedSession, type RunnerCaller } from "./open-session.ts";
 import { toPlaceMessage, toPlacement, type Placement } from "./place-message.ts";
@@ -67,9 +68,8 @@ export async function* runSession(
   deps.registry.add(session);
   const log = deps.log.child({ runner_id: caller.runnerId, session_number: String(opened.number) });
   log.info({ host: hello.machine?.host, held: hello.held.length }, "runner connected");
-  const expiry = setTimeout(
-    () => session.end("IDENTITY_EXPIRED", "the certificate has expired", 0),
-    Math.min(caller.expireTime.getTime() - Date.now(), 2 ** 31 - 1),
+  const cancelExpiry = callAt(caller.expireTime, () =>
+    session.end("IDENTITY_EXPIRED", "the certificate has expired", 0),
   );
   let left = false;
   const reading = (async () => {
@@ -92,7 +92,7 @@ export async function* runSession(
   try {
     for await (const messages of session.outbox.batches()) yield create(PlacementsResponseSchema, { messages });
   } finally {
-    clearTimeout(expiry);
+    cancelExpiry();
     session.outbox.close();
     deps.registry.remove(session);
     await reading;
