@@ -15,7 +15,7 @@ import { createRecorder } from "./sessions/recorder.ts";
 import { sendPlacement, tell } from "./sessions/run-session.ts";
 import { createSessionRegistry } from "./sessions/session-registry.ts";
 import { openNotifications } from "./store/notifications.ts";
-import { listChangedRunners } from "./store/runners.ts";
+import { listChangedRunners, listRunnersById } from "./store/runners.ts";
 import { getHorizon, listChangedWorkloads, type WorkloadRow } from "./store/workloads.ts";
 import type { OnClose, State } from "./open-state.ts";
 
@@ -46,6 +46,7 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     log,
     getHorizon: () => getHorizon(sql),
     listChanged: (from) => listChangedRunners(sql, from),
+    listTouched: () => listRunnersById(sql, fleet.busy.takeTurned()),
   });
   const workloadFeed = createWatchFeed({
     name: "watch-workloads",
