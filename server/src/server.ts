@@ -122,6 +122,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     endpoints,
     heartbeat_ms: config.heartbeat_ms,
     lease_ms: config.lease_ms,
+    certificateTtl_ms: config.certificateTtl_ms,
     metricsInterval_ms: config.metricsInterval_ms,
     onRunnersChanged,
     onRevoked,

@@ -5,7 +5,7 @@ import { AgynError } from "../domain/errors.ts";
 import { refuseDeadIdentity, refuseEndedIdentity } from "../domain/identity.ts";
 import { reconcileHello, type HelloRepair } from "../domain/reconcile-hello.ts";
 import type { Sql } from "../store/database.ts";
-import { findGeneration, useGeneration } from "../store/identities.ts";
+import { findGeneration, useGeneration, type GenerationRow } from "../store/identities.ts";
 import { lockClone } from "../store/runner-lock.ts";
 import { beginSession, lockRunner, type RunnerRow } from "../store/runners.ts";
 import { listWorkloadsOfRunner, markReachable, type WorkloadRow } from "../store/workloads.ts";
@@ -14,7 +14,13 @@ import { toHeld, toReport } from "./hello.ts";
 export type RunnerCaller = Extract<Caller, { kind: "runner" }>;
 
 /** A session that the store has begun. */
-export type OpenedSession = { number: bigint; runner: RunnerRow; bound: WorkloadRow[]; repair: HelloRepair };
+export type OpenedSession = {
+  number: bigint;
+  runner: RunnerRow;
+  generation: GenerationRow;
+  bound: WorkloadRow[];
+  repair: HelloRepair;
+};
 
 export type OpenSessionDeps = {
   sql: Sql;
@@ -76,7 +82,7 @@ export async function openSession(deps: OpenSessionDeps, caller: RunnerCaller, h
     });
     await markReachable(transaction, runner.id, deps.replicaId);
     const bound = await listWorkloadsOfRunner(transaction, runner.id);
-    return { number, runner, bound, supersedes, repair: reconcileHello(bound, hello.held.map(toHeld)) };
+    return { number, runner, generation, bound, supersedes, repair: reconcileHello(bound, hello.held.map(toHeld)) };
   });
   if (!outcome || outcome.supersedes) deps.onRevoked();
   if (!outcome)

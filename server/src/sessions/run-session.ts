@@ -10,6 +10,7 @@ import {
 } from "../../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import type { EndpointSchema } from "../../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { AgynError } from "../domain/errors.ts";
+import { renewalDue } from "../domain/identity.ts";
 import type { HelloRepair } from "../domain/reconcile-hello.ts";
 import { phases } from "../domain/workload.ts";
 import type { MasterKey } from "../identity/master-key.ts";
@@ -38,6 +39,7 @@ export type SessionDeps = {
   endpoints: () => MessageInitShape<typeof EndpointSchema>[];
   heartbeat_ms: number;
   lease_ms: number;
+  certificateTtl_ms: number;
   metricsInterval_ms: number;
   /** Hears that runners changed in a way other replicas and watchers want to see. */
   onRunnersChanged: () => void;
@@ -71,6 +73,10 @@ export async function* runSession(
   const cancelExpiry = callAt(caller.expireTime, () =>
     session.end("IDENTITY_EXPIRED", "the certificate has expired", 0),
   );
+  const { issueTime, expireTime } = opened.generation;
+  const life = { issueTime_ms: issueTime.getTime(), expireTime_ms: expireTime.getTime() };
+  const renewal_ms = renewalDue(life, deps.certificateTtl_ms, Date.now(), Math.random());
+  const cancelRenewal = callAt(new Date(renewal_ms), () => session.send({ case: "renewIdentity", value: {} }));
   let left = false;
   const reading = (async () => {
     await repair(deps, session, opened);
@@ -93,6 +99,7 @@ export async function* runSession(
     for await (const messages of session.outbox.batches()) yield create(PlacementsResponseSchema, { messages });
   } finally {
     cancelExpiry();
+    cancelRenewal();
     session.outbox.close();
     deps.registry.remove(session);
     await reading;
