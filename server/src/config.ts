@@ -25,6 +25,11 @@ type Setting = { kind: Kind; default: string | undefined; range?: readonly [stri
  */
 export const settings = {
   data_dir: { kind: "text", default: "./.agyn", help: "where the server keeps its data" },
+  blob_dir: {
+    kind: "text",
+    default: undefined,
+    help: "where sealed logs lie, if not in data_dir/blobs; replicas of one database need a directory that all of them share",
+  },
   database_url: {
     kind: "secret",
     default: undefined,
@@ -150,6 +155,7 @@ type DurationName = {
 /** The whole configuration; durations in ms. */
 export type Config = {
   dataDir: string;
+  blobDir: string;
   databaseUrl: string | undefined;
   masterKeyFile: string;
   listen: Address;
@@ -214,6 +220,7 @@ export function toConfig(settled: Settled): Config {
   if ((cert === undefined) !== (key === undefined)) throw new ConfigError("tls_cert and tls_key go together");
   const config: Config = {
     dataDir,
+    blobDir: resolve(text("blob_dir") ?? join(dataDir, "blobs")),
     databaseUrl: text("database_url"),
     masterKeyFile: text("master_key_file") ?? join(dataDir, "master.key"),
     listen: address("listen"),

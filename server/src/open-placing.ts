@@ -14,7 +14,6 @@ import { createDelivery } from "./sessions/deliver.ts";
 import { createRecorder } from "./sessions/recorder.ts";
 import { sendPlacement, tell } from "./sessions/run-session.ts";
 import { createSessionRegistry } from "./sessions/session-registry.ts";
-import { openNotifications } from "./store/notifications.ts";
 import { listChangedRunners, listRunnersById } from "./store/runners.ts";
 import { getHorizon, listChangedWorkloads, type WorkloadRow } from "./store/workloads.ts";
 import type { OnClose, State } from "./open-state.ts";
@@ -27,10 +26,8 @@ const recountPeriod_ms = 20_000;
 
 /** What places workloads and hears runners: the fleet in memory, the leader, the sessions, the loops. */
 export async function openPlacing({ config, log, state, onClose }: PlacingOptions) {
-  const { sql, masterKey, writer, logStore } = state;
+  const { sql, masterKey, writer, logStore, notifications, sealRequests } = state;
   const meters = createMeters();
-  const notifications = await openNotifications(sql, writer.replicaId, log);
-  onClose(() => notifications.close());
   const fleet = await openFleetState(sql, writer.replicaId);
   const registry = createSessionRegistry();
   const loops: Loop[] = [];
@@ -151,6 +148,9 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     if (await placer.explainWaiting()) onWorkloadsChanged();
   });
   const deliver = runLoop("deliver", config.loopPeriod_ms, createDelivery({ sql, registry, tell: tellRunner }));
+  const answerSeals = runLoop("answer-seals", config.loopPeriod_ms, () =>
+    sealRequests.answer((key) => logStore.sealLog(key)),
+  );
   runLoop("recount-fleet", recountPeriod_ms, () => fleet.recount());
   const sweep = createSweep({
     sql,
@@ -172,6 +172,7 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
   notifications.on("runners", onceSignalled(syncFleet, runnerFeed));
   notifications.on("workloads", onceSignalled(syncFleet, workloadFeed));
   notifications.on("pending", onceSignalled(syncFleet));
+  notifications.on("seals", onceSignalled(answerSeals));
   notifications.on("deliver", onceSignalled(deliver));
   return {
     meters,

@@ -6,10 +6,13 @@ import { BlobError, checkKey, type BlobContent, type BlobRange, type Blobs } fro
 
 const temporaryFolder = ".tmp";
 
-/** Opens a directory as a blob store. Files are 0600 and synced with their folder before `put` resolves. */
-export async function openBlobDirectory(options: { directory: string }): Promise<Blobs> {
+/**
+ * Opens a directory as a blob store. Files are 0600 and synced with their folder before `put` resolves. `owner` tells apart those who
+ * share the directory: each clears away its own drafts only.
+ */
+export async function openBlobDirectory(options: { directory: string; owner?: string }): Promise<Blobs> {
   const root = options.directory;
-  const temporary = join(root, temporaryFolder);
+  const temporary = join(root, options.owner === undefined ? temporaryFolder : `${temporaryFolder}-${options.owner}`);
   await rm(temporary, { recursive: true, force: true });
   await mkdir(temporary, { recursive: true, mode: 0o700 });
   const pathOf = (key: string): string => {
