@@ -5,7 +5,7 @@
 import type { Logger } from "pino";
 import type { MtlsEndpoint } from "../../overlay/mtls.ts";
 import type { Overlay } from "../../overlay/overlay.ts";
-import { backoffMs, jitteredMs, pause } from "./backoff.ts";
+import { backoffMs, jitteredMs, longestTimerMs, pause } from "./backoff.ts";
 import { openConnection, type Connection } from "./connection.ts";
 import { askEndpoints } from "./enroll.ts";
 import { FatalError } from "./fatal-error.ts";
@@ -23,8 +23,6 @@ import type { Workloads } from "./workloads.ts";
 
 /** A session that stood for so long wipes out the failures before it. */
 const goodSessionMs = 10_000;
-/** The longest that a timer of Node can wait. */
-const longestTimerMs = 2_000_000_000;
 
 export type LinkDeps = ObtainDeps & {
   overlay: Overlay<MtlsEndpoint>;

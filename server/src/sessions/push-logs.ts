@@ -129,7 +129,9 @@ async function append(deps: PushDeps, chunk: LogChunk): Promise<Position> {
 }
 
 async function endLog(deps: PushDeps, { workloadId, fence, lineCount }: LogEnd): Promise<Position> {
-  const nextLine = await deps.logStore.nextLine({ workloadId, fence });
+  const known = await deps.logStore.nextLine({ workloadId, fence });
+  const isWhole = BigInt(known) >= lineCount;
+  const nextLine = isWhole ? known : await deps.logStore.nextLine({ workloadId, fence }, "append");
   if (BigInt(nextLine) < lineCount) return { workloadId, fence, nextLine: BigInt(nextLine) };
   await deps.logStore.end({ workloadId, fence });
   return { workloadId, fence, nextLine: BigInt(nextLine), ended: true };

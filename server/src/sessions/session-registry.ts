@@ -3,17 +3,19 @@ import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { ControlMessageSchema, type ControlMessage } from "../../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import type { Reason } from "../domain/errors.ts";
 import { createOutbox, type Outbox } from "./outbox.ts";
+import { createSentPlacements, type SentPlacements } from "./sent-placements.ts";
 
 export type ControlMessageInit = NonNullable<MessageInitShape<typeof ControlMessageSchema>["kind"]>;
 
 /** A runner that is connected to this replica. */
 export interface RunnerSession {
   readonly runnerId: string;
+  /** Of the certificate with which it is connected. */
+  readonly spkiSha256: string;
   /** Grows with each session of the runner; the highest is the live one. */
   readonly number: bigint;
   readonly outbox: Outbox<ControlMessage>;
-  /** Workload id → fence of the placements that were sent in this session. */
-  readonly sent: Map<string, bigint>;
+  readonly sent: SentPlacements;
   /** Workload id → grace of the stops that were sent in this session; another grace is sent anew. */
   readonly stopSent: Map<string, number | null>;
   /** Tells the runner, once in a session, to finish what it has and then leave. */
@@ -41,16 +43,20 @@ const outboxBounds = {
 /** When one that was displaced by a newer session of its identity may come back. */
 export const takeoverRetry_ms = 1000;
 
-export function createSession(runnerId: string, number: bigint): RunnerSession {
+export function createSession(
+  { runnerId, spkiSha256 }: Pick<RunnerSession, "runnerId" | "spkiSha256">,
+  number: bigint,
+): RunnerSession {
   const outbox = createOutbox<ControlMessage>(outboxBounds);
   const { promise: ended, resolve } = Promise.withResolvers<void>();
   let draining = false;
   let endReason: Reason | undefined;
   const session: RunnerSession = {
     runnerId,
+    spkiSha256,
     number,
     outbox,
-    sent: new Map(),
+    sent: createSentPlacements(),
     stopSent: new Map(),
     ended,
     send(kind, bytes) {

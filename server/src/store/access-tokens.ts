@@ -97,3 +97,12 @@ export async function revokeAccessToken(sql: SqlOrTransaction, id: string): Prom
   >`update access_token set revoke_time = coalesce(revoke_time, now()) where id = ${id} returning ${columns(sql)}`;
   return row!;
 }
+
+/** Deletes at most `limit` tokens that expired or were revoked so long ago; answers how many. */
+export async function sweepAccessTokens(sql: SqlOrTransaction, keep_ms: number, limit: number): Promise<number> {
+  const { count } = await sql`
+    delete from access_token where id in (
+      select id from access_token
+      where least(expire_time, revoke_time) < now() - ${keep_ms}::float8 * interval '1 millisecond' limit ${limit})`;
+  return count;
+}

@@ -52,3 +52,12 @@ export async function listAuditEvents(sql: SqlOrTransaction, filter: AuditFilter
     order by key desc limit ${page.size + 1}`;
   return cut("audit_event", rows, page, ({ key }) => String(key));
 }
+
+/** Deletes at most `limit` of the oldest events, as far as they are so old; answers how many. */
+export async function sweepAuditEvents(sql: SqlOrTransaction, keep_ms: number, limit: number): Promise<number> {
+  const { count } = await sql`
+    delete from audit_event where key in (
+      select key from (select key, time from audit_event order by key limit ${limit}) oldest
+      where time < now() - ${keep_ms}::float8 * interval '1 millisecond')`;
+  return count;
+}

@@ -130,6 +130,12 @@ export async function getRunner(sql: SqlOrTransaction, id: string): Promise<Runn
   return row;
 }
 
+/** The records with these ids, as far as there are such. */
+export async function listRunnersById(sql: SqlOrTransaction, ids: readonly string[]): Promise<RunnerRow[]> {
+  if (ids.length === 0) return [];
+  return sql<RunnerRow[]>`select ${columns(sql)} from runner where id = any(${[...ids]})`;
+}
+
 /** The record, locked until the transaction ends. */
 export async function lockRunner(sql: SqlOrTransaction, id: string): Promise<RunnerRow | undefined> {
   const [row] = await sql<RunnerRow[]>`select ${columns(sql)} from runner where id = ${id} for update`;

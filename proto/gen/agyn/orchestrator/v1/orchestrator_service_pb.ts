@@ -77,7 +77,7 @@ export type StartWorkloadRequest = Message<"agyn.orchestrator.v1.StartWorkloadRe
   pendingTimeout?: Duration | undefined;
 
   /**
-   * The same key with the same request starts once; with another request it fails.
+   * Within 24 hours the same key with the same request starts once; with another request it fails.
    *
    * @generated from field: string idempotency_key = 9;
    */

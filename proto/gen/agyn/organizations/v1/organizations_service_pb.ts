@@ -101,6 +101,8 @@ export type CreateOrganizationRequest = Message<"agyn.organizations.v1.CreateOrg
   name: string;
 
   /**
+   * Within 24 hours the same key with the same request creates once; with another request it fails.
+   *
    * @generated from field: string idempotency_key = 2;
    */
   idempotencyKey: string;

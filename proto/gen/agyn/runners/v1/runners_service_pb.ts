@@ -50,8 +50,8 @@ export type RegisterRunnerRequest = Message<"agyn.runners.v1.RegisterRunnerReque
   tokenOptions?: ServiceTokenOptions | undefined;
 
   /**
-   * The same key with the same request registers once. The token is shown once only, so a repeated call answers the
-   * runner without it.
+   * Within 24 hours the same key with the same request registers once. The token is shown once only, so a repeated
+   * call answers the runner without it.
    *
    * @generated from field: string idempotency_key = 6;
    */
