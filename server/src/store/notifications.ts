@@ -2,10 +2,12 @@ import type { Logger } from "pino";
 import type { Sql } from "./database.ts";
 
 /** What replicas tell each other. A message only says where to look; what counts is in the tables. */
-export type Topic = "pending" | "deliver" | "runners" | "workloads" | "revocations";
+export type Topic = "pending" | "deliver" | "runners" | "workloads" | "revocations" | "seals";
 
 /** Signals between replicas: sent after commit, coalesced, and only a hint (a poll stands behind each). */
 export interface Notifications {
+  /** Whether another replica has been heard since the start. */
+  readonly hearsOthers: boolean;
   /** Tells the other replicas. */
   send(topic: Topic): void;
   /** Hears the other replicas, and this one. */
@@ -25,6 +27,7 @@ export async function openNotifications(sql: Sql, replicaId: string, log: Logger
   let timer: NodeJS.Timeout | undefined;
   let sent_ms = -Infinity;
   let closed = false;
+  let hearsOthers = false;
   const tell = (topic: string) => {
     for (const listener of listeners.get(topic) ?? []) listener();
   };
@@ -32,7 +35,9 @@ export async function openNotifications(sql: Sql, replicaId: string, log: Logger
     channel,
     (payload) => {
       const [sender, ...topics] = payload.split(" ");
-      if (sender !== replicaId) for (const topic of topics) tell(topic);
+      if (sender === replicaId) return;
+      hearsOthers = true;
+      for (const topic of topics) tell(topic);
     },
     () => {
       for (const topic of listeners.keys()) tell(topic);
@@ -46,6 +51,9 @@ export async function openNotifications(sql: Sql, replicaId: string, log: Logger
     sql.notify(channel, payload).catch((error: unknown) => log.warn({ err: error }, "notification not sent"));
   };
   return {
+    get hearsOthers() {
+      return hearsOthers;
+    },
     send(topic) {
       if (closed) return;
       outgoing.add(topic);
