@@ -8,7 +8,7 @@ import { considerRetries, createLossLoops } from "./loops/lose-workloads.ts";
 import { createPlacer } from "./loops/place-workloads.ts";
 import { createWatchFeed } from "./loops/watch-feed.ts";
 import { createMeters } from "./meters.ts";
-import { createSecureRandom } from "./secure-random.ts";
+import type { Random } from "./secure-random.ts";
 import { createRecorder } from "./sessions/recorder.ts";
 import { sendPlacement, tell } from "./sessions/run-session.ts";
 import { createSessionRegistry } from "./sessions/session-registry.ts";
@@ -18,13 +18,20 @@ import { listChangedRunners } from "./store/runners.ts";
 import { getHorizon, listChangedWorkloads, listDeliverable, type WorkloadRow } from "./store/workloads.ts";
 import type { OnClose, State } from "./open-state.ts";
 
-export type PlacingOptions = { config: Config; log: Logger; state: State; onClose: OnClose };
+export type PlacingOptions = {
+  config: Config;
+  log: Logger;
+  state: Pick<State, "sql" | "masterKey" | "writer">;
+  /** Draws among the runners that fit equally well. */
+  random: Random;
+  onClose: OnClose;
+};
 
 const sweepPeriod_ms = 10 * 60_000;
 const recountPeriod_ms = 20_000;
 
 /** What places workloads and hears runners: the fleet in memory, the leader, the sessions, the loops. */
-export async function openPlacing({ config, log, state, onClose }: PlacingOptions) {
+export async function openPlacing({ config, log, state, random, onClose }: PlacingOptions) {
   const { sql, masterKey, writer } = state;
   const meters = createMeters();
   const notifications = await openNotifications(sql, writer.replicaId, log);
@@ -82,7 +89,7 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     sql,
     fleet,
     writer,
-    random: createSecureRandom(),
+    random,
     log,
     leaderLease_ms: config.leaderLease_ms,
     onBegin: (gap_ms) => loss.begin(gap_ms),

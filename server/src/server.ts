@@ -40,6 +40,7 @@ import { pushLogs } from "./sessions/push-logs.ts";
 import { runSession, type SessionDeps } from "./sessions/run-session.ts";
 import type { DatabaseTarget } from "./store/database.ts";
 import { getWorkload } from "./store/workloads.ts";
+import { createSecureRandom } from "./secure-random.ts";
 import { version } from "./version.ts";
 import { createHealthService } from "./api/health-service.ts";
 import { createReflectionService } from "./api/reflection-service.ts";
@@ -88,7 +89,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   const state = await openState({ config, log, database, onClose });
   const { sql, masterKey, authority, nonceKey, logStore, writer } = state;
   const { replicaId, storeEpoch } = writer;
-  const placing = await openPlacing({ config, log, state, onClose });
+  const placing = await openPlacing({ config, log, state, random: createSecureRandom(), onClose });
   const { meters, notifications, fleet, registry, placer, recorder, loops, runLoop, runnerFeed, workloadFeed } =
     placing;
   const { onRunnersChanged, onWorkloadsChanged, tellRunner } = placing;
