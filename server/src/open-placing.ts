@@ -157,7 +157,7 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
     );
     for (const row of rows) tellRunner(row);
   });
-  runLoop("recount-fleet", recountPeriod_ms, () => fleet.recount());
+  runLoop("recount-fleet", recountPeriod_ms, async () => placer.takeUp(await fleet.recount()));
   runLoop("sweep-metrics", sweepPeriod_ms, () => sweepMetricsSamples(sql, metricsKept_ms));
   notifications.on("runners", onceSignalled(syncFleet, runnerFeed));
   notifications.on("workloads", onceSignalled(syncFleet, workloadFeed));
