@@ -4,7 +4,7 @@ import { demandToJson } from "../../server/src/domain/workload.ts";
 import { endWorkloads, lostEnding } from "../../server/src/store/workload-transitions.ts";
 import { getWorkload } from "../../server/src/store/workloads.ts";
 import { createId } from "../../wire/ids.ts";
-import { gateSql } from "../simulation/gated-sql.ts";
+import { gateSql } from "../support/gated-sql.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { openPlacer } from "./world.ts";
 

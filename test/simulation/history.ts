@@ -16,17 +16,17 @@ const mendPeriod_ms = 3_000;
 export async function liveThrough(seed: number): Promise<Outcome> {
   await using simulation = await openSimulation(seed, 3);
   const { pool, replicas, invariants, notes } = simulation;
-  const organization = await simulation.execute(() => insertOrganization(pool, "acme", null, "org_acme"));
+  const organization = await simulation.execute(() => insertOrganization(pool, "acme", null, "org_aaaaaaaaaaaaaaaa"));
   const runners = [
     await createRunner(simulation, {
       id: "rnr_aaaaaaaaaaaaaaaa",
-      organizationId: "org_acme",
+      organizationId: "org_aaaaaaaaaaaaaaaa",
       slots: 2,
       capabilities: [],
     }),
     await createRunner(simulation, {
       id: "rnr_bbbbbbbbbbbbbbbb",
-      organizationId: "org_acme",
+      organizationId: "org_aaaaaaaaaaaaaaaa",
       slots: 3,
       capabilities: ["gpu"],
     }),

@@ -15,7 +15,7 @@ import type { Loop } from "../../server/src/loops/driver.ts";
 import { openPlacing } from "../../server/src/open-placing.ts";
 import { runSession } from "../../server/src/sessions/run-session.ts";
 import { clearSessionsOf } from "../../server/src/store/runners.ts";
-import { gateSql, type Gate } from "./gated-sql.ts";
+import { gateSql, type Gate } from "../support/gated-sql.ts";
 import type { Simulation } from "./simulation.ts";
 
 /** The settings of every replica; loss and liveness take seconds of virtual time. */

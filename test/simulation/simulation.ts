@@ -3,11 +3,11 @@ import { openDatabase } from "../../server/src/store/database.ts";
 import type { Random } from "../../server/src/secure-random.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { createChaos, type Chaos } from "./chaos.ts";
-import type { Signals } from "./gated-sql.ts";
+import type { Signals } from "../support/gated-sql.ts";
 import { createInvariants, type Invariants } from "./invariants.ts";
 import { createReplica, type Replica } from "./replica.ts";
 import { seededRandom } from "../support/seeded-random.ts";
-import { openVirtualTime, putOnVirtualTime, type VirtualTime } from "./virtual-time.ts";
+import { createDatabaseClock, openVirtualTime, putOnVirtualTime, type VirtualTime } from "./virtual-time.ts";
 
 /** A world in which nothing happens but by the seed: several replicas on one real database, on virtual time. */
 export interface Simulation extends AsyncDisposable {
@@ -38,17 +38,19 @@ const remembered = 4000;
 export async function openSimulation(seed: number, replicaCount: number): Promise<Simulation> {
   const random = seededRandom(seed);
   const database = await createTestDatabase();
-  const setClock = await putOnVirtualTime(database.sql).catch(async (error: unknown) => {
+  await putOnVirtualTime(database.sql).catch(async (error: unknown) => {
     await database.drop();
     throw error;
   });
+  // Opened before time is virtual, because a connection is made by timers.
   const pool = openDatabase(database.target, 1);
   await pool`select 1`;
+  const setClock = createDatabaseClock(pool);
   const time = openVirtualTime();
   const startTime = Date.now();
   const replicas: Replica[] = [];
   const chaos = createChaos(random, replicas);
-  const invariants = createInvariants(database.sql);
+  const invariants = createInvariants(pool);
   const listeners = new Set<{ process: { readonly isDead: boolean }; hear: (payload: string) => void }>();
   const notes: string[] = [];
   let isChecked = true;

@@ -76,8 +76,8 @@ export function openVirtualTime(): VirtualTime {
   };
 }
 
-/** Puts the database on virtual time, also for the connections to come. Answers what sets its clock to this process's. */
-export async function putOnVirtualTime(sql: Sql): Promise<() => Promise<void>> {
+/** Puts the database on virtual time for the connections to come. */
+export async function putOnVirtualTime(sql: Sql): Promise<void> {
   await sql.unsafe(`
     create schema simulation;
     create unlogged sequence simulation.clock minvalue 0;
@@ -96,6 +96,10 @@ export async function putOnVirtualTime(sql: Sql): Promise<() => Promise<void>> {
       execute format('alter database %I set synchronous_commit = off', current_database());
     end $$;
     update leader set renew_time = to_timestamp(0), expire_time = to_timestamp(0);`);
+}
+
+/** What sets the database's clock to this process's. */
+export function createDatabaseClock(sql: Sql): () => Promise<void> {
   let set = -1;
   return async () => {
     const now = Date.now();

@@ -1,8 +1,6 @@
 import type { Logger } from "pino";
 import type { Demand } from "../domain/demand.ts";
 import { excludedAt, nobody } from "../domain/excluded.ts";
-import { explain } from "../domain/explanation.ts";
-import { unmetConstraintText } from "../domain/unmet-constraint.ts";
 import { demandFromJson } from "../domain/workload.ts";
 import type { Random } from "../secure-random.ts";
 import type { Sql } from "../store/database.ts";
@@ -18,7 +16,7 @@ import {
 } from "../store/workload-transitions.ts";
 import type { FailUnreadable } from "./fail-unreadable.ts";
 import type { FleetState } from "./fleet-state.ts";
-import { lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
+import { changedWaits, lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
 
 /** What a caller wants started: the row to be, and the demand it holds. */
 export type StartRequest = { workload: Omit<NewWorkload, "runnerId" | "verdict" | "message">; demand: Demand };
@@ -305,22 +303,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
     renewLease,
     async explainWaiting() {
       const oldest = [...waiting.values()].slice(0, explainedLimit);
-      const waits = oldest.flatMap(({ row, demand }) => {
-        const explanation = explain(fleet.index.members(), demand, {
-          excluded: excludedAt(row.excluded, Date.now()),
-          viewerOrganizationId: demand.organizationId,
-          limit: 1,
-        });
-        if (explanation.verdict === "placeable") return [];
-        return [
-          {
-            id: row.id,
-            verdict: explanation.verdict,
-            message: unmetConstraintText(explanation, { organizationName: "this organization" }),
-          },
-        ];
-      });
-      const changed = waits.filter((one) => waiting.get(one.id)?.row.message !== one.message);
+      const changed = changedWaits(oldest, fleet.index.members(), Date.now());
       if (changed.length === 0) return false;
       await recordWaiting(sql, changed, writer.replicaId);
       for (const one of changed) {
