@@ -26,7 +26,7 @@ import { claimIdempotencyKey } from "../store/idempotency-keys.ts";
 import type { Organization } from "../store/organizations.ts";
 import { toPage } from "../store/paging.ts";
 import { getRunner } from "../store/runners.ts";
-import { endWorkloads, startWorkloads, type Writer } from "../store/workload-transitions.ts";
+import { endWorkloads, startFailed, type Writer } from "../store/workload-transitions.ts";
 import * as workloads from "../store/workloads.ts";
 import type { WorkloadRow } from "../store/workloads.ts";
 import { runnerOf, targetOf, userOf } from "./context.ts";
@@ -60,7 +60,6 @@ const explainedRunners = 100;
 const snapshotPage = 500;
 /** Workloads that a watch catches up with from a bookmark; beyond it a snapshot is less (I9). */
 const caughtUpLimit = 10_000;
-const unguarded = { epoch: -1n, fleetVersion: -1n };
 
 /** Starts, shows, explains and stops workloads; and the sessions of runners. */
 export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<typeof OrchestratorService> {
@@ -207,17 +206,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
   /** No registered runner ever could: the workload is recorded as failed, and the error says which constraint and who comes nearest. */
   async function fail({ workload, demand }: StartRequest, organization: Organization): Promise<never> {
     const message = unmetText(explained(demand, nobody, 1), organization);
-    await startWorkloads(sql, writer, unguarded, [{ ...workload, runnerId: null, verdict: "never", message }]);
-    const ending = {
-      id: workload.id,
-      fence: 0n,
-      runnerId: null,
-      phase: "failed",
-      message,
-      phaseIfStopped: "failed",
-      messageIfStopped: message,
-    } as const;
-    await endWorkloads(sql, writer, [{ ...ending, result: null, mayRetry: false }]);
+    await startFailed(sql, writer, { ...workload, runnerId: null, verdict: "never", message });
     deps.onWorkloadsChanged();
     throw new AgynError("NO_RUNNER", message, { metadata: { workload_id: workload.id } });
   }

@@ -108,12 +108,12 @@ export function createPlacer(deps: PlacerDeps): Placer {
   const placeWaiting = async () => {
     if (!dirty || !leads()) return;
     dirty = false;
-    const picks: (Waiting & { id: string; runnerId: string })[] = [];
+    const picks: (Waiting & { id: string; key: bigint; runnerId: string })[] = [];
     for (const { row, demand } of waiting.values()) {
       const pick = fleet.index.pick(demand, excludedAt(row.excluded, Date.now()), random);
       if (pick.kind === "none") continue;
       fleet.occupy(row.id, pick.runnerId, demand.resources);
-      picks.push({ id: row.id, runnerId: pick.runnerId, row, demand });
+      picks.push({ id: row.id, key: row.key, runnerId: pick.runnerId, row, demand });
       if (picks.length === batchLimit) {
         dirty = true;
         break;
@@ -283,6 +283,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
         return [
           {
             id: row.id,
+            key: row.key,
             verdict: explanation.verdict,
             message: unmetConstraintText(explanation, { organizationName: "this organization" }),
           },

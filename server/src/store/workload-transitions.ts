@@ -1,7 +1,7 @@
 import type { PendingQuery, Row } from "postgres";
 import { createId } from "../../../wire/ids.ts";
 import type { DemandJson, LivePhase, TerminalPhase, WorkloadResult } from "../domain/workload.ts";
-import { toArrayLiteral } from "./array-literal.ts";
+import { column, groupBy, unpack, type Answer } from "./batch.ts";
 import type { Sql, SqlOrTransaction } from "./database.ts";
 import { isUniqueViolation } from "./unique.ts";
 
@@ -54,50 +54,103 @@ export async function startWorkloads(
   guard: PlacingGuard,
   workloads: readonly NewWorkload[],
 ): Promise<StartedWorkload[]> {
-  const insert = (onConflict: PendingQuery<Row[]>) => insertWorkloads({ sql, writer, guard, onConflict }, workloads);
+  const insert = (conflict: Conflict) => insertLive({ sql, writer, guard, conflict }, workloads);
   // Looking for a conflict first costs each row a lookup and a second record in the log; nearly always there is none.
-  return insert(sql``).catch((error: unknown) => {
+  return insert({ clause: sql``, filter: sql`` }).catch((error: unknown) => {
     if (!isUniqueViolation(error)) throw error;
-    return insert(sql`on conflict (id) do nothing`);
+    return insert(onConflict(sql));
   });
 }
 
-type Insertion = { sql: Sql; writer: Writer; guard: PlacingGuard; onConflict: PendingQuery<Row[]> };
+type Fragment = PendingQuery<Row[]>;
+/** What an insertion does about workloads that are there: the clause, and the filter by which only the others go on. */
+type Conflict = { clause: Fragment; filter: Fragment };
+type Insertion = { sql: Sql; writer: Writer; guard: PlacingGuard; conflict: Conflict };
 
-async function insertWorkloads(
-  { sql, writer, guard, onConflict }: Insertion,
+const onConflict = (sql: Sql): Conflict => ({
+  clause: sql`on conflict (id) do nothing`,
+  filter: sql`where key in (select key from record)`,
+});
+
+async function insertLive(
+  { sql, writer, guard, conflict }: Insertion,
   workloads: readonly NewWorkload[],
 ): Promise<StartedWorkload[]> {
-  return sql<StartedWorkload[]>`
+  const [answer] = await sql<(Answer<"ids" | "keys" | "fences"> & { createTime: Date })[]>`
     with guard as (
       select true as held from leader
       where name = 'orchestrator' and epoch = ${guard.epoch} and fleet_version = ${guard.fleetVersion}
         and expire_time > now() for share
-    ), input as (
-      select *, runner_id <> '' and exists (select from guard) as placed from unnest(
-        ${column(workloads, (one) => one.id)}::text[], ${column(workloads, (one) => one.organizationId)}::text[],
-        ${column(workloads, (one) => one.name)}::text[], ${column(workloads, (one) => JSON.stringify(one.labels))}::text[],
-        ${column(workloads, (one) => Buffer.from(one.spec).toString("base64"))}::text[],
-        ${column(workloads, (one) => JSON.stringify(one.demand))}::text[],
-        ${column(workloads, (one) => one.maximumTries)}::int[], ${column(workloads, (one) => one.retryOnLost)}::boolean[],
-        ${column(workloads, (one) => one.retryOnFailed)}::boolean[],
-        ${column(workloads, (one) => one.lostAfter_ms ?? -1)}::bigint[],
-        ${column(workloads, (one) => one.pendingTimeout_ms)}::bigint[], ${column(workloads, (one) => one.createdBy)}::text[],
-        ${column(workloads, (one) => one.runnerId ?? "")}::text[], ${column(workloads, (one) => one.verdict)}::text[],
-        ${column(workloads, (one) => one.message)}::text[]
-      ) as i (id, organization_id, name, labels, spec, demand, maximum_tries, retry_on_lost, retry_on_failed, lost_after_ms,
-        pending_timeout_ms, created_by, runner_id, verdict, message)
+    ), ${records(sql, writer, workloads, conflict.clause)}, life as (
+      insert into workload_life (key, id, organization_id, phase, fence, runner_id, place_time, verdict, message, writer)
+      select key, id, organization_id, case when placed then 'placed' else 'pending' end,
+        case when placed then key else -key end, case when placed then runner_id end, case when placed then now() end,
+        verdict, message, ${writer.replicaId}
+      from (select *, runner_id <> '' and exists (select from guard) as placed from input) as decided ${conflict.filter}
+      returning key, id, fence
     )
-    insert into workload (id, organization_id, name, labels, spec, demand, maximum_tries, retry_on_lost, retry_on_failed,
-      lost_after_ms, pending_timeout_ms, created_by, runner_id, phase, fence, place_time, verdict, message, writer)
-    select id, organization_id, name, labels::jsonb, decode(spec, 'base64'), demand::json, maximum_tries, retry_on_lost,
-      retry_on_failed, nullif(lost_after_ms, -1), pending_timeout_ms, created_by, case when placed then runner_id end,
-      case when placed then 'placed' else 'pending' end,
-      case when placed then (${writer.storeEpoch}::bigint << 40) + nextval('fence_counter') else 0 end,
-      case when placed then now() end, verdict, message, ${writer.replicaId}
-    from input
-    ${onConflict}
-    returning id, key, fence, phase, create_time as "createTime"`;
+    select string_agg(id, ' ') as ids, string_agg(key::text, ' ') as keys,
+      string_agg(greatest(fence, 0)::text, ' ') as fences, now() as "createTime" from life`;
+  const { createTime } = answer!;
+  const [keys, fences] = [unpack(answer!.keys).map(BigInt), unpack(answer!.fences).map(BigInt)];
+  return unpack(answer!.ids).map((id, row) => {
+    const [key, fence] = [keys[row]!, fences[row]!];
+    return { id, key, fence, phase: fence === 0n ? "pending" : "placed", createTime };
+  });
+}
+
+/** Records a workload that no runner ever could take straight in its end. One that is there stays. */
+export async function startFailed(sql: Sql, writer: Writer, workload: NewWorkload): Promise<void> {
+  const { clause, filter } = onConflict(sql);
+  await sql`
+    with ${records(sql, writer, [workload], clause)}
+    insert into workload_end (key, organization_id, phase, message, verdict, fence, pend_time, end_time, writer)
+    select key, organization_id, 'failed', message, verdict, -key, now(), now(), ${writer.replicaId} from input ${filter}`;
+}
+
+/** The part of a statement that inserts what never changes of workloads: `input`, and the `record` of each. */
+function records(sql: Sql, writer: Writer, workloads: readonly NewWorkload[], conflict: Fragment): Fragment {
+  const { rows, groups } = groupBy(workloads.map(toKind), kindKey);
+  return sql`input as (
+      select ${nextFence(sql, writer)} as key, * from unnest(
+        ${column(groups, ({ one }) => one.organizationId)}::text[], ${column(groups, ({ one }) => one.name)}::text[],
+        ${column(groups, ({ one }) => one.labels)}::text[], ${column(groups, ({ one }) => one.spec)}::text[],
+        ${column(groups, ({ one }) => one.demand)}::text[], ${column(groups, ({ one }) => one.maximumTries)}::int[],
+        ${column(groups, ({ one }) => one.retryOnLost)}::boolean[], ${column(groups, ({ one }) => one.retryOnFailed)}::boolean[],
+        ${column(groups, ({ one }) => one.lostAfter_ms ?? -1)}::bigint[],
+        ${column(groups, ({ one }) => one.pendingTimeout_ms)}::bigint[], ${column(groups, ({ one }) => one.createdBy)}::text[],
+        ${column(groups, ({ one }) => one.verdict)}::text[], ${column(groups, ({ one }) => one.message)}::text[],
+        ${column(groups, ({ first }) => first)}::int[], ${column(groups, ({ last }) => last)}::int[]
+      ) as kind (organization_id, name, labels, spec, demand, maximum_tries, retry_on_lost, retry_on_failed, lost_after_ms,
+        pending_timeout_ms, created_by, verdict, message, first, last)
+      cross join lateral unnest((${column(rows, (one) => one.id)}::text[])[first:last],
+        (${column(rows, (one) => one.runnerId)}::text[])[first:last]) as one (id, runner_id)
+    ), record as (
+      insert into workload (key, id, organization_id, name, labels, spec, demand, maximum_tries, retry_on_lost,
+        retry_on_failed, lost_after_ms, pending_timeout_ms, created_by)
+      select key, id, organization_id, name, labels::jsonb, decode(spec, 'base64'), demand::json, maximum_tries,
+        retry_on_lost, retry_on_failed, nullif(lost_after_ms, -1), pending_timeout_ms, created_by
+      from input ${conflict} returning key
+    )`;
+}
+
+type Kind = ReturnType<typeof toKind>;
+
+function toKind({ labels, spec, demand, runnerId, ...rest }: NewWorkload) {
+  return {
+    ...rest,
+    runnerId: runnerId ?? "",
+    labels: JSON.stringify(labels),
+    spec: Buffer.from(spec).toString("base64"),
+    demand: JSON.stringify(demand),
+  };
+}
+
+/** All but what is each workload's own. No text has a NUL. */
+function kindKey(one: Kind): string {
+  const { organizationId, name, labels, spec, demand, createdBy, verdict, message } = one;
+  const retry = `${one.maximumTries} ${one.retryOnLost} ${one.retryOnFailed} ${one.lostAfter_ms} ${one.pendingTimeout_ms}`;
+  return [organizationId, name, labels, spec, demand, createdBy, verdict, message, retry].join("\0");
 }
 
 /** Places pending workloads; answers those that were. */
@@ -105,7 +158,7 @@ export async function placeWorkloads(
   sql: Sql,
   writer: Writer,
   guard: PlacingGuard,
-  picks: readonly { id: string; runnerId: string }[],
+  picks: readonly { key: bigint; runnerId: string }[],
 ): Promise<{ id: string; fence: bigint }[]> {
   return sql<{ id: string; fence: bigint }[]>`
     with guard as (
@@ -113,12 +166,11 @@ export async function placeWorkloads(
       where name = 'orchestrator' and epoch = ${guard.epoch} and fleet_version = ${guard.fleetVersion}
         and expire_time > now() for share
     )
-    update workload w set phase = 'placed', runner_id = i.runner_id,
-      fence = (${writer.storeEpoch}::bigint << 40) + nextval('fence_counter'),
+    update workload_life l set phase = 'placed', runner_id = i.runner_id, fence = ${nextFence(sql, writer)},
       place_time = now(), verdict = '', message = '', writer = ${writer.replicaId}, change_xid = pg_current_xact_id()
-    from unnest(${column(picks, (one) => one.id)}::text[], ${column(picks, (one) => one.runnerId)}::text[]) as i (id, runner_id)
-    where w.id = i.id and w.phase = 'pending' and not w.stop_requested and exists (select from guard)
-    returning w.id, w.fence`;
+    from unnest(${column(picks, (one) => one.key)}::bigint[], ${column(picks, (one) => one.runnerId)}::text[]) as i (key, runner_id)
+    where l.key = i.key and l.phase = 'pending' and not l.stop_requested and exists (select from guard)
+    returning l.id, l.fence`;
 }
 
 export type Unplacement = { id: string; fence: bigint; runnerId: string; message: string; excludeFor_ms: number };
@@ -130,16 +182,16 @@ export async function unplaceWorkloads(
   unplacements: readonly Unplacement[],
 ): Promise<string[]> {
   const rows = await sql<{ id: string }[]>`
-    update workload w set phase = 'pending', runner_id = null, message = i.message, pend_time = now(), place_time = null,
+    update workload_life l set phase = 'pending', runner_id = null, message = i.message, pend_time = now(), place_time = null,
       unreachable_since = null,
-      excluded = case when i.exclude_ms = 0 then w.excluded else w.excluded
+      excluded = case when i.exclude_ms = 0 then l.excluded else l.excluded
         || jsonb_build_object(i.runner_id, floor(extract(epoch from clock_timestamp()) * 1000 + i.exclude_ms)) end,
       writer = ${writer.replicaId}, change_xid = pg_current_xact_id()
-    from unnest(${column(unplacements, (one) => one.id)}::text[], ${column(unplacements, (one) => one.fence)}::bigint[],
+    from unnest(${column(unplacements, (one) => one.fence)}::bigint[], ${column(unplacements, (one) => one.id)}::text[],
       ${column(unplacements, (one) => one.runnerId)}::text[], ${column(unplacements, (one) => one.message)}::text[],
-      ${column(unplacements, (one) => one.excludeFor_ms)}::float8[]) as i (id, fence, runner_id, message, exclude_ms)
-    where w.id = i.id and w.fence = i.fence and w.runner_id = i.runner_id and w.phase = 'placed'
-    returning w.id`;
+      ${column(unplacements, (one) => one.excludeFor_ms)}::float8[]) as i (fence, id, runner_id, message, exclude_ms)
+    where l.fence = i.fence and l.id = i.id and l.runner_id = i.runner_id and l.phase = 'placed'
+    returning l.id`;
   return rows.map((row) => row.id);
 }
 
@@ -157,18 +209,21 @@ export async function advanceWorkloads(
   writer: Writer,
   advances: readonly Advance[],
 ): Promise<Set<string>> {
-  const rows = await sql<{ id: string }[]>`
-    update workload w set
-      phase = case when w.phase = 'placed' or w.phase = 'starting' and i.phase <> 'starting' or i.phase = 'stopping'
-        then i.phase else w.phase end,
-      start_time = case when i.phase = 'running' then coalesce(w.start_time, i.time) else w.start_time end,
-      writer = ${writer.replicaId}, change_xid = pg_current_xact_id()
-    from unnest(${column(advances, (one) => one.id)}::text[], ${column(advances, (one) => one.fence)}::bigint[],
-      ${column(advances, (one) => one.runnerId)}::text[], ${column(advances, (one) => one.phase)}::text[],
-      ${column(advances, (one) => one.time.toISOString())}::timestamptz[]) as i (id, fence, runner_id, phase, time)
-    where w.id = i.id and w.fence = i.fence and w.runner_id = i.runner_id and w.phase <> 'pending'
-    returning w.id`;
-  return new Set(rows.map((row) => row.id));
+  const [answer] = await sql<Answer<"ids">[]>`
+    with moved as (
+      update workload_life l set
+        phase = case when l.phase = 'placed' or l.phase = 'starting' and i.phase <> 'starting' or i.phase = 'stopping'
+          then i.phase else l.phase end,
+        start_time = case when i.phase = 'running' then coalesce(l.start_time, to_timestamp(i.time_ms / 1000)) else l.start_time end,
+        writer = ${writer.replicaId}, change_xid = pg_current_xact_id()
+      from unnest(${column(advances, (one) => one.fence)}::bigint[], ${column(advances, (one) => one.id)}::text[],
+        ${column(advances, (one) => one.runnerId)}::text[], ${column(advances, (one) => one.phase)}::text[],
+        ${column(advances, (one) => one.time.getTime())}::float8[]) as i (fence, id, runner_id, phase, time_ms)
+      where l.fence = i.fence and l.id = i.id and l.runner_id = i.runner_id and l.phase <> 'pending'
+      returning l.id
+    )
+    select string_agg(id, ' ') as ids from moved`;
+  return new Set(unpack(answer!.ids));
 }
 
 /** An end: what it leads to, also in case people had asked for a stop. */
@@ -198,60 +253,92 @@ export type Ended = {
   phase: TerminalPhase;
   runnerId: string | null;
   retriedBy: string | null;
-  organizationId: string;
 };
 
 /**
- * Ends workloads: each moves to the history, and where its retry policy says so the next try is inserted in the same
- * statement, so that neither can be without the other. Answers those that were live with this fence.
+ * Ends workloads: what changed of each is replaced by its end, and where its retry policy says so the next try is inserted in
+ * the same statement, so that neither can be without the other. Answers those that were live with this fence.
  */
 export async function endWorkloads(
   sql: SqlOrTransaction,
   writer: Writer,
   endings: readonly Ending[],
 ): Promise<Ended[]> {
-  const retried = sql`, retried as (
-      insert into workload (id, organization_id, name, labels, spec, demand, phase, try, retry_of, maximum_tries,
-        retry_on_lost, retry_on_failed, lost_after_ms, pending_timeout_ms, created_by, excluded, writer)
-      select retry_id, organization_id, name, labels, spec, demand, 'pending', try + 1, id, maximum_tries, retry_on_lost,
-        retry_on_failed, lost_after_ms, pending_timeout_ms, created_by, excluded, ${writer.replicaId}
-      from gone where retry_id is not null
-    )`;
-  return sql<Ended[]>`
+  const { rows, groups } = groupBy(endings, termsKey);
+  const mayRetry = endings.some((one) => one.mayRetry);
+  const fence = endings.every((one) => one.fence > 0n)
+    ? sql`i.fence`
+    : sql`coalesce(nullif(i.fence, 0), (select -key from workload where id = i.id))`;
+  const retry = {
+    ids: sql`, (${column(rows, (one) => (one.mayRetry ? createId("workload") : ""))}::text[])[first:last]`,
+    id: sql`case when i.retry_id <> '' and not l.stop_requested and w.try < w.maximum_tries
+      and (t.phase = 'lost' and w.retry_on_lost or t.phase = 'failed' and w.retry_on_failed) then i.retry_id end`,
+  };
+  const [answer] = await sql<Answer<"ids" | "fences" | "phases" | "runnerIds" | "retryIds">[]>`
     with gone as (
-      delete from workload w using unnest(
-        ${column(endings, (one) => one.id)}::text[], ${column(endings, (one) => one.fence)}::bigint[],
-        ${column(endings, (one) => one.runnerId ?? "")}::text[], ${column(endings, (one) => one.phase)}::text[],
-        ${column(endings, (one) => one.message)}::text[], ${column(endings, (one) => one.phaseIfStopped)}::text[],
-        ${column(endings, (one) => one.messageIfStopped)}::text[],
-        ${column(endings, (one) => (one.result === null ? "" : JSON.stringify(one.result)))}::text[],
-        ${column(endings, (one) => one.result?.startTime_ms ?? -1)}::float8[],
-        ${column(endings, (one) => one.result?.endTime_ms ?? -1)}::float8[],
-        ${column(endings, (one) => (one.mayRetry ? createId("workload") : ""))}::text[]
-      ) as i (id, fence, runner_id, phase, message, stopped_phase, stopped_message, result, start_ms, end_ms, retry_id)
-      where w.id = i.id and w.fence = i.fence and (i.runner_id = '' or w.runner_id = i.runner_id)
-      returning w.key, w.id, w.organization_id, w.name, w.labels, w.spec, w.demand,
-        case when w.stop_requested then i.stopped_phase else i.phase end as phase,
-        case when w.stop_requested then i.stopped_message else i.message end as message,
-        w.verdict, w.runner_id, w.fence, w.try, w.retry_of,
-        case when i.retry_id <> '' and not w.stop_requested and w.try < w.maximum_tries
-          and (i.phase = 'lost' and w.retry_on_lost or i.phase = 'failed' and w.retry_on_failed) then i.retry_id
-        end as retry_id,
-        w.maximum_tries, w.retry_on_lost, w.retry_on_failed, w.lost_after_ms, w.stop_requested, w.stop_grace_ms,
-        w.stop_reason, w.excluded, w.unreachable_since, w.pending_timeout_ms, w.create_time, w.pend_time, w.place_time,
-        coalesce(w.start_time, to_timestamp(nullif(i.start_ms, -1) / 1000)) as start_time,
-        coalesce(to_timestamp(nullif(i.end_ms, -1) / 1000), now()) as end_time,
-        nullif(i.result, '')::json as result, w.created_by
-    )${endings.some((one) => one.mayRetry) ? retried : sql``}
-    insert into workload_history (key, id, organization_id, name, labels, spec, demand, phase, message, verdict, runner_id,
-      fence, try, retry_of, retried_by, maximum_tries, retry_on_lost, retry_on_failed, lost_after_ms, stop_requested,
-      stop_grace_ms, stop_reason, excluded, unreachable_since, pending_timeout_ms, create_time, pend_time, place_time,
-      start_time, end_time, result, created_by, writer, change_xid)
-    select *, ${writer.replicaId}, pg_current_xact_id() from gone
-    returning id, fence, phase, runner_id as "runnerId", retried_by as "retriedBy", organization_id as "organizationId"`;
+      delete from workload_life l using unnest(
+        ${column(groups, ({ one }) => one.phase)}::text[], ${column(groups, ({ one }) => one.message)}::text[],
+        ${column(groups, ({ one }) => one.phaseIfStopped)}::text[], ${column(groups, ({ one }) => one.messageIfStopped)}::text[],
+        ${column(groups, ({ first }) => first)}::int[], ${column(groups, ({ last }) => last)}::int[]
+      ) as t (phase, message, stopped_phase, stopped_message, first, last)
+      cross join lateral unnest(
+        (${column(rows, (one) => one.fence)}::bigint[])[first:last], (${column(rows, (one) => one.id)}::text[])[first:last],
+        (${column(rows, (one) => one.runnerId ?? "")}::text[])[first:last],
+        (${column(rows, (one) => (one.result === null ? "" : JSON.stringify(one.result)))}::text[])[first:last],
+        (${column(rows, (one) => one.result?.startTime_ms ?? -1)}::float8[])[first:last],
+        (${column(rows, (one) => one.result?.endTime_ms ?? -1)}::float8[])[first:last] ${mayRetry ? retry.ids : sql``}
+      ) as i (fence, id, runner_id, result, start_ms, end_ms ${mayRetry ? sql`, retry_id` : sql``})
+      ${mayRetry ? sql`, workload w` : sql``}
+      where l.fence = ${fence} and l.id = i.id and (i.runner_id = '' or l.runner_id = i.runner_id)
+        ${mayRetry ? sql`and w.key = l.key` : sql``}
+      returning l.key, l.id, l.organization_id, case when l.stop_requested then t.stopped_phase else t.phase end as phase,
+        case when l.stop_requested then t.stopped_message else t.message end as message, l.verdict, l.runner_id, l.fence,
+        ${mayRetry ? retry.id : sql`null::text`} as retry_id, l.stop_requested, l.stop_grace_ms, l.stop_reason, l.excluded,
+        l.unreachable_since, l.pend_time, l.place_time,
+        coalesce(l.start_time, to_timestamp(nullif(i.start_ms, -1) / 1000)) as start_time,
+        coalesce(to_timestamp(nullif(i.end_ms, -1) / 1000), now()) as end_time, nullif(i.result, '')::json as result
+    ), ended as (
+      insert into workload_end (key, organization_id, phase, message, verdict, runner_id, fence, retried_by, stop_requested,
+        stop_grace_ms, stop_reason, excluded, unreachable_since, pend_time, place_time, start_time, end_time, result, writer)
+      select key, organization_id, phase, message, verdict, runner_id, fence, retry_id, stop_requested, stop_grace_ms,
+        stop_reason, excluded, unreachable_since, pend_time, place_time, start_time, end_time, result, ${writer.replicaId}
+      from gone
+    )${mayRetry ? nextTries(sql, writer) : sql``}
+    select string_agg(id, ' ') as ids, string_agg(greatest(fence, 0)::text, ' ') as fences, string_agg(phase, ' ') as phases,
+      string_agg(coalesce(runner_id, ''), ' ') as "runnerIds", string_agg(coalesce(retry_id, ''), ' ') as "retryIds" from gone`;
+  const { fences, phases, runnerIds, retryIds } = answer!;
+  const columns = [fences, phases, runnerIds, retryIds].map(unpack);
+  return unpack(answer!.ids).map((id, row) => {
+    const [fence, phase, runnerId, retriedBy] = columns.map((values) => values[row]!);
+    return {
+      id,
+      fence: BigInt(fence!),
+      phase: phase as TerminalPhase,
+      runnerId: runnerId || null,
+      retriedBy: retriedBy || null,
+    };
+  });
 }
 
-/** One column of a batch, for `unnest`. */
-function column<T>(rows: readonly T[], value: (one: T) => string | number | bigint | boolean): string {
-  return toArrayLiteral(rows.map(value));
+/** What many endings have in common. No text has a NUL. */
+function termsKey({ phase, message, phaseIfStopped, messageIfStopped }: Ending): string {
+  return [phase, message, phaseIfStopped, messageIfStopped].join("\0");
 }
+
+/** The part of the statement that inserts what is tried again. */
+const nextTries = (sql: SqlOrTransaction, writer: Writer) => sql`, next as (
+      insert into workload (key, id, organization_id, name, labels, spec, demand, try, retry_of, maximum_tries, retry_on_lost,
+        retry_on_failed, lost_after_ms, pending_timeout_ms, created_by)
+      select ${nextFence(sql, writer)}, g.retry_id, w.organization_id, w.name, w.labels, w.spec, w.demand, w.try + 1, w.id,
+        w.maximum_tries, w.retry_on_lost, w.retry_on_failed, w.lost_after_ms, w.pending_timeout_ms, w.created_by
+      from gone g join workload w on w.key = g.key where g.retry_id is not null
+      returning key, id
+    ), next_life as (
+      insert into workload_life (key, id, organization_id, phase, fence, excluded, writer)
+      select n.key, n.id, g.organization_id, 'pending', -n.key, g.excluded, ${writer.replicaId}
+      from next n join gone g on g.retry_id = n.id
+    )`;
+
+/** The one growing sequence of fences (I1), which also numbers workloads. */
+const nextFence = (sql: SqlOrTransaction, writer: Writer) =>
+  sql`(${writer.storeEpoch}::bigint << 40) + nextval('fence_counter')`;
