@@ -54,7 +54,8 @@ export const workloadColumns = (sql: SqlOrTransaction) => sql`
   created_by as "createdBy", change_xid::text as "changeXid"`;
 
 export async function getWorkload(sql: SqlOrTransaction, id: string): Promise<WorkloadRow | undefined> {
-  const [row] = await sql<WorkloadRow[]>`select ${workloadColumns(sql)} from any_workload where id = ${id}`;
+  const [row] = await sql<WorkloadRow[]>`select ${workloadColumns(sql)} from any_workload
+    where (organization_id, key) = (select organization_id, key from workload where id = ${id})`;
   return row;
 }
 
@@ -69,11 +70,15 @@ export async function findWorkloads(
   if (organizationId === undefined) return [];
   const named = await sql<WorkloadRow[]>`
     select ${workloadColumns(sql)} from any_workload
-    where organization_id = ${organizationId} and name = ${reference} order by key desc limit 1`;
+    where organization_id = ${organizationId} and key = (
+      select key from workload where organization_id = ${organizationId} and name = ${reference} and name <> ''
+      order by key desc limit 1)`;
   if (named.length > 0 || !reference.startsWith("wkl_")) return named;
   return sql<WorkloadRow[]>`
     select ${workloadColumns(sql)} from any_workload
-    where organization_id = ${organizationId} and starts_with(id, ${reference}) limit 5`;
+    where organization_id = ${organizationId} and key = any(array(
+      select key from workload
+      where id >= ${reference} and id < ${reference} || '{' and organization_id = ${organizationId} limit 5))`;
 }
 
 export type WorkloadFilter = {
@@ -151,7 +156,7 @@ export async function listChangedWorkloadsOf(
 ): Promise<WorkloadRow[]> {
   return sql<WorkloadRow[]>`
     select ${workloadColumns(sql)} from any_workload
-    where change_xid >= ${fromXid}::xid8 and organization_id = ${organizationId} order by key limit ${limit}`;
+    where change_xid >= ${fromXid}::xid8 and organization_id = ${organizationId} order by change_xid, key limit ${limit}`;
 }
 
 /** The oldest transaction that is still under way, in any database of the cluster: what is before it has ended. */
@@ -170,7 +175,9 @@ export async function requestStop(
     update workload_life set stop_requested = true, stop_grace_ms = ${stop.grace_ms}, stop_reason = ${stop.reason},
       writer = ${stop.writer}, change_xid = pg_current_xact_id()
     where key = (select key from workload where id = ${id})`;
-  const [row] = await sql<WorkloadRow[]>`select ${workloadColumns(sql)} from live_workload where id = ${id}`;
+  const [row] = await sql<
+    WorkloadRow[]
+  >`select ${workloadColumns(sql)} from live_workload where key = (select key from workload where id = ${id})`;
   return row;
 }
 

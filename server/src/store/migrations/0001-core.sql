@@ -157,7 +157,8 @@ create table workload (
   create_time timestamptz not null default now(),
   retry_on_lost boolean not null default false,
   retry_on_failed boolean not null default false,
-  id text not null unique,
+  -- in the order of bytes, whatever the database's language, so that a prefix is a range
+  id text collate "C" not null unique,
   organization_id text not null,
   name text not null default '',
   retry_of text,
@@ -167,6 +168,7 @@ create table workload (
   spec bytea not null,
   demand json not null
 );
+create index workload_name on workload (organization_id, name, key) where name <> '';
 
 -- What changes while a workload lives; gone with the statement that ends it, so this table stays small. No index on what
 -- changes between placing and the end, and half of each page free, so that a batch of updates stays in its pages.
@@ -220,23 +222,35 @@ create table workload_end (
 );
 create index workload_end_change on workload_end (change_xid);
 
+create view workload_state as
+  select key, organization_id, phase, message, verdict, runner_id, greatest(fence, 0) as fence, null::text as retried_by,
+    stop_requested, stop_grace_ms, stop_reason, excluded, unreachable_since, pend_time, place_time, start_time,
+    null::timestamptz as end_time, null::json as result, writer, change_xid
+  from workload_life
+  union all
+  select key, organization_id, phase, message, verdict, runner_id, greatest(fence, 0), retried_by, stop_requested,
+    stop_grace_ms, stop_reason, excluded, unreachable_since, pend_time, place_time, start_time, end_time, result, writer,
+    change_xid
+  from workload_end;
+
+-- The whole of a workload. Its state is found first, by an index of what is asked for; `offset 0` keeps the planner from
+-- reading all records that ever were for a merge or a hash. By id: (organization_id, key) = (select … from workload where id = …).
+create view any_workload as
+  select s.*, w.* from workload_state s cross join lateral (
+    select id, name, labels, spec, demand, try, retry_of, maximum_tries, retry_on_lost, retry_on_failed, lost_after_ms,
+      pending_timeout_ms, create_time, created_by
+    from workload where key = s.key offset 0) w;
+
 create view live_workload as
-  select l.key, w.id, l.organization_id, w.name, w.labels, w.spec, w.demand, l.phase, l.message, l.verdict, l.runner_id,
-    greatest(l.fence, 0) as fence, w.try, w.retry_of, null::text as retried_by, w.maximum_tries, w.retry_on_lost,
-    w.retry_on_failed, w.lost_after_ms, l.stop_requested, l.stop_grace_ms, l.stop_reason, l.excluded, l.unreachable_since,
-    w.pending_timeout_ms, w.create_time, l.pend_time, l.place_time, l.start_time, null::timestamptz as end_time,
-    null::json as result, w.created_by, l.writer, l.change_xid
-  from workload_life l join workload w on w.key = l.key;
-
-create view ended_workload as
-  select e.key, w.id, e.organization_id, w.name, w.labels, w.spec, w.demand, e.phase, e.message, e.verdict, e.runner_id,
-    greatest(e.fence, 0) as fence, w.try, w.retry_of, e.retried_by, w.maximum_tries, w.retry_on_lost, w.retry_on_failed,
-    w.lost_after_ms, e.stop_requested, e.stop_grace_ms, e.stop_reason, e.excluded, e.unreachable_since,
-    w.pending_timeout_ms, w.create_time, e.pend_time, e.place_time, e.start_time, e.end_time, e.result, w.created_by,
-    e.writer, e.change_xid
-  from workload_end e join workload w on w.key = e.key and w.organization_id = e.organization_id;
-
-create view any_workload as select * from live_workload union all select * from ended_workload;
+  select s.*, w.* from (
+    select key, organization_id, phase, message, verdict, runner_id, greatest(fence, 0) as fence, null::text as retried_by,
+      stop_requested, stop_grace_ms, stop_reason, excluded, unreachable_since, pend_time, place_time, start_time,
+      null::timestamptz as end_time, null::json as result, writer, change_xid
+    from workload_life) s
+  cross join lateral (
+    select id, name, labels, spec, demand, try, retry_of, maximum_tries, retry_on_lost, retry_on_failed, lost_after_ms,
+      pending_timeout_ms, create_time, created_by
+    from workload where key = s.key offset 0) w;
 
 create table idempotency_key (
   organization_id text not null,
