@@ -2,11 +2,11 @@ import { randomInt } from "node:crypto";
 import { expect, test } from "vitest";
 import { createId } from "../../wire/ids.ts";
 import { acquireLeadership, raiseFleetVersion, releaseLeadership } from "../../server/src/store/leader.ts";
+import { startWorkloads } from "../../server/src/store/workload-starts.ts";
 import {
   advanceWorkloads,
   endWorkloads,
   placeWorkloads,
-  startWorkloads,
   unplaceWorkloads,
   type PlacingGuard,
 } from "../../server/src/store/workload-transitions.ts";

@@ -1,16 +1,11 @@
 import { afterAll, expect, test } from "vitest";
 import { acquireLeadership } from "../../server/src/store/leader.ts";
-import {
-  advanceWorkloads,
-  endWorkloads,
-  startFailed,
-  startWorkloads,
-  type Ending,
-  type NewWorkload,
-} from "../../server/src/store/workload-transitions.ts";
+import { startFailed, startWorkloads, type NewWorkload } from "../../server/src/store/workload-starts.ts";
+import { advanceWorkloads, endWorkloads, type Ending } from "../../server/src/store/workload-transitions.ts";
 import { getWorkload, requestStop } from "../../server/src/store/workloads.ts";
 import { createId } from "../../wire/ids.ts";
 import { createTestDatabase } from "../support/postgres.ts";
+import { newWorkload } from "../support/workload-rows.ts";
 
 const database = await createTestDatabase();
 afterAll(() => database.drop());
@@ -66,7 +61,7 @@ test("endings of one batch that differ lead each to its own end, and only a fail
 
 test("a word with the fence of another workload of the same runner moves neither", async () => {
   const [mine, other] = [newWorkload({}), newWorkload({})];
-  const [{ fence }, { fence: otherFence }] = (await start([mine, other])) as [{ fence: bigint }, { fence: bigint }];
+  const [fence, otherFence] = (await start([mine, other])).map((one) => one.fence) as [bigint, bigint];
   const word = { runnerId: mine.runnerId!, phase: "running", time: new Date() } as const;
 
   const known = await advanceWorkloads(sql, writer, [
@@ -106,32 +101,4 @@ function ending({ id, runnerId }: NewWorkload, fences: Map<string, bigint>, term
   const phase = terms.phase ?? "failed";
   const usual = { phase, message: "", phaseIfStopped: phase, messageIfStopped: "" };
   return { id, fence: fences.get(id)!, runnerId, ...usual, result: null, mayRetry: true, ...terms };
-}
-
-function newWorkload(own: Partial<NewWorkload>): NewWorkload {
-  return {
-    id: createId("workload"),
-    organizationId: "org",
-    name: "",
-    labels: {},
-    spec: Buffer.of(1, 2, 3),
-    demand: {
-      organizationId: "org",
-      requirements: [],
-      capabilities: [],
-      executor: "process",
-      resources: { slots: 1 },
-      preferences: [],
-    },
-    maximumTries: 1,
-    retryOnLost: false,
-    retryOnFailed: false,
-    lostAfter_ms: 1_000,
-    pendingTimeout_ms: 1_000,
-    createdBy: "usr",
-    runnerId: "rnr_some",
-    verdict: "",
-    message: "",
-    ...own,
-  };
 }

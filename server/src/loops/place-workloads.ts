@@ -8,14 +8,8 @@ import type { Random } from "../secure-random.ts";
 import type { Sql } from "../store/database.ts";
 import { acquireLeadership, releaseLeadership } from "../store/leader.ts";
 import { listLiveWorkloads, recordWaiting, type WorkloadRow } from "../store/workloads.ts";
-import {
-  placeWorkloads,
-  startWorkloads,
-  type NewWorkload,
-  type PlacingGuard,
-  type StartedWorkload,
-  type Writer,
-} from "../store/workload-transitions.ts";
+import { startWorkloads, type NewWorkload, type StartedWorkload } from "../store/workload-starts.ts";
+import { placeWorkloads, type PlacingGuard, type Writer } from "../store/workload-transitions.ts";
 import type { FailUnreadable } from "./fail-unreadable.ts";
 import type { FleetState } from "./fleet-state.ts";
 import { lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
