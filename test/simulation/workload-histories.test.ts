@@ -2,11 +2,11 @@ import { randomInt } from "node:crypto";
 import { expect, test } from "vitest";
 import { createId } from "../../wire/ids.ts";
 import { acquireLeadership, raiseFleetVersion, releaseLeadership } from "../../server/src/store/leader.ts";
+import { startWorkloads } from "../../server/src/store/workload-starts.ts";
 import {
   advanceWorkloads,
   endWorkloads,
   placeWorkloads,
-  startWorkloads,
   unplaceWorkloads,
   type PlacingGuard,
 } from "../../server/src/store/workload-transitions.ts";
@@ -59,8 +59,9 @@ test.each(seeds)("whatever comes late, twice or out of order, I1, I2 and I3 hold
       if (started!.phase === "placed") took({ id: workload.id, fence: started!.fence, runnerId: runnerId! });
     },
     async place() {
-      const pending = await sql<{ id: string }[]>`select id from workload where phase = 'pending' order by key limit 5`;
-      const picks = pending.map(({ id }) => ({ id, runnerId: pick(runners) }));
+      const pending = await sql<{ id: string; key: bigint }[]>`
+        select id, key from workload_life where phase = 'pending' order by key limit 5`;
+      const picks = pending.map((one) => ({ ...one, runnerId: pick(runners) }));
       // Two leaders decide the same at once; at most one of them may be heard.
       const both = await Promise.all(writers.map((one) => placeWorkloads(sql, one, recent(), picks)));
       for (const { id, fence } of both.flat().toSorted((a, b) => Number(a.fence - b.fence)))

@@ -1,5 +1,5 @@
 import type { Demand } from "../domain/demand.ts";
-import type { NewWorkload, StartedWorkload } from "../store/workload-transitions.ts";
+import type { NewWorkload, StartedWorkload } from "../store/workload-starts.ts";
 import type { WorkloadRow } from "../store/workloads.ts";
 
 /** A workload that waits for a runner. */
