@@ -7,8 +7,9 @@ export interface Credentials {
   readonly gateway: string;
   /** An access token; none where nothing was found. */
   readonly token: string | undefined;
-  /** Where both came from, for errors. */
-  readonly source: string;
+  /** Where each was found. */
+  readonly gatewaySource: string;
+  readonly tokenSource: string;
 }
 
 export interface CredentialOptions {
@@ -29,7 +30,8 @@ const maximumTokenBytes = 4096;
 export function findCredentials(options: CredentialOptions, environment: NodeJS.ProcessEnv, cwd: string): Credentials {
   const directory = findDataDirectory(environment, cwd);
   const directoryGateway = directory === undefined ? undefined : readLine(join(directory, "gateway"));
-  const chosen = options.gateway ?? nonEmpty(environment["AGYN_GATEWAY"]);
+  const named = nonEmpty(environment["AGYN_GATEWAY"]);
+  const chosen = options.gateway ?? named;
   const gateway = checkGateway(chosen ?? directoryGateway ?? defaultGateway);
   const found = findToken(
     options,
@@ -50,7 +52,13 @@ export function findCredentials(options: CredentialOptions, environment: NodeJS.
     const hint = "use an https:// gateway, or --allow-cleartext where the network is trusted";
     throw new Failure(`the token is not sent to ${gateway} without TLS`, exitCodes.denied, hint);
   }
-  return { gateway, token: found?.token, source: found?.source ?? "nowhere" };
+  const places = [
+    [options.gateway, "--gateway"],
+    [named, "AGYN_GATEWAY"],
+    [directoryGateway, join(directory ?? "", "gateway")],
+  ] as const;
+  const gatewaySource = places.find(([text]) => text !== undefined)?.[1] ?? "its default";
+  return { gateway, gatewaySource, token: found?.token, tokenSource: found?.source ?? "nowhere" };
 }
 
 type Found = { kind: "given" | "directory"; token: string; source: string };

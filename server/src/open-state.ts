@@ -10,7 +10,7 @@ import { openLogStore } from "./logs/log-store.ts";
 import { migrate, openDatabase, refuseUnsafeDatabase, type DatabaseTarget } from "./store/database.ts";
 import { startEmbeddedPostgres } from "./store/embedded-postgres.ts";
 import { createSegmentIndex } from "./store/log-segments.ts";
-import { clearSessionsOf } from "./store/runners.ts";
+import { clearSessionsOf } from "./store/runner-sessions.ts";
 import { claimSetting } from "./store/settings.ts";
 
 /** Registers what is to be closed; closed in reverse. */

@@ -26,8 +26,9 @@ test("the nearest .agyn above the working directory names gateway and token", ()
   const found = findCredentials(none, {}, join(root, "a/b"));
   expect(found).toEqual({
     gateway: "http://127.0.0.1:7999",
+    gatewaySource: join(root, ".agyn/gateway"),
     token: "agyn_pat_admin",
-    source: join(root, ".agyn/admin-token"),
+    tokenSource: join(root, ".agyn/admin-token"),
   });
 });
 
@@ -40,6 +41,15 @@ test("AGYN_DATA_DIR comes before the nearest .agyn, and the environment before b
     gateway: "http://127.0.0.1:3333",
     token: "agyn_pat_mine",
   });
+});
+
+test("it is told where the gateway was found", () => {
+  const sourceOf = (gateway: string | undefined, environment: NodeJS.ProcessEnv) =>
+    findCredentials({ ...none, gateway }, environment, root).gatewaySource;
+  const environment = { AGYN_GATEWAY: "http://127.0.0.1:3333" };
+  expect(sourceOf("http://127.0.0.1:4444", environment)).toBe("--gateway");
+  expect(sourceOf(undefined, environment)).toBe("AGYN_GATEWAY");
+  expect(sourceOf(undefined, {})).toBe("its default");
 });
 
 test("flags come before the environment", () => {

@@ -36,7 +36,7 @@ export function createRunnerWatch(
     const filter = { organizationId, clusterOnly: false, labels: {}, statuses: [] };
     for (let token = ""; ;) {
       const page = await listRunners(sql, filter, { size: snapshotPage, token });
-      yield page.runners;
+      yield page.rows;
       if (page.nextToken === "") return;
       token = page.nextToken;
     }

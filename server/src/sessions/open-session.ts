@@ -7,7 +7,8 @@ import { reconcileHello, type HelloRepair } from "../domain/reconcile-hello.ts";
 import type { Sql } from "../store/database.ts";
 import { findGeneration, useGeneration } from "../store/identities.ts";
 import { lockClone } from "../store/runner-lock.ts";
-import { beginSession, lockRunner, type RunnerRow } from "../store/runners.ts";
+import { beginSession } from "../store/runner-sessions.ts";
+import { lockRunner, type RunnerRow } from "../store/runners.ts";
 import { listWorkloadsOfRunner, markReachable, type WorkloadRow } from "../store/workloads.ts";
 import { toHeld, toReport } from "./hello.ts";
 

@@ -3,7 +3,7 @@ import { phaseRank, terminalPhaseOf, type WorkloadResult } from "../domain/workl
 import type { FleetState } from "../loops/fleet-state.ts";
 import type { Placer } from "../loops/place-workloads.ts";
 import type { Sql } from "../store/database.ts";
-import { renewLeases } from "../store/runners.ts";
+import { renewLeases } from "../store/runner-sessions.ts";
 import {
   advanceWorkloads,
   endWorkloads,

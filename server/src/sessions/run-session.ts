@@ -16,7 +16,7 @@ import type { MasterKey } from "../identity/master-key.ts";
 import type { Placer } from "../loops/place-workloads.ts";
 import type { FleetState } from "../loops/fleet-state.ts";
 import type { Sql } from "../store/database.ts";
-import { confirmSession, endSession } from "../store/runners.ts";
+import { confirmSession, endSession } from "../store/runner-sessions.ts";
 import { endWorkloads, lostEnding, type Advance, type Writer } from "../store/workload-transitions.ts";
 import { getWorkload, markUnreachable, type WorkloadRow } from "../store/workloads.ts";
 import { toResult, toTime } from "./hello.ts";

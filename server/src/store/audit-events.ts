@@ -1,7 +1,7 @@
 import { createId } from "../../../wire/ids.ts";
 import type { Scope } from "../domain/access.ts";
 import type { SqlOrTransaction } from "./database.ts";
-import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
 
 /** Who did what, from where, and how it ended. `details` never holds a secret. */
 export type AuditEvent = {
@@ -50,7 +50,5 @@ export async function listAuditEvents(sql: SqlOrTransaction, filter: AuditFilter
       and (${filter.action} = '' or action = ${filter.action})
       and (${before ?? null}::bigint is null or key < ${before ?? null}::bigint)
     order by key desc limit ${page.size + 1}`;
-  const events = rows.slice(0, page.size);
-  const last = rows.length > page.size ? events.at(-1) : undefined;
-  return { events, nextToken: last ? encodeCursor("audit_event", String(last.key)) : "" };
+  return cut("audit_event", rows, page, ({ key }) => String(key));
 }

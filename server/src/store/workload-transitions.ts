@@ -102,10 +102,15 @@ export type Ending = {
   mayRetry: boolean;
 };
 
-/** The end of a workload whose runner is gone for good, whoever asked for a stop before. */
-export function lostEnding({ id, fence }: { id: string; fence: bigint }, message: string, mayRetry: boolean): Ending {
-  const terms = { phase: "lost", message, phaseIfStopped: "lost", messageIfStopped: message } as const;
-  return { id, fence, runnerId: null, ...terms, result: null, mayRetry };
+/** An end that the control plane decrees, whoever holds the workload and whoever asked for a stop before. */
+export function decreedEnding(of: { id: string; fence: bigint }, phase: TerminalPhase, message: string): Ending {
+  const terms = { phase, message, phaseIfStopped: phase, messageIfStopped: message };
+  return { id: of.id, fence: of.fence, runnerId: null, ...terms, result: null, mayRetry: false };
+}
+
+/** The end of a workload whose runner is gone for good. */
+export function lostEnding(of: { id: string; fence: bigint }, message: string, mayRetry: boolean): Ending {
+  return { ...decreedEnding(of, "lost", message), mayRetry };
 }
 
 export type Ended = {
@@ -167,18 +172,15 @@ export async function endWorkloads(
     )${mayRetry ? nextTries(sql, writer) : sql``}
     select string_agg(id, ' ') as ids, string_agg(greatest(fence, 0)::text, ' ') as fences, string_agg(phase, ' ') as phases,
       string_agg(coalesce(runner_id, ''), ' ') as "runnerIds", string_agg(coalesce(retry_id, ''), ' ') as "retryIds" from gone`;
-  const { fences, phases, runnerIds, retryIds } = answer!;
-  const columns = [fences, phases, runnerIds, retryIds].map(unpack);
-  return unpack(answer!.ids).map((id, row) => {
-    const [fence, phase, runnerId, retriedBy] = columns.map((values) => values[row]!);
-    return {
-      id,
-      fence: BigInt(fence!),
-      phase: phase as TerminalPhase,
-      runnerId: runnerId || null,
-      retriedBy: retriedBy || null,
-    };
-  });
+  const [fences, phases] = [unpack(answer!.fences), unpack(answer!.phases)];
+  const [runnerIds, retryIds] = [unpack(answer!.runnerIds), unpack(answer!.retryIds)];
+  return unpack(answer!.ids).map((id, row) => ({
+    id,
+    fence: BigInt(fences[row]!),
+    phase: phases[row] as TerminalPhase,
+    runnerId: runnerIds[row] || null,
+    retriedBy: retryIds[row] || null,
+  }));
 }
 
 /** What many endings have in common. No text has a NUL. */
