@@ -172,18 +172,15 @@ export async function endWorkloads(
     )${mayRetry ? nextTries(sql, writer) : sql``}
     select string_agg(id, ' ') as ids, string_agg(greatest(fence, 0)::text, ' ') as fences, string_agg(phase, ' ') as phases,
       string_agg(coalesce(runner_id, ''), ' ') as "runnerIds", string_agg(coalesce(retry_id, ''), ' ') as "retryIds" from gone`;
-  const { fences, phases, runnerIds, retryIds } = answer!;
-  const columns = [fences, phases, runnerIds, retryIds].map(unpack);
-  return unpack(answer!.ids).map((id, row) => {
-    const [fence, phase, runnerId, retriedBy] = columns.map((values) => values[row]!);
-    return {
-      id,
-      fence: BigInt(fence!),
-      phase: phase as TerminalPhase,
-      runnerId: runnerId || null,
-      retriedBy: retriedBy || null,
-    };
-  });
+  const [fences, phases] = [unpack(answer!.fences), unpack(answer!.phases)];
+  const [runnerIds, retryIds] = [unpack(answer!.runnerIds), unpack(answer!.retryIds)];
+  return unpack(answer!.ids).map((id, row) => ({
+    id,
+    fence: BigInt(fences[row]!),
+    phase: phases[row] as TerminalPhase,
+    runnerId: runnerIds[row] || null,
+    retriedBy: retryIds[row] || null,
+  }));
 }
 
 /** What many endings have in common. No text has a NUL. */
