@@ -6,14 +6,8 @@ import type { Random } from "../secure-random.ts";
 import type { Sql } from "../store/database.ts";
 import { acquireLeadership, releaseLeadership } from "../store/leader.ts";
 import { listLiveWorkloads, recordWaiting, type WorkloadRow } from "../store/workloads.ts";
-import {
-  placeWorkloads,
-  startWorkloads,
-  type NewWorkload,
-  type PlacingGuard,
-  type StartedWorkload,
-  type Writer,
-} from "../store/workload-transitions.ts";
+import { startWorkloads, type NewWorkload, type StartedWorkload } from "../store/workload-starts.ts";
+import { placeWorkloads, type PlacingGuard, type Writer } from "../store/workload-transitions.ts";
 import type { FailUnreadable } from "./fail-unreadable.ts";
 import type { FleetState } from "./fleet-state.ts";
 import { changedWaits, lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
@@ -113,12 +107,12 @@ export function createPlacer(deps: PlacerDeps): Placer {
   const placeWaiting = async () => {
     if (!dirty || !leads()) return;
     dirty = false;
-    const picks: (Waiting & { id: string; runnerId: string })[] = [];
+    const picks: (Waiting & { id: string; key: bigint; runnerId: string })[] = [];
     for (const { row, demand } of waiting.values()) {
       const pick = fleet.index.pick(demand, excludedAt(row.excluded, Date.now()), random);
       if (pick.kind === "none") continue;
       fleet.occupy(row.id, pick.runnerId, demand.resources);
-      picks.push({ id: row.id, runnerId: pick.runnerId, row, demand });
+      picks.push({ id: row.id, key: row.key, runnerId: pick.runnerId, row, demand });
       if (picks.length === batchLimit) {
         dirty = true;
         break;
