@@ -26,7 +26,7 @@ export const settings = {
   lease: "3s",
   leader_lease: "3s",
   loop_period: "1s",
-  rejection_exclusion: "3s",
+  rejection_exclusion: "300ms",
   pending_timeout: "10m",
 };
 
@@ -81,7 +81,7 @@ export function createReplica(simulation: Simulation, id: string): Replica {
       await simulation.delay(chaos.statementDelay_ms(), () => stalledUntil);
       if (process.isDead && !chaos.lastsBeyondCrash()) return never();
       if (fate === "not sent") throw new Error("the connection broke before the statement was sent");
-      const result = await simulation.execute(run, reads);
+      const result = await simulation.execute(run, reads ? undefined : id);
       if (process.isDead) return never();
       await simulation.delay(chaos.answerDelay_ms(), () => stalledUntil);
       if (process.isDead) return never();

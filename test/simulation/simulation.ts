@@ -25,8 +25,8 @@ export interface Simulation extends AsyncDisposable {
   note(text: string): void;
   /** Waits so long, and further until what is waited for is not blocked. */
   delay(time_ms: number, blockedUntil: () => number): Promise<void>;
-  /** Runs a statement at this moment of virtual time. `reads`: it changes nothing. */
-  execute<T>(run: () => Promise<T>, reads?: boolean): Promise<T>;
+  /** Runs a statement at this moment of virtual time. `writer`: the replica whose it is, if it changes anything. */
+  execute<T>(run: () => Promise<T>, writer?: string): Promise<T>;
   /** Signals between replicas, late or lost. */
   signalsOf(process: { readonly isDead: boolean }): Signals;
   /** Runs what is next, and checks the invariants where the store may have changed. Answers the faults. */
@@ -53,7 +53,8 @@ export async function openSimulation(seed: number, replicaCount: number): Promis
   const invariants = createInvariants(pool);
   const listeners = new Set<{ process: { readonly isDead: boolean }; hear: (payload: string) => void }>();
   const notes: string[] = [];
-  let isChecked = true;
+  /** Whose statements are to be checked: mostly one, for those of one moment run together. */
+  const writers = new Set<string>();
   let statements = 0;
   const simulation: Simulation = {
     ...{ time, random, chaos, invariants, pool, replicas, notes },
@@ -71,9 +72,9 @@ export async function openSimulation(seed: number, replicaCount: number): Promis
         wait_ms = blockedUntil() - Date.now();
       }
     },
-    execute: (run, reads = false) =>
+    execute: (run, writer) =>
       time.underWay(async () => {
-        isChecked &&= reads;
+        if (writer !== undefined) writers.add(writer);
         statements += 1;
         await setClock();
         return run();
@@ -97,9 +98,10 @@ export async function openSimulation(seed: number, replicaCount: number): Promis
     }),
     async step() {
       await time.step();
-      if (isChecked) return [];
-      isChecked = true;
-      return invariants.check();
+      if (writers.size === 0) return [];
+      const checked = [...writers];
+      writers.clear();
+      return invariants.check(checked);
     },
     async [Symbol.asyncDispose]() {
       for (const replica of replicas) replica.crash();
