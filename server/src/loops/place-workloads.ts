@@ -139,15 +139,20 @@ export function createPlacer(deps: PlacerDeps): Placer {
 
   const startBatch = async (batch: Starting[]) => {
     if (batch.length === 0) return;
-    const decided = batch.map((one) => ({ ...one, pick: fleet.index.pick(one.request.demand, nobody, random) }));
+    const placing = leads();
+    const decided = batch.map((one) => {
+      const { workload, demand } = one.request;
+      const pick = fleet.index.pick(demand, nobody, random);
+      // Counted before the next one is picked, so that no two of a batch get the same last slot.
+      if (placing && pick.kind === "picked") fleet.occupy(workload.id, pick.runnerId, demand.resources);
+      return { ...one, pick };
+    });
     const going = decided.filter((one) => one.pick.kind === "picked" || one.pick.verdict !== "never");
     for (const one of decided)
       if (one.pick.kind === "none" && one.pick.verdict === "never") one.settle({ kind: "never" });
     if (going.length === 0) return;
-    const placing = leads();
     const rows = going.map(({ request, pick }): NewWorkload => {
       const picked = placing && pick.kind === "picked" ? pick.runnerId : null;
-      if (picked !== null) fleet.occupy(request.workload.id, picked, request.demand.resources);
       return { ...request.workload, runnerId: picked, verdict: pick.kind === "none" ? pick.verdict : "", message: "" };
     });
     let started: StartedWorkload[];
