@@ -1,5 +1,6 @@
 import { parseConfig } from "./config.ts";
 import { exitCodes, FatalError } from "./fatal-error.ts";
+import { closeInheritedDescriptors } from "./inherited-descriptors.ts";
 import { createLogger } from "./logging.ts";
 import { messageOf } from "./refusal.ts";
 import { startRunner, type Runner } from "./runner.ts";
@@ -17,6 +18,7 @@ try {
 process.exit();
 
 async function main(argv: readonly string[]): Promise<number> {
+  closeInheritedDescriptors();
   const tokenText = takeTokenFromEnvironment();
   const config = parseConfig(argv, { environment: process.env, tokenText, version });
   if (config === undefined) return 0;
