@@ -1,6 +1,5 @@
 /** Puts a runner together and takes it apart again. */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
@@ -16,6 +15,7 @@ import { detectIsolation } from "./executors/isolation.ts";
 import { leaveJobRoot } from "./executors/job-directory.ts";
 import { createProcessExecutor } from "./executors/process.ts";
 import { createSimulatedExecutor } from "./executors/simulated.ts";
+import { openDataDirectory, type DataDirectory } from "./data-directory.ts";
 import { createDeparture } from "./departure.ts";
 import { FatalError } from "./fatal-error.ts";
 import { openHoldings } from "./holdings.ts";
@@ -25,8 +25,6 @@ import { Logs } from "./logs.ts";
 import { watchLoss } from "./loss-watch.ts";
 import { readMachine, type Machine } from "./machine.ts";
 import { cutText } from "./messages.ts";
-import { acquireOwnerLock, type OwnerLock } from "./owner-lock.ts";
-import { messageOf } from "./refusal.ts";
 import type { SessionTerms } from "./session.ts";
 import { Workloads } from "./workloads.ts";
 
@@ -69,18 +67,19 @@ export type Runner = {
 
 /** Starts a runner: adopts what an earlier process left, enrolls where there is no identity, and stays connected. */
 export async function startRunner(options: RunnerOptions): Promise<Runner> {
-  const directory = openDataDirectory(options);
-  const lock = ownDirectory(directory);
+  const home = openDataDirectory(options.dataDirectory);
   try {
-    return await assemble(options, directory, lock);
+    return await assemble(options, home);
   } catch (error) {
-    lock.release();
+    if (error instanceof FatalError) home.takeBack();
+    else home.release();
     throw error;
   }
 }
 
-async function assemble(options: RunnerOptions, directory: string, lock: OwnerLock): Promise<Runner> {
+async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Runner> {
   const { log } = options;
+  const { path: directory } = home;
   const store = options.isEphemeral ? createIdentityMemory() : openIdentityDirectory(join(directory, "identity"));
   const runnerId = options.token?.runnerId ?? store.load()?.runnerId;
   if (runnerId === undefined) {
@@ -100,7 +99,8 @@ async function assemble(options: RunnerOptions, directory: string, lock: OwnerLo
   const instanceId = randomUUID();
   const isTemporary = options.dataDirectory === undefined;
   const departure = createDeparture({ workloads, log });
-  const close = async (): Promise<void> => {
+  let wasWelcome = false;
+  const close = async (error?: unknown): Promise<void> => {
     departure.abandon();
     watch.close();
     if (isTemporary) await departure.endAll();
@@ -109,8 +109,10 @@ async function assemble(options: RunnerOptions, directory: string, lock: OwnerLo
     // Last, and nothing is awaited after it: what leaves a job's pipe from then on would be in no spool.
     logs.close();
     leaveJobRoot(jobsBelow(directory));
-    lock.release();
-    if (isTemporary) rmSync(directory, { recursive: true, force: true });
+    // Who never became a runner leaves nothing behind; who is to be tried again keeps its key.
+    const isInVain = error instanceof FatalError && !wasWelcome && store.load()?.identity === undefined;
+    if (isInVain) home.takeBack();
+    else home.release();
   };
 
   const linked = keepLink({
@@ -138,7 +140,10 @@ async function assemble(options: RunnerOptions, directory: string, lock: OwnerLo
     logs,
     onContact: (sentAtMs, terms) => watch.contact(sentAtMs, terms),
     onDrain: () => void departure.drain(),
-    onWelcome: (terms) => refuseUnsafeTerms(terms, isolation, options),
+    onWelcome: (terms) => {
+      wasWelcome = true;
+      refuseUnsafeTerms(terms, isolation, options);
+    },
   });
   const done = closeAfter(linked, close);
   return { done, stop: (timeoutMs) => void departure.stop(timeoutMs), abandon: () => departure.abandon() };
@@ -148,30 +153,14 @@ function jobsBelow(directory: string): string {
   return join(directory, "jobs");
 }
 
-async function closeAfter(work: Promise<void>, close: () => Promise<void>): Promise<void> {
+async function closeAfter(work: Promise<void>, close: (error?: unknown) => Promise<void>): Promise<void> {
   try {
     await work;
-  } finally {
-    await close();
-  }
-}
-
-function openDataDirectory({ dataDirectory }: RunnerOptions): string {
-  try {
-    if (dataDirectory === undefined) return mkdtempSync(join(tmpdir(), "agyn-runner-"));
-    mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
-    return dataDirectory;
   } catch (error) {
-    throw new FatalError("usage", `the data directory cannot be made: ${messageOf(error)}`);
+    await close(error);
+    throw error;
   }
-}
-
-function ownDirectory(directory: string): OwnerLock {
-  try {
-    return acquireOwnerLock(directory);
-  } catch (error) {
-    throw new FatalError("in_use", messageOf(error));
-  }
+  await close();
 }
 
 function createExecutors(deps: {
