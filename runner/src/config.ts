@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { parseServiceToken, type ServiceToken } from "../../wire/service-token.ts";
 import { FatalError } from "./fatal-error.ts";
+import { proxiesOf, type Proxies } from "./proxies.ts";
 import { messageOf } from "./refusal.ts";
 import { executorNames, type ExecutorName } from "./runner.ts";
 
@@ -15,6 +16,7 @@ const logLevels = ["trace", "debug", "info", "warn", "error"] as const;
 /** All that the command line and the environment say. */
 export type RunnerConfig = {
   gateway: string;
+  proxies: Proxies;
   token: ServiceToken | undefined;
   dataDirectory: string | undefined;
   isEphemeral: boolean;
@@ -28,6 +30,7 @@ export type RunnerConfig = {
 
 type Flags = {
   gateway?: string;
+  proxy?: string;
   tokenFile?: string;
   dataDir?: string;
   ephemeral?: true;
@@ -40,7 +43,7 @@ type Flags = {
   logLevel: (typeof logLevels)[number];
 };
 
-type Surroundings = { environment: NodeJS.ProcessEnv; tokenText: string | undefined; version: string };
+type Surroundings = { environment: NodeJS.ProcessEnv; version: string };
 
 /**
  * What the arguments (without the program) and the environment say; `undefined` where only help or the version was
@@ -63,6 +66,7 @@ function createCommand(version: string): Command {
     .description("Serves workloads of an agyn control plane on this machine")
     .version(version)
     .option("--gateway <url>", "the control plane's address, such as https://agyn.example.org (or AGYN_GATEWAY)")
+    .option("--proxy <url>", "an HTTP proxy for everything that is dialed (or HTTPS_PROXY, HTTP_PROXY, NO_PROXY)")
     .option("--token-file <file>", "a file that holds the service token (or AGYN_SERVICE_TOKEN)")
     .option("--data-dir <directory>", "where identity and workloads are kept (or AGYN_RUNNER_DATA_DIR)")
     .option("--ephemeral", "keep the identity in memory only")
@@ -84,16 +88,17 @@ function createCommand(version: string): Command {
     .configureOutput({ outputError: () => {} });
 }
 
-function toConfig(flags: Flags, { environment, tokenText }: Surroundings): RunnerConfig {
+function toConfig(flags: Flags, { environment }: Surroundings): RunnerConfig {
   const gateway = flags.gateway ?? environment["AGYN_GATEWAY"];
   if (gateway === undefined || gateway === "") {
     throw new FatalError("usage", "the control plane's address is needed: --gateway URL, or AGYN_GATEWAY");
   }
-  const text = flags.tokenFile === undefined ? tokenText : readTokenFile(flags.tokenFile);
+  const text = flags.tokenFile === undefined ? environment["AGYN_SERVICE_TOKEN"] : readTokenFile(flags.tokenFile);
   const token = text === undefined ? undefined : toToken(text, flags.tokenFile ?? "AGYN_SERVICE_TOKEN");
   const isEphemeral = flags.ephemeral === true;
   return {
     gateway: toGateway(gateway),
+    proxies: proxiesOf(flags.proxy, environment),
     token,
     dataDirectory: dataDirectoryOf(
       flags.dataDir ?? environment["AGYN_RUNNER_DATA_DIR"],

@@ -4,7 +4,7 @@ import { closeInheritedDescriptors } from "./inherited-descriptors.ts";
 import { createLogger } from "./logging.ts";
 import { messageOf } from "./refusal.ts";
 import { startRunner, type Runner } from "./runner.ts";
-import { takeTokenFromEnvironment } from "./token-environment.ts";
+import { takeEnvironment } from "./secret-environment.ts";
 import packageFile from "../../package.json" with { type: "json" };
 
 const { version } = packageFile;
@@ -19,8 +19,7 @@ process.exit();
 
 async function main(argv: readonly string[]): Promise<number> {
   closeInheritedDescriptors();
-  const tokenText = takeTokenFromEnvironment();
-  const config = parseConfig(argv, { environment: process.env, tokenText, version });
+  const config = parseConfig(argv, { environment: takeEnvironment(), version });
   if (config === undefined) return 0;
 
   const log = createLogger(config.logLevel);

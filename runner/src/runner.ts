@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import { createClient } from "@connectrpc/connect";
+import { createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
 import { createMtlsOverlay } from "../../overlay/mtls.ts";
@@ -25,6 +25,7 @@ import { Logs } from "./logs.ts";
 import { watchLoss } from "./loss-watch.ts";
 import { readMachine, type Machine } from "./machine.ts";
 import { cutText } from "./messages.ts";
+import { gatewayAgent, type Proxies } from "./proxies.ts";
 import type { SessionTerms } from "./session.ts";
 import { Workloads } from "./workloads.ts";
 
@@ -38,6 +39,8 @@ export type ExecutorName = (typeof executorNames)[number];
 export type RunnerOptions = {
   /** URL of the control plane's user port. */
   gateway: string;
+  /** Without: everything is reached directly. */
+  proxies?: Proxies;
   token: ServiceToken | undefined;
   /** `undefined` only with `isEphemeral`: a temporary one, removed at the end. */
   dataDirectory: string | undefined;
@@ -78,7 +81,7 @@ export async function startRunner(options: RunnerOptions): Promise<Runner> {
 }
 
 async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Runner> {
-  const { log } = options;
+  const { log, gateway, proxies = {} } = options;
   const { path: directory } = home;
   const store = options.isEphemeral ? createIdentityMemory() : openIdentityDirectory(join(directory, "identity"));
   const runnerId = options.token?.runnerId ?? store.load()?.runnerId;
@@ -95,7 +98,7 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   await workloads.adopt();
 
   const watch = watchLoss({ workloads, holdings, bootId: machine.bootId });
-  const overlay = createMtlsOverlay();
+  const overlay = createMtlsOverlay({ proxy: proxies });
   const instanceId = randomUUID();
   const isTemporary = options.dataDirectory === undefined;
   const departure = createDeparture({ workloads, log });
@@ -116,7 +119,7 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   };
 
   const linked = keepLink({
-    gateway: createClient(RunnersService, createConnectTransport({ baseUrl: options.gateway, httpVersion: "1.1" })),
+    gateway: createClient(RunnersService, gatewayTransport(gateway, proxies)),
     store,
     host: machine.hostname.slice(0, 255),
     signal: departure.abandoned,
@@ -147,6 +150,11 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   });
   const done = closeAfter(linked, close);
   return { done, stop: (timeoutMs) => void departure.stop(timeoutMs), abandon: () => departure.abandon() };
+}
+
+function gatewayTransport(baseUrl: string, proxies: Proxies): Transport {
+  const agent = gatewayAgent(baseUrl, proxies);
+  return createConnectTransport({ baseUrl, httpVersion: "1.1", ...(agent && { nodeOptions: { agent } }) });
 }
 
 function jobsBelow(directory: string): string {

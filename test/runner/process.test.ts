@@ -215,7 +215,7 @@ test("a service token in the environment is in no process's environment once the
   const environment = readFileSync(`/proc/${runner.child.pid}/environ`, "latin1");
   const seen = environment + (controlPlane.logs.get(place.workloadId)?.lines.join("\n") ?? "");
   expect(seen).not.toContain(controlPlane.tokenText);
-  const path = /AGYN_SERVICE_TOKEN_HANDOVER=([^\0]*)/.exec(environment)?.[1] ?? "";
+  const path = /AGYN_SECRETS_HANDOVER=([^\0]*)/.exec(environment)?.[1] ?? "";
   expect(existsSync(path)).toBe(false);
 }, 20_000);
 
@@ -225,6 +225,8 @@ test.each([
   [["--gateway", "http://x", "--token-file", "/nowhere"], "the token file cannot be read: ENOENT"],
   [["--gateway", "http://x", "--slots", "0"], "it must be a whole number from 1 to 10000"],
   [["--gateway", "http://x", "--resource", "cpu"], "it must be name=amount, such as cpu=4"],
+  [["--gateway", "http://x", "--proxy", "socks5://x"], "--proxy is not an http:// or https:// URL"],
+  [["--gateway", "http://x", "--proxy", "http://ada:secret@x"], "a user and password belong in HTTPS_PROXY"],
   [["--gatway", "http://x"], "unknown option '--gatway' (Did you mean --gateway?)"],
 ])("%j is an error in one line", async (args, text) => {
   const runner = start(args, { AGYN_SERVICE_TOKEN: undefined, AGYN_GATEWAY: undefined });
