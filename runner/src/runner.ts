@@ -3,12 +3,13 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import { createClient, type Transport } from "@connectrpc/connect";
+import { createClient, type Client } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
 import { createMtlsOverlay } from "../../overlay/mtls.ts";
 import { MachineSchema, type Machine as MachineProto } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import type { GatewayTrust } from "../../wire/gateway-trust.ts";
 import type { ServiceToken } from "../../wire/service-token.ts";
 import type { Executor, Isolation } from "./executors/executor.ts";
 import { detectIsolation } from "./executors/isolation.ts";
@@ -39,6 +40,10 @@ export type ExecutorName = (typeof executorNames)[number];
 export type RunnerOptions = {
   /** URL of the control plane's user port. */
   gateway: string;
+  /** How the gateway is known by TLS; otherwise by the authorities that this machine trusts. */
+  gatewayTrust?: GatewayTrust | undefined;
+  /** "host:port" to dial instead of what the control plane names. */
+  runnerPlane?: string | undefined;
   /** Without: everything is reached directly. */
   proxies?: Proxies;
   token: ServiceToken | undefined;
@@ -81,7 +86,7 @@ export async function startRunner(options: RunnerOptions): Promise<Runner> {
 }
 
 async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Runner> {
-  const { log, gateway, proxies = {} } = options;
+  const { log, proxies = {} } = options;
   const { path: directory } = home;
   const store = options.isEphemeral ? createIdentityMemory() : openIdentityDirectory(join(directory, "identity"));
   const runnerId = options.token?.runnerId ?? store.load()?.runnerId;
@@ -119,7 +124,8 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   };
 
   const linked = keepLink({
-    gateway: createClient(RunnersService, gatewayTransport(gateway, proxies)),
+    gateway: createGateway(options),
+    runnerPlane: options.runnerPlane,
     store,
     host: machine.hostname.slice(0, 255),
     signal: departure.abandoned,
@@ -152,9 +158,10 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   return { done, stop: (timeoutMs) => void departure.stop(timeoutMs), abandon: () => departure.abandon() };
 }
 
-function gatewayTransport(baseUrl: string, proxies: Proxies): Transport {
-  const agent = gatewayAgent(baseUrl, proxies);
-  return createConnectTransport({ baseUrl, httpVersion: "1.1", ...(agent && { nodeOptions: { agent } }) });
+function createGateway({ gateway, gatewayTrust, proxies = {} }: RunnerOptions): Client<typeof RunnersService> {
+  const agent = gatewayAgent(gateway, proxies);
+  const nodeOptions = { ...gatewayTrust, ...(agent && { agent }) };
+  return createClient(RunnersService, createConnectTransport({ baseUrl: gateway, httpVersion: "1.1", nodeOptions }));
 }
 
 function jobsBelow(directory: string): string {

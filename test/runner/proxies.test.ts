@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import net, { type AddressInfo } from "node:net";
 import { join } from "node:path";
 import tls from "node:tls";
@@ -32,7 +32,7 @@ async function controlPlaneFarAway() {
 
 /** TLS in front of a gateway, for `gateway.example`. */
 async function secureGateway(url: string) {
-  const certificate = await createCertificate({ type: "dns", value: "gateway.example" });
+  const certificate = await createCertificate("gateway.example");
   const { hostname, port } = new URL(url);
   const server = tls.createServer(certificate, (socket) => {
     const inner = net.connect({ host: hostname, port: Number(port) });
@@ -42,18 +42,17 @@ async function secureGateway(url: string) {
   });
   await once(server.listen(0, "127.0.0.1"), "listening");
   onTestFinished(() => void server.close());
-  const caFile = join(temporaryDirectory(), "ca.pem");
-  writeFileSync(caFile, certificate.cert);
-  return { caFile, address: `127.0.0.1:${(server.address() as AddressInfo).port}` };
+  return { caFile: certificate.certFile, address: `127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
 
 test("enrollment and runner plane go through a proxy by CONNECT, whose password no job and no log gets to see", async () => {
   const { controlPlane, places } = await controlPlaneFarAway();
   const { caFile, address } = await secureGateway(controlPlane.url);
   const proxy = await proxyOfTest({ places: { ...places, "gateway.example:443": address } });
-  const args = ["--gateway", "https://gateway.example", "--data-dir", join(temporaryDirectory(), "data")];
+  const data = join(temporaryDirectory(), "data");
+  const args = ["--gateway", "https://gateway.example", "--ca-file", caFile, "--data-dir", data];
   const secrets = { HTTPS_PROXY: proxy.urlWithPassword, AGYN_SERVICE_TOKEN: controlPlane.tokenText };
-  const env = { ...process.env, ...secrets, NODE_EXTRA_CA_CERTS: caFile };
+  const env = { ...process.env, ...secrets };
   const runner = spawn(process.execPath, [main, ...args], { env, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   for (const stream of [runner.stdout, runner.stderr]) stream.on("data", (bytes: Buffer) => (output += String(bytes)));
