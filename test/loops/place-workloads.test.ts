@@ -68,8 +68,8 @@ test("a start whose statement is held up does not hold back the next one", async
   };
 
   const first = await sql.begin(async (transaction) => {
-    await transaction`insert into workload (id, organization_id, spec, demand, phase, pending_timeout_ms, created_by)
-      values (${workload.id}, ${organizationId}, '', ${JSON.stringify(workload.demand)}::text::json, 'pending', 60000, '')`;
+    await transaction`insert into workload (key, id, organization_id, spec, demand, pending_timeout_ms, created_by)
+      values (-1, ${workload.id}, ${organizationId}, '', ${JSON.stringify(workload.demand)}::text::json, 60000, '')`;
     const started = placer.start({ workload, demand });
     await expect.poll(isHeldUp).toBe(true);
     expect(await placer.start({ workload: newWorkload(), demand })).toMatchObject({ kind: "started" });
