@@ -106,11 +106,11 @@ test("a stopped runner waits, ends the rest as stopped with the runner, and says
   const controlPlane = await controlPlaneOfTest();
   const runner = await runnerOfTest(controlPlane);
   const session = await controlPlane.session(1);
-  const [short, long] = [simulated({ durationMs: 150 }), simulated({ durationMs: 60_000 })];
+  const [short, long] = [simulated({ durationMs: 50 }), simulated({ durationMs: 60_000 })];
   for (const place of [short, long]) session.place(place);
   await session.next("accepted", long.workloadId);
 
-  runner.stop(400);
+  runner.stop(1000);
   session.place(simulated({}));
   await runner.done;
 
