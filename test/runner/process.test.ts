@@ -121,7 +121,7 @@ test("a runner that was killed adopts its workload, whose log and exit arrive as
 test("bad-21: a runner that was frozen beyond the loss time stops what is tried elsewhere as soon as it wakes", async () => {
   const controlPlane = await controlPlaneOfTest();
   const runner = startRunner(controlPlane, temporaryDirectory());
-  const terms = { heartbeatMs: 200, leaseMs: 1000, lossMarginMs: 400 };
+  const terms = { heartbeatMs: 200, leaseMs: 2500, lossMarginMs: 400 };
   const session = await controlPlane.session(1, terms);
   const after = { kind: { case: "after" as const, value: toDuration(3000) } };
   const place = { ...script("exec sleep 60"), retriedWhenLost: true, loss: after };
