@@ -46,7 +46,7 @@ const cases = methods
       .map((place) => [`${method.name}.${place.path}`, method, place] as const),
   );
 
-describe("bad-48: ids of another organization", () => {
+describe("bad-48: ids of another organization are found by nobody else", () => {
   test.each(cases)("%s answers as if the thing of another organization were not there", async (name, method, place) => {
     const { other, acme, users } = contract;
     const { organizationId, runnerId, workloadId } = other;

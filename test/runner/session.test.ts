@@ -120,6 +120,19 @@ test("a stopped runner waits, ends the rest as stopped with the runner, and says
   expect(session.received.at(-1)?.case).toBe("leaving");
 });
 
+test("I14: what only a newer control plane says is passed over, and the session goes on", async () => {
+  const controlPlane = await controlPlaneOfTest();
+  await runnerOfTest(controlPlane);
+  const session = await controlPlane.session(1);
+  const place = simulated({ exitCode: 3 });
+
+  session.sayUnknown();
+  session.place(place);
+
+  expect((await session.next("completed", place.workloadId)).result?.exitCode).toBe(3);
+  expect(session.isOver).toBe(false);
+});
+
 test("a drained runner finishes what it has and leaves", async () => {
   const controlPlane = await controlPlaneOfTest();
   const runner = await runnerOfTest(controlPlane);
