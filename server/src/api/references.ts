@@ -1,7 +1,10 @@
 import { decideAccess, defaultOrganization, type RequiredRole, type Scope, type UserCaller } from "../domain/access.ts";
 import { AgynError, invalidField, notFound } from "../domain/errors.ts";
 import type { Sql } from "../store/database.ts";
+import { findJobs, type JobRow } from "../store/jobs.ts";
 import { findOrganizations, getOrganization, type Organization } from "../store/organizations.ts";
+import { findProjects, type Project } from "../store/projects.ts";
+import { findRuns, type RunRow } from "../store/runs.ts";
 import { findRunners, scopeOf, type RunnerRow } from "../store/runners.ts";
 import { findWorkloads, type WorkloadRow } from "../store/workloads.ts";
 
@@ -60,20 +63,26 @@ export async function resolveRunner(
   );
 }
 
-/** The workload meant. */
-export async function resolveWorkload(
-  sql: Sql,
-  caller: UserCaller,
-  reference: string,
-  organizationId: string | undefined,
-): Promise<WorkloadRow> {
-  const candidates = await findWorkloads(sql, reference, organizationId);
-  return oneOf(
-    "workload",
-    reference,
-    candidates.filter((one) => isMember(caller, one.organizationId)),
-  );
+/** A thing of an organization, and what tells several of them apart. */
+type Owned = { id: string; organizationId: string; name: string };
+type Find<T extends Owned> = (sql: Sql, reference: string, organizationId: string | undefined) => Promise<T[]>;
+
+function resolveOwned<T extends Owned>(noun: string, find: Find<T>) {
+  return async (sql: Sql, caller: UserCaller, reference: string, organizationId: string | undefined): Promise<T> => {
+    const candidates = await find(sql, reference, organizationId);
+    return oneOf(
+      noun,
+      reference,
+      candidates.filter((one) => isMember(caller, one.organizationId)),
+    );
+  };
 }
+
+/** The workload, project, run or job meant. */
+export const resolveWorkload = resolveOwned<WorkloadRow>("workload", findWorkloads);
+export const resolveProject = resolveOwned<Project>("project", findProjects);
+export const resolveRun = resolveOwned<RunRow>("run", findRuns);
+export const resolveJob = resolveOwned<JobRow>("job", findJobs);
 
 /** What a role is asked for: where it belongs, and how the caller named it. */
 export type Thing = { scope: Scope; noun: string; reference: string };

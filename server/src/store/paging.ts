@@ -14,6 +14,10 @@ const positions = {
   access_token: "number",
   audit_event: "number",
   workload: "number",
+  project: "text",
+  run: "number",
+  job: "number",
+  queue: "text",
 } as const;
 
 export type CursorKind = keyof typeof positions;

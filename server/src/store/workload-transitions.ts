@@ -199,6 +199,8 @@ export type Ended = {
   runnerId: string | null;
   retriedBy: string | null;
   organizationId: string;
+  /** The job it was a try of. */
+  jobId: string | null;
 };
 
 /**
@@ -234,21 +236,22 @@ export async function endWorkloads(
         case when w.stop_requested then i.stopped_phase else i.phase end as phase,
         case when w.stop_requested then i.stopped_message else i.message end as message,
         w.verdict, w.runner_id, w.fence, w.try, w.retry_of,
-        case when i.retry_id <> '' and not w.stop_requested and w.try < w.maximum_tries
+        case when i.retry_id <> '' and w.job_id is null and not w.stop_requested and w.try < w.maximum_tries
           and (i.phase = 'lost' and w.retry_on_lost or i.phase = 'failed' and w.retry_on_failed) then i.retry_id
         end as retry_id,
         w.maximum_tries, w.retry_on_lost, w.retry_on_failed, w.lost_after_ms, w.stop_requested, w.stop_grace_ms,
         w.stop_reason, w.excluded, w.unreachable_since, w.pending_timeout_ms, w.create_time, w.pend_time, w.place_time,
         coalesce(w.start_time, to_timestamp(nullif(i.start_ms, -1) / 1000)) as start_time,
         coalesce(to_timestamp(nullif(i.end_ms, -1) / 1000), now()) as end_time,
-        nullif(i.result, '')::json as result, w.created_by
+        nullif(i.result, '')::json as result, w.created_by, w.run_id, w.job_id
     )${endings.some((one) => one.mayRetry) ? retried : sql``}
     insert into workload_history (key, id, organization_id, name, labels, spec, demand, phase, message, verdict, runner_id,
       fence, try, retry_of, retried_by, maximum_tries, retry_on_lost, retry_on_failed, lost_after_ms, stop_requested,
       stop_grace_ms, stop_reason, excluded, unreachable_since, pending_timeout_ms, create_time, pend_time, place_time,
-      start_time, end_time, result, created_by, writer, change_xid)
+      start_time, end_time, result, created_by, run_id, job_id, writer, change_xid)
     select *, ${writer.replicaId}, pg_current_xact_id() from gone
-    returning id, fence, phase, runner_id as "runnerId", retried_by as "retriedBy", organization_id as "organizationId"`;
+    returning id, fence, phase, runner_id as "runnerId", retried_by as "retriedBy", organization_id as "organizationId",
+      job_id as "jobId"`;
 }
 
 /** One column of a batch, for `unnest`. */
