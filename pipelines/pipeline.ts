@@ -48,7 +48,7 @@ export type JobDefinition = Readonly<{
   name: string;
   /** Names of other definitions. */
   needs: readonly string[];
-  /** An expression without `${{ }}`; `null` is `success()`. */
+  /** An expression, with or without `${{ }}` around it; `null` is `success()`. */
   if: string | null;
   matrix: Matrix | null;
   requires: Requires<Text>;
