@@ -5,7 +5,7 @@ import { startLoop, type Loop } from "./loops/driver.ts";
 import { createFailUnreadable } from "./loops/fail-unreadable.ts";
 import { openFleetState } from "./loops/fleet-state.ts";
 import { considerRetries, createLossLoops } from "./loops/lose-workloads.ts";
-import { createPlacer } from "./loops/place-workloads.ts";
+import { createPlacer, type Delivery } from "./loops/place-workloads.ts";
 import { createWatchFeed } from "./loops/watch-feed.ts";
 import { createMeters } from "./meters.ts";
 import { createSecureRandom } from "./secure-random.ts";
@@ -78,6 +78,22 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
       failUnreadable(row, error);
     }
   };
+  const deliverPlacement = (placement: Delivery) => {
+    meters.placements.add(1);
+    const session = registry.get(placement.runnerId);
+    if (session) {
+      try {
+        sendPlacement(session, placement, masterKey);
+      } catch (error) {
+        failUnreadable(placement, error);
+      }
+    } else notifications.send("deliver");
+    onWorkloadsChanged();
+  };
+  /** Called where capacity may have become free, or the fleet has changed. */
+  const reliefListeners: (() => void)[] = [];
+  /** Called where workloads of jobs have ended. */
+  const jobListeners: (() => void)[] = [];
   const placer = createPlacer({
     sql,
     fleet,
@@ -86,24 +102,16 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     log,
     leaderLease_ms: config.leaderLease_ms,
     onBegin: (gap_ms) => loss.begin(gap_ms),
-    deliver: (placement) => {
-      meters.placements.add(1);
-      const session = registry.get(placement.runnerId);
-      if (session) {
-        try {
-          sendPlacement(session, placement, masterKey);
-        } catch (error) {
-          failUnreadable(placement, error);
-        }
-      } else notifications.send("deliver");
-      onWorkloadsChanged();
-    },
+    deliver: deliverPlacement,
     failUnreadable,
     announcePending: () => notifications.send("pending"),
   });
   onClose(() => placer.stop());
   fleet.onPending((row) => placer.consider([row]));
-  fleet.onRelief(() => placer.wake());
+  fleet.onRelief(() => {
+    placer.wake();
+    for (const listener of reliefListeners) listener();
+  });
   const recorder = createRecorder({
     sql,
     writer,
@@ -113,6 +121,7 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     lease_ms: config.lease_ms,
     rejectionExclusion_ms: config.rejectionExclusion_ms,
     onEnded: (ended) => {
+      if (ended.some((one) => one.jobId !== null)) for (const listener of jobListeners) listener();
       considerRetries({ sql, fleet, placer }, ended).catch((error: unknown) =>
         log.error({ err: error }, "retries not taken up"),
       );
@@ -170,10 +179,14 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     onRunnersChanged,
     onWorkloadsChanged,
     tellRunner,
+    deliverPlacement,
+    onRelief: (listener: () => void) => reliefListeners.push(listener),
+    onJobWorkloadsEnded: (listener: () => void) => jobListeners.push(listener),
   };
 }
 
-function onceSignalled(...targets: { signal(): void }[]): () => void {
+/** A listener that signals loops. */
+export function onceSignalled(...targets: { signal(): void }[]): () => void {
   return () => {
     for (const target of targets) target.signal();
   };

@@ -66,7 +66,7 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
       const run = { number: 0, attempt: 1, ref: "", commit: "", trigger: "manual", event: null };
       const planned = planJobs(parsed.pipeline, { inputs: given.inputs, run });
       if ("problems" in planned) return { problems: planned.problems.map(toProblem), jobs: [] };
-      return { problems: [], jobs: planned.plan.jobs.map((job) => job.name) };
+      return { problems: [], jobs: planned.jobs.map((job) => job.name) };
     },
 
     async getRun(_request, context) {

@@ -1,4 +1,4 @@
-import type { JobDefinition, Plan, PlannedJob, RunContext } from "../../../pipelines/pipeline.ts";
+import type { JobDefinition, PlannedJob, RunContext } from "../../../pipelines/pipeline.ts";
 import { decideRun, type JobStep } from "../domain/decide-run.ts";
 import { rankOf } from "../domain/rank.ts";
 import { defaultLostAfter_ms } from "../domain/workload.ts";
@@ -93,7 +93,7 @@ export async function advanceHeldRun(
 export function planOf(run: WholeRun): Map<string, PlannedJob> {
   const planned = planJobs(run.definition, { inputs: run.inputs, run: contextOf(run) });
   if ("problems" in planned) throw new Error(`the plan of run ${run.id} does not hold any more`);
-  return new Map((planned.plan satisfies Plan).jobs.map((one) => [one.name, one]));
+  return new Map(planned.jobs.map((one) => [one.name, one]));
 }
 
 export function contextOf(
@@ -251,8 +251,28 @@ function lossOf({
 
 /** The change that changes nothing. */
 export function unchanged(row: JobRow): JobChange {
-  const lostAfter_ms = row.lostAfter_ms === null ? null : Number(row.lostAfter_ms);
-  return { ...row, lostAfter_ms, spec: null };
+  const { state, message, skipCause, verdict, demand, rank, tag, concurrencyGroup, concurrencyLimit, cancelsOlder } =
+    row;
+  const { maximumTries, retryOnLost, workloadId, runnerId, stopRequested, exitCode, outputs, reused } = row;
+  const { queueTime, availableTime, queueDeadline, startTime, endTime } = row;
+  return {
+    ...{
+      id: row.id,
+      state,
+      message,
+      skipCause,
+      verdict,
+      demand,
+      rank,
+      tag,
+      concurrencyGroup,
+      concurrencyLimit,
+      cancelsOlder,
+    },
+    ...{ maximumTries, retryOnLost, workloadId, runnerId, stopRequested, exitCode, outputs, reused, try: row.try },
+    ...{ queueTime, availableTime, queueDeadline, startTime, endTime, spec: null },
+    lostAfter_ms: row.lostAfter_ms === null ? null : Number(row.lostAfter_ms),
+  };
 }
 
 function derivedOf(run: WholeRun, held: readonly HeldJob[], changes: ReadonlyMap<string, JobChange>, now: Date) {

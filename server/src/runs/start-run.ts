@@ -62,8 +62,8 @@ export async function prepareRun(
   const run = { number: 0, attempt: 1, ref: request.ref, commit, trigger: request.cause.kind, event: request.event };
   const planned = planJobs(pipeline, { inputs: resolved.inputs, run });
   if ("problems" in planned) throw pipelineError(request.pipeline, planned.problems);
-  deps.demandRoom(request.organizationId, planned.plan.jobs.length);
-  return { request, pipeline, jobs: planned.plan.jobs, source, inputs: resolved.inputs };
+  deps.demandRoom(request.organizationId, planned.jobs.length);
+  return { request, pipeline, jobs: planned.jobs, source, inputs: resolved.inputs };
 }
 
 /** Starts what was prepared; what it changed is told after the commit. */

@@ -146,6 +146,13 @@ export async function listJobsOfRuns(sql: SqlOrTransaction, runIds: readonly str
     where run_id = any(${[...runIds]}) and attempt = (select attempt from run where run.id = job.run_id) order by key`;
 }
 
+/** The workloads of a run's jobs that run. */
+export async function listLiveWorkloadsOfRun(sql: SqlOrTransaction, runId: string): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`
+    select workload_id as id from job where run_id = ${runId} and state = 'running' and workload_id is not null`;
+  return rows.map((row) => row.id);
+}
+
 /** All that wait or run, oldest first. */
 export async function listLiveJobs(sql: SqlOrTransaction): Promise<JobRow[]> {
   return sql<JobRow[]>`select ${jobColumns(sql)} from job where state in ('queued', 'running') order by key`;
