@@ -86,8 +86,8 @@ export async function* watchRuns(
 async function* snapshot(sql: Sql, { organizationId, runId, projectId }: Watched): AsyncIterable<readonly RunChange[]> {
   const everything = { states: [], labels: {}, pipeline: "", ref: "", triggerId: "" };
   const one = runId === "" ? undefined : await getRun(sql, runId);
-  const runs =
-    runId === "" ? await listLiveRuns(sql, { organizationId, ids: [], projectId, ...everything }) : one ? [one] : [];
+  const all = { organizationId, ids: [], projectId, ...everything };
+  const runs = runId === "" ? await listLiveRuns(sql, all) : [one].filter((run) => run !== undefined);
   for (let start = 0; start < runs.length; start += snapshotPage) {
     const page = runs.slice(start, start + snapshotPage);
     yield page.map((run) => ({ id: run.id, changeXid: run.changeXid, run }));

@@ -1,8 +1,9 @@
 import type { JobDefinition, PlannedJob, RunContext } from "../../../pipelines/pipeline.ts";
-import { decideRun, type JobStep } from "../domain/decide-run.ts";
+import { derivedOf, endingOf } from "./derive-run.ts";
+import { decideRun, type JobStep } from "./decide-run.ts";
 import { rankOf } from "../domain/rank.ts";
 import { defaultLostAfter_ms } from "../domain/workload.ts";
-import { deriveRunState, hasJobEnded, hasRunEnded, retryAfter_ms, type JobState } from "../domain/run-state.ts";
+import { deriveJobState, hasRunEnded, retryAfter_ms, type JobState } from "../domain/run-state.ts";
 import type { MasterKey } from "../identity/master-key.ts";
 import { sealSpec } from "../identity/sealed-spec.ts";
 import type { Sql, SqlOrTransaction } from "../store/database.ts";
@@ -86,7 +87,8 @@ export async function advanceHeldRun(
   await enqueue(deps, sql, { run, rows: queued, steps, plan, changes, now });
   if (changes.size === 0 && (held.length > 0 || hasRunEnded(run.state))) return undefined;
   const jobs = await saveJobs(sql, [...changes.values()]);
-  return { run: await saveDerived(sql, derivedOf(run, held, changes, now)), jobs, stops };
+  const standing = held.map((row) => ({ ...row, ...changes.get(row.id) }));
+  return { run: await saveDerived(sql, derivedOf(run, standing, now)), jobs, stops };
 }
 
 /** The plan of a stored run, by job name: planning the same again gives the same. */
@@ -101,11 +103,6 @@ export function contextOf(
 ): RunContext {
   const { attempt, ref, commit, cause, event } = run;
   return { number: Number(run.number), attempt, ref, commit, trigger: cause.kind, event };
-}
-
-function endingOf(run: WholeRun): string {
-  if (run.cancelRequested) return run.message || "the run was cancelled";
-  return run.isPastDeadline ? "the run's time is up" : "";
 }
 
 /** A job that waited for a runner for as long as it may. */
@@ -148,7 +145,7 @@ function endTry(
   change.exitCode = result?.outcome === "exited" ? result.exitCode : null;
   change.startTime = row.startTime ?? workload.startTime;
   if (wait_ms !== undefined) {
-    change.state = "queued";
+    change.state = deriveJobState({ evaluation: "run", cancelled: false, phase: undefined });
     change.message = `try ${row.try} ${phase}${message === "" ? "" : `: ${message}`}`;
     change.try = row.try + 1;
     change.workloadId = null;
@@ -158,7 +155,7 @@ function endTry(
     change.queueDeadline = new Date(row.now.getTime() + wait_ms + queueTime_ms(row));
     return;
   }
-  change.state = phase === "succeeded" || phase === "cancelled" ? phase : "failed";
+  change.state = deriveJobState({ evaluation: "run", cancelled: false, phase });
   change.message = message;
   change.endTime = workload.endTime;
   const declared = new Set(planned.definition.outputs);
@@ -170,28 +167,22 @@ function queueTime_ms(row: HeldJob): number {
   return row.queueDeadline!.getTime() - (row.availableTime ?? row.queueTime!).getTime();
 }
 
+const evaluations = { queue: "run", skip: "skip", fail: "problems", cancel: undefined } as const;
+
 function applyStep(change: JobChange, step: JobStep, now: Date): void {
   change.message = step.reason;
-  switch (step.kind) {
-    case "queue":
-      change.state = "queued";
-      change.message = "";
-      change.queueTime = now;
-      return;
-    case "skip":
-      change.state = "skipped";
-      change.skipCause = step.cause;
-      break;
-    case "fail":
-      change.state = "failed";
-      break;
-    case "cancel":
-      change.state = "cancelled";
-      break;
-    case "stop":
-      change.stopRequested = true;
-      return;
+  if (step.kind === "stop") {
+    change.stopRequested = true;
+    return;
   }
+  const evaluation = evaluations[step.kind];
+  change.state = deriveJobState({ evaluation, cancelled: step.kind === "cancel", phase: undefined });
+  if (step.kind === "queue") {
+    change.message = "";
+    change.queueTime = now;
+    return;
+  }
+  if (step.kind === "skip") change.skipCause = step.cause;
   change.endTime = now;
 }
 
@@ -273,45 +264,4 @@ export function unchanged(row: JobRow): JobChange {
     ...{ queueTime, availableTime, queueDeadline, startTime, endTime, spec: null },
     lostAfter_ms: row.lostAfter_ms === null ? null : Number(row.lostAfter_ms),
   };
-}
-
-function derivedOf(run: WholeRun, held: readonly HeldJob[], changes: ReadonlyMap<string, JobChange>, now: Date) {
-  const rows = held.map((row) => ({ ...row, ...changes.get(row.id) }));
-  const states = rows.map((row) => row.state);
-  const state = deriveRunState(states);
-  const starts = rows.flatMap((row) => (row.startTime && !row.reused ? [row.startTime.getTime()] : []));
-  const ended = rows.filter((row) => row.startTime && row.endTime && !row.reused);
-  return {
-    id: run.id,
-    state,
-    message: run.message || (run.isPastDeadline ? endingOf(run) : failureText(rows)),
-    jobs: countStates(states),
-    startTime: starts.length === 0 ? run.startTime : new Date(Math.min(...starts)),
-    endTime: hasRunEnded(state) ? now : null,
-    waiting_ms: sum(rows.map((row) => span_ms(row.queueTime, row.startTime ?? row.endTime))),
-    running_ms: sum(ended.map((row) => span_ms(row.startTime, row.endTime))),
-  };
-}
-
-const namedFailures = 5;
-
-function failureText(rows: readonly Pick<JobRow, "name" | "state">[]): string {
-  const failed = rows.filter((row) => row.state === "failed").map((row) => row.name);
-  if (failed.length === 0 || rows.some((row) => !hasJobEnded(row.state))) return "";
-  const more = failed.length > namedFailures ? ` and ${failed.length - namedFailures} more` : "";
-  return `failed: ${failed.slice(0, namedFailures).join(", ")}${more}`;
-}
-
-function countStates(states: readonly JobState[]): Partial<Record<JobState, number>> {
-  const counts: Partial<Record<JobState, number>> = {};
-  for (const state of states) counts[state] = (counts[state] ?? 0) + 1;
-  return counts;
-}
-
-function span_ms(from: Date | null, to: Date | null): number {
-  return from && to ? Math.max(0, to.getTime() - from.getTime()) : 0;
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

@@ -182,15 +182,3 @@ export async function listQueuedJobs(sql: SqlOrTransaction, filter: QueueFilter,
 export async function listAllQueuedJobs(sql: SqlOrTransaction, filter: QueueFilter): Promise<JobRow[]> {
   return sql<JobRow[]>`select ${jobColumns(sql)} from job where ${matches(sql, filter)} order by job.run_id, job.key`;
 }
-
-/** Shows people why queued jobs wait. */
-export async function recordQueueWaits(
-  sql: SqlOrTransaction,
-  waits: readonly { id: string; verdict: string; message: string }[],
-): Promise<void> {
-  await sql`
-    update job set verdict = i.verdict, message = i.message, change_xid = pg_current_xact_id()
-    from unnest(${waits.map((one) => one.id)}::text[], ${waits.map((one) => one.verdict)}::text[],
-      ${waits.map((one) => one.message)}::text[]) as i (id, verdict, message)
-    where job.id = i.id and job.state = 'queued' and (job.verdict, job.message) is distinct from (i.verdict, i.message)`;
-}

@@ -80,7 +80,7 @@ export async function insertJobs(sql: SqlOrTransaction, jobs: readonly NewJob[])
   await sql`
     insert into job (id, organization_id, project_id, run_id, run_number, attempt, name, definition, matrix, needs, labels, priority,
       matrix_limit, created_by, state)
-    select i.*, 'blocked' from jsonb_to_recordset(${sql.json(jobs as never)}) as i ("id" text, "organizationId" text, "projectId" text,
+    select i.*, 'blocked' from jsonb_to_recordset(${sql.json(jobs)}) as i ("id" text, "organizationId" text, "projectId" text,
       "runId" text, "runNumber" bigint, "attempt" int, "name" text, "definition" text, "matrix" jsonb, "needs" jsonb, "labels" jsonb,
       "priority" int, "matrixLimit" int, "createdBy" text)`;
 }

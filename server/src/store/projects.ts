@@ -84,13 +84,6 @@ export async function listProjects(sql: SqlOrTransaction, organizationId: string
   return { projects, nextToken: last ? encodeCursor("project", last.name) : "" };
 }
 
-/** All of them: what bounds their queues. */
-export async function listProjectBounds(
-  sql: SqlOrTransaction,
-): Promise<Pick<Project, "id" | "weight" | "maximumRunningJobs">[]> {
-  return sql`select id, weight, maximum_running_jobs as "maximumRunningJobs" from project`;
-}
-
 export async function updateProject(
   sql: SqlOrTransaction,
   id: string,

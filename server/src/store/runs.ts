@@ -81,7 +81,7 @@ export async function insertRun(sql: SqlOrTransaction, run: NewRun): Promise<Who
     insert into run (id, organization_id, number, project_id, project_name, pipeline, name, content, definition, inputs, labels,
       ref, commit_id, bundle_digest, source_url, cause, event, state, deadline)
     values (${run.id}, ${run.organizationId}, ${run.number}, ${run.projectId}, ${run.projectName}, ${run.pipeline}, ${run.name},
-      ${run.content}, ${sql.json(run.definition as never)}, ${sql.json(run.inputs)}, ${sql.json(run.labels)}, ${run.ref},
+      ${run.content}, ${sql.json(run.definition)}, ${sql.json(run.inputs)}, ${sql.json(run.labels)}, ${run.ref},
       ${run.commit}, ${run.bundleDigest}, ${run.sourceUrl}, ${sql.json(run.cause)}, ${sql.json((run.event ?? null) as never)},
       'queued', now() + ${run.definition.timeout_ms}::float8 * interval '1 millisecond')
     returning ${columns(sql)}, definition, event, false as "isPastDeadline"`;

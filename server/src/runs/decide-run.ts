@@ -1,7 +1,7 @@
-/* What follows for the jobs of a run: pure; `loops/advance-runs.ts` writes it. */
+/* What follows for the jobs of a run: pure; `advance-run.ts` writes it. */
 import { evaluateJob } from "../../../pipelines/evaluate-job.ts";
 import type { EndedJob, PlannedJob, ResolvedJob, RunContext, InputValues } from "../../../pipelines/pipeline.ts";
-import { hasJobEnded, type JobState } from "./run-state.ts";
+import { hasJobEnded, type JobState } from "../domain/run-state.ts";
 
 /** A job of the attempt, as it stands. */
 export type JobStanding = Readonly<{
