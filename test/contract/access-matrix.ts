@@ -133,13 +133,14 @@ async function subjectFor(
   method: DescMethod,
   { credential, scope }: { credential: Credential; scope: "acme" | "cluster" },
 ): Promise<Subject> {
-  const { organizationId, runnerId, workloadId } = world.acme;
+  const { organizationId, runnerId } = world.acme;
   const isDeleted = method.name === "DeleteRunner";
   const lasting = scope === "acme" ? runnerId : world.clusterRunnerId;
   return {
+    ...world.acme,
     organizationId: scope === "acme" ? organizationId : undefined,
     runnerId: isDeleted || method.name === "RevokeIdentity" ? (await world.registerRunner(scope)).runnerId : lasting,
-    workloadId,
+    projectId: method.name === "DeleteProject" ? (await world.createProject()).projectId : world.acme.projectId,
     spareTokenId: credential.spareTokenId ?? "tok_aaaaaaaaaaaaaaaa",
   };
 }

@@ -9,10 +9,18 @@ import { insertAttempt, type StartDeps } from "./start-run.ts";
 /** Which jobs a new attempt runs again; the others keep their results. */
 export type RerunScope = { kind: "all" } | { kind: "failed" } | { kind: "job"; name: string };
 
+export type Rerun = {
+  runId: string;
+  scope: RerunScope;
+  /** Where the run is further than this attempt already, that is the answer. */
+  ifAttempt: number | undefined;
+};
+
 /** Starts a new attempt of an ended run; what the attempts before left stays. */
-export async function rerunRun(deps: StartDeps, runId: string, scope: RerunScope): Promise<RunRow> {
-  const advanced = await deps.sql.begin(async (transaction) => {
+export async function rerunRun(deps: StartDeps, { runId, scope, ifAttempt }: Rerun): Promise<RunRow> {
+  const outcome = await deps.sql.begin(async (transaction) => {
     const run = await lockRun(transaction, runId);
+    if (run && ifAttempt !== undefined && run.attempt > ifAttempt) return { run, jobs: [], stops: [] };
     if (!run || !hasRunEnded(run.state)) {
       throw new AgynError("STATE", "the run is live: wait for its end, or cancel it");
     }
@@ -32,8 +40,8 @@ export async function rerunRun(deps: StartDeps, runId: string, scope: RerunScope
     );
     return (await advanceHeldRun(deps, transaction, next))!;
   });
-  deps.onAdvanced(advanced);
-  return advanced.run;
+  deps.onAdvanced(outcome);
+  return outcome.run;
 }
 
 /** Names of the jobs that run again: those asked for, and all that depend on them. */
