@@ -1,11 +1,13 @@
 import { decideAccess, defaultOrganization, type RequiredRole, type Scope, type UserCaller } from "../domain/access.ts";
 import { AgynError, invalidField, notFound } from "../domain/errors.ts";
-import type { Sql } from "../store/database.ts";
 import { findJobs, type JobRow } from "../store/jobs.ts";
+import { findOwnAccessTokens, type AccessToken } from "../store/access-tokens.ts";
+import type { Sql, SqlOrTransaction } from "../store/database.ts";
 import { findOrganizations, getOrganization, type Organization } from "../store/organizations.ts";
 import { findProjects, type Project } from "../store/projects.ts";
 import { findRuns, type RunRow } from "../store/runs.ts";
 import { findRunners, scopeOf, type RunnerRow } from "../store/runners.ts";
+import { findUsers, type User } from "../store/users.ts";
 import { findWorkloads, type WorkloadRow } from "../store/workloads.ts";
 
 /*
@@ -83,6 +85,19 @@ export const resolveWorkload = resolveOwned<WorkloadRow>("workload", findWorkloa
 export const resolveProject = resolveOwned<Project>("project", findProjects);
 export const resolveRun = resolveOwned<RunRow>("run", findRuns);
 export const resolveJob = resolveOwned<JobRow>("job", findJobs);
+/** The user meant. */
+export async function resolveUser(sql: SqlOrTransaction, caller: UserCaller, reference: string): Promise<User> {
+  return oneOf("user", reference, await findUsers(sql, reference, caller.clusterAdmin ? undefined : caller.userId));
+}
+
+/** The caller's access token meant. */
+export async function resolveOwnAccessToken(
+  sql: SqlOrTransaction,
+  caller: UserCaller,
+  reference: string,
+): Promise<AccessToken> {
+  return oneOf("access token", reference, await findOwnAccessTokens(sql, caller.userId, reference));
+}
 
 /** What a role is asked for: where it belongs, and how the caller named it. */
 export type Thing = { scope: Scope; noun: string; reference: string };

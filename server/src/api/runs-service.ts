@@ -88,7 +88,7 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
       const { organization } = targetOf(context, "organization");
       const filter = await toFilter(userOf(context), organization.id, request.filter);
       const found = await runs.listRuns(sql, filter, toPage(request));
-      return { runs: found.runs.map(toRunProto), nextPageToken: found.nextToken };
+      return { runs: found.rows.map(toRunProto), nextPageToken: found.nextToken };
     },
 
     async cancelRuns(request, context) {

@@ -2,7 +2,7 @@ import type { MatrixCell, SkipCause } from "../../../pipelines/pipeline.ts";
 import type { JobState } from "../domain/run-state.ts";
 import type { DemandJson } from "../domain/workload.ts";
 import type { SqlOrTransaction } from "./database.ts";
-import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
 import { findRuns } from "./runs.ts";
 
 /** A job's record. */
@@ -134,9 +134,7 @@ export async function listJobs(sql: SqlOrTransaction, of: { runId: string; attem
     select ${jobColumns(sql)} from job
     where run_id = ${of.runId} and attempt = ${of.attempt} and (${after ?? null}::bigint is null or key > ${after ?? null}::bigint)
     order by key limit ${page.size + 1}`;
-  const rows = found.slice(0, page.size);
-  const last = found.length > page.size ? rows.at(-1) : undefined;
-  return { rows, nextToken: last ? encodeCursor("job", String(last.key)) : "" };
+  return cut("job", found, page, (row) => String(row.key));
 }
 
 /** Of the last attempts of live runs, oldest first. */
