@@ -19,6 +19,7 @@ const wordsOf: Readonly<Record<string, string>> = {
   "^[a-z0-9._-]*$": reference,
   "^[a-zA-Z0-9._/-]+$": 'must be letters, digits, ".", "_", "/" or "-"',
   "^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$": `must be letters, digits, ".", "_", "/" or "-", ${ends}`,
+  "^[a-zA-Z0-9._-]+$": 'must be letters, digits, ".", "_" or "-"',
   "^#?[a-z0-9_]+$": "must be a run's number, such as 17, or its id",
   "^[^\\x00-\\x1f\\x7f]+$": lineText,
   "^([^/\\x00-\\x1f\\x7f][^\\x00-\\x1f\\x7f]*)?$": path,
