@@ -119,7 +119,8 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
     await queueState.refresh();
     jobPlacer.wake();
   });
-  placing.onJobWorkloadsEnded(() => {
+  placing.onWorkloadsEnded(() => {
+    if (!queueState.queue.isRunning) return;
     advance.signal();
     if (!placer.leads) notifications.send("runs");
   });

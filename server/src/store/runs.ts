@@ -176,7 +176,8 @@ export async function listDueRuns(sql: SqlOrTransaction, limit: number): Promise
     union
     select run_id from job where state in ('queued', 'running') and (
       state = 'queued' and queue_deadline < now()
-      or state = 'running' and exists (select from workload_history w where w.id = job.workload_id))
+      or state = 'running' and exists (
+        select from workload_end e where e.organization_id = job.organization_id and e.key = job.workload_key))
     limit ${limit}`;
   return rows.map((row) => row.id);
 }
