@@ -47,7 +47,7 @@ function isBelow(path: string, parent: string): boolean {
 
 function lineStarts(text: string): number[] {
   const starts = [0];
-  for (const { index, 0: end } of text.matchAll(/\r\n|\r|\n/g)) starts.push(index + end.length);
+  for (const { index } of text.matchAll(/\n/g)) starts.push(index + 1);
   return starts;
 }
 
