@@ -162,8 +162,9 @@ export function record<const W extends Words>(
         if (word !== undefined) values.push([key, word.shape.read(value, report)]);
         else report.add(place, `unknown word ${quote(key)} in ${title}`, suggest(key, known.keys(), others));
       }
+      const place = { path: node.path, offset: node.keyOffset ?? node.offset };
       for (const word of required) {
-        if (!node.entries.some(({ key }) => key === word)) report.add(node, `\`${word}\` is missing in ${title}`);
+        if (!node.entries.some(({ key }) => key === word)) report.add(place, `\`${word}\` is missing in ${title}`);
       }
       return Object.fromEntries(values) as RecordOf<W>;
     },

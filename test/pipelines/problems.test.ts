@@ -89,7 +89,7 @@ jobs:
     '4:5 jobs.build.runs-on: unknown word "runs-on" in a job (did you mean requires?)',
     '6:13 jobs.build.needs[0]: there is no job "biuld" (did you mean build?)',
     '7:14 jobs.build.timeout: "10" is not a duration such as 90s, 10m or 2h (with a unit: 10s or 10m)',
-    "9:5 jobs.test: `run` is missing in a job",
+    "8:3 jobs.test: `run` is missing in a job",
     "9:9 jobs.test.if: needs has no value here (the job has no needs)",
     '9:30 jobs.test.if: needs.build.state is never "success" (did you mean succeeded?)',
     '10:21 jobs.test.env.A: unknown input "b" (there are none)',
