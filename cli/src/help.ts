@@ -9,6 +9,9 @@ Examples:
 
 References: an id, a name in the organization, a name in the cluster, or the start of an id that fits only one.
 
+Output: -o json and -o yaml give the API's own messages (docs/reference/api.md, proto JSON); a list is an array, and what is followed or
+watched one document after the other. -o name gives ids, one a line. Results go to stdout, all else to stderr.
+
 Exit codes:
   0    done
   1    failed

@@ -2,7 +2,9 @@ import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { gatewayTrust, type GatewayTrust } from "../../wire/gateway-trust.ts";
 import { parseServiceToken, type ServiceToken } from "../../wire/service-token.ts";
+import { parseEndpoint } from "./connection.ts";
 import { FatalError } from "./fatal-error.ts";
 import { messageOf } from "./refusal.ts";
 import { executorNames, type ExecutorName } from "./runner.ts";
@@ -15,6 +17,8 @@ const logLevels = ["trace", "debug", "info", "warn", "error"] as const;
 /** All that the command line and the environment say. */
 export type RunnerConfig = {
   gateway: string;
+  gatewayTrust: GatewayTrust | undefined;
+  runnerPlane: string | undefined;
   token: ServiceToken | undefined;
   dataDirectory: string | undefined;
   isEphemeral: boolean;
@@ -28,6 +32,8 @@ export type RunnerConfig = {
 
 type Flags = {
   gateway?: string;
+  caFile?: string;
+  runnerPlane?: string;
   tokenFile?: string;
   dataDir?: string;
   ephemeral?: true;
@@ -63,6 +69,8 @@ function createCommand(version: string): Command {
     .description("Serves workloads of an agyn control plane on this machine")
     .version(version)
     .option("--gateway <url>", "the control plane's address, such as https://agyn.example.org (or AGYN_GATEWAY)")
+    .option("--ca-file <file>", "PEM file of the authority that signed the gateway's certificate (or AGYN_CA_FILE)")
+    .option("--runner-plane <host:port>", "dial the runner plane there, not where the control plane says it is")
     .option("--token-file <file>", "a file that holds the service token (or AGYN_SERVICE_TOKEN)")
     .option("--data-dir <directory>", "where identity and workloads are kept (or AGYN_RUNNER_DATA_DIR)")
     .option("--ephemeral", "keep the identity in memory only")
@@ -94,6 +102,8 @@ function toConfig(flags: Flags, { environment, tokenText }: Surroundings): Runne
   const isEphemeral = flags.ephemeral === true;
   return {
     gateway: toGateway(gateway),
+    gatewayTrust: readTrust(flags.caFile ?? environment["AGYN_CA_FILE"]),
+    runnerPlane: flags.runnerPlane === undefined ? undefined : toRunnerPlane(flags.runnerPlane),
     token,
     dataDirectory: dataDirectoryOf(
       flags.dataDir ?? environment["AGYN_RUNNER_DATA_DIR"],
@@ -115,6 +125,28 @@ function toGateway(text: string): string {
   const url = URL.parse(text);
   if (url !== null && (url.protocol === "http:" || url.protocol === "https:")) return url.href.replace(/\/$/, "");
   throw new FatalError("usage", `gateway ${JSON.stringify(text)} is not an http or https URL`);
+}
+
+function readTrust(path: string | undefined): GatewayTrust | undefined {
+  if (path === undefined || path === "") return undefined;
+  let pem: string;
+  try {
+    pem = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new FatalError("usage", `the certificates (--ca-file) cannot be read: ${messageOf(error)}`);
+  }
+  const trust = gatewayTrust(pem);
+  if ("error" in trust) throw new FatalError("usage", `--ca-file: ${path} ${trust.error}`);
+  return trust;
+}
+
+function toRunnerPlane(text: string): string {
+  try {
+    parseEndpoint(text);
+    return text;
+  } catch (error) {
+    throw new FatalError("usage", `--runner-plane: ${messageOf(error)}`);
+  }
 }
 
 function readTokenFile(path: string): string {

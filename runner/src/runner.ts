@@ -4,12 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import { createClient } from "@connectrpc/connect";
+import { createClient, type Client } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
 import { createMtlsOverlay } from "../../overlay/mtls.ts";
 import { MachineSchema, type Machine as MachineProto } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import type { GatewayTrust } from "../../wire/gateway-trust.ts";
 import type { ServiceToken } from "../../wire/service-token.ts";
 import type { Executor, Isolation } from "./executors/executor.ts";
 import { detectIsolation } from "./executors/isolation.ts";
@@ -40,6 +41,10 @@ export type ExecutorName = (typeof executorNames)[number];
 export type RunnerOptions = {
   /** URL of the control plane's user port. */
   gateway: string;
+  /** How the gateway is known by TLS; otherwise by the authorities that this machine trusts. */
+  gatewayTrust?: GatewayTrust | undefined;
+  /** "host:port" to dial instead of what the control plane names. */
+  runnerPlane?: string | undefined;
   token: ServiceToken | undefined;
   /** `undefined` only with `isEphemeral`: a temporary one, removed at the end. */
   dataDirectory: string | undefined;
@@ -114,7 +119,8 @@ async function assemble(options: RunnerOptions, directory: string, lock: OwnerLo
   };
 
   const linked = keepLink({
-    gateway: createClient(RunnersService, createConnectTransport({ baseUrl: options.gateway, httpVersion: "1.1" })),
+    gateway: createGateway(options),
+    runnerPlane: options.runnerPlane,
     store,
     host: machine.hostname.slice(0, 255),
     signal: departure.abandoned,
@@ -142,6 +148,15 @@ async function assemble(options: RunnerOptions, directory: string, lock: OwnerLo
   });
   const done = closeAfter(linked, close);
   return { done, stop: (timeoutMs) => void departure.stop(timeoutMs), abandon: () => departure.abandon() };
+}
+
+function createGateway({ gateway, gatewayTrust }: RunnerOptions): Client<typeof RunnersService> {
+  const transport = createConnectTransport({
+    baseUrl: gateway,
+    httpVersion: "1.1",
+    ...(gatewayTrust !== undefined && { nodeOptions: gatewayTrust }),
+  });
+  return createClient(RunnersService, transport);
 }
 
 function jobsBelow(directory: string): string {

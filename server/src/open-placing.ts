@@ -6,29 +6,28 @@ import { createFailUnreadable } from "./loops/fail-unreadable.ts";
 import { openFleetState } from "./loops/fleet-state.ts";
 import { considerRetries, createLossLoops } from "./loops/lose-workloads.ts";
 import { createPlacer } from "./loops/place-workloads.ts";
+import { createSweep } from "./loops/sweep.ts";
 import { createWatchFeed } from "./loops/watch-feed.ts";
 import { createMeters } from "./meters.ts";
 import { createSecureRandom } from "./secure-random.ts";
+import { createDelivery } from "./sessions/deliver.ts";
 import { createRecorder } from "./sessions/recorder.ts";
 import { sendPlacement, tell } from "./sessions/run-session.ts";
 import { createSessionRegistry } from "./sessions/session-registry.ts";
-import { sweepMetricsSamples } from "./store/metrics-samples.ts";
-import { openNotifications } from "./store/notifications.ts";
-import { listChangedRunners } from "./store/runners.ts";
-import { getHorizon, listChangedWorkloads, listDeliverable, type WorkloadRow } from "./store/workloads.ts";
+import { listChangedRunners, listRunnersById } from "./store/runners.ts";
+import { getHorizon, listChangedWorkloads, type WorkloadRow } from "./store/workloads.ts";
 import type { OnClose, State } from "./open-state.ts";
 
 export type PlacingOptions = { config: Config; log: Logger; state: State; onClose: OnClose };
 
 const sweepPeriod_ms = 10 * 60_000;
+const day_ms = 86_400_000;
 const recountPeriod_ms = 20_000;
 
 /** What places workloads and hears runners: the fleet in memory, the leader, the sessions, the loops. */
 export async function openPlacing({ config, log, state, onClose }: PlacingOptions) {
-  const { sql, masterKey, writer } = state;
+  const { sql, masterKey, writer, logStore, notifications, sealRequests } = state;
   const meters = createMeters();
-  const notifications = await openNotifications(sql, writer.replicaId, log);
-  onClose(() => notifications.close());
   const fleet = await openFleetState(sql, writer.replicaId);
   const registry = createSessionRegistry();
   const loops: Loop[] = [];
@@ -44,6 +43,7 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     log,
     getHorizon: () => getHorizon(sql),
     listChanged: (from) => listChangedRunners(sql, from),
+    listTouched: () => listRunnersById(sql, fleet.busy.takeTurned()),
   });
   const workloadFeed = createWatchFeed({
     name: "watch-workloads",
@@ -129,7 +129,11 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     onRunnersChanged,
     onWorkloadsChanged,
   });
-  runLoop("lead", config.leaderLease_ms / 3, () => placer.renewLease());
+  runLoop("lead", config.leaderLease_ms / 3, async () => {
+    const led = placer.leads;
+    await placer.renewLease();
+    if (!led && placer.leads) sweeping.signal();
+  });
   const syncFleet = runLoop("sync-fleet", config.loopPeriod_ms, async () => {
     await fleet.refresh();
     for (const session of registry.all()) {
@@ -143,18 +147,32 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     placer.wake();
     if (await placer.explainWaiting()) onWorkloadsChanged();
   });
-  const deliver = runLoop("deliver", config.loopPeriod_ms, async () => {
-    const rows = await listDeliverable(
-      sql,
-      [...registry.all()].map((session) => session.runnerId),
-    );
-    for (const row of rows) tellRunner(row);
-  });
+  const deliver = runLoop("deliver", config.loopPeriod_ms, createDelivery({ sql, registry, tell: tellRunner }));
+  const answerSeals = runLoop("answer-seals", config.loopPeriod_ms, () =>
+    sealRequests.answer((key) => logStore.sealLog(key)),
+  );
   runLoop("recount-fleet", recountPeriod_ms, () => fleet.recount());
-  runLoop("sweep-metrics", sweepPeriod_ms, () => sweepMetricsSamples(sql, metricsKept_ms));
+  const sweep = createSweep({
+    sql,
+    keep: {
+      workloads_ms: config.workloadRetention_ms,
+      audit_ms: config.auditRetention_ms,
+      idempotencyKeys_ms: day_ms,
+      metrics_ms: metricsKept_ms,
+      generations_ms: config.expiredRenewal_ms,
+      revocations_ms: day_ms,
+    },
+    leads: () => placer.leads,
+    deleteLogs: (workloadId) => logStore.delete(workloadId),
+    onSwept: (kind, count) => meters.swept.add(count, kind),
+  });
+  const sweeping = runLoop("sweep", sweepPeriod_ms, async () => {
+    if (await sweep()) sweeping.signal();
+  });
   notifications.on("runners", onceSignalled(syncFleet, runnerFeed));
   notifications.on("workloads", onceSignalled(syncFleet, workloadFeed));
   notifications.on("pending", onceSignalled(syncFleet));
+  notifications.on("seals", onceSignalled(answerSeals));
   notifications.on("deliver", onceSignalled(deliver));
   return {
     meters,

@@ -20,7 +20,7 @@ test("a session that ended waits for its own words only, however much the others
     onEnded: () => undefined,
     onChanged: () => undefined,
   });
-  const [quiet, busy] = [createSession(createId("runner"), 1n), createSession(createId("runner"), 1n)];
+  const [quiet, busy] = [openedSession(), openedSession()];
   let isSettled = false;
   let beats = 0n;
   const chatting = (async () => {
@@ -38,3 +38,7 @@ test("a session that ended waits for its own words only, however much the others
   await chatting;
   await recorder.settled();
 });
+
+function openedSession() {
+  return createSession({ runnerId: createId("runner"), spkiSha256: "" }, 1n);
+}

@@ -1,8 +1,10 @@
 import { decideAccess, defaultOrganization, type RequiredRole, type Scope, type UserCaller } from "../domain/access.ts";
 import { AgynError, invalidField, notFound } from "../domain/errors.ts";
-import type { Sql } from "../store/database.ts";
+import { findOwnAccessTokens, type AccessToken } from "../store/access-tokens.ts";
+import type { Sql, SqlOrTransaction } from "../store/database.ts";
 import { findOrganizations, getOrganization, type Organization } from "../store/organizations.ts";
 import { findRunners, scopeOf, type RunnerRow } from "../store/runners.ts";
+import { findUsers, type User } from "../store/users.ts";
 import { findWorkloads, type WorkloadRow } from "../store/workloads.ts";
 
 /*
@@ -73,6 +75,20 @@ export async function resolveWorkload(
     reference,
     candidates.filter((one) => isMember(caller, one.organizationId)),
   );
+}
+
+/** The user meant. */
+export async function resolveUser(sql: SqlOrTransaction, caller: UserCaller, reference: string): Promise<User> {
+  return oneOf("user", reference, await findUsers(sql, reference, caller.clusterAdmin ? undefined : caller.userId));
+}
+
+/** The caller's access token meant. */
+export async function resolveOwnAccessToken(
+  sql: SqlOrTransaction,
+  caller: UserCaller,
+  reference: string,
+): Promise<AccessToken> {
+  return oneOf("access token", reference, await findOwnAccessTokens(sql, caller.userId, reference));
 }
 
 /** What a role is asked for: where it belongs, and how the caller named it. */

@@ -1,4 +1,5 @@
 import { createChangeReader } from "./change-reader.ts";
+import { createBusyRunners, type BusyRunners } from "./busy-runners.ts";
 import { createFleetIndex, type FleetIndex } from "../domain/fleet-index.ts";
 import { isTerminal } from "../domain/workload.ts";
 import type { Sql } from "../store/database.ts";
@@ -14,6 +15,7 @@ export interface FleetState {
   vacate(workloadId: string): boolean;
   /** How many live placements a runner has. */
   liveCount(runnerId: string): number;
+  readonly busy: Pick<BusyRunners, "takeTurned" | "turnedSince">;
   /** The replica that holds a runner's session. */
   replicaOf(runnerId: string): string | undefined;
   /** Takes on what changed since the last call: runners, and placements that other replicas made or ended. Calls coalesce. */
@@ -37,6 +39,7 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
   let onPending: (row: WorkloadRow) => void = () => undefined;
   let onRelief: () => void = () => undefined;
   const start = await getHorizon(sql);
+  const busy = createBusyRunners(start);
   const runnerChanges = createChangeReader(
     start,
     () => getHorizon(sql),
@@ -54,11 +57,17 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
   const endings = new Set<Set<string>>();
   const isBound = (row: WorkloadRow | undefined) => row !== undefined && row.phase !== "pending";
 
+  const count = (runnerId: string, by: 1 | -1) => {
+    const before = counts.get(runnerId) ?? 0;
+    if (before + by === 0) counts.delete(runnerId);
+    else counts.set(runnerId, before + by);
+    if (before === 0 || before + by === 0) busy.turn(runnerId);
+  };
   const occupy: FleetState["occupy"] = (workloadId, runnerId, resources) => {
     if (occupied.get(workloadId)?.runnerId === runnerId) return;
     vacate(workloadId);
     occupied.set(workloadId, { runnerId, resources });
-    counts.set(runnerId, (counts.get(runnerId) ?? 0) + 1);
+    count(runnerId, 1);
     index.reserve(runnerId, resources);
   };
   const vacate: FleetState["vacate"] = (workloadId) => {
@@ -66,7 +75,7 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
     const held = occupied.get(workloadId);
     if (!held) return false;
     occupied.delete(workloadId);
-    counts.set(held.runnerId, counts.get(held.runnerId)! - 1);
+    count(held.runnerId, -1);
     index.release(held.runnerId, held.resources);
     onRelief();
     return true;
@@ -113,6 +122,7 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
     index,
     occupy,
     vacate,
+    busy,
     liveCount: (runnerId) => counts.get(runnerId) ?? 0,
     replicaOf: (runnerId) => replicas.get(runnerId),
     async refresh() {

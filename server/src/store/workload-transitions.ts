@@ -186,10 +186,15 @@ export type Ending = {
   mayRetry: boolean;
 };
 
-/** The end of a workload whose runner is gone for good, whoever asked for a stop before. */
-export function lostEnding({ id, fence }: { id: string; fence: bigint }, message: string, mayRetry: boolean): Ending {
-  const terms = { phase: "lost", message, phaseIfStopped: "lost", messageIfStopped: message } as const;
-  return { id, fence, runnerId: null, ...terms, result: null, mayRetry };
+/** An end that the control plane decrees, whoever holds the workload and whoever asked for a stop before. */
+export function decreedEnding(of: { id: string; fence: bigint }, phase: TerminalPhase, message: string): Ending {
+  const terms = { phase, message, phaseIfStopped: phase, messageIfStopped: message };
+  return { id: of.id, fence: of.fence, runnerId: null, ...terms, result: null, mayRetry: false };
+}
+
+/** The end of a workload whose runner is gone for good. */
+export function lostEnding(of: { id: string; fence: bigint }, message: string, mayRetry: boolean): Ending {
+  return { ...decreedEnding(of, "lost", message), mayRetry };
 }
 
 export type Ended = {

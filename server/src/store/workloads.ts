@@ -1,6 +1,6 @@
 import type { DemandJson, Phase, WorkloadResult } from "../domain/workload.ts";
 import type { SqlOrTransaction } from "./database.ts";
-import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
 
 /** A workload's record, live or ended. */
 export type WorkloadRow = {
@@ -93,9 +93,7 @@ export async function listWorkloads(sql: SqlOrTransaction, filter: WorkloadFilte
       and labels @> ${sql.json(filter.labels)}
       and (${before ?? null}::bigint is null or key < ${before ?? null}::bigint)
     order by key desc limit ${page.size + 1}`;
-  const workloads = rows.slice(0, page.size);
-  const last = rows.length > page.size ? workloads.at(-1) : undefined;
-  return { workloads, nextToken: last ? encodeCursor("workload", String(last.key)) : "" };
+  return cut("workload", rows, page, ({ key }) => String(key));
 }
 
 /** All live ones, oldest first. */
