@@ -76,7 +76,11 @@ function readNode(node: ParsedNode | null, place: Place, depth: number, reading:
   if (isAlias(node)) return readAlias(node.source, at, depth, reading) ?? nothing;
 
   if (node.tag !== undefined)
-    reading.report.add(at, `the tag ${quote(node.tag)}: no tags are used here`, "leave it out");
+    reading.report.add(
+      at,
+      `the tag ${quote(node.tag)}: no tags are used here`,
+      "put the value in quotes where it is text",
+    );
   if (node.anchor !== undefined) reading.anchors.set(node.anchor, node);
   if (isScalar(node)) {
     const source = node.source ?? "";

@@ -40,7 +40,7 @@ test("bad-26: ten thousand jobs are refused at once by a stated limit", () => {
   const problems = problemsOf(`jobs:\n${jobs.join("\n")}`);
 
   expect(problems).toEqual(["2:3 jobs: 10,000 of them: the limit is 500 jobs of a file"]);
-  expect(performance.now() - start_ms).toBeLessThan(5000);
+  expect(performance.now() - start_ms).toBeLessThan(20_000);
 });
 
 test("bad-26: names such as constructor are names like any other, and __proto__ is none", () => {

@@ -133,3 +133,31 @@ test(
     );
   },
 );
+
+const long = (index: number): string => `n${index}`.padEnd(62, "abcdefghij".slice(index % 10));
+const times = (count: number, line: (index: number) => string): string =>
+  Array.from({ length: count }, (_, index) => line(index)).join("");
+const short = (index: number): string => long(index).slice(0, 31);
+const costly: [what: string, text: string][] = [
+  [
+    "thousands of needs that are unknown",
+    `jobs:\n${times(499, (i) => `  ${long(i)}: {run: x, needs: [${i < 60 ? times(90, (k) => `z${short(i * 100 + k)}, `) : ""}]}\n`)}`,
+  ],
+  ["thousands of unknown words", times(7000, (i) => `${short(i)}: 1\n`)],
+  [
+    "thousands of faulty expressions in a text",
+    oneJob(
+      times(3, (i) => `  V${i}: "${"${{inputs.x}}".repeat(4900)}"\n`),
+      "",
+    ).replace("make\n", "make\n    env:\n"),
+  ],
+  ["nothing but brackets", "[{".repeat(100_000)],
+  ["nothing but aliases", `a: &a b\n${"x: *a\n".repeat(40_000)}`],
+];
+
+// A minute is what a crowded machine needs for what takes a fraction of a second; what grows with a square takes far more.
+test.each(costly)("%s are refused in bounded time", { timeout: timeout_ms }, (_what, text) => {
+  const parsed = parsePipeline("a.yaml", text);
+
+  expect("problems" in parsed && parsed.problems.length).toBeGreaterThan(0);
+});

@@ -30,7 +30,7 @@ const refused: [what: string, text: string, problem: string][] = [
   [
     "a tag",
     "jobs: {a: {run: !!str x}}",
-    '1:23 jobs.a.run: the tag "tag:yaml.org,2002:str": no tags are used here (leave it out)',
+    '1:23 jobs.a.run: the tag "tag:yaml.org,2002:str": no tags are used here (put the value in quotes where it is text)',
   ],
   ["an alias of nothing", "jobs: *a", "1:7 jobs: nothing before this is anchored as &a"],
   ["a merge key", "x: &x {}\njobs: {a: {<<: *x, run: y}}", '2:12 jobs.a["<<"]: merge keys (<<) are not used here'],
