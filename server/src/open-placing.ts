@@ -1,15 +1,13 @@
 import type { Logger } from "pino";
-import { metricsKept_ms } from "./api/metrics-service.ts";
 import type { Config } from "./config.ts";
 import { startLoop, type Loop } from "./loops/driver.ts";
 import { createFailUnreadable } from "./loops/fail-unreadable.ts";
 import { openFleetState } from "./loops/fleet-state.ts";
 import { considerRetries, createLossLoops } from "./loops/lose-workloads.ts";
 import { createPlacer } from "./loops/place-workloads.ts";
-import { createSweep } from "./loops/sweep.ts";
 import { createWatchFeed } from "./loops/watch-feed.ts";
 import { createMeters } from "./meters.ts";
-import { createSecureRandom } from "./secure-random.ts";
+import type { Random } from "./secure-random.ts";
 import { createDelivery } from "./sessions/deliver.ts";
 import { createRecorder } from "./sessions/recorder.ts";
 import { sendPlacement, tell } from "./sessions/run-session.ts";
@@ -18,15 +16,20 @@ import { listChangedRunners, listRunnersById } from "./store/runners.ts";
 import { getHorizon, listChangedWorkloads, type WorkloadRow } from "./store/workloads.ts";
 import type { OnClose, State } from "./open-state.ts";
 
-export type PlacingOptions = { config: Config; log: Logger; state: State; onClose: OnClose };
+export type PlacingOptions = {
+  config: Config;
+  log: Logger;
+  state: Pick<State, "sql" | "masterKey" | "writer" | "notifications">;
+  /** Draws among the runners that fit equally well. */
+  random: Random;
+  onClose: OnClose;
+};
 
-const sweepPeriod_ms = 10 * 60_000;
-const day_ms = 86_400_000;
 const recountPeriod_ms = 20_000;
 
 /** What places workloads and hears runners: the fleet in memory, the leader, the sessions, the loops. */
-export async function openPlacing({ config, log, state, onClose }: PlacingOptions) {
-  const { sql, masterKey, writer, logStore, notifications, sealRequests } = state;
+export async function openPlacing({ config, log, state, random, onClose }: PlacingOptions) {
+  const { sql, masterKey, writer, notifications } = state;
   const meters = createMeters();
   const fleet = await openFleetState(sql, writer.replicaId);
   const registry = createSessionRegistry();
@@ -82,7 +85,7 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     sql,
     fleet,
     writer,
-    random: createSecureRandom(),
+    random,
     log,
     leaderLease_ms: config.leaderLease_ms,
     onBegin: (gap_ms) => loss.begin(gap_ms),
@@ -129,10 +132,11 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     onRunnersChanged,
     onWorkloadsChanged,
   });
+  let onLeading: () => void = () => undefined;
   runLoop("lead", config.leaderLease_ms / 3, async () => {
     const led = placer.leads;
     await placer.renewLease();
-    if (!led && placer.leads) sweeping.signal();
+    if (!led && placer.leads) onLeading();
   });
   const syncFleet = runLoop("sync-fleet", config.loopPeriod_ms, async () => {
     await fleet.refresh();
@@ -148,31 +152,10 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     if (await placer.explainWaiting()) onWorkloadsChanged();
   });
   const deliver = runLoop("deliver", config.loopPeriod_ms, createDelivery({ sql, registry, tell: tellRunner }));
-  const answerSeals = runLoop("answer-seals", config.loopPeriod_ms, () =>
-    sealRequests.answer((key) => logStore.sealLog(key)),
-  );
-  runLoop("recount-fleet", recountPeriod_ms, () => fleet.recount());
-  const sweep = createSweep({
-    sql,
-    keep: {
-      workloads_ms: config.workloadRetention_ms,
-      audit_ms: config.auditRetention_ms,
-      idempotencyKeys_ms: day_ms,
-      metrics_ms: metricsKept_ms,
-      generations_ms: config.expiredRenewal_ms,
-      revocations_ms: day_ms,
-    },
-    leads: () => placer.leads,
-    deleteLogs: (workloadId) => logStore.delete(workloadId),
-    onSwept: (kind, count) => meters.swept.add(count, kind),
-  });
-  const sweeping = runLoop("sweep", sweepPeriod_ms, async () => {
-    if (await sweep()) sweeping.signal();
-  });
+  runLoop("recount-fleet", recountPeriod_ms, async () => placer.takeUp(await fleet.recount()));
   notifications.on("runners", onceSignalled(syncFleet, runnerFeed));
   notifications.on("workloads", onceSignalled(syncFleet, workloadFeed));
   notifications.on("pending", onceSignalled(syncFleet));
-  notifications.on("seals", onceSignalled(answerSeals));
   notifications.on("deliver", onceSignalled(deliver));
   return {
     meters,
@@ -188,6 +171,10 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     onRunnersChanged,
     onWorkloadsChanged,
     tellRunner,
+    /** Hears that this replica leads from now on. */
+    onLeading(listener: () => void) {
+      onLeading = listener;
+    },
   };
 }
 

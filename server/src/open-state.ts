@@ -35,7 +35,7 @@ export async function openState({ config, log, database, onClose }: StateOptions
   onClose(() => sql.end({ timeout: 5 }));
   await refuseUnsafeDatabase(sql);
   await migrate(sql);
-  const storeEpoch = await claimSetting(sql, "store_epoch", 1);
+  const storeEpoch = await claimSetting<number>(sql, "store_epoch", 1);
   const { authority, nonceKey } = await openTrust(sql, masterKey, config.trustDomain, new Date());
   await ensureFirstUser({
     sql,

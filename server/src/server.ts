@@ -39,12 +39,14 @@ import { runSession, type SessionDeps } from "./sessions/run-session.ts";
 import type { DatabaseTarget } from "./store/database.ts";
 import type { RevocationReason } from "./store/identities.ts";
 import { getWorkload } from "./store/workloads.ts";
+import { createSecureRandom } from "./secure-random.ts";
 import { readTlsMaterial } from "./tls-material.ts";
 import { version } from "./version.ts";
 import { createHealthService } from "./api/health-service.ts";
 import { createReflectionService } from "./api/reflection-service.ts";
 import { services } from "./api/permissions.ts";
 import { openPlacing } from "./open-placing.ts";
+import { openUpkeep } from "./open-upkeep.ts";
 import { openState, type StateOptions } from "./open-state.ts";
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../proto/gen/grpc/reflection/v1/reflection_pb.ts";
@@ -97,7 +99,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   const state = await openState({ config, log, database, onClose });
   const { sql, masterKey, authority, nonceKey, logStore, writer } = state;
   const { replicaId, storeEpoch } = writer;
-  const placing = await openPlacing({ config, log, state, onClose });
+  const placing = await openPlacing({ config, log, state, random: createSecureRandom(), onClose });
+  openUpkeep({ config, state, placing });
   const { meters, notifications, fleet, registry, placer, recorder, loops, runLoop, runnerFeed, workloadFeed } =
     placing;
   const { onRunnersChanged, onWorkloadsChanged, tellRunner } = placing;

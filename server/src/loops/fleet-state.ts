@@ -22,8 +22,8 @@ export interface FleetState {
   refresh(): Promise<void>;
   /** Reads the live workloads, and counts the placements that no change told of; answers all that live. */
   countLive(): Promise<WorkloadRow[]>;
-  /** Holds what is counted against the store, and mends what a failed write left behind. */
-  recount(): Promise<void>;
+  /** Holds what is counted against the store, and mends what a failed write left behind; answers what is pending, whoever knows of it. */
+  recount(): Promise<WorkloadRow[]>;
   /** Hears of pending workloads that other replicas made. */
   onPending(listener: (row: WorkloadRow) => void): void;
   /** Hears that something changed that may let a waiting workload be placed. */
@@ -139,10 +139,13 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
     countLive,
     async recount() {
       const before = new Set(occupied.keys());
-      const live = new Map((await countLive()).map((row) => [row.id, row]));
+      const rows = await countLive();
+      const live = new Map(rows.map((row) => [row.id, row]));
       // What was counted before the read and was not there in it, twice in a row, is gone: a placement under way is there by then.
       for (const id of doubtful) if (before.has(id) && !isBound(live.get(id))) vacate(id);
       doubtful = new Set([...before].filter((id) => !isBound(live.get(id))));
+      // What is counted here is being placed, or was since the read.
+      return rows.filter((row) => !isBound(row) && !occupied.has(row.id));
     },
     onPending(listener) {
       onPending = listener;

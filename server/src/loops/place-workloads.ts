@@ -1,8 +1,6 @@
 import type { Logger } from "pino";
 import type { Demand } from "../domain/demand.ts";
 import { excludedAt, nobody } from "../domain/excluded.ts";
-import { explain } from "../domain/explanation.ts";
-import { unmetConstraintText } from "../domain/unmet-constraint.ts";
 import { demandFromJson } from "../domain/workload.ts";
 import type { Random } from "../secure-random.ts";
 import type { Sql } from "../store/database.ts";
@@ -18,7 +16,7 @@ import {
 } from "../store/workload-transitions.ts";
 import type { FailUnreadable } from "./fail-unreadable.ts";
 import type { FleetState } from "./fleet-state.ts";
-import { lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
+import { changedWaits, lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
 
 /** What a caller wants started: the row to be, and the demand it holds. */
 export type StartRequest = { workload: Omit<NewWorkload, "runnerId" | "verdict" | "message">; demand: Demand };
@@ -33,6 +31,8 @@ export interface Placer {
   start(request: StartRequest): Promise<StartOutcome>;
   /** Takes pending workloads into account. */
   consider(rows: readonly WorkloadRow[]): void;
+  /** Takes up those of which no word came, as when the answer to a write was lost that made them pending. */
+  takeUp(pending: readonly WorkloadRow[]): void;
   /** Something changed that may let a waiting workload be placed. */
   wake(): void;
   /** Renews or takes the lease. */
@@ -85,10 +85,15 @@ export function createPlacer(deps: PlacerDeps): Placer {
   let beginning = false;
   /** Time in which nobody led, and that no leadership has been told of yet. */
   let untoldGap_ms = 0;
+  /**
+   * Workloads of writes that failed, so that nobody knows whether they took effect. What was counted for them stays counted, and nothing
+   * is placed, until the epoch was raised, under which they no longer can, and the live workloads were read.
+   */
+  const doubtful = new Set<string>();
   let dirty = false;
   let pumping: Promise<void> | undefined;
   let stopped = false;
-  const leads = () => guard !== undefined && performance.now() < leadsUntil_ms;
+  const leads = () => guard !== undefined && doubtful.size === 0 && performance.now() < leadsUntil_ms;
   /** What becomes pending while a leadership begins, or is late to be renewed, may be in no reading of this leader's. */
   const collects = () => guard !== undefined || beginning;
 
@@ -121,7 +126,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
     }
     if (picks.length === 0) return;
     const placed = await placeWorkloads(sql, writer, guard!, picks).catch((error: unknown) => {
-      for (const { id } of picks) fleet.vacate(id);
+      doubt(picks.map((one) => one.id));
       throw error;
     });
     const fences = new Map(placed.map((one) => [one.id, one.fence]));
@@ -155,7 +160,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
     try {
       started = await startWorkloads(sql, writer, guard ?? { epoch: -1n, fleetVersion: -1n }, rows);
     } catch (error) {
-      for (const row of rows) fleet.vacate(row.id);
+      if (placing || collects()) doubt(rows.map((row) => row.id));
       for (const one of going) one.fail(error);
       return;
     }
@@ -206,22 +211,30 @@ export function createPlacer(deps: PlacerDeps): Placer {
     }
   };
 
+  const doubt = (ids: readonly string[]) => {
+    for (const id of ids) doubtful.add(id);
+    renewLease().catch((error: unknown) => log.error({ err: error }, "lease not renewed"));
+  };
+
   const renewLease = () => (renewing ??= renew().finally(() => (renewing = undefined)));
 
   const renew = async () => {
     const before_ms = performance.now();
     const led = guard;
-    const leadership = await acquireLeadership(sql, writer.replicaId, deps.leaderLease_ms, guard === undefined);
+    const doubted = [...doubtful];
+    const fresh = led === undefined || doubted.length > 0;
+    const leadership = await acquireLeadership(sql, writer.replicaId, deps.leaderLease_ms, fresh);
     if (!leadership) {
       guard = undefined;
       beginning = false;
       waiting.clear();
+      if (doubted.length > 0) settleDoubts(doubted, await fleet.countLive());
       return;
     }
     leadsUntil_ms = before_ms + deps.leaderLease_ms;
     const { epoch, fleetVersion } = leadership;
     const began = led?.epoch !== epoch;
-    if (began) await begin(leadership.gap_ms);
+    if (began) await begin(leadership.gap_ms, doubted);
     else if (led.fleetVersion !== fleetVersion) await fleet.refresh();
     guard = { epoch, fleetVersion };
     beginning = false;
@@ -230,14 +243,26 @@ export function createPlacer(deps: PlacerDeps): Placer {
     wake();
   };
 
-  const begin = async (gap_ms: number) => {
+  const begin = async (gap_ms: number, doubted: readonly string[]) => {
     guard = undefined;
     beginning = true;
     untoldGap_ms += gap_ms;
     await deps.onBegin(untoldGap_ms);
     untoldGap_ms = 0;
     await fleet.refresh();
-    for (const row of await fleet.countLive()) if (isWaiting(row)) takeWaiting(row);
+    const live = await fleet.countLive();
+    for (const row of live) if (isWaiting(row)) takeWaiting(row);
+    settleDoubts(doubted, live);
+  };
+
+  const settleDoubts = (doubted: readonly string[], live: readonly WorkloadRow[]) => {
+    const rows = new Map(live.map((row) => [row.id, row]));
+    for (const id of doubted) {
+      const row = rows.get(id);
+      if (row === undefined || row.phase === "pending") fleet.vacate(id);
+      if (row === undefined || !isWaiting(row)) waiting.delete(id);
+      doubtful.delete(id);
+    }
   };
 
   const wake = () => {
@@ -269,26 +294,16 @@ export function createPlacer(deps: PlacerDeps): Placer {
       }
       wake();
     },
+    takeUp(pending) {
+      if (!collects()) return;
+      for (const row of pending) if (isWaiting(row) && !waiting.has(row.id)) takeWaiting(row);
+      wake();
+    },
     wake,
     renewLease,
     async explainWaiting() {
       const oldest = [...waiting.values()].slice(0, explainedLimit);
-      const waits = oldest.flatMap(({ row, demand }) => {
-        const explanation = explain(fleet.index.members(), demand, {
-          excluded: excludedAt(row.excluded, Date.now()),
-          viewerOrganizationId: demand.organizationId,
-          limit: 1,
-        });
-        if (explanation.verdict === "placeable") return [];
-        return [
-          {
-            id: row.id,
-            verdict: explanation.verdict,
-            message: unmetConstraintText(explanation, { organizationName: "this organization" }),
-          },
-        ];
-      });
-      const changed = waits.filter((one) => waiting.get(one.id)?.row.message !== one.message);
+      const changed = changedWaits(oldest, fleet.index.members(), Date.now());
       if (changed.length === 0) return false;
       await recordWaiting(sql, changed, writer.replicaId);
       for (const one of changed) {
