@@ -11,6 +11,7 @@ export const limits = {
   nodes: { value: 20_000, what: "values in a file, with what its aliases stand for" },
   depth: { value: 32, what: "levels of values in a file" },
   graphItems: { value: 2000, what: "nodes, connections and executions of a graph, each" },
+  headerLines: { value: 20, what: "first lines of a script, in which `# requires:` is read" },
   problems: { value: 100, what: "problems that are listed for a file" },
   inputs: { value: 100, what: "inputs" },
   choices: { value: 100, what: "choices of an input" },
@@ -60,7 +61,7 @@ export const limits = {
   expressionWork: { value: 1_000_000, what: "characters that one job's expressions may look at" },
 } as const satisfies Record<string, Limit>;
 
-/** What stands between `problem: ` and the reader: `more than 500 jobs of a file` never guesses the number. */
+/** The bound as an error names it: `the limit is 500 jobs of a file`. */
 export function limitText(name: keyof typeof limits): string {
   const { value, what } = limits[name];
   return `the limit is ${value.toLocaleString("en-US")} ${what}`;

@@ -20,7 +20,7 @@ const plainText = "expressions are not resolved here";
 export function text(rules: TextRules): Shape<string> {
   const { what, limit, pattern } = rules;
   const bound = limits[limit].value;
-  const plain = rules.noExpressions === undefined ? {} : { not: { pattern: "\\$\\{\\{" } };
+  const plain = rules.noExpressions === undefined ? {} : { pattern: "^(?![\\s\\S]*\\$\\{\\{)" };
   const schema = { type: "string", maxLength: bound, ...(pattern === undefined ? plain : { pattern: pattern.source }) };
   return {
     what,
