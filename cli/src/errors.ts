@@ -114,7 +114,9 @@ function hintForReason(reason: string, metadata: Readonly<Record<string, string>
     case "TOKEN_SCOPE":
       return "use a token with that scope: agynctl tokens create --scope";
     case "PERMISSION_DENIED":
-      return "ask an owner of the organization for the role, or use another token";
+      return metadata["role"] === "cluster_admin"
+        ? "ask a cluster admin, or use another token"
+        : "ask an owner of the organization for the role, or use another token";
     case "NAME_TAKEN":
       return "choose another name";
     case "IDEMPOTENCY_KEY_REUSED":

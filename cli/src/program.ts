@@ -73,6 +73,8 @@ export function createProgram(
     getOutHelpWidth: () => terminal.stdout.columns ?? 100,
     getErrHelpWidth: () => terminal.stderr.columns ?? 100,
   });
+  // On a narrow terminal too, words are not cut by its edge.
+  program.configureHelp({ minWidthToWrap: 20 });
   program.description(programHelp.summary).addHelpText("after", programHelp.after);
   addOptions(program, globalOptions, "Global options:");
   for (const command of commands) {

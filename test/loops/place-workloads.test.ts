@@ -21,9 +21,12 @@ const demand: Demand = {
 test("what is started while a leadership begins waits for a runner like everything else", async () => {
   await registerRunner();
   const many = 20_000;
-  await sql`insert into workload (id, organization_id, spec, demand, phase, pending_timeout_ms, created_by)
-    select 'wkl_' || i, ${organizationId}, '', ${JSON.stringify(demandToJson(demand))}::text::json, 'pending', 60000, ''
+  await sql`insert into workload (key, id, organization_id, spec, demand, pending_timeout_ms, created_by)
+    select i, 'wkl_' || i, ${organizationId}, '', ${JSON.stringify(demandToJson(demand))}::text::json, 60000, ''
     from generate_series(1, ${many}) i`;
+  await sql`insert into workload_life (key, fence, id, organization_id, phase)
+    select key, -key, id, organization_id, 'pending' from workload`;
+  await sql`select setval('fence_counter', ${many})`;
   const placer = (await openPlacer(sql)).placer;
   let begun = false;
   const beginning = placer.renewLease().then(() => (begun = true));

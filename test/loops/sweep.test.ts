@@ -14,7 +14,7 @@ afterAll(async () => {
   await database.drop();
 });
 beforeEach(
-  () => sql`truncate workload_history, log_segments, ended_logs, idempotency_key, audit_event, app_user cascade`,
+  () => sql`truncate workload, workload_end, log_segments, ended_logs, idempotency_key, audit_event, app_user cascade`,
 );
 
 const day_ms = 86_400_000;
@@ -44,10 +44,13 @@ async function sweepOnce(leads = true): Promise<Record<string, number>> {
 /** An ended workload of so many days ago, with a log of two sealed lines. */
 async function endedWorkload(id: string, age: { created: number; ended: number }): Promise<void> {
   await sql`
-    insert into workload_history (key, id, organization_id, spec, demand, phase, fence, pending_timeout_ms, created_by, create_time, end_time)
-    overriding system value
-    select coalesce(max(key), 0) + 1, ${id}, 'org', '', '{}', 'succeeded', 1, 0, '', now() - ${age.created} * interval '1 day',
-      now() - ${age.ended} * interval '1 day' from workload_history`;
+    with record as (
+      insert into workload (key, id, organization_id, spec, demand, pending_timeout_ms, created_by, create_time)
+      select coalesce(max(key), 0) + 1, ${id}, 'org', '', '{}', 0, '', now() - ${age.created} * interval '1 day' from workload
+      returning key
+    )
+    insert into workload_end (key, fence, organization_id, phase, pend_time, end_time, writer, message, verdict)
+    select key, 1, 'org', 'succeeded', now(), now() - ${age.ended} * interval '1 day', '', '', '' from record`;
   await sealedLog(id);
 }
 
@@ -58,7 +61,9 @@ async function sealedLog(workloadId: string): Promise<void> {
 }
 
 const remaining = async () =>
-  (await sql`select id from workload_history order by key`).map((row) => row["id"] as string);
+  (await sql`select w.id from workload w join workload_end e on e.key = w.key order by w.key`).map(
+    (row) => row["id"] as string,
+  );
 const hasBlobs = (id: string) => existsSync(join(logs.directory, "blobs", "logs", id));
 
 test("an ended workload goes when it has been kept for long enough, with its log, and no other", async () => {

@@ -9,8 +9,9 @@ import {
 import type { MessageKind } from "../../runner/src/outbox.ts";
 import type { RunnerCaller } from "../../server/src/sessions/open-session.ts";
 import { createPipe } from "./pipe.ts";
-import { contextOf, methods, type Replica } from "./replica.ts";
-import type { Simulation } from "./simulation.ts";
+import { contextOf, methods } from "./open-replica.ts";
+import type { Replica } from "./replica.ts";
+import type { Simulation } from "./world.ts";
 
 /** A Placements stream as the runner has it. */
 export interface Stream {

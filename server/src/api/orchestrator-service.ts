@@ -24,7 +24,8 @@ import { claimIdempotencyKey } from "../store/idempotency-keys.ts";
 import { getOrganization, type Organization } from "../store/organizations.ts";
 import { toPage } from "../store/paging.ts";
 import { getRunner } from "../store/runners.ts";
-import { decreedEnding, endWorkloads, lostEnding, startWorkloads, type Writer } from "../store/workload-transitions.ts";
+import { startFailed } from "../store/workload-starts.ts";
+import { decreedEnding, endWorkloads, lostEnding, type Writer } from "../store/workload-transitions.ts";
 import * as workloads from "../store/workloads.ts";
 import type { WorkloadRow } from "../store/workloads.ts";
 import { runnerOf, targetOf, userOf } from "./context.ts";
@@ -57,7 +58,6 @@ export type OrchestratorDeps = {
 const lostAfterWithRetry_ms = 10 * 60_000;
 const lostAfterWithoutRetry_ms = 24 * 3_600_000;
 const explainedRunners = 100;
-const unguarded = { epoch: -1n, fleetVersion: -1n };
 
 /** Starts, shows, explains and stops workloads; and the sessions of runners. */
 export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<typeof OrchestratorService> {
@@ -194,17 +194,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
   /** No registered runner ever could: the workload is recorded as failed, and the error says which constraint and who comes nearest. */
   async function fail({ workload, demand }: StartRequest, organization: Organization): Promise<never> {
     const message = unmetText(explained(demand, nobody, 1), organization);
-    await startWorkloads(sql, writer, unguarded, [{ ...workload, runnerId: null, verdict: "never", message }]);
-    const ending = {
-      id: workload.id,
-      fence: 0n,
-      runnerId: null,
-      phase: "failed",
-      message,
-      phaseIfStopped: "failed",
-      messageIfStopped: message,
-    } as const;
-    await endWorkloads(sql, writer, [{ ...ending, result: null, mayRetry: false }]);
+    await startFailed(sql, writer, { ...workload, runnerId: null, verdict: "never", message });
     deps.onWorkloadsChanged();
     throw noRunner({ id: workload.id, message });
   }

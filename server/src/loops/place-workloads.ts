@@ -6,14 +6,8 @@ import type { Random } from "../secure-random.ts";
 import type { Sql } from "../store/database.ts";
 import { acquireLeadership, releaseLeadership } from "../store/leader.ts";
 import { listLiveWorkloads, recordWaiting, type WorkloadRow } from "../store/workloads.ts";
-import {
-  placeWorkloads,
-  startWorkloads,
-  type NewWorkload,
-  type PlacingGuard,
-  type StartedWorkload,
-  type Writer,
-} from "../store/workload-transitions.ts";
+import { startWorkloads, type NewWorkload, type StartedWorkload } from "../store/workload-starts.ts";
+import { placeWorkloads, type PlacingGuard, type Writer } from "../store/workload-transitions.ts";
 import type { FailUnreadable } from "./fail-unreadable.ts";
 import type { FleetState } from "./fleet-state.ts";
 import { changedWaits, lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
@@ -113,12 +107,12 @@ export function createPlacer(deps: PlacerDeps): Placer {
   const placeWaiting = async () => {
     if (!dirty || !leads()) return;
     dirty = false;
-    const picks: (Waiting & { id: string; runnerId: string })[] = [];
+    const picks: (Waiting & { id: string; key: bigint; runnerId: string })[] = [];
     for (const { row, demand } of waiting.values()) {
       const pick = fleet.index.pick(demand, excludedAt(row.excluded, Date.now()), random);
       if (pick.kind === "none") continue;
       fleet.occupy(row.id, pick.runnerId, demand.resources);
-      picks.push({ id: row.id, runnerId: pick.runnerId, row, demand });
+      picks.push({ id: row.id, key: row.key, runnerId: pick.runnerId, row, demand });
       if (picks.length === batchLimit) {
         dirty = true;
         break;
@@ -145,15 +139,20 @@ export function createPlacer(deps: PlacerDeps): Placer {
 
   const startBatch = async (batch: Starting[]) => {
     if (batch.length === 0) return;
-    const decided = batch.map((one) => ({ ...one, pick: fleet.index.pick(one.request.demand, nobody, random) }));
+    const placing = leads();
+    const decided = batch.map((one) => {
+      const { workload, demand } = one.request;
+      const pick = fleet.index.pick(demand, nobody, random);
+      // Counted before the next one is picked, so that no two of a batch get the same last slot.
+      if (placing && pick.kind === "picked") fleet.occupy(workload.id, pick.runnerId, demand.resources);
+      return { ...one, pick };
+    });
     const going = decided.filter((one) => one.pick.kind === "picked" || one.pick.verdict !== "never");
     for (const one of decided)
       if (one.pick.kind === "none" && one.pick.verdict === "never") one.settle({ kind: "never" });
     if (going.length === 0) return;
-    const placing = leads();
     const rows = going.map(({ request, pick }): NewWorkload => {
       const picked = placing && pick.kind === "picked" ? pick.runnerId : null;
-      if (picked !== null) fleet.occupy(request.workload.id, picked, request.demand.resources);
       return { ...request.workload, runnerId: picked, verdict: pick.kind === "none" ? pick.verdict : "", message: "" };
     });
     let started: StartedWorkload[];

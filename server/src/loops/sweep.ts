@@ -1,7 +1,7 @@
 import { sweepAccessTokens } from "../store/access-tokens.ts";
 import { sweepAuditEvents } from "../store/audit-events.ts";
 import type { Sql } from "../store/database.ts";
-import { deleteEnded, listOldestEnded } from "../store/ended-workloads.ts";
+import { deleteEnded, listOldest } from "../store/ended-workloads.ts";
 import { sweepIdempotencyKeys } from "../store/idempotency-keys.ts";
 import { sweepGenerations, sweepRevocations } from "../store/identities.ts";
 import { listOrphanLogs } from "../store/log-segments.ts";
@@ -68,7 +68,7 @@ export function createSweep({ sql, keep, leads, deleteLogs, onSwept }: SweepDeps
   /** The record goes last: until then a sweep that was cut off finds it, and with it what is left of its logs. */
   const sweepWorkloads = async () => {
     for (let batch = 0; batch < batchLimit && leads(); batch += 1) {
-      const oldest = await listOldestEnded(sql, { after, keep_ms: keep.workloads_ms, limit: workloadLimit });
+      const oldest = await listOldest(sql, { after, keep_ms: keep.workloads_ms, limit: workloadLimit });
       const expired = oldest.filter((one) => one.isExpired);
       await deleteAllLogs(expired.map((one) => one.id));
       const keys = expired.map((one) => one.key);

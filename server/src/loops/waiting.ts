@@ -3,7 +3,7 @@ import { excludedAt } from "../domain/excluded.ts";
 import { explain } from "../domain/explanation.ts";
 import type { FleetMember } from "../domain/selection.ts";
 import { unmetConstraintText } from "../domain/unmet-constraint.ts";
-import type { NewWorkload, StartedWorkload } from "../store/workload-transitions.ts";
+import type { NewWorkload, StartedWorkload } from "../store/workload-starts.ts";
 import type { WorkloadRow } from "../store/workloads.ts";
 
 /** A workload that waits for a runner. */
@@ -19,7 +19,7 @@ export function changedWaits(waiting: readonly Waiting[], members: readonly Flee
     });
     if (explanation.verdict === "placeable") return [];
     const message = unmetConstraintText(explanation, { organizationName: "this organization" });
-    return message === row.message ? [] : [{ id: row.id, verdict: explanation.verdict, message }];
+    return message === row.message ? [] : [{ id: row.id, key: row.key, verdict: explanation.verdict, message }];
   });
 }
 

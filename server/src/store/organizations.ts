@@ -92,7 +92,7 @@ export async function countBelongings(
 ): Promise<{ runners: number; workloads: number }> {
   const [row] = await sql<{ runners: number; workloads: number }[]>`
     select (select count(*)::int from runner where organization_id = ${id} and delete_time is null) as runners,
-      (select count(*)::int from workload where organization_id = ${id}) as workloads`;
+      (select count(*)::int from workload_life where organization_id = ${id}) as workloads`;
   return row!;
 }
 
