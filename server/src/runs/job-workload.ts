@@ -23,7 +23,7 @@ export function toJobWorkload(
   job: { definition: JobDefinition; resolved: ResolvedJob; secrets: ReadonlyMap<string, string> },
 ): JobWorkload {
   const { definition, resolved, secrets } = job;
-  const variables = { ...contextVariables(run, row), ...resolved.env };
+  const variables = { ...resolved.env, ...contextVariables(run, row) };
   const spec = create(WorkloadSpecSchema, {
     command: commandOf(definition.command),
     environment: [
@@ -36,6 +36,23 @@ export function toJobWorkload(
     ...(definition.timeout_ms !== null && { timeout: durationFromMs(definition.timeout_ms) }),
   });
   return { spec, demand: demandOf(run.organizationId, definition.command, resolved) };
+}
+
+/** Variables of one workload, as the contract bounds them. */
+const maximumVariables = 256;
+/** Values of a job's secrets in sum: the runner looks for each of them, in several forms, in all that the job writes. */
+export const maximumSecretBytes = 128 * 1024;
+
+/** Why no runner could be given the environment of a job, or `undefined`. */
+export function environmentFault({ environment }: WorkloadSpec): string | undefined {
+  if (environment.length > maximumVariables) {
+    return `its environment has ${environment.length} variables with those of its inputs and matrix, more than ${maximumVariables}`;
+  }
+  const secretBytes = environment.reduce((sum, { secret, value }) => sum + (secret ? Buffer.byteLength(value) : 0), 0);
+  if (secretBytes > maximumSecretBytes) {
+    return `its secrets have ${secretBytes} bytes in sum, more than ${maximumSecretBytes}`;
+  }
+  return undefined;
 }
 
 /** A graph is its file, for runners that have an executor for graphs. */
