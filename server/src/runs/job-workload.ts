@@ -9,6 +9,7 @@ import type {
   Requires,
   ResolvedJob,
 } from "../../../pipelines/pipeline.ts";
+import { maximumSecretBytes } from "../../../wire/secrets.ts";
 import type { Requirement } from "../domain/demand.ts";
 import { demandToJson, type DemandJson } from "../domain/workload.ts";
 import type { JobRow } from "../store/jobs.ts";
@@ -40,8 +41,6 @@ export function toJobWorkload(
 
 /** Variables of one workload, as the contract bounds them. */
 const maximumVariables = 256;
-/** Values of a job's secrets in sum: the runner looks for each of them, in several forms, in all that the job writes. */
-export const maximumSecretBytes = 128 * 1024;
 
 /** Why no runner could be given the environment of a job, or `undefined`. */
 export function environmentFault({ environment }: WorkloadSpec): string | undefined {
