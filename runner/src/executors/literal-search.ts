@@ -20,22 +20,28 @@ type States = {
   matched: Uint32Array;
 };
 
-/** Prepares the search for literals, each of two bytes or more. */
+/** Prepares the search for literals, each of three bytes or more. */
 export function createLiteralSearch(literals: readonly Uint8Array[]): LiteralSearch {
   const states = createStates(literals);
-  const begins = new Uint8Array(65_536);
-  for (const [first, second] of literals) begins[first! * 256 + second!] = 1;
+  const begins = new Uint8Array(beginnings);
+  for (const [first, second, third] of literals) begins[beginning(first!, second!, third!)] = 1;
   return (bytes) => search(states, begins, bytes);
 }
 
-/** `begins`: by its first two bytes, whether there is such a literal: what most bytes are passed over by. */
+const beginnings = 2 ** 18;
+
+/** The first three bytes of a literal as a number below `beginnings`; the same for some that differ. */
+const beginning = (first: number, second: number, third: number): number => (first << 10) ^ (second << 5) ^ third;
+
+/** `begins`: whether a literal may begin with three bytes: what most bytes are passed over by. */
 function search({ steps, depth, fallback, matched }: States, begins: Uint8Array, bytes: Uint8Array): Found {
   const spans: Span[] = [];
   const last = bytes.length - 1;
   let state = 0;
   for (let index = 0; index <= last; index++) {
     const byte = bytes[index]!;
-    if (state === 0 && index < last && begins[byte * 256 + bytes[index + 1]!] === 0) continue;
+    if (state === 0 && index < last - 1 && begins[beginning(byte, bytes[index + 1]!, bytes[index + 2]!)] === 0)
+      continue;
     let next = steps.get(state, byte);
     while (next === 0 && state !== 0) {
       state = fallback[state]!;
@@ -104,13 +110,15 @@ function byDepth(depth: Uint32Array): Uint32Array {
   return order;
 }
 
+/** At most 2²⁴ states, so that a state and a byte make a key of 32 bits; none is of the last state. */
 function createSteps(states: number): Steps {
   const size = 2 ** Math.ceil(Math.log2(states * 2 + 2));
-  const keys = new Float64Array(size).fill(-1);
+  const keys = new Uint32Array(size).fill(noKey);
   const values = new Uint32Array(size);
   const slotOf = (key: number): number => {
-    let slot = (Math.imul(key, 0x9e3779b1) >>> 7) & (size - 1);
-    while (keys[slot] !== key && keys[slot] !== -1) slot = (slot + 1) & (size - 1);
+    const mixed = Math.imul(key ^ (key >>> 15), 0x9e3779b1);
+    let slot = (mixed ^ (mixed >>> 13)) & (size - 1);
+    while (keys[slot] !== key && keys[slot] !== noKey) slot = (slot + 1) & (size - 1);
     return slot;
   };
   return {
@@ -122,3 +130,5 @@ function createSteps(states: number): Steps {
     },
   };
 }
+
+const noKey = 0xffffffff;
