@@ -13,6 +13,7 @@ import { onceSignalled, type openPlacing } from "./open-placing.ts";
 import type { OnClose, State } from "./open-state.ts";
 import type { Advanced, AdvanceDeps } from "./runs/advance-run.ts";
 import { createCancelRun } from "./runs/cancel-run.ts";
+import { createReadSecrets } from "./runs/read-secrets.ts";
 import type { StartDeps } from "./runs/start-run.ts";
 import { createSecureRandom } from "./secure-random.ts";
 import type { JobRow } from "./store/jobs.ts";
@@ -93,7 +94,7 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
     sql,
     masterKey,
     queueTimeout_ms: config.queueTimeout_ms,
-    readSecrets: () => Promise.resolve(new Map()),
+    readSecrets: createReadSecrets(masterKey),
   };
   const startDeps: StartDeps = {
     ...advanceDeps,
