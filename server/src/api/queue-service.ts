@@ -80,13 +80,13 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
       const { job } = targetOf(context, "job");
       const target = await toTarget(userOf(context), job.organizationId, request.to);
       const moved = await sql.begin(async (transaction) => {
-        const row = await moveJob(transaction, job, target);
+        const rows = await moveJob(transaction, job, target);
         const details = { to: target.kind, ...("jobId" in target && { beside: target.jobId }) };
         await insertAuditEvent(transaction, auditOf(context, { ...aboutJob(job), action: "queue.move", details }));
-        return row;
+        return rows;
       });
-      deps.onJobsChanged([moved]);
-      const [item] = await present([moved], (await getOrganization(sql, job.organizationId))!);
+      deps.onJobsChanged(moved);
+      const [item] = await present(moved.slice(0, 1), (await getOrganization(sql, job.organizationId))!);
       return { item: item! };
     },
 
