@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import { listRunChanges, type RunChange } from "./api/runs-watch.ts";
 import type { Config } from "./config.ts";
 import { AgynError } from "./domain/errors.ts";
+import { hasRunEnded } from "./domain/run-state.ts";
 import { isTerminal, demandFromJson } from "./domain/workload.ts";
 import { createRunAdvancer } from "./loops/advance-runs.ts";
 import { createJobPlacer } from "./loops/place-jobs.ts";
@@ -81,8 +82,9 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
     jobPlacer.wake();
     announce();
   };
-  const onAdvanced = ({ jobs, stops }: Advanced) => {
+  const onAdvanced = ({ run, jobs, stops }: Advanced) => {
     takeJobs(jobs);
+    if (hasRunEnded(run.state) || jobs.some((one) => one.cancelsOlder)) advance.signal();
     for (const { workloadId, reason } of stops) {
       stopWorkloads([workloadId], { reason, grace_ms: null }).catch((error: unknown) =>
         log.error({ err: error, workload: workloadId }, "a workload was not asked to stop"),
@@ -110,10 +112,16 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
       throw new AgynError("LIMIT", text);
     },
   };
+  const cancelRun = createCancelRun({
+    ...advanceDeps,
+    onAdvanced,
+    stopWorkloads,
+    liveWorkloads: (runId) => listLiveWorkloadsOfRun(sql, runId),
+  });
   const advance = runLoop(
     "advance-runs",
     config.loopPeriod_ms,
-    createRunAdvancer({ ...advanceDeps, log, leads: () => placer.leads, onAdvanced }),
+    createRunAdvancer({ ...advanceDeps, log, leads: () => placer.leads, cancelRun, onAdvanced }),
   );
   const syncQueue = runLoop("sync-queue", config.loopPeriod_ms, async () => {
     await queueState.refresh();
@@ -138,12 +146,7 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
       syncQueue.signal();
       notifications.send("runs");
     },
-    cancelRun: createCancelRun({
-      ...advanceDeps,
-      onAdvanced,
-      stopWorkloads,
-      liveWorkloads: (runId) => listLiveWorkloadsOfRun(sql, runId),
-    }),
+    cancelRun,
     runnerName: async (runnerId: string | null) => {
       if (runnerId === null) return "";
       return fleet.index.get(runnerId)?.name ?? (await getRunner(sql, runnerId))?.name ?? "";

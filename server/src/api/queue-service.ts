@@ -11,7 +11,7 @@ import type { NoneVerdict } from "../domain/selection.ts";
 import type { QueueState } from "../loops/queue-state.ts";
 import type { QueueView } from "../loops/queue-view.ts";
 import type { AdvanceDeps, Advanced } from "../runs/advance-run.ts";
-import { cancelQueuedJobs } from "../runs/cancel-run.ts";
+import { cancelJobs } from "../runs/cancel-run.ts";
 import { insertAuditEvent } from "../store/audit-events.ts";
 import { listAllQueuedJobs, listQueuedJobs, moveJob, type MoveTarget, type QueueFilter } from "../store/job-order.ts";
 import type { JobRow } from "../store/jobs.ts";
@@ -99,7 +99,7 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
       const cancelled: JobRow[] = request.dryRun ? found : [];
       for (const [runId, jobs] of Object.entries(request.dryRun ? {} : Object.groupBy(found, (job) => job.runId))) {
         const jobIds = new Set(jobs!.map((job) => job.id));
-        const gone = await cancelQueuedJobs(deps, runId, { jobIds, reason });
+        const gone = await cancelJobs(deps, runId, { jobIds, reason, alsoRunning: false });
         for (const job of gone) {
           await insertAuditEvent(
             sql,

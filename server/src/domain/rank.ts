@@ -40,7 +40,10 @@ export function rankBetween(low: string | undefined, high: string | undefined): 
 
 /** What ranks that come after `low`, but before those of jobs with a later turn, are less than: for the end of the queue. */
 export function endOfTurn(low: string): string {
-  const turn = [...low.slice(0, width).padEnd(width, "0")].reduce((sum, one) => sum * 36n + BigInt(digits.indexOf(one)), 0n);
+  const turn = [...low.slice(0, width).padEnd(width, "0")].reduce(
+    (sum, one) => sum * 36n + BigInt(digits.indexOf(one)),
+    0n,
+  );
   return turn + 1n < 36n ** BigInt(width) ? pad(turn + 1n) : `${low}z`;
 }
 

@@ -1,4 +1,5 @@
-import { createJobQueue, type JobQueue, type LiveJob } from "../domain/job-queue.ts";
+import { createJobQueue, type JobQueue } from "../domain/job-queue.ts";
+import type { LiveJob } from "../domain/job-buckets.ts";
 import type { Demand } from "../domain/demand.ts";
 import { demandFromJson, type DemandJson } from "../domain/workload.ts";
 import type { Sql } from "../store/database.ts";
@@ -105,6 +106,7 @@ export function toLiveJob(row: JobRow, demand: Demand): LiveJob {
     organizationId: row.organizationId,
     projectId: row.projectId,
     runId: row.runId,
+    definition: row.definition,
     priority: row.priority,
     rank: row.rank,
     demand,

@@ -4,7 +4,7 @@ import { nobody } from "../domain/excluded.ts";
 import { unmetOf, standingOf } from "../domain/selection.ts";
 import { servesOrganization } from "../domain/runner.ts";
 import { unmetConstraintText } from "../domain/unmet-constraint.ts";
-import type { LiveJob } from "../domain/job-queue.ts";
+import type { LiveJob } from "../domain/job-buckets.ts";
 import type { FleetState } from "./fleet-state.ts";
 import type { QueueState } from "./queue-state.ts";
 

@@ -1,7 +1,7 @@
 import { lockRun, requestCancel, type RunRow } from "../store/runs.ts";
 import { hasRunEnded } from "../domain/run-state.ts";
 import type { JobRow } from "../store/jobs.ts";
-import { advanceHeldRun, type AdvanceDeps, type Advanced, type JobCancellation } from "./advance-run.ts";
+import { advanceHeldRun, advanceRun, type AdvanceDeps, type Advanced, type JobCancellation } from "./advance-run.ts";
 
 /** How a run is to end. */
 export type Cancellation = { reason: string; grace_ms: number | null };
@@ -43,16 +43,13 @@ export function createCancelRun(deps: CancelDeps): CancelRun {
   };
 }
 
-/** Ends queued jobs of one run; answers those that were still queued. */
-export async function cancelQueuedJobs(
+/** Ends jobs of one run; answers those that have ended with it. */
+export async function cancelJobs(
   deps: AdvanceDeps & Pick<CancelDeps, "onAdvanced">,
   runId: string,
   cancellation: JobCancellation,
 ): Promise<JobRow[]> {
-  const advanced = await deps.sql.begin(async (transaction) => {
-    const run = await lockRun(transaction, runId);
-    return run && advanceHeldRun(deps, transaction, run, cancellation);
-  });
+  const advanced = await advanceRun(deps, runId, cancellation);
   if (!advanced) return [];
   deps.onAdvanced(advanced);
   return advanced.jobs.filter((one) => cancellation.jobIds.has(one.id) && one.state === "cancelled");

@@ -21,6 +21,8 @@ export type RunStanding = Readonly<{
   ending: string;
   /** Whether people asked for that. */
   cancelled: boolean;
+  /** Whether its concurrency group, if it has one, lets the run begin. */
+  mayBegin: boolean;
   jobs: readonly JobStanding[];
 }>;
 
@@ -61,6 +63,7 @@ function stepOf(job: JobStanding, standing: RunStanding, known: Known): JobStep 
   // A condition such as always() lets a job run in a run that was cancelled; one that already waits is not asked again.
   if (ending !== "" && (state === "queued" || !standing.cancelled)) return { kind: "cancel", reason: ending };
   if (state === "queued") return undefined;
+  if (!standing.mayBegin) return ending === "" ? undefined : { kind: "cancel", reason: ending };
   const needs = planned.needs.map((name) => endedOf(known.byName.get(name)!, known.steps.get(name)));
   if (needs.some((one) => one === undefined)) {
     return ending !== "" && planned.definition.if === null ? { kind: "cancel", reason: ending } : undefined;
