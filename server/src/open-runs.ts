@@ -5,6 +5,7 @@ import { AgynError } from "./domain/errors.ts";
 import { hasRunEnded } from "./domain/run-state.ts";
 import { isTerminal, demandFromJson } from "./domain/workload.ts";
 import { createRunAdvancer } from "./loops/advance-runs.ts";
+import { createQueueExplainer } from "./loops/explain-queue.ts";
 import { createJobPlacer } from "./loops/place-jobs.ts";
 import { openQueueState } from "./loops/queue-state.ts";
 import { createQueueView } from "./loops/queue-view.ts";
@@ -13,6 +14,7 @@ import { createWatchFeed } from "./loops/watch-feed.ts";
 import { onceSignalled, type openPlacing } from "./open-placing.ts";
 import type { OnClose, State } from "./open-state.ts";
 import type { Advanced, AdvanceDeps } from "./runs/advance-run.ts";
+import { demandRoom } from "./runs/demand-room.ts";
 import { createCancelRun } from "./runs/cancel-run.ts";
 import type { StartDeps } from "./runs/start-run.ts";
 import { createSecureRandom } from "./secure-random.ts";
@@ -104,13 +106,8 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
     readBundleFile: (_organizationId, digest) => {
       throw new AgynError("NOT_FOUND", `there is no bundle ${digest}`);
     },
-    demandRoom(organizationId, jobs) {
-      const maximum = queueState.maximumQueued(organizationId);
-      const depth = queueState.queue.depth(organizationId);
-      if (depth + jobs <= maximum) return;
-      const text = `the queue is full: ${depth} jobs wait, ${jobs} more would pass the organization's limit of ${maximum} (maximum_queued_jobs)`;
-      throw new AgynError("LIMIT", text);
-    },
+    demandRoom: (transaction, organizationId, jobs) =>
+      demandRoom(transaction, organizationId, { jobs, depth: queueState.queue.depth(organizationId) }),
   };
   const cancelRun = createCancelRun({
     ...advanceDeps,
@@ -127,6 +124,11 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
     await queueState.refresh();
     jobPlacer.wake();
   });
+  runLoop(
+    "explain-queue",
+    config.loopPeriod_ms,
+    createQueueExplainer({ sql, state: queueState, view, leads: () => placer.leads, onExplained: announce }),
+  );
   placing.onWorkloadsEnded(() => {
     if (!queueState.queue.isRunning) return;
     advance.signal();

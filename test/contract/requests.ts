@@ -41,6 +41,7 @@ const fields: Record<string, (subject: Subject) => Fields> = {
   RerunRun: () => ({ scope: { case: "all", value: true } }),
   MoveJob: () => ({ to: { case: "top", value: true } }),
   CancelQueuedJobs: () => ({ filter: { labels: { no: "such" } } }),
+  SetQueueWeight: () => ({ weight: 1 }),
   PauseQueue: () => ({ reason: "a test" }),
   PauseClusterQueue: () => ({ reason: "a test" }),
   StartEnrollment: () => ({ runnerId }),

@@ -1,4 +1,3 @@
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type {
   MoveJobRequest,
@@ -18,16 +17,10 @@ import type { JobRow } from "../store/jobs.ts";
 import type { Organization } from "../store/organizations.ts";
 import { getOrganization } from "../store/organizations.ts";
 import { toPage } from "../store/paging.ts";
-import {
-  getQueueLimits,
-  pauseQueue,
-  resumeQueue,
-  updateQueueLimits,
-  type QueuePause,
-} from "../store/queue-settings.ts";
 import { getRun } from "../store/runs.ts";
 import { auditOf } from "./audit.ts";
 import { targetOf, userOf } from "./context.ts";
+import { createQueueSettings, pausesOf } from "./queue-settings.ts";
 import { resolveJob, resolveProject } from "./references.ts";
 import { toJobProto } from "./run-proto.ts";
 import { explanationToProto, verdictToProto } from "./workload-proto.ts";
@@ -59,7 +52,7 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
         items: await present(rows, organization),
         nextPageToken: nextToken,
         depth: state.queue.depth(organization.id),
-        pauses: pausesOf(organization.id),
+        pauses: pausesOf(state.pauses, organization.id),
       };
     },
 
@@ -112,106 +105,8 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
       return { jobs: shown, count: cancelled.length };
     },
 
-    async getQueueSettings(_request, context) {
-      return settings(targetOf(context, "organization").organization.id);
-    },
-
-    async updateQueueSettings(request, context) {
-      const { organization } = targetOf(context, "organization");
-      const { maximumRunningJobs, maximumQueuedJobs } = request;
-      const limits = { maximumRunning: maximumRunningJobs ?? null, maximumQueued: maximumQueuedJobs ?? null };
-      await sql.begin(async (transaction) => {
-        await updateQueueLimits(transaction, organization.id, limits);
-        const details = Object.fromEntries(Object.entries(limits).map(([name, value]) => [name, String(value)]));
-        await insertAuditEvent(
-          transaction,
-          auditOf(context, { ...about(organization), action: "queue.update", details }),
-        );
-      });
-      deps.onQueueChanged();
-      return settings(organization.id);
-    },
-
-    async pauseQueue(request, context) {
-      const { organization } = targetOf(context, "organization");
-      const scope = await scopeOf(userOf(context), organization, request.project);
-      const pausedBy = userOf(context).userId;
-      await sql.begin(async (transaction) => {
-        await pauseQueue(transaction, { ...scope, organizationId: organization.id, reason: request.reason, pausedBy });
-        const details = { scope: scope.scopeId, reason: request.reason };
-        await insertAuditEvent(
-          transaction,
-          auditOf(context, { ...about(organization), action: "queue.pause", details }),
-        );
-      });
-      deps.onQueueChanged();
-      return settings(organization.id);
-    },
-
-    async resumeQueue(request, context) {
-      const { organization } = targetOf(context, "organization");
-      const scope = await scopeOf(userOf(context), organization, request.project);
-      await sql.begin(async (transaction) => {
-        if (!(await resumeQueue(transaction, scope.scopeId))) throw new AgynError("STATE", "the queue is not paused");
-        const details = { scope: scope.scopeId };
-        await insertAuditEvent(
-          transaction,
-          auditOf(context, { ...about(organization), action: "queue.resume", details }),
-        );
-      });
-      deps.onQueueChanged();
-      return settings(organization.id);
-    },
-
-    async pauseClusterQueue(request, context) {
-      const { reason } = request;
-      const pausedBy = userOf(context).userId;
-      await sql.begin(async (transaction) => {
-        await pauseQueue(transaction, { scopeId: "cluster", organizationId: null, reason, pausedBy });
-        await insertAuditEvent(
-          transaction,
-          auditOf(context, { ...cluster, action: "queue.pause", details: { reason } }),
-        );
-      });
-      deps.onQueueChanged();
-      return {};
-    },
-
-    async resumeClusterQueue(_request, context) {
-      await sql.begin(async (transaction) => {
-        if (!(await resumeQueue(transaction, "cluster"))) throw new AgynError("STATE", "the queue is not paused");
-        await insertAuditEvent(transaction, auditOf(context, { ...cluster, action: "queue.resume" }));
-      });
-      deps.onQueueChanged();
-      return {};
-    },
+    ...createQueueSettings(deps),
   };
-
-  async function settings(organizationId: string) {
-    await state.refresh();
-    const limits = await getQueueLimits(sql, organizationId);
-    return {
-      settings: {
-        maximumRunningJobs: limits.maximumRunning,
-        maximumQueuedJobs: limits.maximumQueued,
-        weight: limits.weight,
-        runningJobs: state.queue.running(organizationId),
-        queuedJobs: state.queue.depth(organizationId),
-        pauses: pausesOf(organizationId),
-      },
-    };
-  }
-
-  function pausesOf(organizationId: string) {
-    return state.pauses
-      .filter((one) => one.organizationId === null || one.organizationId === organizationId)
-      .map((one: QueuePause) => ({
-        scope: one.scope,
-        reason: one.reason,
-        pausedBy: one.pausedBy,
-        pauseTime: timestampFromDate(one.pauseTime),
-      }));
-  }
 
   async function presentJob(row: JobRow) {
     const run = await getRun(sql, row.runId);
@@ -273,14 +168,7 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
     }
     return { kind: to.case === "before" ? "before" : "after", jobId: beside.id };
   }
-
-  async function scopeOf(caller: UserCaller, organization: Organization, project: string) {
-    if (project === "") return { scopeId: organization.id };
-    return { scopeId: (await resolveProject(sql, caller, project, organization.id)).id };
-  }
 }
-
-const cluster = { scope: { kind: "cluster" as const }, objectId: "", objectName: "cluster" };
 
 function refuseEmpty(filter: QueueFilterProto | undefined): void {
   const narrows =
@@ -289,10 +177,6 @@ function refuseEmpty(filter: QueueFilterProto | undefined): void {
       Object.keys(filter.labels).length > 0 ||
       [filter.project, filter.pipeline, filter.verdict].some((text) => text !== ""));
   if (!narrows) throw invalidField("filter", "say which jobs: at least one field must be set");
-}
-
-function about({ id, name }: Organization) {
-  return { scope: { kind: "organization" as const, organizationId: id }, objectId: id, objectName: name };
 }
 
 function aboutJob(job: JobRow) {

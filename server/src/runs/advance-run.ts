@@ -50,12 +50,12 @@ export async function advanceRun(
   });
 }
 
-/** The same for a run that the caller's transaction holds. */
+/** The same for a run that the caller's transaction holds; "all" ends its jobs whatever their conditions say. */
 export async function advanceHeldRun(
   deps: AdvanceDeps,
   sql: SqlOrTransaction,
   run: WholeRun,
-  cancellation?: JobCancellation,
+  cancellation?: JobCancellation | "all",
 ): Promise<Advanced | undefined> {
   const held = await holdJobs(sql, run.id, run.attempt);
   const advancing: Advancing = { run, held, now: held[0]?.now ?? new Date(), changes: new Map(), stops: [] };
@@ -65,9 +65,10 @@ export async function advanceHeldRun(
   );
   if ("problem" in plan) return breakOff(sql, advancing, plan.problem);
   await absorbEnded(sql, advancing, plan.value);
-  if (cancellation) cancelJobs(advancing, cancellation);
+  const endsAll = cancellation === "all";
+  if (cancellation && !endsAll) cancelJobs(advancing, cancellation);
   const waitsFor = await groupWait(sql, run, plan.value);
-  const decided = readable(() => decideRun(standingOf(advancing, plan.value, waitsFor)));
+  const decided = readable(() => decideRun(standingOf(advancing, plan.value, { waitsFor, endsAll })));
   if ("problem" in decided) return breakOff(sql, advancing, decided.problem);
   await applySteps(deps, sql, { ...advancing, plan: plan.value, steps: decided.value });
   const message = run.cancelRequested ? run.message : waitsFor;
@@ -93,13 +94,17 @@ async function groupWait(sql: SqlOrTransaction, run: WholeRun, { concurrency }: 
   return ahead === undefined ? "" : `waits for run ${ahead} of the concurrency group "${concurrency.group}"`;
 }
 
-function standingOf({ run, held, changes }: Advancing, { jobs }: StoredPlan, waitsFor: string): RunStanding {
+function standingOf(
+  { run, held, changes }: Advancing,
+  { jobs }: StoredPlan,
+  { waitsFor, endsAll }: { waitsFor: string; endsAll: boolean },
+): RunStanding {
   return {
     inputs: run.inputs,
     run: contextOf(run),
     env: run.definition.env,
     ending: endingOf(run),
-    cancelled: run.cancelRequested,
+    cancelled: run.cancelRequested && !endsAll,
     mayBegin: waitsFor === "",
     jobs: held.map((row) => ({ ...(changes.get(row.id) ?? row), planned: jobs.get(row.name)! })),
   };

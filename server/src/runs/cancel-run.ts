@@ -17,7 +17,10 @@ export type CancelDeps = AdvanceDeps & {
   onAdvanced: (advanced: Advanced) => void;
 };
 
-/** Its queued jobs end at once, its running ones are asked to; asked a second time, they are ended without a grace. */
+/**
+ * Its queued jobs end at once, its running ones are asked to; those whose conditions hold in a cancelled run go on. Asked a
+ * second time, all of them are ended, without a grace.
+ */
 export function createCancelRun(deps: CancelDeps): CancelRun {
   return async (runId, { reason, grace_ms }) => {
     const outcome = await deps.sql.begin(async (transaction) => {
@@ -26,12 +29,17 @@ export function createCancelRun(deps: CancelDeps): CancelRun {
       const isRepeated = run.cancelRequested;
       const message = reason === "" ? "the run was cancelled" : reason;
       if (!isRepeated) await requestCancel(transaction, runId, message);
-      const advanced = await advanceHeldRun(deps, transaction, { ...run, cancelRequested: true, message });
+      const advanced = await advanceHeldRun(
+        deps,
+        transaction,
+        { ...run, cancelRequested: true, message },
+        isRepeated ? "all" : undefined,
+      );
       return { run: advanced?.run ?? { ...run, cancelRequested: true }, advanced, isRepeated };
     });
     if (!outcome) return undefined;
     const { advanced, run, isRepeated } = outcome;
-    if (isRepeated) await deps.stopWorkloads(await deps.liveWorkloads(runId), { reason, grace_ms: 0 });
+    if (isRepeated) await deps.stopWorkloads(await deps.liveWorkloads(runId), { reason: run.message, grace_ms: 0 });
     else if (advanced) {
       await deps.stopWorkloads(
         advanced.stops.map((one) => one.workloadId),

@@ -32,6 +32,7 @@ export async function rerunRun(deps: StartDeps, { runId, scope, ifAttempt }: Rer
     const plan = read.value.jobs;
     const redone = jobsToRedo(plan, before, scope);
     if (redone.size === 0) throw new AgynError("STATE", "no job of it failed: there is nothing to run again");
+    await deps.demandRoom(transaction, run.organizationId, redone.size);
     const next = await beginAttempt(transaction, runId, run.definition.timeout_ms);
     await insertAttempt(transaction, next, {
       jobs: [...plan.values()],
