@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { OverlayError } from "./errors.ts";
 import type { Caller } from "./overlay.ts";
+import { pong } from "./pong.ts";
 import { connectionWindow_bytes, defaultSecureLimits, http2Options, type SecureLimits } from "./secure-limits.ts";
 
 /** A certificate to show, and its key. */
@@ -35,6 +36,8 @@ export interface SecureSession {
   readonly from: Caller;
   /** Settles when the connection is gone. */
   readonly closed: Promise<void>;
+  /** Whether the other end is there now: answers what is sent to it, in time. */
+  answers(timeout_ms: number): Promise<boolean>;
   /** Ends the connection and all its streams at once; `why` travels in the last frame. */
   end(why: string): void;
 }
@@ -215,7 +218,8 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
       open.delete(session);
       endSession(session, connection, why);
     };
-    const secured = { peer, from, closed: closed.promise, end };
+    const answers = (timeout_ms: number) => pong(session, timeout_ms);
+    const secured = { peer, from, closed: closed.promise, answers, end };
     open.set(session, secured);
     session.once("close", () => {
       open.delete(session);
