@@ -194,7 +194,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
         pendingTimeout_ms: config.pendingTimeout_ms,
         tell: tellRunner,
         onWorkloadsChanged,
-        runSession: (caller, requests, signal) => runSession(sessionDeps, caller, requests, signal),
+        runSession: (caller, requests, line) => runSession(sessionDeps, caller, requests, line),
       }),
     );
     router.service(
