@@ -58,6 +58,28 @@ test("a replica leads only once absent runners were granted the time in which no
   await placer.stop();
 });
 
+test("a start whose statement is held up does not hold back the next one", async () => {
+  const { placer } = await openPlacer(sql);
+  const workload = newWorkload();
+  const isHeldUp = async () => {
+    const [row] = await sql<{ isHeldUp: boolean }[]>`select exists (
+      select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock') as "isHeldUp"`;
+    return row!.isHeldUp;
+  };
+
+  const first = await sql.begin(async (transaction) => {
+    await transaction`insert into workload (key, id, organization_id, spec, demand, pending_timeout_ms, created_by)
+      values (-1, ${workload.id}, ${organizationId}, '', ${JSON.stringify(workload.demand)}::text::json, 60000, '')`;
+    const started = placer.start({ workload, demand });
+    await expect.poll(isHeldUp).toBe(true);
+    expect(await placer.start({ workload: newWorkload(), demand })).toMatchObject({ kind: "started" });
+    return { started };
+  });
+
+  expect(await first.started).toEqual({ kind: "exists" });
+  await placer.stop();
+});
+
 /** One that has never connected, so that a demand waits for it. */
 async function registerRunner(): Promise<void> {
   await sql`insert into organization (id, name) values (${organizationId}, 'default')`;
