@@ -10,6 +10,7 @@ import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orches
 import { OrganizationsService } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { ServerService } from "../../proto/gen/agyn/server/v1/server_service_pb.ts";
+import { SecretsService } from "../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
 import { gatewayTrust, type GatewayTrust } from "../../wire/gateway-trust.ts";
@@ -24,6 +25,7 @@ export interface ControlPlane {
   readonly organizations: Client<typeof OrganizationsService>;
   readonly runners: Client<typeof RunnersService>;
   readonly server: Client<typeof ServerService>;
+  readonly secrets: Client<typeof SecretsService>;
   readonly tokens: Client<typeof AccessTokensService>;
   readonly users: Client<typeof UsersService>;
   /** Ends every connection at once. */
@@ -81,6 +83,7 @@ function createServices(transport: Transport, close: () => void): ControlPlane {
     organizations: createClient(OrganizationsService, transport),
     runners: createClient(RunnersService, transport),
     server: createClient(ServerService, transport),
+    secrets: createClient(SecretsService, transport),
     tokens: createClient(AccessTokensService, transport),
     users: createClient(UsersService, transport),
     close,

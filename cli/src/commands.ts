@@ -11,6 +11,7 @@ import { orgsDelete } from "./commands/orgs-delete.ts";
 import { orgsGet } from "./commands/orgs-get.ts";
 import { orgsList } from "./commands/orgs-list.ts";
 import { orgsRename } from "./commands/orgs-rename.ts";
+import { pipelinesValidate } from "./commands/pipelines-validate.ts";
 import { runnersDelete } from "./commands/runners-delete.ts";
 import { runnersDrain } from "./commands/runners-drain.ts";
 import { runnersGet } from "./commands/runners-get.ts";
@@ -65,6 +66,7 @@ export const commands: readonly Command[] = [
   workloadsLogs,
   workloadsWatch,
   explain,
+  pipelinesValidate,
   orgsList,
   orgsGet,
   orgsCreate,

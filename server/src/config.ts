@@ -114,6 +114,17 @@ export const settings = {
     range: ["0s", "30d"],
     help: "how long a workload waits for a runner unless it says otherwise",
   },
+  queue_timeout: {
+    kind: "duration",
+    default: "24h",
+    range: ["1s", "30d"],
+    help: "how long a queued job waits for a runner unless its pipeline says otherwise",
+  },
+  file_sources: {
+    kind: "boolean",
+    default: "false",
+    help: "let projects name repositories on this machine's disk (file://); whoever manages a project can then read them",
+  },
   rejection_exclusion: {
     kind: "duration",
     default: "30s",
@@ -174,6 +185,8 @@ export type Config = {
   certificateTtl_ms: number;
   expiredRenewal_ms: number;
   pendingTimeout_ms: number;
+  queueTimeout_ms: number;
+  fileSources: boolean;
   rejectionExclusion_ms: number;
   metricsInterval_ms: number;
   workloadRetention_ms: number;
@@ -239,6 +252,8 @@ export function toConfig(settled: Settled): Config {
     certificateTtl_ms: duration("certificate_ttl"),
     expiredRenewal_ms: duration("expired_renewal"),
     pendingTimeout_ms: duration("pending_timeout"),
+    queueTimeout_ms: duration("queue_timeout"),
+    fileSources: parseBoolean("file_sources", text("file_sources")!),
     rejectionExclusion_ms: duration("rejection_exclusion"),
     metricsInterval_ms: duration("metrics_interval"),
     workloadRetention_ms: duration("workload_retention"),

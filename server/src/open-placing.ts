@@ -4,7 +4,7 @@ import { startLoop, type Loop } from "./loops/driver.ts";
 import { createFailUnreadable } from "./loops/fail-unreadable.ts";
 import { openFleetState } from "./loops/fleet-state.ts";
 import { considerRetries, createLossLoops } from "./loops/lose-workloads.ts";
-import { createPlacer } from "./loops/place-workloads.ts";
+import { createPlacer, type Delivery } from "./loops/place-workloads.ts";
 import { createWatchFeed } from "./loops/watch-feed.ts";
 import { createMeters } from "./meters.ts";
 import type { Random } from "./secure-random.ts";
@@ -81,6 +81,22 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
       failUnreadable(row, error);
     }
   };
+  const deliverPlacement = (placement: Delivery) => {
+    meters.placements.add(1);
+    const session = registry.get(placement.runnerId);
+    if (session) {
+      try {
+        sendPlacement(session, placement, masterKey);
+      } catch (error) {
+        failUnreadable(placement, error);
+      }
+    } else notifications.send("deliver");
+    onWorkloadsChanged();
+  };
+  /** Called where capacity may have become free, or the fleet has changed. */
+  const reliefListeners: (() => void)[] = [];
+  /** Called where workloads have ended. */
+  const endListeners: (() => void)[] = [];
   const placer = createPlacer({
     sql,
     fleet,
@@ -89,24 +105,16 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
     log,
     leaderLease_ms: config.leaderLease_ms,
     onBegin: (gap_ms) => loss.begin(gap_ms),
-    deliver: (placement) => {
-      meters.placements.add(1);
-      const session = registry.get(placement.runnerId);
-      if (session) {
-        try {
-          sendPlacement(session, placement, masterKey);
-        } catch (error) {
-          failUnreadable(placement, error);
-        }
-      } else notifications.send("deliver");
-      onWorkloadsChanged();
-    },
+    deliver: deliverPlacement,
     failUnreadable,
     announcePending: () => notifications.send("pending"),
   });
   onClose(() => placer.stop());
   fleet.onPending((row) => placer.consider([row]));
-  fleet.onRelief(() => placer.wake());
+  fleet.onRelief(() => {
+    placer.wake();
+    for (const listener of reliefListeners) listener();
+  });
   const recorder = createRecorder({
     sql,
     writer,
@@ -116,6 +124,7 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
     lease_ms: config.lease_ms,
     rejectionExclusion_ms: config.rejectionExclusion_ms,
     onEnded: (ended) => {
+      for (const listener of endListeners) listener();
       considerRetries({ sql, fleet, placer }, ended).catch((error: unknown) =>
         log.error({ err: error }, "retries not taken up"),
       );
@@ -171,6 +180,9 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
     onRunnersChanged,
     onWorkloadsChanged,
     tellRunner,
+    deliverPlacement,
+    onRelief: (listener: () => void) => reliefListeners.push(listener),
+    onWorkloadsEnded: (listener: () => void) => endListeners.push(listener),
     /** Hears that this replica leads from now on. */
     onLeading(listener: () => void) {
       onLeading = listener;
@@ -178,7 +190,8 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
   };
 }
 
-function onceSignalled(...targets: { signal(): void }[]): () => void {
+/** A listener that signals loops. */
+export function onceSignalled(...targets: { signal(): void }[]): () => void {
   return () => {
     for (const target of targets) target.signal();
   };

@@ -5,7 +5,11 @@ import { AuditService } from "../../proto/gen/agyn/audit/v1/audit_service_pb.ts"
 import { LogsService } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import { OrganizationsService } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
+import { ProjectsService } from "../../proto/gen/agyn/projects/v1/projects_service_pb.ts";
+import { QueueService } from "../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
+import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { SecretsService } from "../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { ServerService } from "../../proto/gen/agyn/server/v1/server_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
@@ -23,10 +27,14 @@ import { createOrganizationsService } from "./api/organizations-service.ts";
 import { createAttemptLimiter } from "./identity/attempt-limiter.ts";
 import { createPages, isReady } from "./api/pages.ts";
 import { createRenewal } from "./api/renewal-service.ts";
+import { createProjectsService } from "./api/projects-service.ts";
+import { createQueueService } from "./api/queue-service.ts";
+import { createRunsService } from "./api/runs-service.ts";
 import { createRunnerCheck } from "./api/runner-check.ts";
 import { openRunnerPlane } from "./api/runner-plane.ts";
 import { createRunnerManagement } from "./api/runners-service.ts";
 import { createRunnerWatch } from "./api/runners-watch.ts";
+import { createSecretsService } from "./api/secrets-service.ts";
 import { createServerService } from "./api/server-service.ts";
 import { openUserPlane } from "./api/user-plane.ts";
 import { createTurns } from "./api/turns.ts";
@@ -46,6 +54,7 @@ import { createHealthService } from "./api/health-service.ts";
 import { createReflectionService } from "./api/reflection-service.ts";
 import { services } from "./api/permissions.ts";
 import { openPlacing } from "./open-placing.ts";
+import { openRuns } from "./open-runs.ts";
 import { openUpkeep } from "./open-upkeep.ts";
 import { openState, type StateOptions } from "./open-state.ts";
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts";
@@ -104,6 +113,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   const { meters, notifications, fleet, registry, placer, recorder, loops, runLoop, runnerFeed, workloadFeed } =
     placing;
   const { onRunnersChanged, onWorkloadsChanged, tellRunner } = placing;
+
+  const running = await openRuns({ config, log, state, placing, onClose });
 
   // The contract, once for both planes: each method exists on the one that its option names.
   let leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
@@ -207,6 +218,14 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
         },
       }),
     );
+    const { startDeps, advanceDeps, onAdvanced, onQueueChanged, runnerName } = running;
+    router.service(ProjectsService, createProjectsService({ sql, onQueueChanged }));
+    const { feed, cancelRun } = running;
+    router.service(RunsService, createRunsService({ ...startDeps, storeEpoch, feed, cancelRun, runnerName }));
+    const { queueState, view, takeJobs } = running;
+    const queueDeps = { ...advanceDeps, state: queueState, view, runnerName, onAdvanced, onQueueChanged };
+    router.service(QueueService, createQueueService({ ...queueDeps, onJobsChanged: takeJobs }));
+    router.service(SecretsService, createSecretsService({ sql, masterKey }));
     router.service(OrganizationsService, createOrganizationsService({ sql }));
     router.service(UsersService, createUsersService({ sql }));
     router.service(AccessTokensService, createAccessTokensService({ sql }));

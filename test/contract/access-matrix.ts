@@ -140,13 +140,17 @@ async function subjectFor(
   method: DescMethod,
   { credential, scope }: { credential: Credential; scope: "acme" | "cluster" },
 ): Promise<Subject> {
-  const { organizationId, runnerId, workloadId } = world.acme;
+  const { organizationId, runnerId } = world.acme;
   const isDeleted = method.name === "DeleteRunner";
+  if (method.name === "DeleteSecret") {
+    await world.users.olga.clients.secrets.setSecret({ organization: "acme", name: "FIRST", value: "a value" });
+  }
   const lasting = scope === "acme" ? runnerId : world.clusterRunnerId;
   return {
+    ...world.acme,
     organizationId: scope === "acme" ? organizationId : undefined,
     runnerId: isDeleted || method.name === "RevokeIdentity" ? (await world.registerRunner(scope)).runnerId : lasting,
-    workloadId,
+    projectId: method.name === "DeleteProject" ? (await world.createProject()).projectId : world.acme.projectId,
     spareTokenId: credential.spareTokenId ?? "tok_aaaaaaaaaaaaaaaa",
   };
 }

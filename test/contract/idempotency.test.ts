@@ -22,6 +22,10 @@ test.each(each)(
   async (_name, method) => {
     const isOfCluster = method.name === "CreateOrganization";
     const transport = contract.userPlane((isOfCluster ? contract.admin : contract.users.olga).token);
+    if (method.name === "RerunRun") {
+      const filter = { runs: [contract.acme.runId] };
+      await contract.users.olga.clients.runs.cancelRuns({ organization: "acme", filter });
+    }
     const ask = (name: string) => call(transport, method, keyedRequest(method, name));
     const answers = await Promise.all(["once", "once", "once", "once"].map(ask));
     answers.push(await ask("once"));
@@ -47,16 +51,16 @@ test("bad-30: a start that no runner can ever take is refused again under its ke
 });
 
 function keyedRequest(method: DescMethod, name: string): Message {
-  const { organizationId, runnerId, workloadId } = contract.acme;
-  const request = requestOf(method, { organizationId, runnerId, workloadId, spareTokenId: "" });
+  const request = requestOf(method, { ...contract.acme, spareTokenId: "" });
   const demand = method.name === "StartWorkload" ? { demand: create(DemandSchema, { executor: "simulated" }) } : {};
-  return Object.assign(request, demand, { name, idempotencyKey: "the-key" });
+  const scope = method.name === "RerunRun" ? { scope: { case: "job", value: "first" } } : {};
+  return Object.assign(request, demand, { name, idempotencyKey: "the-key" }, name === "other" ? scope : {});
 }
 
 /** The id of what was made. */
 function idOf(outcome: Outcome): string {
   if (outcome.kind === "failed") throw new Error(outcome.message);
   const [answer] = outcome.messages as unknown as Record<string, { id: string } | undefined>[];
-  const { organization, runner, workload } = answer!;
-  return (organization ?? runner ?? workload)!.id;
+  const { organization, runner, workload, project, run } = answer!;
+  return (organization ?? runner ?? workload ?? project ?? run)!.id;
 }

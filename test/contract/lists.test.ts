@@ -5,7 +5,7 @@ import { MemberRole } from "../../proto/gen/agyn/organizations/v1/organizations_
 import { methods } from "./access-matrix.ts";
 import { call } from "./call.ts";
 import { requestOf } from "./requests.ts";
-import { openContractWorld, type ContractWorld } from "./world.ts";
+import { openContractWorld, waitingPipeline, type ContractWorld } from "./world.ts";
 
 type Page = { items: string[]; next: string };
 
@@ -23,6 +23,9 @@ beforeAll(async () => {
   for (const name of ["a", "b", "c"]) {
     await admin.clients.tokens.createAccessToken({ name });
     await contract.registerRunner("acme");
+    await contract.createProject();
+    await admin.clients.secrets.setSecret({ organization: "acme", name, value: "a value" });
+    await admin.clients.runs.startRun({ organization: "acme", ...waitingPipeline });
     const spec = { command: { case: "simulation", value: {} } } as const;
     await admin.clients.orchestrator.startWorkload({ organization: "acme", spec, demand: { executor: "simulated" } });
   }
@@ -67,8 +70,7 @@ describe("bad-48: lists", () => {
 });
 
 function listRequest(method: DescMethod, page: { pageSize?: number; pageToken?: string }): Message {
-  const { organizationId, runnerId, workloadId } = contract.acme;
-  const request = requestOf(method, { organizationId, runnerId, workloadId, spareTokenId: "" });
+  const request = requestOf(method, { ...contract.acme, spareTokenId: "" });
   const all = method.name === "ListOrganizations" ? { all: true } : {};
   return Object.assign(request, all, page);
 }

@@ -3,10 +3,10 @@ import { reflect } from "@bufbuild/protobuf/reflect";
 import { Resource } from "../../proto/gen/agyn/options/v1/options_pb.ts";
 import { ScopeSchema } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
 import { accessOf } from "../../server/src/api/interceptors/access.ts";
-import type { Belongings } from "./world.ts";
+import { waitingPipeline, type Things } from "./world.ts";
 
 /** What a request is about: an organization's things, or the cluster's. */
-export type Subject = Pick<Belongings, "runnerId" | "workloadId"> & {
+export type Subject = Things & {
   organizationId: string | undefined;
   spareTokenId: string;
 };
@@ -33,6 +33,18 @@ const fields: Record<string, (subject: Subject) => Fields> = {
   UpdateRunner: () => ({ updateMask: { paths: ["capabilities"] } }),
   StartWorkload: () => ({ spec: simulation, demand: nowhere }),
   Explain: () => ({ subject: { case: "demand", value: nowhere } }),
+  CreateProject: () => ({ name: "made" }),
+  UpdateProject: () => ({ updateMask: { paths: ["retention_days"] } }),
+  StartRun: () => waitingPipeline,
+  ValidatePipeline: () => waitingPipeline,
+  CancelRuns: () => ({ filter: { labels: { no: "such" } } }),
+  RerunRun: () => ({ scope: { case: "all", value: true } }),
+  MoveJob: () => ({ to: { case: "top", value: true } }),
+  CancelQueuedJobs: () => ({ filter: { labels: { no: "such" } } }),
+  SetSecret: () => ({ name: "FIRST", value: "a value" }),
+  DeleteSecret: () => ({ name: "FIRST" }),
+  PauseQueue: () => ({ reason: "a test" }),
+  PauseClusterQueue: () => ({ reason: "a test" }),
   StartEnrollment: () => ({ runnerId }),
   Enroll: () => ({ runnerId, nonce: bytes(16), csr: bytes(64), signature: bytes(64) }),
   RenewExpiredIdentity: () => ({
@@ -77,6 +89,12 @@ function referenceTo(resource: Resource, subject: Subject): unknown {
       return subject.runnerId;
     case Resource.WORKLOAD:
       return subject.workloadId;
+    case Resource.PROJECT:
+      return subject.projectId;
+    case Resource.RUN:
+      return subject.runId;
+    case Resource.JOB:
+      return subject.jobId;
     case Resource.UNSPECIFIED:
     case Resource.SELF:
     case Resource.CLUSTER:

@@ -13,8 +13,11 @@ import { clientsFor, createWorld, type Clients, type World } from "../support/wo
 /** A user with a token without limits. */
 export type TestUser = { id: string; name: string; token: string; clients: Clients };
 
+/** One of each kind of thing that an organization has. */
+export type Things = { runnerId: string; workloadId: string; projectId: string; runId: string; jobId: string };
+
 /** What one organization has. */
-export type Belongings = { organizationId: string; runnerId: string; workloadId: string; serviceToken: string };
+export type Belongings = Things & { organizationId: string; serviceToken: string };
 
 /**
  * A control plane with the organization `acme` (olga owns it, mia is a member, vera a viewer; one runner, one stopped workload), the
@@ -35,6 +38,8 @@ export type ContractWorld = {
   enroll: (serviceToken: string) => Promise<StoredIdentity>;
   /** Another runner, of acme or of the cluster. */
   registerRunner: (scope: "acme" | "cluster") => Promise<{ runnerId: string; serviceToken: string }>;
+  /** Another project of acme. */
+  createProject: () => Promise<{ projectId: string }>;
   createToken: (user: TestUser, scopes: string[], lifetime_s?: number) => Promise<{ id: string; token: string }>;
   close: () => Promise<void>;
 };
@@ -92,6 +97,11 @@ export async function openContractWorld(): Promise<ContractWorld> {
       const signal = AbortSignal.timeout(enrollTimeout_ms);
       return enroll({ gateway: client, store: createIdentityMemory(), host: "test", signal }, token);
     },
+    async createProject() {
+      const name = createId("event").replace("_", "-");
+      const { project } = await olga.clients.projects.createProject({ organization: "acme", name });
+      return { projectId: project!.id };
+    },
     async createToken(owner, scopes, lifetime_s) {
       const lifetime = lifetime_s === undefined ? {} : { lifetime: { seconds: BigInt(lifetime_s) } };
       const made = await owner.clients.tokens.createAccessToken({ name: "test", scopes, ...lifetime });
@@ -106,7 +116,7 @@ async function createBelongings(world: World, name: string, members: [TestUser, 
   const { organization } = await organizations.createOrganization({ name });
   for (const [user, role] of members) await organizations.setMember({ organization: name, user: user.name, role });
   await organizations.removeMember({ organization: name, user: "admin" });
-  const { runners, orchestrator } = members[0]![0].clients;
+  const { runners, orchestrator, projects, runs, secrets } = members[0]![0].clients;
   const { runnerId, serviceToken } = await register(runners, { case: "organization", value: name }, "first");
   const spec = { command: { case: "simulation", value: {} } } as const;
   const started = await orchestrator.startWorkload({
@@ -117,8 +127,21 @@ async function createBelongings(world: World, name: string, members: [TestUser, 
   });
   const workloadId = started.workload!.id;
   await orchestrator.stopWorkload({ workload: workloadId });
-  return { organizationId: organization!.id, runnerId, workloadId, serviceToken };
+  const { project } = await projects.createProject({ organization: name, name: "first" });
+  await secrets.setSecret({ organization: name, name: "FIRST", value: "a value" });
+  const { run } = await runs.startRun({ organization: name, project: "first", ...waitingPipeline });
+  const { jobs } = await runs.listJobs({ run: run!.id });
+  const things = { runnerId, workloadId, projectId: project!.id, runId: run!.id, jobId: jobs[0]!.id };
+  return { ...things, organizationId: organization!.id, serviceToken };
 }
+
+const waiting = "{ run: 'true', requires: { labels: { nowhere: here } } }";
+
+/** A run whose jobs wait for ever. */
+export const waitingPipeline = {
+  pipeline: "first.yaml",
+  content: Buffer.from(`jobs: { first: ${waiting}, second: ${waiting}, third: ${waiting} }`),
+};
 
 type ScopeKind = { case: "cluster"; value: boolean } | { case: "organization"; value: string };
 

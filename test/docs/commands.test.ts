@@ -15,6 +15,7 @@ const pages = [
   "register-a-runner",
   "tokens-and-identities",
   "explain",
+  "pipelines",
   "configuration",
 ] as const;
 type Page = (typeof pages)[number];

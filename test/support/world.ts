@@ -15,6 +15,10 @@ import type { Workload } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.
 import { OrganizationsService } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
 import { RunnerStatus, type Runner } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { ProjectsService } from "../../proto/gen/agyn/projects/v1/projects_service_pb.ts";
+import { QueueService } from "../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
+import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
+import { SecretsService } from "../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
 import { settle, toConfig } from "../../server/src/config.ts";
@@ -38,6 +42,10 @@ export type Clients = {
   runners: Client<typeof RunnersService>;
   orchestrator: Client<typeof OrchestratorService>;
   logs: Client<typeof LogsService>;
+  projects: Client<typeof ProjectsService>;
+  secrets: Client<typeof SecretsService>;
+  runs: Client<typeof RunsService>;
+  queue: Client<typeof QueueService>;
   organizations: Client<typeof OrganizationsService>;
   users: Client<typeof UsersService>;
   tokens: Client<typeof AccessTokensService>;
@@ -205,6 +213,10 @@ export function clientsFor(gateway: string, token: string): Clients {
     runners: client(RunnersService),
     orchestrator: client(OrchestratorService),
     logs: client(LogsService),
+    projects: client(ProjectsService),
+    secrets: client(SecretsService),
+    runs: client(RunsService),
+    queue: client(QueueService),
     organizations: client(OrganizationsService),
     users: client(UsersService),
     tokens: client(AccessTokensService),

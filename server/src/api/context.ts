@@ -3,7 +3,10 @@ import type { Caller, Scope, UserCaller } from "../domain/access.ts";
 import { AgynError } from "../domain/errors.ts";
 import type { RunnerRow } from "../store/runners.ts";
 import type { WorkloadRow } from "../store/workloads.ts";
+import type { JobRow } from "../store/jobs.ts";
 import type { Organization } from "../store/organizations.ts";
+import type { Project } from "../store/projects.ts";
+import type { RunRow } from "../store/runs.ts";
 
 /** What a call is about, found and allowed by the access interceptor. */
 export type Target =
@@ -11,7 +14,10 @@ export type Target =
   | { kind: "organization"; organization: Organization }
   | { kind: "scope"; scope: Scope; name: string }
   | { kind: "runner"; runner: RunnerRow; organizationId: string | undefined }
-  | { kind: "workload"; workload: WorkloadRow };
+  | { kind: "workload"; workload: WorkloadRow }
+  | { kind: "project"; project: Project }
+  | { kind: "run"; run: RunRow }
+  | { kind: "job"; job: JobRow };
 
 export const callerKey = createContextKey<Caller>({ kind: "anonymous" });
 export const targetKey = createContextKey<Target>({ kind: "none" });

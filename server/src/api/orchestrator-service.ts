@@ -12,7 +12,13 @@ import { AgynError, invalidField } from "../domain/errors.ts";
 import { excludedAt, nobody } from "../domain/excluded.ts";
 import { explain, type Explanation } from "../domain/explanation.ts";
 import { unmetConstraintText } from "../domain/unmet-constraint.ts";
-import { demandFromJson, demandToJson, failedUnplaceable, isTerminal } from "../domain/workload.ts";
+import {
+  defaultLostAfter_ms,
+  demandFromJson,
+  demandToJson,
+  failedUnplaceable,
+  isTerminal,
+} from "../domain/workload.ts";
 import type { MasterKey } from "../identity/master-key.ts";
 import type { FleetState } from "../loops/fleet-state.ts";
 import type { Placer, StartRequest } from "../loops/place-workloads.ts";
@@ -55,8 +61,6 @@ export type OrchestratorDeps = {
   ) => AsyncIterable<PlacementsResponse>;
 };
 
-const lostAfterWithRetry_ms = 10 * 60_000;
-const lostAfterWithoutRetry_ms = 24 * 3_600_000;
 const explainedRunners = 100;
 
 /** Starts, shows, explains and stops workloads; and the sessions of runners. */
@@ -140,8 +144,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     if (simulated !== (demand.executor === "simulated"))
       throw invalidField("spec.command", `the executor "${demand.executor}" does not run a ${spec.command.case}`);
     const retryOnLost = request.retry?.onLost ?? false;
-    const defaultLoss_ms =
-      retryOnLost && (request.retry?.maximumTries ?? 0) > 1 ? lostAfterWithRetry_ms : lostAfterWithoutRetry_ms;
+    const defaultLoss_ms = defaultLostAfter_ms(retryOnLost && (request.retry?.maximumTries ?? 0) > 1);
     const workload = {
       id: createId("workload"),
       organizationId: organization.id,

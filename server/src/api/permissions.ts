@@ -3,7 +3,11 @@ import { AuditService } from "../../../proto/gen/agyn/audit/v1/audit_service_pb.
 import { LogsService } from "../../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import { OrganizationsService } from "../../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
+import { ProjectsService } from "../../../proto/gen/agyn/projects/v1/projects_service_pb.ts";
+import { QueueService } from "../../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
+import { RunsService } from "../../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { RunnersService } from "../../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { SecretsService } from "../../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { ServerService } from "../../../proto/gen/agyn/server/v1/server_service_pb.ts";
 import { AccessTokensService } from "../../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../../proto/gen/agyn/users/v1/users_service_pb.ts";
@@ -17,6 +21,10 @@ export const services: readonly DescService[] = [
   RunnersService,
   OrchestratorService,
   LogsService,
+  ProjectsService,
+  RunsService,
+  QueueService,
+  SecretsService,
   OrganizationsService,
   UsersService,
   AccessTokensService,

@@ -1,8 +1,11 @@
 import { decideAccess, defaultOrganization, type RequiredRole, type Scope, type UserCaller } from "../domain/access.ts";
 import { AgynError, invalidField, notFound } from "../domain/errors.ts";
+import { findJobs, type JobRow } from "../store/jobs.ts";
 import { findOwnAccessTokens, type AccessToken } from "../store/access-tokens.ts";
 import type { Sql, SqlOrTransaction } from "../store/database.ts";
 import { findOrganizations, getOrganization, type Organization } from "../store/organizations.ts";
+import { findProjects, type Project } from "../store/projects.ts";
+import { findRuns, type RunRow } from "../store/runs.ts";
 import { findRunners, scopeOf, type RunnerRow } from "../store/runners.ts";
 import { findUsers, type User } from "../store/users.ts";
 import { findWorkloads, type WorkloadRow } from "../store/workloads.ts";
@@ -62,21 +65,26 @@ export async function resolveRunner(
   );
 }
 
-/** The workload meant. */
-export async function resolveWorkload(
-  sql: Sql,
-  caller: UserCaller,
-  reference: string,
-  organizationId: string | undefined,
-): Promise<WorkloadRow> {
-  const candidates = await findWorkloads(sql, reference, organizationId);
-  return oneOf(
-    "workload",
-    reference,
-    candidates.filter((one) => isMember(caller, one.organizationId)),
-  );
+/** A thing of an organization, and what tells several of them apart. */
+type Owned = { id: string; organizationId: string; name: string };
+type Find<T extends Owned> = (sql: Sql, reference: string, organizationId: string | undefined) => Promise<T[]>;
+
+function resolveOwned<T extends Owned>(noun: string, find: Find<T>) {
+  return async (sql: Sql, caller: UserCaller, reference: string, organizationId: string | undefined): Promise<T> => {
+    const candidates = await find(sql, reference, organizationId);
+    return oneOf(
+      noun,
+      reference,
+      candidates.filter((one) => isMember(caller, one.organizationId)),
+    );
+  };
 }
 
+/** The workload, project, run or job meant. */
+export const resolveWorkload = resolveOwned<WorkloadRow>("workload", findWorkloads);
+export const resolveProject = resolveOwned<Project>("project", findProjects);
+export const resolveRun = resolveOwned<RunRow>("run", findRuns);
+export const resolveJob = resolveOwned<JobRow>("job", findJobs);
 /** The user meant. */
 export async function resolveUser(sql: SqlOrTransaction, caller: UserCaller, reference: string): Promise<User> {
   return oneOf("user", reference, await findUsers(sql, reference, caller.clusterAdmin ? undefined : caller.userId));

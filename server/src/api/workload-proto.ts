@@ -33,6 +33,11 @@ const verdicts = {
   full: Verdict.FULL,
 } as const;
 
+/** Of a record's text; one that is none is unspecified. */
+export function verdictToProto(verdict: string): Verdict {
+  return verdicts[verdict as keyof typeof verdicts] ?? Verdict.UNSPECIFIED;
+}
+
 /** The contract's phases follow the domain's in their order, from 1. */
 export function phaseToProto(phase: Phase): WorkloadPhase {
   return (phases.indexOf(phase) + 1) as WorkloadPhase;
@@ -60,7 +65,7 @@ export function toWorkloadProto(row: WorkloadRow, runnerName: string): WorkloadP
     },
     phase: phaseToProto(row.phase),
     message: row.message,
-    verdict: verdicts[row.verdict as keyof typeof verdicts] ?? Verdict.UNSPECIFIED,
+    verdict: verdictToProto(row.verdict),
     runnerId: row.runnerId ?? "",
     runnerName,
     fence: row.fence,
@@ -70,6 +75,8 @@ export function toWorkloadProto(row: WorkloadRow, runnerName: string): WorkloadP
     stopRequested: row.stopRequested,
     createTime: timestampFromDate(row.createTime),
     createdBy: row.createdBy,
+    runId: row.runId ?? "",
+    jobId: row.jobId ?? "",
     ...(row.unreachableSince && { unreachableSince: timestampFromDate(row.unreachableSince) }),
     ...(row.placeTime && { placeTime: timestampFromDate(row.placeTime) }),
     ...(row.startTime && { startTime: timestampFromDate(row.startTime) }),
@@ -99,6 +106,7 @@ function resultToProto(result: WorkloadResult) {
     cpuTime: durationFromMs(Math.round(result.cpuTime_ms)),
     memoryPeakBytes: BigInt(Math.round(result.memoryPeak_bytes)),
     memorySampled: result.memorySampled,
+    outputs: result.outputs ?? {},
     ...(result.startTime_ms !== null && { startTime: timestampFromDate(new Date(result.startTime_ms)) }),
     ...(result.endTime_ms !== null && { endTime: timestampFromDate(new Date(result.endTime_ms)) }),
   };
@@ -142,7 +150,8 @@ function requirementFromProto(proto: RequirementProto, field: string): Requireme
   return { key, operator, values };
 }
 
-function demandToProto(demand: DemandJson) {
+/** A stored demand as people see it. */
+export function demandToProto(demand: DemandJson) {
   const toProto = ({ key, operator, values }: Requirement) => ({
     key,
     operator: (operators.indexOf(operator) + 1) as Operator,

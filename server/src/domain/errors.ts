@@ -27,7 +27,8 @@ export type Reason =
   | "PROTOCOL"
   | "WRONG_PLANE"
   | "INTERNAL"
-  | "CANCELLED";
+  | "CANCELLED"
+  | "SOURCE";
 
 /** One broken rule of one field. */
 export type FieldViolation = { field: string; description: string };

@@ -38,7 +38,14 @@ export type WorkloadResult = {
   memorySampled: boolean;
   startTime_ms: number | null;
   endTime_ms: number | null;
+  /** What it wrote to `$AGYN_OUTPUT`; absent where it wrote nothing. */
+  outputs?: Record<string, string>;
 };
+
+/** How long a runner may be out of reach where nobody says: with a retry on loss, giving up early gains something. */
+export function defaultLostAfter_ms(isRetriedWhenLost: boolean): number {
+  return isRetriedWhenLost ? 10 * 60_000 : 24 * 3_600_000;
+}
 
 export function isTerminal(phase: Phase): phase is TerminalPhase {
   return phase === "succeeded" || phase === "failed" || phase === "cancelled" || phase === "lost";

@@ -23,6 +23,8 @@ export type StartOutcome = { kind: "started"; row: WorkloadRow } | { kind: "exis
 /** Places workloads while this replica leads, and inserts them as pending while another does. */
 export interface Placer {
   readonly leads: boolean;
+  /** By which right this replica places now; `undefined` where it does not lead. */
+  readonly guard: PlacingGuard | undefined;
   start(request: StartRequest): Promise<StartOutcome>;
   /** Takes pending workloads into account. */
   consider(rows: readonly WorkloadRow[]): void;
@@ -39,6 +41,16 @@ export interface Placer {
   stop(): Promise<void>;
 }
 
+/** A placement that is in the store, on its way to its runner. */
+export type Delivery = {
+  id: string;
+  fence: bigint;
+  runnerId: string;
+  organizationId: string;
+  spec: Uint8Array;
+  demand: Demand;
+} & LossFacts;
+
 export type PlacerDeps = {
   sql: Sql;
   fleet: FleetState;
@@ -49,16 +61,7 @@ export type PlacerDeps = {
   /** A leadership begins after nobody led for `gap_ms`; it leads only once this is done. */
   onBegin: (gap_ms: number) => Promise<void>;
   /** Brings a placement to its runner's session, here or on another replica. */
-  deliver: (
-    placement: {
-      id: string;
-      fence: bigint;
-      runnerId: string;
-      organizationId: string;
-      spec: Uint8Array;
-      demand: Demand;
-    } & LossFacts,
-  ) => void;
+  deliver: (placement: Delivery) => void;
   failUnreadable: FailUnreadable;
   /** Tells the leader, which is another replica, that something is pending. */
   announcePending: () => void;
@@ -286,6 +289,9 @@ export function createPlacer(deps: PlacerDeps): Placer {
   return {
     get leads() {
       return leads();
+    },
+    get guard() {
+      return leads() ? guard : undefined;
     },
     get waiting() {
       return waiting.size;

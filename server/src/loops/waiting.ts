@@ -66,6 +66,8 @@ export function toStartedRow(row: NewWorkload, started: StartedWorkload): Worklo
     startTime: null,
     endTime: null,
     result: null,
+    runId: null,
+    jobId: null,
     changeXid: "0",
   };
 }

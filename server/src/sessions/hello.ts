@@ -55,6 +55,7 @@ export function toResult(result: ResultProto): WorkloadResult {
     memorySampled: result.memorySampled,
     startTime_ms: toTime(result.startTime)?.getTime() ?? null,
     endTime_ms: toTime(result.endTime)?.getTime() ?? null,
+    ...(Object.keys(result.outputs).length > 0 && { outputs: result.outputs }),
   };
 }
 

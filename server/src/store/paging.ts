@@ -14,6 +14,11 @@ const positions = {
   access_token: "number",
   audit_event: "number",
   workload: "number",
+  project: "text",
+  run: "number",
+  job: "number",
+  queue: "text",
+  secret: "text",
 } as const;
 
 type CursorKind = keyof typeof positions;

@@ -137,7 +137,7 @@ export async function endWorkloads(
     : sql`coalesce(nullif(i.fence, 0), (select -key from workload where id = i.id))`;
   const retry = {
     ids: sql`, (${column(rows, (one) => (one.mayRetry ? createId("workload") : ""))}::text[])[first:last]`,
-    id: sql`case when i.retry_id <> '' and not l.stop_requested and w.try < w.maximum_tries
+    id: sql`case when i.retry_id <> '' and w.job_id is null and not l.stop_requested and w.try < w.maximum_tries
       and (t.phase = 'lost' and w.retry_on_lost or t.phase = 'failed' and w.retry_on_failed) then i.retry_id end`,
   };
   const [answer] = await sql<Answer<"ids" | "fences" | "phases" | "runnerIds" | "retryIds">[]>`

@@ -40,6 +40,9 @@ export type WorkloadRow = {
   endTime: Date | null;
   result: WorkloadResult | null;
   createdBy: string;
+  /** The job that it is a try of, and its run. */
+  runId: string | null;
+  jobId: string | null;
   /** The transaction of the last change. */
   changeXid: string;
 };
@@ -51,7 +54,7 @@ export const workloadColumns = (sql: SqlOrTransaction) => sql`
   retry_on_failed as "retryOnFailed", lost_after_ms as "lostAfter_ms", stop_requested as "stopRequested", stop_grace_ms as "stopGrace_ms",
   stop_reason as "stopReason", excluded, unreachable_since as "unreachableSince", pending_timeout_ms as "pendingTimeout_ms",
   create_time as "createTime", pend_time as "pendTime", place_time as "placeTime", start_time as "startTime", end_time as "endTime", result,
-  created_by as "createdBy", change_xid::text as "changeXid"`;
+  created_by as "createdBy", run_id as "runId", job_id as "jobId", change_xid::text as "changeXid"`;
 
 export async function getWorkload(sql: SqlOrTransaction, id: string): Promise<WorkloadRow | undefined> {
   const [row] = await sql<WorkloadRow[]>`select ${workloadColumns(sql)} from any_workload
@@ -240,4 +243,21 @@ export async function recordWaiting(
     from unnest(${toArrayLiteral(waits.map((one) => one.key))}::bigint[], ${waits.map((one) => one.verdict)}::text[],
       ${waits.map((one) => one.message)}::text[]) as i (key, verdict, message)
     where l.key = i.key and l.phase = 'pending' and (l.verdict, l.message) is distinct from (i.verdict, i.message)`;
+}
+
+/** How a workload of a job ended. */
+export type EndedWorkload = Pick<
+  WorkloadRow,
+  "key" | "phase" | "message" | "result" | "startTime" | "endTime" | "stopRequested"
+>;
+
+/** Of an organization's workloads with these keys, those that have ended. */
+export async function listEnded(
+  sql: SqlOrTransaction,
+  organizationId: string,
+  keys: readonly bigint[],
+): Promise<EndedWorkload[]> {
+  return sql<EndedWorkload[]>`
+    select key, phase, message, result, start_time as "startTime", end_time as "endTime", stop_requested as "stopRequested"
+    from workload_end where organization_id = ${organizationId} and key = any(${toArrayLiteral(keys)}::bigint[])`;
 }

@@ -10,7 +10,15 @@ import { scopeOf } from "../../store/runners.ts";
 import type { Authenticate } from "../authenticate.ts";
 import { callerKey, sourceKey, targetKey, type Target } from "../context.ts";
 import type { RunnerCall } from "../runner-check.ts";
-import { demandRole, resolveOrganization, resolveRunner, resolveWorkload } from "../references.ts";
+import {
+  demandRole,
+  resolveJob,
+  resolveOrganization,
+  resolveProject,
+  resolveRun,
+  resolveRunner,
+  resolveWorkload,
+} from "../references.ts";
 
 const requiredRoles: Record<Role, RequiredRole | undefined> = {
   [Role.UNSPECIFIED]: undefined,
@@ -158,6 +166,14 @@ function hasOtherRoles(caller: UserCaller, remembered: UserCaller): boolean {
 
 async function findTarget(sql: Sql, caller: UserCaller, method: DescMethod, message: Message): Promise<Target> {
   const rule = accessOf(method);
+  const findOwned = async <T extends { organizationId: string }>(noun: string, resolve: Resolve<T>): Promise<T> => {
+    const reference = text(method, message, rule.field);
+    const organizationId = await contextOrganization(sql, caller, text(method, message, "organization"));
+    const found = await resolve(sql, caller, reference, organizationId);
+    const scope = { kind: "organization", organizationId: found.organizationId } as const;
+    demandRole(caller, rule.requiredRole, { scope, noun, reference });
+    return found;
+  };
   switch (rule.resource) {
     case Resource.CLUSTER:
       demandRole(caller, rule.requiredRole, { scope: { kind: "cluster" }, noun: "cluster", reference: "" });
@@ -182,23 +198,22 @@ async function findTarget(sql: Sql, caller: UserCaller, method: DescMethod, mess
       demandRole(caller, rule.requiredRole, { scope: scopeOf(runner), noun: "runner", reference });
       return { kind: "runner", runner, organizationId };
     }
-    case Resource.WORKLOAD: {
-      const reference = text(method, message, rule.field);
-      const organizationId = await contextOrganization(sql, caller, text(method, message, "organization"));
-      const workload = await resolveWorkload(sql, caller, reference, organizationId);
-      demandRole(caller, rule.requiredRole, {
-        scope: { kind: "organization", organizationId: workload.organizationId },
-        noun: "workload",
-        reference,
-      });
-      return { kind: "workload", workload };
-    }
+    case Resource.WORKLOAD:
+      return { kind: "workload", workload: await findOwned("workload", resolveWorkload) };
+    case Resource.PROJECT:
+      return { kind: "project", project: await findOwned("project", resolveProject) };
+    case Resource.RUN:
+      return { kind: "run", run: await findOwned("run", resolveRun) };
+    case Resource.JOB:
+      return { kind: "job", job: await findOwned("job", resolveJob) };
     case Resource.UNSPECIFIED:
     case Resource.SELF:
     default:
       return { kind: "none" };
   }
 }
+
+type Resolve<T> = (sql: Sql, caller: UserCaller, reference: string, organizationId: string | undefined) => Promise<T>;
 
 async function findScope(sql: Sql, caller: UserCaller, rule: AccessRule, proto: ScopeProto): Promise<Target> {
   if (proto.kind.case === "cluster") {

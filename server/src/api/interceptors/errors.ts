@@ -39,6 +39,7 @@ const codes: Record<Reason, Code> = {
   WRONG_PLANE: Code.Unimplemented,
   INTERNAL: Code.Internal,
   CANCELLED: Code.Canceled,
+  SOURCE: Code.FailedPrecondition,
 };
 
 /** An error as it leaves the server: gRPC code, closed reason, details. */

@@ -9,6 +9,8 @@ const word = 'must be lower-case letters, digits or "-"';
 const runnerId = "must be a runner's id: rnr_ and 16 characters of a-z and 2-7";
 const workloadId = "must be a workload's id: wkl_ and 16 characters of a-z and 2-7";
 
+const path = "must be a relative path without control characters";
+
 /** Every pattern of the contract, and what it asks for in words. */
 const wordsOf: Readonly<Record<string, string>> = {
   "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$": name,
@@ -17,6 +19,17 @@ const wordsOf: Readonly<Record<string, string>> = {
   "^[a-z0-9._-]*$": reference,
   "^[a-zA-Z0-9._/-]+$": 'must be letters, digits, ".", "_", "/" or "-"',
   "^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$": `must be letters, digits, ".", "_", "/" or "-", ${ends}`,
+  "^[a-zA-Z0-9._-]+$": 'must be letters, digits, ".", "_" or "-"',
+  "^#?[a-z0-9_]+$": "must be a run's number, such as 17, or its id",
+  "^[^\\x00-\\x1f\\x7f]+$": lineText,
+  "^([^/\\x00-\\x1f\\x7f][^\\x00-\\x1f\\x7f]*)?$": path,
+  "^[^/\\x00-\\x1f\\x7f][^\\x00-\\x1f\\x7f]*$": path,
+  "^[A-Za-z_][A-Za-z0-9_-]*$": 'must be letters, digits, "_" or "-", and not begin with a digit or "-"',
+  "^([0-9a-f]{64})?$": "must be a SHA-256 in lower-case hexadecimal",
+  "^(run_[a-z2-7]{16})?$": "must be a run's id: run_ and 16 characters of a-z and 2-7",
+  "^(never|unavailable|full)?$": "must be never, unavailable or full",
+  "^((https?|ssh|git|file)://[^\\x00-\\x20]+)?$":
+    "must be a URL that begins with https://, http://, ssh://, git:// or file://",
   "^[a-z0-9-]+$": word,
   "^[a-z0-9-]*$": word,
   "^[a-z0-9_]*$": "must be a whole id",

@@ -163,6 +163,9 @@ create table workload (
   name text not null default '',
   retry_of text,
   created_by text not null,
+  -- the job that it is a try of, and its run; null where it was started directly. Its retries are the job's.
+  run_id text,
+  job_id text,
   labels jsonb not null default '{}',
   -- the contract's WorkloadSpec in binary; values of secret variables are sealed
   spec bytea not null,
@@ -238,7 +241,7 @@ create view workload_state as
 create view any_workload as
   select s.*, w.* from workload_state s cross join lateral (
     select id, name, labels, spec, demand, try, retry_of, maximum_tries, retry_on_lost, retry_on_failed, lost_after_ms,
-      pending_timeout_ms, create_time, created_by
+      pending_timeout_ms, create_time, created_by, run_id, job_id
     from workload where key = s.key offset 0) w;
 
 create view live_workload as
@@ -249,7 +252,7 @@ create view live_workload as
     from workload_life) s
   cross join lateral (
     select id, name, labels, spec, demand, try, retry_of, maximum_tries, retry_on_lost, retry_on_failed, lost_after_ms,
-      pending_timeout_ms, create_time, created_by
+      pending_timeout_ms, create_time, created_by, run_id, job_id
     from workload where key = s.key offset 0) w;
 
 create table idempotency_key (

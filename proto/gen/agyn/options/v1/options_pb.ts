@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file agyn/options/v1/options.proto.
  */
 export const file_agyn_options_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("Ch1hZ3luL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIPYWd5bi5vcHRpb25zLnYxIr4BCgZBY2Nlc3MSJQoFcGxhbmUYASABKA4yFi5hZ3luLm9wdGlvbnMudjEuUGxhbmUSEgoKcGVybWlzc2lvbhgCIAEoCRIjCgRyb2xlGAMgASgOMhUuYWd5bi5vcHRpb25zLnYxLlJvbGUSKwoIcmVzb3VyY2UYBCABKA4yGS5hZ3luLm9wdGlvbnMudjEuUmVzb3VyY2USDQoFZmllbGQYBSABKAkSGAoQb3JfY2x1c3Rlcl9hZG1pbhgGIAEoCCpACgVQbGFuZRIVChFQTEFORV9VTlNQRUNJRklFRBAAEg4KClBMQU5FX1VTRVIQARIQCgxQTEFORV9SVU5ORVIQAiqXAQoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASDwoLUk9MRV9QVUJMSUMQARINCglST0xFX1VTRVIQAhIPCgtST0xFX1ZJRVdFUhADEg8KC1JPTEVfTUVNQkVSEAQSDgoKUk9MRV9PV05FUhAFEhYKElJPTEVfQ0xVU1RFUl9BRE1JThAGEg8KC1JPTEVfUlVOTkVSEAcqqAEKCFJlc291cmNlEhgKFFJFU09VUkNFX1VOU1BFQ0lGSUVEEAASEQoNUkVTT1VSQ0VfU0VMRhABEhQKEFJFU09VUkNFX0NMVVNURVIQAhIZChVSRVNPVVJDRV9PUkdBTklaQVRJT04QAxISCg5SRVNPVVJDRV9TQ09QRRAEEhMKD1JFU09VUkNFX1JVTk5FUhAFEhUKEVJFU09VUkNFX1dPUktMT0FEEAY6UQoGYWNjZXNzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY0YYDIAEoCzIXLmFneW4ub3B0aW9ucy52MS5BY2Nlc3NSBmFjY2Vzc2IGcHJvdG8z", [file_google_protobuf_descriptor]);
+  fileDesc("Ch1hZ3luL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIPYWd5bi5vcHRpb25zLnYxIr4BCgZBY2Nlc3MSJQoFcGxhbmUYASABKA4yFi5hZ3luLm9wdGlvbnMudjEuUGxhbmUSEgoKcGVybWlzc2lvbhgCIAEoCRIjCgRyb2xlGAMgASgOMhUuYWd5bi5vcHRpb25zLnYxLlJvbGUSKwoIcmVzb3VyY2UYBCABKA4yGS5hZ3luLm9wdGlvbnMudjEuUmVzb3VyY2USDQoFZmllbGQYBSABKAkSGAoQb3JfY2x1c3Rlcl9hZG1pbhgGIAEoCCpACgVQbGFuZRIVChFQTEFORV9VTlNQRUNJRklFRBAAEg4KClBMQU5FX1VTRVIQARIQCgxQTEFORV9SVU5ORVIQAiqXAQoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASDwoLUk9MRV9QVUJMSUMQARINCglST0xFX1VTRVIQAhIPCgtST0xFX1ZJRVdFUhADEg8KC1JPTEVfTUVNQkVSEAQSDgoKUk9MRV9PV05FUhAFEhYKElJPTEVfQ0xVU1RFUl9BRE1JThAGEg8KC1JPTEVfUlVOTkVSEAcq4gEKCFJlc291cmNlEhgKFFJFU09VUkNFX1VOU1BFQ0lGSUVEEAASEQoNUkVTT1VSQ0VfU0VMRhABEhQKEFJFU09VUkNFX0NMVVNURVIQAhIZChVSRVNPVVJDRV9PUkdBTklaQVRJT04QAxISCg5SRVNPVVJDRV9TQ09QRRAEEhMKD1JFU09VUkNFX1JVTk5FUhAFEhUKEVJFU09VUkNFX1dPUktMT0FEEAYSFAoQUkVTT1VSQ0VfUFJPSkVDVBAHEhAKDFJFU09VUkNFX1JVThAIEhAKDFJFU09VUkNFX0pPQhAJOlEKBmFjY2VzcxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNGGAyABKAsyFy5hZ3luLm9wdGlvbnMudjEuQWNjZXNzUgZhY2Nlc3NiBnByb3RvMw", [file_google_protobuf_descriptor]);
 
 /**
  * The access rule of one method.
@@ -143,14 +143,14 @@ export const Role = {
   VIEWER: 3,
 
   /**
-   * Also starts and stops workloads.
+   * Also starts and stops workloads and runs, and orders the queue.
    *
    * @generated from enum value: ROLE_MEMBER = 4;
    */
   MEMBER: 4,
 
   /**
-   * Also manages runners, tokens and members.
+   * Also manages runners, projects, secrets, triggers, tokens and members.
    *
    * @generated from enum value: ROLE_OWNER = 5;
    */
@@ -236,6 +236,27 @@ export const Resource = {
    * @generated from enum value: RESOURCE_WORKLOAD = 6;
    */
   WORKLOAD: 6,
+
+  /**
+   * A project.
+   *
+   * @generated from enum value: RESOURCE_PROJECT = 7;
+   */
+  PROJECT: 7,
+
+  /**
+   * A run, by its id or its number in the organization.
+   *
+   * @generated from enum value: RESOURCE_RUN = 8;
+   */
+  RUN: 8,
+
+  /**
+   * A job, by its id or as `<run>/<job>`.
+   *
+   * @generated from enum value: RESOURCE_JOB = 9;
+   */
+  JOB: 9,
 } as const;
 
 /**

@@ -1,0 +1,131 @@
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { ProjectsService } from "../../../proto/gen/agyn/projects/v1/projects_service_pb.ts";
+import { createId } from "../../../wire/ids.ts";
+import { AgynError, invalidField, notFound } from "../domain/errors.ts";
+import { insertAuditEvent } from "../store/audit-events.ts";
+import type { Sql } from "../store/database.ts";
+import { toPage } from "../store/paging.ts";
+import {
+  deleteProject,
+  insertProject,
+  listProjects,
+  updateProject,
+  type Project,
+  type ProjectSettings,
+} from "../store/projects.ts";
+import { auditOf } from "./audit.ts";
+import { targetOf } from "./context.ts";
+import { refuseIdAsName } from "./names.ts";
+
+export type ProjectsDeps = {
+  sql: Sql;
+  /** A project's share or limit may have changed. */
+  onQueueChanged: () => void;
+};
+
+/** The contract's name of each field that an update may change. */
+const fields = {
+  name: "name",
+  source_url: "sourceUrl",
+  default_ref: "defaultRef",
+  weight: "weight",
+  maximum_running_jobs: "maximumRunningJobs",
+  retention_days: "retentionDays",
+} as const satisfies Record<string, keyof ProjectSettings>;
+
+export function createProjectsService({ sql, onQueueChanged }: ProjectsDeps): ServiceImpl<typeof ProjectsService> {
+  return {
+    async createProject(request, context) {
+      const { organization } = targetOf(context, "organization");
+      refuseIdAsName("project", request.name);
+      const settings = { ...settingsOf(request), weight: request.weight || 1 };
+      const project = await sql.begin(async (transaction) => {
+        const made = await insertProject(transaction, {
+          id: createId("project"),
+          organizationId: organization.id,
+          ...settings,
+        });
+        await insertAuditEvent(transaction, auditOf(context, { ...about(made), action: "project.create" }));
+        return made;
+      });
+      onQueueChanged();
+      return { project: toProto(project) };
+    },
+
+    getProject(_request, context) {
+      return { project: toProto(targetOf(context, "project").project) };
+    },
+
+    async listProjects(request, context) {
+      const { organization } = targetOf(context, "organization");
+      const { rows, nextToken } = await listProjects(sql, organization.id, toPage(request));
+      return { projects: rows.map(toProto), nextPageToken: nextToken };
+    },
+
+    async updateProject(request, context) {
+      const { project } = targetOf(context, "project");
+      const paths = request.updateMask?.paths ?? [];
+      if (paths.length === 0) throw invalidField("update_mask", "it names no field");
+      const settings: Record<string, unknown> = settingsOf(project);
+      for (const path of paths) {
+        if (!Object.hasOwn(fields, path)) {
+          throw invalidField(
+            "update_mask",
+            `"${path}" cannot be changed; these can: ${Object.keys(fields).join(", ")}`,
+          );
+        }
+        const field = fields[path as keyof typeof fields];
+        settings[field] = request[field];
+      }
+      const next = settings as ProjectSettings;
+      if (next.name === "") throw invalidField("name", "it must not be empty");
+      if (next.weight === 0) next.weight = 1;
+      refuseIdAsName("project", next.name);
+      const updated = await sql.begin(async (transaction) => {
+        const row = await updateProject(transaction, project.id, next);
+        if (!row) throw notFound("project", request.project);
+        const details = { fields: paths.join(" ") };
+        await insertAuditEvent(transaction, auditOf(context, { ...about(row), action: "project.update", details }));
+        return row;
+      });
+      onQueueChanged();
+      return { project: toProto(updated) };
+    },
+
+    async deleteProject(_request, context) {
+      const { project } = targetOf(context, "project");
+      await sql.begin(async (transaction) => {
+        const live = await deleteProject(transaction, project.id);
+        if (live > 0) {
+          throw new AgynError(
+            "STATE",
+            `${live} runs of project ${project.name} are live: wait for them, or cancel them`,
+          );
+        }
+        await insertAuditEvent(transaction, auditOf(context, { ...about(project), action: "project.delete" }));
+      });
+      onQueueChanged();
+      return {};
+    },
+  };
+}
+
+function settingsOf(from: ProjectSettings): ProjectSettings {
+  const { name, sourceUrl, defaultRef, weight, maximumRunningJobs, retentionDays } = from;
+  return { name, sourceUrl, defaultRef, weight, maximumRunningJobs, retentionDays };
+}
+
+function about({ id, name, organizationId }: Project) {
+  return { scope: { kind: "organization" as const, organizationId }, objectId: id, objectName: name };
+}
+
+function toProto(project: Project) {
+  return {
+    id: project.id,
+    organizationId: project.organizationId,
+    ...settingsOf(project),
+    createTime: timestampFromDate(project.createTime),
+    updateTime: timestampFromDate(project.updateTime),
+  };
+}

@@ -1,0 +1,115 @@
+import type { Logger } from "pino";
+import { createId } from "../../../wire/ids.ts";
+import type { LiveJob } from "../domain/job-queue.ts";
+import type { Sql } from "../store/database.ts";
+import { claimJobs, type ClaimedJob, type JobPick } from "../store/job-claims.ts";
+import type { PlacingGuard, Writer } from "../store/workload-transitions.ts";
+import type { FleetState } from "./fleet-state.ts";
+import type { QueueState } from "./queue-state.ts";
+
+export type JobPlacerDeps = {
+  sql: Sql;
+  writer: Writer;
+  log: Logger;
+  fleet: FleetState;
+  state: QueueState;
+  random: (bound: number) => number;
+  /** By which right this replica places; `undefined` where it does not lead. */
+  guard: () => PlacingGuard | undefined;
+  /** The guard refused placements: somebody else leads, or the fleet changed. */
+  onRefused: () => Promise<void>;
+  /** Placements that are in the store. */
+  deliver: (claimed: ClaimedJob) => void;
+  onJobsChanged: () => void;
+};
+
+/** Takes jobs from the queue and places them, as long as this replica leads (I10). */
+export interface JobPlacer {
+  /** Something changed that may let a job go. */
+  wake(): void;
+  stop(): Promise<void>;
+}
+
+const batchLimit = 500;
+const nobody: ReadonlySet<string> = new Set();
+
+export function createJobPlacer(deps: JobPlacerDeps): JobPlacer {
+  const { sql, writer, fleet, state, log } = deps;
+  let dirty = false;
+  let stopped = false;
+  let pumping: Promise<void> | undefined;
+  let alarm: NodeJS.Timeout | undefined;
+
+  const choose = (): (JobPick & { job: LiveJob })[] => {
+    const picks: (JobPick & { job: LiveJob })[] = [];
+    state.queue.take(Date.now(), (job) => {
+      if (picks.length === batchLimit) {
+        dirty = true;
+        return undefined;
+      }
+      const pick = fleet.index.pick(job.demand, nobody, deps.random);
+      if (pick.kind === "none") return undefined;
+      const workloadId = createId("workload");
+      fleet.occupy(workloadId, pick.runnerId, job.demand.resources);
+      picks.push({ jobId: job.id, workloadId, runnerId: pick.runnerId, job });
+      return pick.runnerId;
+    });
+    return picks;
+  };
+  const putBack = (picks: readonly (JobPick & { job: LiveJob })[]) => {
+    for (const { workloadId, job } of picks) {
+      fleet.vacate(workloadId);
+      if (state.queue.get(job.id)) state.queue.set(job);
+    }
+  };
+  const turn = async () => {
+    const guard = deps.guard();
+    if (!guard) return;
+    const picks = choose();
+    if (picks.length === 0) return;
+    const claimed = await claimJobs(sql, writer, guard, picks).catch((error: unknown) => {
+      putBack(picks);
+      throw error;
+    });
+    const done = new Set(claimed.map((one) => one.jobId));
+    for (const one of claimed) deps.deliver(one);
+    deps.onJobsChanged();
+    const refused = picks.filter((one) => !done.has(one.jobId));
+    if (refused.length === 0) return;
+    putBack(refused);
+    await deps.onRefused();
+    await state.refresh();
+  };
+  const pump = () => {
+    pumping ??= (async () => {
+      while (dirty && !stopped) {
+        dirty = false;
+        await turn().catch((error: unknown) => log.error({ err: error }, "placing jobs failed"));
+      }
+      schedule();
+    })().finally(() => {
+      pumping = undefined;
+    });
+  };
+  /** A retry that waits its back-off out wakes the queue when it is over. */
+  const schedule = () => {
+    clearTimeout(alarm);
+    const wait_ms = state.queue.nextAvailable_ms - Date.now();
+    if (wait_ms < longestWait_ms && !stopped) alarm = setTimeout(wake, Math.max(0, wait_ms)).unref();
+  };
+  const wake = () => {
+    dirty = true;
+    pump();
+  };
+  return {
+    wake,
+    async stop() {
+      stopped = true;
+      clearTimeout(alarm);
+      await pumping;
+    },
+  };
+}
+
+/** Longer waits are left to the loop that wakes the queue by period. */
+const longestWait_ms = 60_000;

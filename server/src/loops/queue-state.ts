@@ -1,0 +1,118 @@
+import { createJobQueue, type JobQueue, type LiveJob } from "../domain/job-queue.ts";
+import type { Demand } from "../domain/demand.ts";
+import { demandFromJson, type DemandJson } from "../domain/workload.ts";
+import type { Sql } from "../store/database.ts";
+import { listChangedJobs, listLiveJobs, type JobRow } from "../store/jobs.ts";
+import { listQueueBounds, listQueuePauses, type QueuePause } from "../store/queue-settings.ts";
+import { getHorizon } from "../store/workloads.ts";
+import { createChangeReader } from "./change-reader.ts";
+import type { FleetState } from "./fleet-state.ts";
+
+/** The queue as this replica sees it: every job that waits or runs, and what bounds them. */
+export interface QueueState {
+  readonly queue: JobQueue;
+  /** Takes on records that are known to be committed. */
+  take(rows: readonly JobRow[]): void;
+  /** Takes on what changed since the last call; calls coalesce. */
+  refresh(): Promise<void>;
+  /** The pauses in force. */
+  readonly pauses: readonly QueuePause[];
+  /** At most so many jobs of an organization may wait. */
+  maximumQueued(organizationId: string): number;
+}
+
+/** Demands that are alike are one in memory, so that a long queue costs little. */
+const internLimit = 10_000;
+
+export async function openQueueState(sql: Sql, fleet: FleetState): Promise<QueueState> {
+  const queue = createJobQueue((runnerId) => fleet.index.get(runnerId)?.scope.kind === "cluster");
+  const demands = new Map<string, Demand>();
+  const newest = new Map<string, bigint>();
+  let maximumQueued = new Map<string, number>();
+  let pauses: readonly QueuePause[] = [];
+  let reading: Promise<void> | undefined;
+  let wanted: Promise<void> | undefined;
+  const reader = createChangeReader(
+    await getHorizon(sql),
+    () => getHorizon(sql),
+    (from) => listChangedJobs(sql, from),
+  );
+  const demandOf = (json: DemandJson): Demand => {
+    const text = JSON.stringify(json);
+    const known = demands.get(text);
+    if (known) return known;
+    if (demands.size >= internLimit) demands.clear();
+    const demand = demandFromJson(json);
+    demands.set(text, demand);
+    return demand;
+  };
+  const take = (rows: readonly JobRow[]) => {
+    for (const row of rows) {
+      // A record that was handed over directly may be read again later, and one that was read earlier come after it.
+      const xid = BigInt(row.changeXid);
+      if (xid < (newest.get(row.id) ?? 0n)) continue;
+      const lives = (row.state === "queued" || row.state === "running") && row.demand !== null;
+      if (lives) {
+        newest.set(row.id, xid);
+        queue.set(toLiveJob(row, demandOf(row.demand!)));
+      } else {
+        newest.delete(row.id);
+        queue.remove(row.id);
+      }
+    }
+  };
+  const readBounds = async () => {
+    const bounds = await listQueueBounds(sql);
+    for (const { scopeId, weight, maximumRunning } of bounds) queue.bound(scopeId, { weight, maximumRunning });
+    maximumQueued = new Map(bounds.map((one) => [one.scopeId, one.maximumQueued]));
+    const found = await listQueuePauses(sql);
+    const held = new Set(found.map((one) => one.scopeId));
+    for (const one of pauses) if (!held.has(one.scopeId)) queue.resume(one.scopeId);
+    for (const one of found) queue.pause(one.scopeId, one.reason);
+    pauses = found;
+  };
+  const read = async () => {
+    await readBounds();
+    take((await reader.read()).rows);
+  };
+  await readBounds();
+  take(await listLiveJobs(sql));
+  return {
+    queue,
+    take,
+    async refresh() {
+      // A read under way may have begun before the change the caller wants to see, so it gets the next one.
+      wanted ??= (reading ?? Promise.resolve())
+        .catch(() => undefined)
+        .then(() => {
+          wanted = undefined;
+          reading = read().finally(() => (reading = undefined));
+          return reading;
+        });
+      await wanted;
+    },
+    get pauses() {
+      return pauses;
+    },
+    maximumQueued: (organizationId) => maximumQueued.get(organizationId) ?? 0,
+  };
+}
+
+export function toLiveJob(row: JobRow, demand: Demand): LiveJob {
+  return {
+    id: row.id,
+    key: row.key,
+    organizationId: row.organizationId,
+    projectId: row.projectId,
+    runId: row.runId,
+    priority: row.priority,
+    rank: row.rank,
+    demand,
+    group: row.concurrencyGroup,
+    groupLimit: row.concurrencyLimit,
+    matrix: `${row.runId} ${row.attempt} ${row.definition}`,
+    matrixLimit: row.matrixLimit,
+    available_ms: row.availableTime?.getTime() ?? 0,
+    runnerId: row.state === "running" ? (row.runnerId ?? "") : null,
+  };
+}

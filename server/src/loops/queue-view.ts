@@ -1,0 +1,81 @@
+import type { Demand } from "../domain/demand.ts";
+import { explain, type Explanation } from "../domain/explanation.ts";
+import { nobody } from "../domain/excluded.ts";
+import { unmetOf, standingOf } from "../domain/selection.ts";
+import { servesOrganization } from "../domain/runner.ts";
+import { unmetConstraintText } from "../domain/unmet-constraint.ts";
+import type { LiveJob } from "../domain/job-queue.ts";
+import type { FleetState } from "./fleet-state.ts";
+import type { QueueState } from "./queue-state.ts";
+
+/** What people want to know of a job that waits. */
+export type Waiting = {
+  verdict: Explanation["verdict"];
+  /** What stands in the way, in one line. */
+  waitsFor: string;
+  /** From 1 among those that compete for its runners; 0 where no runner can take it, or something else holds it. */
+  position: number;
+  competitors: number;
+  /** The runners that could take it, free or not. */
+  runnerIds: readonly string[];
+};
+
+export interface QueueView {
+  /** Of a job that waits, as this replica sees it. */
+  look(job: LiveJob, organizationName: string): Waiting;
+  explain(demand: Demand, limit: number): Explanation;
+}
+
+/** How long what the fleet can do is remembered: lists ask it of many jobs that are alike. */
+const memory_ms = 500;
+
+type Remembered = { until_ms: number; explanation: Explanation; possible: ReadonlySet<string> };
+
+/** Sees the queue by the very rules that placing goes by (I8). */
+export function createQueueView(fleet: FleetState, state: QueueState): QueueView {
+  const remembered = new WeakMap<Demand, Remembered>();
+  const judge = (demand: Demand): Remembered => {
+    const now_ms = performance.now();
+    const known = remembered.get(demand);
+    if (known && known.until_ms > now_ms) return known;
+    const members = fleet.index.members();
+    const explanation = explain(members, demand, {
+      excluded: nobody,
+      viewerOrganizationId: demand.organizationId,
+      limit: 0,
+    });
+    const possible = members
+      .filter(({ runner }) => servesOrganization(runner, demand.organizationId))
+      .filter((member) => standingOf(unmetOf(demand, { member, excluded: false })) !== "never")
+      .map(({ runner }) => runner.id);
+    const judged = { until_ms: now_ms + memory_ms, explanation, possible: new Set(possible) };
+    remembered.set(demand, judged);
+    return judged;
+  };
+  return {
+    look(job, organizationName) {
+      const { explanation, possible } = judge(job.demand);
+      const { verdict } = explanation;
+      const held = state.queue.heldBy(job, Date.now());
+      const runnerIds = [...possible];
+      if (verdict === "never" || held !== "") {
+        const waitsFor = held || unmetConstraintText(explanation, { organizationName });
+        return { verdict, waitsFor, position: 0, competitors: 0, runnerIds };
+      }
+      const competes = (demand: Demand) => {
+        if (demand === job.demand) return true;
+        const others = judge(demand).possible;
+        return runnerIds.some((id) => others.has(id));
+      };
+      const { before, all } = state.queue.place(job, competes);
+      const waitsFor = verdict === "placeable" ? "its turn" : unmetConstraintText(explanation, { organizationName });
+      return { verdict, waitsFor, position: before + 1, competitors: all, runnerIds };
+    },
+    explain: (demand, limit) =>
+      explain(fleet.index.members(), demand, {
+        excluded: nobody,
+        viewerOrganizationId: demand.organizationId,
+        limit,
+      }),
+  };
+}

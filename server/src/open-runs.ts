@@ -1,0 +1,153 @@
+import type { Logger } from "pino";
+import { listRunChanges, type RunChange } from "./api/runs-watch.ts";
+import type { Config } from "./config.ts";
+import { AgynError } from "./domain/errors.ts";
+import { isTerminal, demandFromJson } from "./domain/workload.ts";
+import { createRunAdvancer } from "./loops/advance-runs.ts";
+import { createJobPlacer } from "./loops/place-jobs.ts";
+import { openQueueState } from "./loops/queue-state.ts";
+import { createQueueView } from "./loops/queue-view.ts";
+import { lossFacts } from "./loops/waiting.ts";
+import { createWatchFeed } from "./loops/watch-feed.ts";
+import { onceSignalled, type openPlacing } from "./open-placing.ts";
+import type { OnClose, State } from "./open-state.ts";
+import type { Advanced, AdvanceDeps } from "./runs/advance-run.ts";
+import { createCancelRun } from "./runs/cancel-run.ts";
+import { createReadSecrets } from "./runs/read-secrets.ts";
+import type { StartDeps } from "./runs/start-run.ts";
+import { createSecureRandom } from "./secure-random.ts";
+import type { JobRow } from "./store/jobs.ts";
+import { listLiveWorkloadsOfRun } from "./store/jobs.ts";
+import { getRunner } from "./store/runners.ts";
+import { getHorizon, requestStop } from "./store/workloads.ts";
+
+export type RunsOptions = {
+  config: Config;
+  log: Logger;
+  state: State;
+  placing: Awaited<ReturnType<typeof openPlacing>>;
+  onClose: OnClose;
+};
+
+/** What runs pipelines: the queue in memory, the leader's placing of jobs, the loop that takes runs on. */
+export async function openRuns({ config, log, state, placing, onClose }: RunsOptions) {
+  const { sql, masterKey, writer } = state;
+  const { fleet, placer, notifications, runLoop, loops } = placing;
+  const queueState = await openQueueState(sql, fleet);
+  const view = createQueueView(fleet, queueState);
+  const feed = createWatchFeed<RunChange>({
+    name: "watch-runs",
+    period_ms: config.loopPeriod_ms,
+    log,
+    getHorizon: () => getHorizon(sql),
+    listChanged: (from) => listRunChanges(sql, from),
+  });
+  loops.push(feed.loop);
+  onClose(() => feed.loop.stop());
+  const announce = () => {
+    feed.signal();
+    notifications.send("runs");
+  };
+  const jobPlacer = createJobPlacer({
+    sql,
+    writer,
+    log,
+    fleet,
+    state: queueState,
+    random: createSecureRandom(),
+    guard: () => placer.guard,
+    onRefused: async () => {
+      await placer.renewLease();
+      await fleet.refresh();
+    },
+    deliver: (claimed) => {
+      const { workloadId: id, fence, runnerId, organizationId, spec, demand } = claimed;
+      const placement = { id, fence, runnerId, organizationId, spec, demand: demandFromJson(demand) };
+      placing.deliverPlacement({ ...placement, ...lossFacts(claimed) });
+    },
+    onJobsChanged: announce,
+  });
+  onClose(() => jobPlacer.stop());
+
+  const stopWorkloads = async (ids: readonly string[], stop: { reason: string; grace_ms: number | null }) => {
+    for (const id of ids) {
+      const row = await requestStop(sql, id, { ...stop, writer: writer.replicaId });
+      // One that waits for a runner is ended by the loop that looks after the pending.
+      if (row && !isTerminal(row.phase) && row.phase !== "pending") placing.tellRunner(row);
+    }
+    if (ids.length > 0) placing.onWorkloadsChanged();
+  };
+  const takeJobs = (rows: readonly JobRow[]) => {
+    queueState.take(rows);
+    jobPlacer.wake();
+    announce();
+  };
+  const onAdvanced = ({ jobs, stops }: Advanced) => {
+    takeJobs(jobs);
+    for (const { workloadId, reason } of stops) {
+      stopWorkloads([workloadId], { reason, grace_ms: null }).catch((error: unknown) =>
+        log.error({ err: error, workload: workloadId }, "a workload was not asked to stop"),
+      );
+    }
+  };
+  const advanceDeps: AdvanceDeps = {
+    sql,
+    masterKey,
+    queueTimeout_ms: config.queueTimeout_ms,
+    readSecrets: createReadSecrets(masterKey),
+  };
+  const startDeps: StartDeps = {
+    ...advanceDeps,
+    allowFileSources: config.fileSources,
+    onAdvanced,
+    readBundleFile: (_organizationId, digest) => {
+      throw new AgynError("NOT_FOUND", `there is no bundle ${digest}`);
+    },
+    demandRoom(organizationId, jobs) {
+      const maximum = queueState.maximumQueued(organizationId);
+      const depth = queueState.queue.depth(organizationId);
+      if (depth + jobs <= maximum) return;
+      const text = `the queue is full: ${depth} jobs wait, ${jobs} more would pass the organization's limit of ${maximum} (maximum_queued_jobs)`;
+      throw new AgynError("LIMIT", text);
+    },
+  };
+  const advance = runLoop(
+    "advance-runs",
+    config.loopPeriod_ms,
+    createRunAdvancer({ ...advanceDeps, log, leads: () => placer.leads, onAdvanced }),
+  );
+  const syncQueue = runLoop("sync-queue", config.loopPeriod_ms, async () => {
+    await queueState.refresh();
+    jobPlacer.wake();
+  });
+  placing.onWorkloadsEnded(() => {
+    if (!queueState.queue.isRunning) return;
+    advance.signal();
+    if (!placer.leads) notifications.send("runs");
+  });
+  placing.onRelief(() => jobPlacer.wake());
+  notifications.on("runs", onceSignalled(advance, syncQueue, feed));
+  return {
+    queueState,
+    view,
+    feed,
+    startDeps,
+    advanceDeps,
+    onAdvanced,
+    takeJobs,
+    onQueueChanged: () => {
+      syncQueue.signal();
+      notifications.send("runs");
+    },
+    cancelRun: createCancelRun({
+      ...advanceDeps,
+      onAdvanced,
+      stopWorkloads,
+      liveWorkloads: (runId) => listLiveWorkloadsOfRun(sql, runId),
+    }),
+    runnerName: async (runnerId: string | null) => {
+      if (runnerId === null) return "";
+      return fleet.index.get(runnerId)?.name ?? (await getRunner(sql, runnerId))?.name ?? "";
+    },
+  };
+}

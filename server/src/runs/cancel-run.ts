@@ -1,0 +1,59 @@
+import { lockRun, requestCancel, type RunRow } from "../store/runs.ts";
+import { hasRunEnded } from "../domain/run-state.ts";
+import type { JobRow } from "../store/jobs.ts";
+import { advanceHeldRun, type AdvanceDeps, type Advanced, type JobCancellation } from "./advance-run.ts";
+
+/** How a run is to end. */
+export type Cancellation = { reason: string; grace_ms: number | null };
+
+/** Answers the run as it then is, or `undefined` where it has ended before. */
+export type CancelRun = (runId: string, cancellation: Cancellation) => Promise<RunRow | undefined>;
+
+export type CancelDeps = AdvanceDeps & {
+  /** The workloads of a run that live. */
+  liveWorkloads: (runId: string) => Promise<string[]>;
+  /** Asks for the end of workloads. */
+  stopWorkloads: (workloadIds: readonly string[], stop: { reason: string; grace_ms: number | null }) => Promise<void>;
+  onAdvanced: (advanced: Advanced) => void;
+};
+
+/** Its queued jobs end at once, its running ones are asked to; asked a second time, they are ended without a grace. */
+export function createCancelRun(deps: CancelDeps): CancelRun {
+  return async (runId, { reason, grace_ms }) => {
+    const outcome = await deps.sql.begin(async (transaction) => {
+      const run = await lockRun(transaction, runId);
+      if (!run || hasRunEnded(run.state)) return undefined;
+      const isRepeated = run.cancelRequested;
+      const message = reason === "" ? "the run was cancelled" : reason;
+      if (!isRepeated) await requestCancel(transaction, runId, message);
+      const advanced = await advanceHeldRun(deps, transaction, { ...run, cancelRequested: true, message });
+      return { run: advanced?.run ?? { ...run, cancelRequested: true }, advanced, isRepeated };
+    });
+    if (!outcome) return undefined;
+    const { advanced, run, isRepeated } = outcome;
+    if (isRepeated) await deps.stopWorkloads(await deps.liveWorkloads(runId), { reason, grace_ms: 0 });
+    else if (advanced) {
+      await deps.stopWorkloads(
+        advanced.stops.map((one) => one.workloadId),
+        { reason: run.message, grace_ms },
+      );
+    }
+    if (advanced) deps.onAdvanced({ ...advanced, stops: [] });
+    return run;
+  };
+}
+
+/** Ends queued jobs of one run; answers those that were still queued. */
+export async function cancelQueuedJobs(
+  deps: AdvanceDeps & Pick<CancelDeps, "onAdvanced">,
+  runId: string,
+  cancellation: JobCancellation,
+): Promise<JobRow[]> {
+  const advanced = await deps.sql.begin(async (transaction) => {
+    const run = await lockRun(transaction, runId);
+    return run && advanceHeldRun(deps, transaction, run, cancellation);
+  });
+  if (!advanced) return [];
+  deps.onAdvanced(advanced);
+  return advanced.jobs.filter((one) => cancellation.jobIds.has(one.id) && one.state === "cancelled");
+}

@@ -1,0 +1,109 @@
+import type { SqlOrTransaction } from "./database.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
+import { orNameTaken } from "./unique.ts";
+
+/** A named place of an organization, with a source repository. */
+export type Project = {
+  id: string;
+  organizationId: string;
+  name: string;
+  sourceUrl: string;
+  defaultRef: string;
+  weight: number;
+  /** 0: no limit. */
+  maximumRunningJobs: number;
+  /** 0: the server's default. */
+  retentionDays: number;
+  createTime: Date;
+  updateTime: Date;
+};
+
+/** What people set of a project. */
+export type ProjectSettings = Pick<
+  Project,
+  "name" | "sourceUrl" | "defaultRef" | "weight" | "maximumRunningJobs" | "retentionDays"
+>;
+
+const columns = (sql: SqlOrTransaction) => sql`
+  id, organization_id as "organizationId", name, source_url as "sourceUrl", default_ref as "defaultRef", weight,
+  maximum_running_jobs as "maximumRunningJobs", retention_days as "retentionDays", create_time as "createTime",
+  update_time as "updateTime"`;
+
+/** `NAME_TAKEN` where the organization has one of that name. */
+export async function insertProject(
+  sql: SqlOrTransaction,
+  { id, organizationId, ...settings }: ProjectSettings & { id: string; organizationId: string },
+): Promise<Project> {
+  const [row] = await sql<Project[]>`
+    insert into project (id, organization_id, name, source_url, default_ref, weight, maximum_running_jobs, retention_days)
+    values (${id}, ${organizationId}, ${settings.name}, ${settings.sourceUrl}, ${settings.defaultRef}, ${settings.weight},
+      ${settings.maximumRunningJobs}, ${settings.retentionDays}) returning ${columns(sql)}`.catch(
+    orTaken(settings.name),
+  );
+  return row!;
+}
+
+/** What a reference may mean: exact id; else the name in the organization; else an id prefix. */
+export async function findProjects(
+  sql: SqlOrTransaction,
+  reference: string,
+  organizationId: string | undefined,
+): Promise<Project[]> {
+  const exact = await getProject(sql, reference);
+  if (exact) return [exact];
+  if (organizationId === undefined) return [];
+  const named = await sql<Project[]>`
+    select ${columns(sql)} from project where organization_id = ${organizationId} and name = ${reference}`;
+  if (named.length > 0 || !reference.startsWith("prj_")) return named;
+  return sql<Project[]>`
+    select ${columns(sql)} from project
+    where organization_id = ${organizationId} and starts_with(id, ${reference}) limit 5`;
+}
+
+export async function getProject(sql: SqlOrTransaction, id: string): Promise<Project | undefined> {
+  const [row] = await sql<Project[]>`select ${columns(sql)} from project where id = ${id}`;
+  return row;
+}
+
+/** Its share; 1 where there is none of that id. */
+export async function getProjectWeight(sql: SqlOrTransaction, id: string): Promise<number> {
+  const [row] = await sql<{ weight: number }[]>`select weight from project where id = ${id}`;
+  return row?.weight || 1;
+}
+
+/** By name. */
+export async function listProjects(sql: SqlOrTransaction, organizationId: string, page: Page) {
+  const after = decodeCursor(page.token, "project");
+  const rows = await sql<Project[]>`
+    select ${columns(sql)} from project
+    where organization_id = ${organizationId} and (${after ?? null}::text is null or name > ${after ?? null})
+    order by name limit ${page.size + 1}`;
+  return cut("project", rows, page, (row) => row.name);
+}
+
+export async function updateProject(
+  sql: SqlOrTransaction,
+  id: string,
+  settings: ProjectSettings,
+): Promise<Project | undefined> {
+  const [row] = await sql<Project[]>`
+    update project set name = ${settings.name}, source_url = ${settings.sourceUrl}, default_ref = ${settings.defaultRef},
+      weight = ${settings.weight}, maximum_running_jobs = ${settings.maximumRunningJobs},
+      retention_days = ${settings.retentionDays}, update_time = now()
+    where id = ${id} returning ${columns(sql)}`.catch(orTaken(settings.name));
+  return row;
+}
+
+/** Deletes it unless runs of it are live; answers how many are. */
+export async function deleteProject(sql: SqlOrTransaction, id: string): Promise<number> {
+  const [row] = await sql<{ live: number }[]>`
+    with live as (select count(*)::int as live from run where project_id = ${id} and end_time is null),
+      gone as (delete from project where id = ${id} and (select live from live) = 0),
+      resumed as (delete from queue_pause where scope_id = ${id} and (select live from live) = 0)
+    select live from live`;
+  return row!.live;
+}
+
+function orTaken(name: string): (error: unknown) => never {
+  return orNameTaken(`the organization has a project "${name}" already`);
+}

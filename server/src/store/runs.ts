@@ -1,0 +1,214 @@
+import type { InputValues, Pipeline } from "../../../pipelines/pipeline.ts";
+import type { JobState, RunState } from "../domain/run-state.ts";
+import type { SqlOrTransaction } from "./database.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
+
+/** Who or what started a run. */
+export type Cause = {
+  kind: "manual" | "token" | "schedule" | "webhook";
+  userId: string;
+  triggerId: string;
+  deliveryId: string;
+  event: string;
+  /** What runs was written by a stranger, such as a fork's pull request: its jobs get no secrets. */
+  untrusted?: boolean;
+};
+
+/** A run's record. What is derived from its jobs is written in the transaction that changes them. */
+export type RunRow = {
+  key: bigint;
+  id: string;
+  organizationId: string;
+  number: bigint;
+  /** Empty: of no project. */
+  projectId: string;
+  projectName: string;
+  pipeline: string;
+  name: string;
+  inputs: InputValues;
+  labels: Record<string, string>;
+  ref: string;
+  commit: string;
+  bundleDigest: string;
+  sourceUrl: string;
+  cause: Cause;
+  state: RunState;
+  message: string;
+  attempt: number;
+  cancelRequested: boolean;
+  deadline: Date | null;
+  jobs: Partial<Record<JobState, number>>;
+  waiting_ms: bigint;
+  running_ms: bigint;
+  createTime: Date;
+  startTime: Date | null;
+  endTime: Date | null;
+  changeXid: string;
+};
+
+/** With what only the deciding needs. */
+export type WholeRun = RunRow & { definition: Pipeline; event: unknown; isPastDeadline: boolean };
+
+export type NewRun = Pick<
+  RunRow,
+  | "id"
+  | "organizationId"
+  | "number"
+  | "projectId"
+  | "projectName"
+  | "pipeline"
+  | "name"
+  | "inputs"
+  | "labels"
+  | "ref"
+  | "commit"
+> &
+  Pick<RunRow, "bundleDigest" | "sourceUrl" | "cause"> & { content: Uint8Array; definition: Pipeline; event: unknown };
+
+const columns = (sql: SqlOrTransaction) => sql`
+  key, id, organization_id as "organizationId", number, project_id as "projectId", project_name as "projectName", pipeline, name, inputs,
+  labels, ref, commit_id as "commit", bundle_digest as "bundleDigest", source_url as "sourceUrl", cause, state, message, attempt,
+  cancel_requested as "cancelRequested", deadline, jobs, waiting_ms as "waiting_ms", running_ms as "running_ms",
+  create_time as "createTime", start_time as "startTime", end_time as "endTime", change_xid::text as "changeXid"`;
+
+/** The number of an organization's next run; one that is not used leaves a gap. */
+export async function nextRunNumber(sql: SqlOrTransaction, organizationId: string): Promise<bigint> {
+  const [row] = await sql<{ number: bigint }[]>`
+    update organization set run_count = run_count + 1 where id = ${organizationId} returning run_count as number`;
+  return row!.number;
+}
+
+export async function insertRun(sql: SqlOrTransaction, run: NewRun): Promise<WholeRun> {
+  const [row] = await sql<WholeRun[]>`
+    insert into run (id, organization_id, number, project_id, project_name, pipeline, name, content, definition, inputs, labels,
+      ref, commit_id, bundle_digest, source_url, cause, event, state, deadline)
+    values (${run.id}, ${run.organizationId}, ${run.number}, ${run.projectId}, ${run.projectName}, ${run.pipeline}, ${run.name},
+      ${run.content}, ${sql.json(run.definition)}, ${sql.json(run.inputs)}, ${sql.json(run.labels)}, ${run.ref},
+      ${run.commit}, ${run.bundleDigest}, ${run.sourceUrl}, ${sql.json(run.cause)}, ${sql.json((run.event ?? null) as never)},
+      'queued', now() + ${run.definition.timeout_ms}::float8 * interval '1 millisecond')
+    returning ${columns(sql)}, definition, event, false as "isPastDeadline"`;
+  return row!;
+}
+
+export async function getRun(sql: SqlOrTransaction, id: string): Promise<RunRow | undefined> {
+  const [row] = await sql<RunRow[]>`select ${columns(sql)} from run where id = ${id}`;
+  return row;
+}
+
+/** The pipeline's text as it ran. */
+export async function getRunContent(sql: SqlOrTransaction, id: string): Promise<Uint8Array | undefined> {
+  const [row] = await sql<{ content: Uint8Array }[]>`select content from run where id = ${id}`;
+  return row?.content;
+}
+
+/** The run, locked until the transaction ends: whoever changes its jobs' states holds it. */
+export async function lockRun(sql: SqlOrTransaction, id: string): Promise<WholeRun | undefined> {
+  const [row] = await sql<WholeRun[]>`
+    select ${columns(sql)}, definition, event, coalesce(deadline < now(), false) as "isPastDeadline"
+    from run where id = ${id} for update`;
+  return row;
+}
+
+/** What a reference may mean: exact id; else the number in the organization; else an id prefix. */
+export async function findRuns(
+  sql: SqlOrTransaction,
+  reference: string,
+  organizationId: string | undefined,
+): Promise<RunRow[]> {
+  const exact = await getRun(sql, reference);
+  if (exact) return [exact];
+  if (organizationId === undefined) return [];
+  const number = /^#?([0-9]{1,15})$/.exec(reference)?.[1];
+  if (number !== undefined) {
+    return sql<RunRow[]>`
+      select ${columns(sql)} from run where organization_id = ${organizationId} and number = ${number}`;
+  }
+  if (!reference.startsWith("run_")) return [];
+  return sql<RunRow[]>`
+    select ${columns(sql)} from run where organization_id = ${organizationId} and starts_with(id, ${reference}) limit 5`;
+}
+
+/** What a list of runs is narrowed to; empty fields narrow nothing. */
+export type RunFilter = {
+  organizationId: string;
+  ids: readonly string[];
+  projectId: string;
+  states: readonly RunState[];
+  labels: Record<string, string>;
+  pipeline: string;
+  ref: string;
+  triggerId: string;
+};
+
+const matches = (sql: SqlOrTransaction, filter: RunFilter) => sql`
+  organization_id = ${filter.organizationId}
+  and (${filter.ids.length === 0} or id = any(${[...filter.ids]}))
+  and (${filter.projectId} = '' or project_id = ${filter.projectId})
+  and (${filter.states.length === 0} or state = any(${[...filter.states]}))
+  and labels @> ${sql.json(filter.labels)}
+  and (${filter.pipeline} = '' or pipeline = ${filter.pipeline})
+  and (${filter.ref} = '' or ref = ${filter.ref})
+  and (${filter.triggerId} = '' or cause ->> 'triggerId' = ${filter.triggerId})`;
+
+/** Newest first. */
+export async function listRuns(sql: SqlOrTransaction, filter: RunFilter, page: Page) {
+  const before = decodeCursor(page.token, "run");
+  const rows = await sql<RunRow[]>`
+    select ${columns(sql)} from run
+    where ${matches(sql, filter)} and (${before ?? null}::bigint is null or key < ${before ?? null}::bigint)
+    order by key desc limit ${page.size + 1}`;
+  return cut("run", rows, page, (row) => String(row.key));
+}
+
+/** The live ones that fit, oldest first. */
+export async function listLiveRuns(sql: SqlOrTransaction, filter: RunFilter): Promise<RunRow[]> {
+  return sql<RunRow[]>`
+    select ${columns(sql)} from run where end_time is null and ${matches(sql, filter)} order by key`;
+}
+
+/** Changed by `fromXid` or a later transaction, as far as visible. */
+export async function listChangedRuns(sql: SqlOrTransaction, fromXid: string): Promise<RunRow[]> {
+  return sql<RunRow[]>`select ${columns(sql)} from run where change_xid >= ${fromXid}::xid8 order by key`;
+}
+
+/** Live runs that something is due of: their time is up, a job's is, or a workload of theirs has ended. */
+export async function listDueRuns(sql: SqlOrTransaction, limit: number): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`
+    select id from run where end_time is null and not cancel_requested and deadline < now()
+    union
+    select run_id from job where state in ('queued', 'running') and (
+      state = 'queued' and queue_deadline < now()
+      or state = 'running' and exists (
+        select from workload_end e where e.organization_id = job.organization_id and e.key = job.workload_key))
+    limit ${limit}`;
+  return rows.map((row) => row.id);
+}
+
+/** People asked for a run's end. */
+export async function requestCancel(sql: SqlOrTransaction, id: string, message: string): Promise<void> {
+  await sql`
+    update run set cancel_requested = true, message = ${message}, change_xid = pg_current_xact_id() where id = ${id}`;
+}
+
+/** What a run's record takes over from its jobs, and from a new attempt. */
+export type DerivedRun = Pick<RunRow, "id" | "state" | "message" | "jobs" | "startTime" | "endTime"> & {
+  waiting_ms: number;
+  running_ms: number;
+};
+
+export async function saveDerived(sql: SqlOrTransaction, run: DerivedRun): Promise<RunRow> {
+  const [row] = await sql<RunRow[]>`
+    update run set state = ${run.state}, message = ${run.message}, jobs = ${sql.json(run.jobs)}, start_time = ${run.startTime},
+      end_time = ${run.endTime}, waiting_ms = ${run.waiting_ms}, running_ms = ${run.running_ms}, change_xid = pg_current_xact_id()
+    where id = ${run.id} returning ${columns(sql)}`;
+  return row!;
+}
+
+/** Begins the next attempt of an ended run. */
+export async function beginAttempt(sql: SqlOrTransaction, id: string, timeout_ms: number | null): Promise<WholeRun> {
+  await sql`
+    update run set attempt = attempt + 1, cancel_requested = false, message = '', state = 'queued', start_time = null,
+      end_time = null, deadline = now() + ${timeout_ms}::float8 * interval '1 millisecond', change_xid = pg_current_xact_id()
+    where id = ${id}`;
+  return (await lockRun(sql, id))!;
+}
