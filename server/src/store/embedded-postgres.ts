@@ -168,16 +168,16 @@ async function launch(binaries: Binaries, { directory, data, socketDirectory, se
     cwd: directory,
     stdio: ["ignore", log.fd, log.fd],
   });
-  const failed = new Promise<never>((_, reject) => {
-    child.once("error", (error) => reject(new PostgresStartError(`cannot start PostgreSQL: ${error.message}`)));
-    child.once("exit", () => reject(endedAtStart(logFile, logged_bytes)));
-  });
-  failed.catch(() => undefined);
+  const ended = Promise.withResolvers<"ended">();
+  child.once("error", (error) => ended.reject(new PostgresStartError(`cannot start PostgreSQL: ${error.message}`)));
+  child.once("exit", () => ended.resolve("ended"));
+  ended.promise.catch(() => undefined);
   child.unref();
   await log.close();
   const deadline = Date.now() + startTimeout_ms;
   while (Date.now() < deadline) {
-    const pid = await Promise.race([readPid(data), failed]);
+    const pid = await Promise.race([readPid(data), ended.promise]);
+    if (pid === "ended") throw endedAtStart(logFile, logged_bytes);
     if (pid !== undefined) return pid;
     await delay(20);
   }
