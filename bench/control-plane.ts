@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { createClient, type Client, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { OrchestratorService } from "../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
+import { QueueService } from "../proto/gen/agyn/queue/v1/queue_service_pb.ts";
+import { RunsService } from "../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { RunnersService } from "../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import type { BenchDatabase } from "./database.ts";
 import type { ServerReady } from "./server-process.ts";
@@ -15,6 +17,8 @@ export interface ControlPlane extends AsyncDisposable {
   readonly gateway: string;
   readonly runners: Client<typeof RunnersService>;
   readonly orchestrator: Client<typeof OrchestratorService>;
+  readonly runs: Client<typeof RunsService>;
+  readonly queue: Client<typeof QueueService>;
   /** CPU time that the server process has used, in ms. */
   cpu_ms(): Promise<number>;
 }
@@ -36,6 +40,8 @@ export async function startControlPlane({ target }: BenchDatabase): Promise<Cont
     gateway: ready.gateway,
     runners: createClient(RunnersService, transport),
     orchestrator: createClient(OrchestratorService, transport),
+    runs: createClient(RunsService, transport),
+    queue: createClient(QueueService, transport),
     async cpu_ms() {
       const [time_ns] = (await readFile(`/proc/${server.pid}/schedstat`, "utf8")).split(" ");
       return Number(time_ns) / 1e6;
