@@ -65,7 +65,8 @@ export async function runRunsBench(server: BenchPostgres): Promise<Report> {
 }
 
 /** Jobs that only a runner could take that never comes. */
-const manyJobs = `jobs:\n${Array.from({ length: largeRun }, (_, index) => `  j${index}: { run: x, requires: { capabilities: [kind-0] } }\n`).join("")}`;
+const cells = `[${Array.from({ length: 100 }, (_, index) => index).join(", ")}]`;
+const manyJobs = `jobs:\n${Array.from({ length: largeRun / 100 }, (_, index) => `  j${index}: { run: x, matrix: { n: ${cells} }, requires: { capabilities: [kind-0] } }\n`).join("")}`;
 const chain = `jobs:\n${Array.from({ length: steps }, (_, index) => `  j${index}: { run: x${index === 0 ? "" : `, needs: j${index - 1}`} }\n`).join("")}`;
 
 async function start({ runs }: ControlPlane, text: string, name = ""): Promise<string> {
@@ -88,6 +89,7 @@ async function measureChain(plane: ControlPlane, arrivals: ReadonlyMap<string, r
 /** Waiting jobs of many kinds whose runner has not come yet; answers their ids in their order, once the server knows of them. */
 async function fillQueue(plane: ControlPlane, sql: Sql): Promise<string[]> {
   const capabilities = Array.from({ length: kinds }, (_, kind) => `kind-${kind}`);
+  await plane.queue.updateQueueSettings({ maximumQueuedJobs: 10 * backlog });
   await plane.runners.registerRunner({
     name: "absent",
     capabilities,

@@ -126,7 +126,7 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
       const run = runs.get(row.runId);
       const live = state.queue.get(row.id);
       const waiting = live && live.runnerId === null ? deps.view.look(live, organization.name) : undefined;
-      const estimate = waiting && deps.view.estimate(live!);
+      const estimate = waiting && deps.view.estimate(live!, waiting.position);
       const names = (waiting?.runnerIds ?? []).slice(0, namedRunners).map(deps.runnerName);
       items.push({
         job: {

@@ -25,7 +25,7 @@ export type Waiting = {
 
 export interface QueueView {
   /** How long a job will probably wait; `undefined` where nothing tells, or something else than the runners holds it. */
-  estimate(job: LiveJob): Estimate | undefined;
+  estimate(job: LiveJob, position: number): Estimate | undefined;
   /** Of a job that waits, as this replica sees it. */
   look(job: LiveJob, organizationName: string): Waiting;
   explain(demand: Demand, limit: number): Explanation;
@@ -92,11 +92,11 @@ export function createQueueView(fleet: FleetState, state: QueueState): QueueView
       const waitsFor = verdict === "placeable" ? "its turn" : unmetConstraintText(explanation, { organizationName });
       return { verdict, waitsFor, held: false, position: before + 1, competitors: all, runnerIds };
     },
-    estimate(job) {
+    estimate(job, position) {
+      if (position === 0 || position > furthestPlace) return undefined;
       const { possible } = judge(job.demand);
-      if (possible.size === 0 || state.queue.heldBy(job, Date.now()) !== "") return undefined;
       const competes = (demand: Demand) => isRival(job.demand, demand);
-      const before = state.queue.before(job, competes, furthestPlace + 1);
+      const before = state.queue.before(job, competes, furthestPlace);
       const running = state.queue.listRunning(job.organizationId).filter((one) => possible.has(one.runnerId!));
       return estimateWait(state.times, job, { before, running });
     },
