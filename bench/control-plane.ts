@@ -6,7 +6,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient, type Client, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { OrchestratorService } from "../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import { QueueService } from "../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import { RunsService } from "../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { RunnersService } from "../proto/gen/agyn/runners/v1/runners_service_pb.ts";
@@ -15,8 +14,9 @@ import type { ServerReady } from "./server-process.ts";
 
 export interface ControlPlane extends AsyncDisposable {
   readonly gateway: string;
+  /** The access token of its first user. */
+  readonly token: string;
   readonly runners: Client<typeof RunnersService>;
-  readonly orchestrator: Client<typeof OrchestratorService>;
   readonly runs: Client<typeof RunsService>;
   readonly queue: Client<typeof QueueService>;
   /** CPU time that the server process has used, in ms. */
@@ -38,8 +38,8 @@ export async function startControlPlane({ target }: BenchDatabase): Promise<Cont
   const transport = createGrpcTransport({ baseUrl: ready.gateway, interceptors: [authorize] });
   return {
     gateway: ready.gateway,
+    token,
     runners: createClient(RunnersService, transport),
-    orchestrator: createClient(OrchestratorService, transport),
     runs: createClient(RunsService, transport),
     queue: createClient(QueueService, transport),
     async cpu_ms() {

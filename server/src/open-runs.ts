@@ -16,6 +16,7 @@ import type { OnClose, State } from "./open-state.ts";
 import type { Advanced, AdvanceDeps } from "./runs/advance-run.ts";
 import { demandRoom } from "./runs/demand-room.ts";
 import { createCancelRun } from "./runs/cancel-run.ts";
+import { createReadSecrets } from "./runs/read-secrets.ts";
 import type { StartDeps } from "./runs/start-run.ts";
 import { createSecureRandom } from "./secure-random.ts";
 import type { JobRow } from "./store/jobs.ts";
@@ -97,7 +98,7 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
     sql,
     masterKey,
     queueTimeout_ms: config.queueTimeout_ms,
-    readSecrets: () => Promise.resolve(new Map()),
+    readSecrets: createReadSecrets(masterKey),
   };
   const startDeps: StartDeps = {
     ...advanceDeps,

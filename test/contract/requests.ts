@@ -41,6 +41,8 @@ const fields: Record<string, (subject: Subject) => Fields> = {
   RerunRun: () => ({ scope: { case: "all", value: true } }),
   MoveJob: () => ({ to: { case: "top", value: true } }),
   CancelQueuedJobs: () => ({ filter: { labels: { no: "such" } } }),
+  SetSecret: () => ({ name: "FIRST", value: "a value" }),
+  DeleteSecret: () => ({ name: "FIRST" }),
   SetQueueWeight: () => ({ weight: 1 }),
   PauseQueue: () => ({ reason: "a test" }),
   PauseClusterQueue: () => ({ reason: "a test" }),

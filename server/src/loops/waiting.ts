@@ -9,6 +9,11 @@ import type { WorkloadRow } from "../store/workloads.ts";
 /** A workload that waits for a runner. */
 export type Waiting = { row: WorkloadRow; demand: Demand };
 
+/** Whether a record is of one that waits: what people asked to stop is placed no more. */
+export function isWaiting(row: WorkloadRow): boolean {
+  return row.phase === "pending" && !row.stopRequested;
+}
+
 /** Why workloads wait, of those for which it is something else than their records say. */
 export function changedWaits(waiting: readonly Waiting[], members: readonly FleetMember[], now_ms: number) {
   return waiting.flatMap(({ row, demand }) => {

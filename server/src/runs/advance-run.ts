@@ -13,7 +13,7 @@ import { getProjectWeight } from "../store/projects.ts";
 import { enterGroup } from "../store/run-groups.ts";
 import { lockRun, saveDerived, type RunRow, type WholeRun } from "../store/runs.ts";
 import { listEnded, type EndedWorkload } from "../store/workloads.ts";
-import { toJobWorkload } from "./job-workload.ts";
+import { environmentFault, toJobWorkload } from "./job-workload.ts";
 import { unchanged } from "./job-change.ts";
 import { contextOf, planOf, readable, type StoredPlan } from "./stored-plan.ts";
 
@@ -261,11 +261,16 @@ async function enqueue(
     const step = steps.get(row.name)! as Extract<JobStep, { kind: "queue" }>;
     const missing = Object.values(step.job.secrets).filter((name) => !known.has(name));
     if (missing.length > 0) {
-      applyStep(change, { kind: "fail", reason: `there is no secret ${missing.join(", ")} that it may have` }, now);
+      applyStep(change, { kind: "fail", reason: reasonWithout(missing, run) }, now);
       continue;
     }
     const secrets = new Map(Object.entries(step.job.secrets).map(([name, secret]) => [name, known.get(secret)!]));
     const { spec, demand } = toJobWorkload(run, row, { definition, resolved: step.job, secrets });
+    const fault = environmentFault(spec);
+    if (fault !== undefined) {
+      applyStep(change, { kind: "fail", reason: fault }, now);
+      continue;
+    }
     tag += turn;
     change.spec = Buffer.from(sealSpec(spec, run.organizationId, deps.masterKey)).toString("base64");
     change.demand = demand;
@@ -277,6 +282,16 @@ async function enqueue(
     change.queueDeadline = new Date(now.getTime() + (definition.queueTimeout_ms ?? deps.queueTimeout_ms));
     Object.assign(change, lossOf(definition));
   }
+}
+
+/** Why a job is not given the secrets that it names. */
+function reasonWithout(missing: readonly string[], { cause, projectName }: RunRow): string {
+  const names = `secret ${missing.join(", ")}`;
+  if (cause.untrusted === true)
+    return `what the run runs is not trusted, so its jobs get no secrets; this one names ${names}`;
+  return projectName === ""
+    ? `the organization has no ${names}`
+    : `neither project ${projectName} nor its organization has ${names}`;
 }
 
 /** How a job's tries are given up: as a workload's, which its retries stand for. */

@@ -10,6 +10,8 @@ export type Cause = {
   triggerId: string;
   deliveryId: string;
   event: string;
+  /** What runs was written by a stranger, such as a fork's pull request: its jobs get no secrets. */
+  untrusted?: boolean;
 };
 
 /** A run's record. What is derived from its jobs is written in the transaction that changes them. */
