@@ -32,7 +32,7 @@ test("a server that is killed at once in mid-run, twice, loses no job and runs n
 
   expect(runStateName(ended)).toBe("SUCCEEDED");
   expect(once(await jobsOf(server.admin, id))).toEqual(Array.from({ length: 8 }, () => ["SUCCEEDED", 1, 1]));
-});
+}, 120_000);
 
 test("a second replica takes a run over where the first has gone, with its pauses and limits", async () => {
   await using world = await createWorld();
