@@ -25,6 +25,9 @@ import { runnersRotateToken } from "./commands/runners-rotate-token.ts";
 import { runnersUnlock } from "./commands/runners-unlock.ts";
 import { runnersUpdate } from "./commands/runners-update.ts";
 import { runnersWatch } from "./commands/runners-watch.ts";
+import { secretsDelete } from "./commands/secrets-delete.ts";
+import { secretsList } from "./commands/secrets-list.ts";
+import { secretsSet } from "./commands/secrets-set.ts";
 import { tokensCreate } from "./commands/tokens-create.ts";
 import { tokensList } from "./commands/tokens-list.ts";
 import { tokensRevoke } from "./commands/tokens-revoke.ts";
@@ -80,6 +83,9 @@ export const commands: readonly Command[] = [
   membersList,
   membersSet,
   membersRemove,
+  secretsList,
+  secretsSet,
+  secretsDelete,
   tokensList,
   tokensCreate,
   tokensRevoke,
