@@ -98,10 +98,28 @@ test("nothing is rotated while a server leads, or under the key of another datab
   expect(await readKeyFile(used.file)).toHaveLength(1);
 });
 
-test("the specs of workloads and jobs are sealed anew, once", () => {
-  const [old, next] = [randomBytes(32), randomBytes(32)];
+test("the specs of live workloads and of queued jobs are sealed anew, those that ended are left", async () => {
+  await using used = await openUsed();
+  const { sql, file, masterKey } = used;
   const spec = create(WorkloadSpecSchema, { environment: [{ name: "TOKEN", value: "s3cret", secret: true }] });
-  const both = masterKeyOf(next, old);
-  const sealed = resealSpec(sealSpec(spec, organizationId, masterKeyOf(old)), organizationId, both)!;
-  expect(resealSpec(sealed, organizationId, masterKeyOf(next))).toBeUndefined();
+  const sealed = sealSpec(spec, organizationId, masterKey);
+  for (const key of [1, 2]) {
+    await sql`insert into workload (key, id, organization_id, pending_timeout_ms, created_by, spec, demand)
+      values (${key}, ${`wkl_${key}`}, ${organizationId}, 1, '', ${sealed}, '{}')`;
+  }
+  await sql`insert into workload_life (key, fence, id, organization_id, phase) values (1, 1, 'wkl_1', ${organizationId}, 'running')`;
+  await sql`insert into run (id, organization_id, number, pipeline, name, content, definition, inputs, labels, ref, commit_id,
+      bundle_digest, source_url, cause, state)
+    values ('run_1', ${organizationId}, 1, '', '', '', '{}', '{}', '{}', '', '', '', '', '{}', 'running')`;
+  await sql`insert into job (id, organization_id, run_id, run_number, attempt, name, definition, state, spec)
+    select 'job_' || state, ${organizationId}, 'run_1', 1, 1, state, '', state, ${sealed} from unnest(array['queued', 'failed']) as state`;
+
+  await rotateMasterKey(sql, file);
+
+  const specs = await sql<{ id: string; spec: Uint8Array }[]>`
+    select id, spec from workload union all select id, spec from job order by id`;
+  const next = await openMasterKey({ file, create: false });
+  const changed = specs.filter((row) => !Buffer.from(sealed).equals(row.spec));
+  expect(changed.map(({ id }) => id)).toEqual(["job_queued", "wkl_1"]);
+  for (const row of changed) expect(resealSpec(row.spec, organizationId, next)).toBeUndefined();
 });

@@ -12,7 +12,7 @@ inputs:
   expected: { required: true }
 `;
 
-async function deploy(world: World, project: string, expected: string) {
+async function runDeploy(world: World, project: string, expected: string) {
   const started = await world.admin.runs.startRun({
     project,
     pipeline: "deploy.yaml",
@@ -31,8 +31,8 @@ test("a job gets the secret that it names, and a project's wins over the organiz
   await secrets.setSecret({ name: "DEPLOY_KEY", value: "of the organization" });
   await secrets.setSecret({ name: "DEPLOY_KEY", project: "web", value: "of web\nin two lines" });
 
-  const web = await deploy(world, "web", "of web\nin two lines");
-  const api = await deploy(world, "api", "of the organization");
+  const web = await runDeploy(world, "web", "of web\nin two lines");
+  const api = await runDeploy(world, "api", "of the organization");
 
   expect([web, api].map(stateName)).toEqual(["SUCCEEDED", "SUCCEEDED"]);
   const listed = await secrets.listSecrets({ project: "web" });
@@ -52,7 +52,7 @@ test("a job that names a secret of another organization or project, or one that 
   await secrets.setSecret({ name: "DEPLOY_KEY", value: "of this organization" });
   await secrets.deleteSecret({ name: "DEPLOY_KEY" });
 
-  const job = await deploy(world, "api", "whatever");
+  const job = await runDeploy(world, "api", "whatever");
 
   expect(stateName(job)).toBe("FAILED");
   expect(job.message).toBe("neither project api nor its organization has secret DEPLOY_KEY");
