@@ -39,6 +39,9 @@ import { runnersRotateToken } from "./commands/runners-rotate-token.ts";
 import { runnersUnlock } from "./commands/runners-unlock.ts";
 import { runnersUpdate } from "./commands/runners-update.ts";
 import { runnersWatch } from "./commands/runners-watch.ts";
+import { secretsDelete } from "./commands/secrets-delete.ts";
+import { secretsList } from "./commands/secrets-list.ts";
+import { secretsSet } from "./commands/secrets-set.ts";
 import { runsCancel } from "./commands/runs-cancel.ts";
 import { runsExplain } from "./commands/runs-explain.ts";
 import { runsGet } from "./commands/runs-get.ts";
@@ -124,6 +127,9 @@ export const commands: readonly Command[] = [
   membersList,
   membersSet,
   membersRemove,
+  secretsList,
+  secretsSet,
+  secretsDelete,
   tokensList,
   tokensCreate,
   tokensRevoke,

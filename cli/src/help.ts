@@ -42,6 +42,7 @@ export const groupSummaries: Readonly<Record<string, string>> = {
   orgs: "Manages organizations",
   users: "Manages the users of the cluster",
   members: "Manages who belongs to an organization",
+  secrets: "Manages secrets, which jobs get and nobody reads",
   tokens: "Manages your access tokens",
   audit: "Shows who did what",
 };

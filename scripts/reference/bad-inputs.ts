@@ -40,7 +40,7 @@ export const badInputs: readonly BadInput[] = [
   [35, "terminal escapes in logs"],
   [36, "markup in names and output"],
   [37, "commands and markers forged in output"],
-  [38, "a secret cut in two, or encoded, in a log", "logs are kept as they were written; nothing is masked"],
+  [38, "a secret cut in two, or encoded, in a log"],
   [39, "one line of a gigabyte, millions of empty lines, invalid UTF-8, CRLF, byte order marks"],
   [40, "a log of 200 MB opened at once"],
   [41, "a log read by a stranger, by a guessed id, after or during its deletion"],
