@@ -43,9 +43,10 @@ export async function openRevocationReader(deps: RevocationDeps): Promise<{ run:
         read_ms = performance.now();
         for (const { number, runnerId, reason } of rows) {
           if (seen.has(number)) continue;
-          seen.add(number);
           const keys = await endedKeys(runnerId, reason);
           if (keys.length > 0) deps.disconnect(runnerId, reason, keys);
+          // Where the keys could not be read, it is done the next time.
+          seen.add(number);
           if (number > cursor) cursor = number;
         }
         for (const number of seen) if (number <= cursor - lookBack) seen.delete(number);
