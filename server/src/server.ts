@@ -109,7 +109,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   const { sql, masterKey, authority, nonceKey, logStore, writer } = state;
   const { replicaId, storeEpoch } = writer;
   const placing = await openPlacing({ config, log, state, random: createSecureRandom(), onClose });
-  openUpkeep({ config, state, placing });
+  openUpkeep({ config, state, placing, belongings: [] });
   const { meters, notifications, fleet, registry, placer, recorder, loops, runLoop, runnerFeed, workloadFeed } =
     placing;
   const { onRunnersChanged, onWorkloadsChanged, tellRunner } = placing;

@@ -43,6 +43,7 @@ const fields: Record<string, (subject: Subject) => Fields> = {
   CancelQueuedJobs: () => ({ filter: { labels: { no: "such" } } }),
   SetSecret: () => ({ name: "FIRST", value: "a value" }),
   DeleteSecret: () => ({ name: "FIRST" }),
+  SetQueueWeight: () => ({ weight: 1 }),
   PauseQueue: () => ({ reason: "a test" }),
   PauseClusterQueue: () => ({ reason: "a test" }),
   StartEnrollment: () => ({ runnerId }),

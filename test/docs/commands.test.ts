@@ -11,14 +11,11 @@ const blockTimeout_ms = 120_000;
 const pageTimeout_ms = 300_000;
 const pages = [
   "first-steps",
-  "register-a-runner",
-  "explain",
-  "pipelines",
-  "tokens-and-identities",
   "second-machine",
   "register-a-runner",
   "tokens-and-identities",
   "explain",
+  "pipelines",
   "configuration",
 ] as const;
 type Page = (typeof pages)[number];

@@ -168,21 +168,17 @@ async function launch(binaries: Binaries, { directory, data, socketDirectory, se
     cwd: directory,
     stdio: ["ignore", log.fd, log.fd],
   });
-  const { promise: failed, reject } = Promise.withResolvers<never>();
-  failed.catch(() => undefined);
-  const onExit = () => reject(endedAtStart(logFile, logged_bytes));
-  child.once("error", (error) => reject(new PostgresStartError(`cannot start PostgreSQL: ${error.message}`)));
-  child.once("exit", onExit);
+  const ended = Promise.withResolvers<"ended">();
+  child.once("error", (error) => ended.reject(new PostgresStartError(`cannot start PostgreSQL: ${error.message}`)));
+  child.once("exit", () => ended.resolve("ended"));
+  ended.promise.catch(() => undefined);
   child.unref();
   await log.close();
   const deadline = Date.now() + startTimeout_ms;
   while (Date.now() < deadline) {
-    const pid = await Promise.race([readPid(data), failed]);
-    if (pid !== undefined) {
-      // It ends some day, when the log may be gone.
-      child.off("exit", onExit);
-      return pid;
-    }
+    const pid = await Promise.race([readPid(data), ended.promise]);
+    if (pid === "ended") throw endedAtStart(logFile, logged_bytes);
+    if (pid !== undefined) return pid;
     await delay(20);
   }
   throw new PostgresStartError(`PostgreSQL did not start in ${startTimeout_ms} ms: see ${logFile}`);
