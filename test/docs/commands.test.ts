@@ -14,6 +14,8 @@ const pages = [
   "register-a-runner",
   "explain",
   "pipelines",
+  "runs",
+  "queue",
   "tokens-and-identities",
   "second-machine",
   "configuration",
