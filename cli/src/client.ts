@@ -14,6 +14,7 @@ import { QueueService } from "../../proto/gen/agyn/queue/v1/queue_service_pb.ts"
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { ServerService } from "../../proto/gen/agyn/server/v1/server_service_pb.ts";
+import { SecretsService } from "../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
 import { gatewayTrust, type GatewayTrust } from "../../wire/gateway-trust.ts";
@@ -31,6 +32,7 @@ export interface ControlPlane {
   readonly runners: Client<typeof RunnersService>;
   readonly runs: Client<typeof RunsService>;
   readonly server: Client<typeof ServerService>;
+  readonly secrets: Client<typeof SecretsService>;
   readonly tokens: Client<typeof AccessTokensService>;
   readonly users: Client<typeof UsersService>;
   /** Ends every connection at once. */
@@ -91,6 +93,7 @@ function createServices(transport: Transport, close: () => void): ControlPlane {
     runners: createClient(RunnersService, transport),
     runs: createClient(RunsService, transport),
     server: createClient(ServerService, transport),
+    secrets: createClient(SecretsService, transport),
     tokens: createClient(AccessTokensService, transport),
     users: createClient(UsersService, transport),
     close,

@@ -21,6 +21,7 @@ import { createDeparture } from "./departure.ts";
 import { FatalError } from "./fatal-error.ts";
 import { openHoldings } from "./holdings.ts";
 import { createIdentityMemory, openIdentityDirectory } from "./identity-store.ts";
+import { openSealingKey } from "./sealing-key.ts";
 import { keepLink } from "./link.ts";
 import { Logs } from "./logs.ts";
 import { watchLoss } from "./loss-watch.ts";
@@ -196,6 +197,7 @@ function createExecutors(deps: {
       jobsDirectory: jobsBelow(directory),
       isolation,
       hiddenPaths,
+      sealingKey: openSealingKey(join(directory, "identity")),
     });
     executors.set(executor.name, executor);
   }

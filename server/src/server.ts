@@ -9,6 +9,7 @@ import { ProjectsService } from "../../proto/gen/agyn/projects/v1/projects_servi
 import { QueueService } from "../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { SecretsService } from "../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { ServerService } from "../../proto/gen/agyn/server/v1/server_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
@@ -33,6 +34,7 @@ import { createRunnerCheck } from "./api/runner-check.ts";
 import { openRunnerPlane } from "./api/runner-plane.ts";
 import { createRunnerManagement } from "./api/runners-service.ts";
 import { createRunnerWatch } from "./api/runners-watch.ts";
+import { createSecretsService } from "./api/secrets-service.ts";
 import { createServerService } from "./api/server-service.ts";
 import { openUserPlane } from "./api/user-plane.ts";
 import { createTurns } from "./api/turns.ts";
@@ -107,7 +109,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   const { sql, masterKey, authority, nonceKey, logStore, writer } = state;
   const { replicaId, storeEpoch } = writer;
   const placing = await openPlacing({ config, log, state, random: createSecureRandom(), onClose });
-  openUpkeep({ config, state, placing });
+  openUpkeep({ config, state, placing, belongings: [] });
   const { meters, notifications, fleet, registry, placer, recorder, loops, runLoop, runnerFeed, workloadFeed } =
     placing;
   const { onRunnersChanged, onWorkloadsChanged, tellRunner } = placing;
@@ -192,7 +194,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
         pendingTimeout_ms: config.pendingTimeout_ms,
         tell: tellRunner,
         onWorkloadsChanged,
-        runSession: (caller, requests, signal) => runSession(sessionDeps, caller, requests, signal),
+        runSession: (caller, requests, line) => runSession(sessionDeps, caller, requests, line),
       }),
     );
     router.service(
@@ -223,6 +225,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     const { queueState, view, takeJobs } = running;
     const queueDeps = { ...advanceDeps, state: queueState, view, runnerName, onAdvanced, onQueueChanged };
     router.service(QueueService, createQueueService({ ...queueDeps, onJobsChanged: takeJobs }));
+    router.service(SecretsService, createSecretsService({ sql, masterKey }));
     router.service(OrganizationsService, createOrganizationsService({ sql }));
     router.service(UsersService, createUsersService({ sql }));
     router.service(AccessTokensService, createAccessTokensService({ sql }));

@@ -18,6 +18,7 @@ const positions = {
   run: "number",
   job: "number",
   queue: "text",
+  secret: "text",
 } as const;
 
 type CursorKind = keyof typeof positions;
