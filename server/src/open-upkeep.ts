@@ -22,6 +22,7 @@ export function openUpkeep({ config, state, placing }: UpkeepOptions): void {
     keep: {
       workloads_ms: config.workloadRetention_ms,
       audit_ms: config.auditRetention_ms,
+      deliveries_ms: config.deliveryRetention_ms,
       idempotencyKeys_ms: day_ms,
       metrics_ms: metricsKept_ms,
       generations_ms: config.expiredRenewal_ms,

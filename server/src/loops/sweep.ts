@@ -1,6 +1,7 @@
 import { sweepAccessTokens } from "../store/access-tokens.ts";
 import { sweepAuditEvents } from "../store/audit-events.ts";
 import type { Sql } from "../store/database.ts";
+import { sweepDeliveries, sweepSeen } from "../store/deliveries.ts";
 import { deleteEnded, listOldestEnded } from "../store/ended-workloads.ts";
 import { sweepIdempotencyKeys } from "../store/idempotency-keys.ts";
 import { sweepGenerations, sweepRevocations } from "../store/identities.ts";
@@ -11,6 +12,7 @@ import { sweepMetricsSamples } from "../store/metrics-samples.ts";
 export type Keep = {
   workloads_ms: number;
   audit_ms: number;
+  deliveries_ms: number;
   idempotencyKeys_ms: number;
   metrics_ms: number;
   /** Of a certificate, after its expiry. */
@@ -55,6 +57,8 @@ export function createSweep({ sql, keep, leads, deleteLogs, onSwept }: SweepDeps
     rows("certificate", sweepGenerations, keep.generations_ms),
     rows("revocation", sweepRevocations, keep.revocations_ms),
     rows("access_token", sweepAccessTokens, keep.audit_ms),
+    rows("delivery", sweepDeliveries, keep.deliveries_ms),
+    rows("delivery_seen", sweepSeen, keep.audit_ms),
     rows("audit_event", sweepAuditEvents, keep.audit_ms),
   ];
 

@@ -200,7 +200,9 @@ async function enqueue(deps: AdvanceDeps, sql: SqlOrTransaction, joining: Enqueu
   const { run, rows, steps, plan, changes, now } = joining;
   if (rows.length === 0) return;
   const names = new Set(rows.flatMap((row) => Object.values(plan.get(row.name)!.definition.secrets)));
-  const known = names.size === 0 ? new Map<string, string>() : await deps.readSecrets(sql, run, [...names]);
+  // What others than the project's people wrote is given none.
+  const mayKnow = names.size > 0 && !run.cause.fork;
+  const known = mayKnow ? await deps.readSecrets(sql, run, [...names]) : new Map<string, string>();
   const turn = 1 / (await getProjectWeight(sql, run.projectId));
   let tag = await lastTag(sql, run.organizationId, run.projectId);
   for (const row of rows) {

@@ -10,6 +10,8 @@ export type Cause = {
   triggerId: string;
   deliveryId: string;
   event: string;
+  /** Others than the project's people wrote what runs: it gets no secrets. */
+  fork: boolean;
 };
 
 /** A run's record. What is derived from its jobs is written in the transaction that changes them. */
