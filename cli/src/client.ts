@@ -10,6 +10,7 @@ import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orches
 import { OrganizationsService } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { ServerService } from "../../proto/gen/agyn/server/v1/server_service_pb.ts";
+import { TriggersService } from "../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
 import { gatewayTrust, type GatewayTrust } from "../../wire/gateway-trust.ts";
@@ -25,6 +26,7 @@ export interface ControlPlane {
   readonly runners: Client<typeof RunnersService>;
   readonly server: Client<typeof ServerService>;
   readonly tokens: Client<typeof AccessTokensService>;
+  readonly triggers: Client<typeof TriggersService>;
   readonly users: Client<typeof UsersService>;
   /** Ends every connection at once. */
   close(): void;
@@ -82,6 +84,7 @@ function createServices(transport: Transport, close: () => void): ControlPlane {
     runners: createClient(RunnersService, transport),
     server: createClient(ServerService, transport),
     tokens: createClient(AccessTokensService, transport),
+    triggers: createClient(TriggersService, transport),
     users: createClient(UsersService, transport),
     close,
   };

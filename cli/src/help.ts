@@ -30,6 +30,7 @@ Environment: AGYN_GATEWAY, AGYN_TOKEN, AGYN_DATA_DIR, AGYN_CA_FILE, NO_COLOR`,
 export const groupSummaries: Readonly<Record<string, string>> = {
   runners: "Registers, shows and manages runners",
   workloads: "Starts, shows and stops workloads",
+  triggers: "Starts runs by webhooks, schedules and trigger tokens",
   orgs: "Manages organizations",
   users: "Manages the users of the cluster",
   members: "Manages who belongs to an organization",

@@ -22,7 +22,12 @@ test("a signed push starts a run at its commit, with inputs from what was sent",
   expect(delivery).toMatchObject({ state: DeliveryState.STARTED, event: "push", reason: "" });
   const { run } = await world.admin.runs.getRun({ run: delivery!.runId });
   expect(run).toMatchObject({ commit, ref: "main", inputs: { who: "mia on main" }, projectName: "web" });
-  expect(run!.cause).toMatchObject({ kind: CauseKind.WEBHOOK, triggerId: trigger.id, deliveryId: delivery!.id, event: "push" });
+  expect(run!.cause).toMatchObject({
+    kind: CauseKind.WEBHOOK,
+    triggerId: trigger.id,
+    deliveryId: delivery!.id,
+    event: "push",
+  });
 });
 
 test("bad-31: what is not signed as it should be is refused, written down, and starts nothing", async () => {
@@ -33,7 +38,7 @@ test("bad-31: what is not signed as it should be is refused, written down, and s
   const good = forgejoHeaders(secret, body);
   const { "x-forgejo-signature": signature, ...unsigned } = good;
   const twice = [...Object.entries(good), ["x-forgejo-signature", signature!]] as [string, string][];
-  const cases: [string, HeadersInit, string | Uint8Array<ArrayBuffer>, number][] = [
+  const cases: [string, NonNullable<RequestInit["headers"]>, string | Uint8Array<ArrayBuffer>, number][] = [
     ["none", unsigned, body, 401],
     ["empty", { ...good, "x-forgejo-signature": "" }, body, 401],
     ["of another body", good, `${body} `, 401],

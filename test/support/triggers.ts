@@ -2,7 +2,12 @@ import { execFileSync } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { DeliveryState, Forge, type Delivery, type Trigger } from "../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
+import {
+  DeliveryState,
+  Forge,
+  type Delivery,
+  type Trigger,
+} from "../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { WebhookSchema } from "../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
 import { until, type World } from "./world.ts";
@@ -22,7 +27,9 @@ export async function createWeb(world: World, text = pipelineText): Promise<Repo
   const directory = join(world.directory, "acme", "web");
   mkdirSync(directory, { recursive: true });
   const git = (...words: string[]) =>
-    execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@example.org", ...words], { cwd: directory }).toString();
+    execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@example.org", ...words], {
+      cwd: directory,
+    }).toString();
   git("init", "--quiet", "--initial-branch=main");
   writeFileSync(join(directory, "build.yaml"), text);
   git("add", ".");
@@ -84,7 +91,7 @@ export function forgejoHeaders(secret: string, body: string | Uint8Array, event 
 export async function post(
   world: World,
   trigger: Trigger,
-  { headers, body }: { headers: HeadersInit; body: string | Uint8Array<ArrayBuffer> },
+  { headers, body }: { headers: NonNullable<RequestInit["headers"]>; body: string | Uint8Array<ArrayBuffer> },
 ): Promise<{ status: number; answer: Record<string, string> }> {
   const response = await fetch(`${world.server.gateway}${trigger.hookPath}`, { method: "POST", headers, body });
   return { status: response.status, answer: (await response.json()) as Record<string, string> };

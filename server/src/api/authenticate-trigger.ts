@@ -5,9 +5,7 @@ import type { Sql } from "../store/database.ts";
 import { useTriggerToken } from "../store/trigger-tokens.ts";
 
 /** The trigger token behind an `authorization` header; anything but a live one is `UNAUTHENTICATED`. */
-export type AuthenticateTrigger = (
-  authorization: string | null,
-) => Promise<Extract<Caller, { kind: "trigger_token" }>>;
+export type AuthenticateTrigger = (authorization: string | null) => Promise<Extract<Caller, { kind: "trigger_token" }>>;
 
 export function createTriggerAuthenticator(sql: Sql): AuthenticateTrigger {
   return async (authorization) => {

@@ -6,7 +6,12 @@ import { createTriggerToken } from "../identity/access-token.ts";
 import { insertAuditEvent } from "../store/audit-events.ts";
 import type { Sql } from "../store/database.ts";
 import { toPage } from "../store/paging.ts";
-import { insertTriggerToken, listTriggerTokens, revokeTriggerToken, type TriggerToken } from "../store/trigger-tokens.ts";
+import {
+  insertTriggerToken,
+  listTriggerTokens,
+  revokeTriggerToken,
+  type TriggerToken,
+} from "../store/trigger-tokens.ts";
 import { auditOf } from "./audit.ts";
 import { targetOf, userOf } from "./context.ts";
 import { refuseIdAsName } from "./names.ts";

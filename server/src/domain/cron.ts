@@ -137,7 +137,8 @@ function parseField(text: string, rule: FieldRule): { values: number[] } | { err
 
 function parseRange(part: string, rule: FieldRule): { from: number; to: number; step: number } | { error: string } {
   const match = /^(\*|[a-z0-9]{1,3})(?:-([a-z0-9]{1,3}))?(?:\/([0-9]{1,2}))?$/.exec(part);
-  if (!match) return { error: `"${part}" is none of *, a value, a range such as 1-5, and these with a step such as */15` };
+  if (!match)
+    return { error: `"${part}" is none of *, a value, a range such as 1-5, and these with a step such as */15` };
   const [, first, last, stepText] = match;
   const step = stepText === undefined ? 1 : Number(stepText);
   if (step === 0) return { error: "a step of 0 leads nowhere" };

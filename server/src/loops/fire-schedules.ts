@@ -24,7 +24,10 @@ export function createScheduleFirer({ sql, leads, now, onFired }: FireDeps): () 
     sql.begin(async (transaction) => {
       const due = await holdDueSchedules(transaction, batch);
       for (const trigger of due) {
-        const { slot_ms, next_ms } = dueNow(trigger.config, { due_ms: trigger.nextTime!.getTime(), now_ms: now().getTime() });
+        const { slot_ms, next_ms } = dueNow(trigger.config, {
+          due_ms: trigger.nextTime!.getTime(),
+          now_ms: now().getTime(),
+        });
         if (slot_ms !== undefined && trigger.enabled) {
           await insertDelivery(transaction, {
             id: createId("delivery"),

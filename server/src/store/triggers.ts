@@ -69,7 +69,12 @@ export async function insertTrigger(sql: SqlOrTransaction, trigger: NewTrigger):
 /** A new version, which is on. */
 export async function insertVersion(
   sql: SqlOrTransaction,
-  { triggerId, version, config, createdBy }: { triggerId: string; version: number; config: TriggerConfig; createdBy: string },
+  {
+    triggerId,
+    version,
+    config,
+    createdBy,
+  }: { triggerId: string; version: number; config: TriggerConfig; createdBy: string },
 ): Promise<void> {
   await sql`
     insert into trigger_version (trigger_id, version, config, created_by)

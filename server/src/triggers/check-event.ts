@@ -16,7 +16,11 @@ const agentPrefix = "agent:";
 export function checkEvent(config: WebhookConfig, event: ForgeEvent, sourceUrl: string): Check[] {
   const checks: (Check | undefined)[] = [
     checkRepository(event, sourceUrl),
-    oneOf("events", config.events.length > 0 ? config.events : defaultEvents(config.forge, config.agentLabels), event.event),
+    oneOf(
+      "events",
+      config.events.length > 0 ? config.events : defaultEvents(config.forge, config.agentLabels),
+      event.event,
+    ),
     oneOf("actions", config.actions, event.action),
     checkRef(event),
     checkFork(config, event),
@@ -40,7 +44,10 @@ export function agentCapabilities(event: ForgeEvent): string[] {
 function checkRepository({ repository }: ForgeEvent, sourceUrl: string): Check | undefined {
   const { full_name: fullName } = repository;
   if (fullName === "") return undefined;
-  const path = sourceUrl.replace(/\/+$/, "").replace(/\.git$/, "").toLowerCase();
+  const path = sourceUrl
+    .replace(/\/+$/, "")
+    .replace(/\.git$/, "")
+    .toLowerCase();
   const ok = path.endsWith(`/${fullName.toLowerCase()}`);
   return { rule: "repository", ok, detail: ok ? fullName : `${fullName} is not the project's source` };
 }
@@ -68,7 +75,9 @@ function checkFork({ forks }: WebhookConfig, { pull_request: pull }: ForgeEvent)
 function checkBranch({ branches, tags }: WebhookConfig, { branch, tag, event }: ForgeEvent): Check | undefined {
   if (branches.length === 0) {
     // Tags alone were asked for.
-    return tags.length > 0 && event === "push" ? { rule: "branches", ok: false, detail: "only tags start it" } : undefined;
+    return tags.length > 0 && event === "push"
+      ? { rule: "branches", ok: false, detail: "only tags start it" }
+      : undefined;
   }
   if (tag !== "" && tags.length > 0) return undefined;
   return fits("branches", branches, branch);

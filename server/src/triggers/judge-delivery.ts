@@ -32,13 +32,18 @@ export type Judgement = { checks: Check[]; event: unknown } & (
 const eventLimit_bytes = 65_536;
 
 export function judgeDelivery(trigger: TriggerRow, sourceUrl: string, came: Came): Judgement {
-  const on = { rule: "enabled", ok: trigger.enabled, detail: trigger.enabled ? `version ${trigger.version}` : "the trigger is off" };
+  const on = {
+    rule: "enabled",
+    ok: trigger.enabled,
+    detail: trigger.enabled ? `version ${trigger.version}` : "the trigger is off",
+  };
   if ("slot" in came) {
     const event = { event: "schedule", time: came.slot.toISOString() };
     return conclude(trigger, { checks: [on], event, seen: event, forge: undefined });
   }
   const { source } = trigger.config;
-  if (source.kind !== "webhook") throw new AgynError("INTERNAL", `trigger ${trigger.id} is no webhook, and got a payload`);
+  if (source.kind !== "webhook")
+    throw new AgynError("INTERNAL", `trigger ${trigger.id} is no webhook, and got a payload`);
   const parsed = parsePayload(came.payload);
   if ("error" in parsed) return { checks: [on], event: null, reason: `payload: ${parsed.error}`, isFault: false };
   const payload = cleanJson(parsed.payload);

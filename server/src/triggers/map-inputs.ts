@@ -1,9 +1,5 @@
 /* Inputs of a run from what a trigger was sent: the expressions of pipelines, over `event`. */
-import {
-  checkExpression,
-  type ContextName,
-  type Scope,
-} from "../../../pipelines/expressions/check-expression.ts";
+import { checkExpression, type ContextName, type Scope } from "../../../pipelines/expressions/check-expression.ts";
 import { evaluateTemplate, type Evaluation } from "../../../pipelines/expressions/evaluate-expression.ts";
 import { ExpressionError, type Expression } from "../../../pipelines/expressions/parse-expression.ts";
 import { parseTemplate, type TemplatePart } from "../../../pipelines/expressions/templates.ts";

@@ -30,7 +30,10 @@ const deliveryIdLimit = 128;
 const eventLimit = 64;
 
 /** Of each forge, the headers that may carry its HMAC (the first that is there counts), its delivery id and its event. */
-const headersOf: Record<ForgeName, { signatures: readonly string[]; ids: readonly string[]; events: readonly string[] }> = {
+const headersOf: Record<
+  ForgeName,
+  { signatures: readonly string[]; ids: readonly string[]; events: readonly string[] }
+> = {
   forgejo: {
     signatures: ["x-forgejo-signature", "x-gitea-signature", "x-hub-signature-256"],
     ids: ["x-forgejo-delivery", "x-gitea-delivery"],
@@ -162,8 +165,12 @@ function readPayload(request: WebhookRequest, forge: ForgeName): ReadPayload | {
     return refuse(415, "content", `content-encoding ${encodings.join(", ")}: send the payload uncompressed`);
   }
   const types = headers.get("content-type") ?? [];
-  const [type = "", ...parameters] = (types[0] ?? "").toLowerCase().split(";").map((one) => one.trim());
-  if (types.length !== 1) return refuse(415, "content", `there are ${types.length} content-type headers instead of one`);
+  const [type = "", ...parameters] = (types[0] ?? "")
+    .toLowerCase()
+    .split(";")
+    .map((one) => one.trim());
+  if (types.length !== 1)
+    return refuse(415, "content", `there are ${types.length} content-type headers instead of one`);
   if (parameters.some((one) => one !== "" && !/^charset="?utf-8"?$/.test(one))) {
     return refuse(415, "content", `content-type ${types[0]}: the payload must be UTF-8`);
   }

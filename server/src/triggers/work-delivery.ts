@@ -110,7 +110,8 @@ async function meetOverlap(deps: WorkDeps, trigger: TriggerRow, delivery: WholeD
       return { kind: "postponed", reason, wait_ms: overlapWait_ms, counts: false };
     }
     case "cancel_older":
-      for (const run of live) await deps.cancelRun(run.id, { reason: "a newer run of its schedule began", grace_ms: null });
+      for (const run of live)
+        await deps.cancelRun(run.id, { reason: "a newer run of its schedule began", grace_ms: null });
       return undefined;
   }
 }
