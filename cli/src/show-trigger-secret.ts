@@ -34,7 +34,8 @@ function whereTo(forge: Forge): string {
   if (forge === Forge.GITLAB) {
     return "In the project: Settings, Webhooks, Add new webhook; paste the URL, and the secret as secret token; choose the events.";
   }
-  if ([Forge.FORGEJO, Forge.GITEA, Forge.GITHUB].includes(forge)) {
+  const isGeneric = forge !== Forge.FORGEJO && forge !== Forge.GITEA && forge !== Forge.GITHUB;
+  if (!isGeneric) {
     return `In the repository: Settings, Webhooks, Add webhook; ${hasForm}`;
   }
   return "Post JSON there, with X-Signature-256: sha256=<HMAC-SHA256 of the body by the secret, in lower-case hexadecimal>.";

@@ -8,9 +8,9 @@ const settings = { file_sources: "true" };
 
 async function createSchedule(
   world: World,
-  { name = "nightly", overlap = OverlapPolicy.UNSPECIFIED as OverlapPolicy } = {},
+  { name = "nightly", overlap }: { name?: string; overlap?: OverlapPolicy } = {},
 ) {
-  const schedule = { cron: "0 3 * * *", timeZone: "Europe/Berlin", overlap };
+  const schedule = { cron: "0 3 * * *", timeZone: "Europe/Berlin", overlap: overlap ?? OverlapPolicy.UNSPECIFIED };
   const config = { pipeline: "build.yaml", kind: { case: "schedule", value: schedule } } as const;
   const { trigger } = await world.admin.triggers.createTrigger({ project: "web", name, config });
   return trigger!;

@@ -99,7 +99,7 @@ export const deliveryView: View<Delivery> = {
       header: "STATE",
       value: ({ state }) => enumWord(DeliveryStateSchema, state),
       tone: ({ state }) =>
-        state === DeliveryState.STARTED ? "good" : state === DeliveryState.FAILED ? "bad" : undefined,
+        ({ [DeliveryState.STARTED]: "good", [DeliveryState.FAILED]: "bad" } as const)[state as number],
     },
     { header: "RUN", value: ({ runId }) => runId || "-" },
     { header: "REASON", value: ({ reason }) => reason },
