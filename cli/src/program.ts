@@ -73,6 +73,8 @@ export function createProgram(
     getOutHelpWidth: () => terminal.stdout.columns ?? 100,
     getErrHelpWidth: () => terminal.stderr.columns ?? 100,
   });
+  // On a narrow terminal too, words are not cut by its edge.
+  program.configureHelp({ minWidthToWrap: 20 });
   program.description(programHelp.summary).addHelpText("after", programHelp.after);
   addOptions(program, globalOptions, "Global options:");
   for (const command of commands) {
@@ -83,6 +85,8 @@ export function createProgram(
     refuseBy(leaf, command.path);
     for (const [name, argument] of Object.entries(command.arguments))
       leaf.argument(argumentUsage(name, argument.kind), argument.help);
+    // A command may be a group, too, as `queue` is: what stands behind a word of the group is that word's.
+    leaf.enablePositionalOptions();
     leaf.passThroughOptions(command.passesOptionsThrough === true);
     addOptions(leaf, command.options);
     addOptions(leaf, globalOptions, "Global options:");

@@ -6,6 +6,7 @@ import { gatewayTrust, type GatewayTrust } from "../../wire/gateway-trust.ts";
 import { parseServiceToken, type ServiceToken } from "../../wire/service-token.ts";
 import { parseEndpoint } from "./connection.ts";
 import { FatalError } from "./fatal-error.ts";
+import { proxiesOf, type Proxies } from "./proxies.ts";
 import { messageOf } from "./refusal.ts";
 import { executorNames, type ExecutorName } from "./runner.ts";
 
@@ -19,6 +20,7 @@ export type RunnerConfig = {
   gateway: string;
   gatewayTrust: GatewayTrust | undefined;
   runnerPlane: string | undefined;
+  proxies: Proxies;
   token: ServiceToken | undefined;
   dataDirectory: string | undefined;
   isEphemeral: boolean;
@@ -34,6 +36,7 @@ type Flags = {
   gateway?: string;
   caFile?: string;
   runnerPlane?: string;
+  proxy?: string;
   tokenFile?: string;
   dataDir?: string;
   ephemeral?: true;
@@ -46,7 +49,7 @@ type Flags = {
   logLevel: (typeof logLevels)[number];
 };
 
-type Surroundings = { environment: NodeJS.ProcessEnv; tokenText: string | undefined; version: string };
+type Surroundings = { environment: NodeJS.ProcessEnv; version: string };
 
 /**
  * What the arguments (without the program) and the environment say; `undefined` where only help or the version was
@@ -71,6 +74,7 @@ function createCommand(version: string): Command {
     .option("--gateway <url>", "the control plane's address, such as https://agyn.example.org (or AGYN_GATEWAY)")
     .option("--ca-file <file>", "PEM file of the authority that signed the gateway's certificate (or AGYN_CA_FILE)")
     .option("--runner-plane <host:port>", "dial the runner plane there, not where the control plane says it is")
+    .option("--proxy <url>", "an HTTP proxy for everything that is dialed (or HTTPS_PROXY, HTTP_PROXY, NO_PROXY)")
     .option("--token-file <file>", "a file that holds the service token (or AGYN_SERVICE_TOKEN)")
     .option("--data-dir <directory>", "where identity and workloads are kept (or AGYN_RUNNER_DATA_DIR)")
     .option("--ephemeral", "keep the identity in memory only")
@@ -92,18 +96,19 @@ function createCommand(version: string): Command {
     .configureOutput({ outputError: () => {} });
 }
 
-function toConfig(flags: Flags, { environment, tokenText }: Surroundings): RunnerConfig {
+function toConfig(flags: Flags, { environment }: Surroundings): RunnerConfig {
   const gateway = flags.gateway ?? environment["AGYN_GATEWAY"];
   if (gateway === undefined || gateway === "") {
     throw new FatalError("usage", "the control plane's address is needed: --gateway URL, or AGYN_GATEWAY");
   }
-  const text = flags.tokenFile === undefined ? tokenText : readTokenFile(flags.tokenFile);
+  const text = flags.tokenFile === undefined ? environment["AGYN_SERVICE_TOKEN"] : readTokenFile(flags.tokenFile);
   const token = text === undefined ? undefined : toToken(text, flags.tokenFile ?? "AGYN_SERVICE_TOKEN");
   const isEphemeral = flags.ephemeral === true;
   return {
     gateway: toGateway(gateway),
     gatewayTrust: readTrust(flags.caFile ?? environment["AGYN_CA_FILE"]),
     runnerPlane: flags.runnerPlane === undefined ? undefined : toRunnerPlane(flags.runnerPlane),
+    proxies: proxiesOf(flags.proxy, environment),
     token,
     dataDirectory: dataDirectoryOf(
       flags.dataDir ?? environment["AGYN_RUNNER_DATA_DIR"],

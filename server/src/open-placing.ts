@@ -95,8 +95,8 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
   };
   /** Called where capacity may have become free, or the fleet has changed. */
   const reliefListeners: (() => void)[] = [];
-  /** Called where workloads of jobs have ended. */
-  const jobListeners: (() => void)[] = [];
+  /** Called where workloads have ended. */
+  const endListeners: (() => void)[] = [];
   const placer = createPlacer({
     sql,
     fleet,
@@ -124,7 +124,7 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
     lease_ms: config.lease_ms,
     rejectionExclusion_ms: config.rejectionExclusion_ms,
     onEnded: (ended) => {
-      if (ended.some((one) => one.jobId !== null)) for (const listener of jobListeners) listener();
+      for (const listener of endListeners) listener();
       considerRetries({ sql, fleet, placer }, ended).catch((error: unknown) =>
         log.error({ err: error }, "retries not taken up"),
       );
@@ -182,7 +182,7 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
     tellRunner,
     deliverPlacement,
     onRelief: (listener: () => void) => reliefListeners.push(listener),
-    onJobWorkloadsEnded: (listener: () => void) => jobListeners.push(listener),
+    onWorkloadsEnded: (listener: () => void) => endListeners.push(listener),
     /** Hears that this replica leads from now on. */
     onLeading(listener: () => void) {
       onLeading = listener;

@@ -139,7 +139,7 @@ async function createBelongings(world: World, name: string, members: [TestUser, 
   const { organization } = await organizations.createOrganization({ name });
   for (const [user, role] of members) await organizations.setMember({ organization: name, user: user.name, role });
   await organizations.removeMember({ organization: name, user: "admin" });
-  const { runners, orchestrator, projects, runs, triggers } = members[0]![0].clients;
+  const { runners, orchestrator, projects, runs, triggers, secrets } = members[0]![0].clients;
   const { runnerId, serviceToken } = await register(runners, { case: "organization", value: name }, "first");
   const spec = { command: { case: "simulation", value: {} } } as const;
   const started = await orchestrator.startWorkload({
@@ -155,6 +155,7 @@ async function createBelongings(world: World, name: string, members: [TestUser, 
     name: "first",
     sourceUrl: createRepository(world, name),
   });
+  await secrets.setSecret({ organization: name, name: "FIRST", value: "a value" });
   const { run } = await runs.startRun({ organization: name, project: "first", ...waitingPipeline });
   const { jobs } = await runs.listJobs({ run: run!.id });
   const made = await triggers.createTrigger({

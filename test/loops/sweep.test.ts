@@ -14,12 +14,14 @@ afterAll(async () => {
   await database.drop();
 });
 beforeEach(
-  () => sql`truncate workload_history, log_segments, ended_logs, idempotency_key, audit_event, app_user cascade`,
+  () =>
+    sql`truncate run, workload, workload_end, log_segments, ended_logs, idempotency_key, audit_event, app_user cascade`,
 );
 
 const day_ms = 86_400_000;
 const keep = {
   workloads_ms: 90 * day_ms,
+  runs_ms: 90 * day_ms,
   audit_ms: 400 * day_ms,
   deliveries_ms: 30 * day_ms,
   idempotencyKeys_ms: day_ms,
@@ -27,6 +29,9 @@ const keep = {
   generations_ms: 14 * day_ms,
   revocations_ms: day_ms,
 };
+
+/** Of these runs everything else was removed. */
+const removed: string[] = [];
 
 /** Sweeps once as the leader; answers what was counted. */
 async function sweepOnce(leads = true): Promise<Record<string, number>> {
@@ -36,6 +41,7 @@ async function sweepOnce(leads = true): Promise<Record<string, number>> {
     keep,
     leads: () => leads,
     deleteLogs: (id) => logs.store.delete(id),
+    belongings: [(ids) => Promise.resolve(void removed.push(...ids))],
     onSwept: (kind, count) => (swept[kind] = (swept[kind] ?? 0) + count),
   });
   expect(await sweep()).toBe(false);
@@ -45,10 +51,13 @@ async function sweepOnce(leads = true): Promise<Record<string, number>> {
 /** An ended workload of so many days ago, with a log of two sealed lines. */
 async function endedWorkload(id: string, age: { created: number; ended: number }): Promise<void> {
   await sql`
-    insert into workload_history (key, id, organization_id, spec, demand, phase, fence, pending_timeout_ms, created_by, create_time, end_time)
-    overriding system value
-    select coalesce(max(key), 0) + 1, ${id}, 'org', '', '{}', 'succeeded', 1, 0, '', now() - ${age.created} * interval '1 day',
-      now() - ${age.ended} * interval '1 day' from workload_history`;
+    with record as (
+      insert into workload (key, id, organization_id, spec, demand, pending_timeout_ms, created_by, create_time)
+      select coalesce(max(key), 0) + 1, ${id}, 'org', '', '{}', 0, '', now() - ${age.created} * interval '1 day' from workload
+      returning key
+    )
+    insert into workload_end (key, fence, organization_id, phase, pend_time, end_time, writer, message, verdict)
+    select key, 1, 'org', 'succeeded', now(), now() - ${age.ended} * interval '1 day', '', '', '' from record`;
   await sealedLog(id);
 }
 
@@ -59,7 +68,9 @@ async function sealedLog(workloadId: string): Promise<void> {
 }
 
 const remaining = async () =>
-  (await sql`select id from workload_history order by key`).map((row) => row["id"] as string);
+  (await sql`select w.id from workload w join workload_end e on e.key = w.key order by w.key`).map(
+    (row) => row["id"] as string,
+  );
 const hasBlobs = (id: string) => existsSync(join(logs.directory, "blobs", "logs", id));
 
 test("an ended workload goes when it has been kept for long enough, with its log, and no other", async () => {
@@ -144,3 +155,45 @@ test("a replica that does not lead sweeps nothing", async () => {
 
   expect(await remaining()).toEqual(["wkl_expired"]);
 });
+
+test("ended runs go with their jobs, workloads and logs when their project's time, or the server's, is over", async () => {
+  await sql`insert into organization (id, name) values ('org_runs', 'runs')`;
+  await sql`
+    insert into project (id, organization_id, name, retention_days)
+    values ('prj_short', 'org_runs', 'short', 7), ('prj_long', 'org_runs', 'long', 365), ('prj_usual', 'org_runs', 'usual', 0)`;
+  await endedRun("old-short", "prj_short", 8);
+  await endedRun("old-long", "prj_long", 100);
+  await endedRun("old-usual", "prj_usual", 91);
+  await endedRun("young-usual", "prj_usual", 89);
+
+  expect(await sweepOnce()).toMatchObject({ run: 2 });
+
+  expect((await sql`select id from run order by id`).map((row) => row["id"] as string)).toEqual([
+    "old-long",
+    "young-usual",
+  ]);
+  expect((await sql`select id from job order by id`).map((row) => row["id"] as string)).toEqual([
+    "old-long-job",
+    "young-usual-job",
+  ]);
+  expect((await sql`select id from workload order by id`).map((row) => row["id"] as string)).toEqual([
+    "old-long-wl",
+    "young-usual-wl",
+  ]);
+  expect(["old-short-wl", "old-long-wl"].map(hasBlobs)).toEqual([false, true]);
+  expect(removed.toSorted()).toEqual(["old-short", "old-usual"]);
+});
+
+/** A run of one job that ended so many days ago, as its workload did. */
+async function endedRun(id: string, projectId: string, days: number): Promise<void> {
+  await endedWorkload(`${id}-wl`, { created: days + 1, ended: days });
+  await sql`update workload set run_id = ${id}, job_id = ${`${id}-job`} where id = ${`${id}-wl`}`;
+  await sql`
+    insert into run (id, organization_id, number, project_id, pipeline, name, content, definition, inputs, labels, ref, commit_id,
+      bundle_digest, source_url, cause, state, end_time)
+    select ${id}, 'org_runs', coalesce(max(number), 0) + 1, ${projectId}, '', '', '', '{}', '{}', '{}', '', '', '', '', '{}',
+      'succeeded', now() - ${days} * interval '1 day' from run`;
+  await sql`
+    insert into job (id, organization_id, project_id, run_id, run_number, attempt, name, definition, state)
+    values (${`${id}-job`}, 'org_runs', ${projectId}, ${id}, 1, 1, 'test', 'test', 'succeeded')`;
+}

@@ -9,8 +9,9 @@ test("a workload that ended long ago is gone with its log, and one of yesterday 
   await untilConnected(world, runner);
   const [old, young] = await Promise.all([runToEnd("old"), runToEnd("young")]);
   const { sql } = world.database;
-  await sql`update workload_history set create_time = now() - interval '91 days' where id = ${old}`;
-  await sql`update workload_history set end_time = now() - interval '90 days 1 hour' where id = ${old}`;
+  await sql`update workload set create_time = now() - interval '91 days' where id = ${old}`;
+  await sql`update workload_end set end_time = now() - interval '90 days 1 hour'
+    where key = (select key from workload where id = ${old})`;
 
   await world.restartServer();
 

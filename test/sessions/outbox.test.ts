@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
+import { maximumMessageBytes } from "../../runner/src/connection.ts";
 import { createOutbox, type OutboxBounds } from "../../server/src/sessions/outbox.ts";
+import { createSession } from "../../server/src/sessions/session-registry.ts";
 
 const bounds: OutboxBounds = { messages: 5, bytes: 100, batchMessages: 3, batch_bytes: 40 };
 
@@ -33,4 +35,13 @@ test("what is let go of makes room", async () => {
   expect(outbox.push(80, 80)).toBe(true);
   outbox.close();
   for await (const batch of outbox.batches()) expect(batch).toEqual([80]);
+});
+
+test("placements that are larger together than what a runner reads at once go out in several messages", async () => {
+  const session = createSession({ runnerId: "rnr", spkiSha256: "" }, 1n);
+  const largest_bytes = 8 * 1024 * 1024;
+  for (let count = 0; count < 3; count += 1) session.send({ case: "place", value: {} }, largest_bytes);
+  session.outbox.close();
+  for await (const batch of session.outbox.batches())
+    expect(batch.length * largest_bytes).toBeLessThan(maximumMessageBytes);
 });

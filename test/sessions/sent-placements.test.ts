@@ -3,11 +3,12 @@ import { createDelivery } from "../../server/src/sessions/deliver.ts";
 import { createSession, createSessionRegistry } from "../../server/src/sessions/session-registry.ts";
 import { createSentPlacements } from "../../server/src/sessions/sent-placements.ts";
 import { createTestDatabase } from "../support/postgres.ts";
+import { insertRunning } from "../support/workload-rows.ts";
 
 const database = await createTestDatabase();
 const { sql } = database;
 afterAll(() => database.drop());
-beforeEach(() => sql`truncate workload`);
+beforeEach(() => sql`truncate workload, workload_life`);
 
 function connected() {
   const session = createSession({ runnerId: "rnr", spkiSha256: "" }, 1n);
@@ -16,15 +17,10 @@ function connected() {
   return { session, registry };
 }
 
-async function place(id: string, fence: number): Promise<void> {
-  await sql`delete from workload where id = ${id}`;
-  await sql`insert into workload (id, organization_id, spec, demand, phase, runner_id, fence, pending_timeout_ms, created_by)
-    values (${id}, 'org', '', '{}', 'placed', 'rnr', ${fence}, 0, '')`;
-}
-
 test("a placement that ended while a slow reading was on its way is not sent again by it", async () => {
   const { session, registry } = connected();
-  await place("wkl", 7);
+  await insertRunning(sql, { id: "wkl", runnerId: "rnr", fence: 7n });
+  await sql`update workload_life set phase = 'placed'`;
   session.sent.add("wkl", 7n);
   const sentAnew: string[] = [];
   const deliver = createDelivery({
@@ -41,7 +37,7 @@ test("a placement that ended while a slow reading was on its way is not sent aga
 
   expect(sentAnew).toEqual([]);
   expect(session.sent.has("wkl", 7n)).toBe(true);
-  await sql`truncate workload`;
+  await sql`truncate workload, workload_life`;
   await deliver();
   expect(session.sent.size).toBe(0);
 });

@@ -8,9 +8,10 @@ import type { UserCaller } from "../../server/src/domain/access.ts";
 import { isTerminal } from "../../server/src/domain/workload.ts";
 import type { Organization } from "../../server/src/store/organizations.ts";
 import { getRunner } from "../../server/src/store/runners.ts";
-import { contextOf, methods, type Replica } from "./replica.ts";
+import { contextOf, methods } from "./open-replica.ts";
+import type { Replica } from "./replica.ts";
 import type { Runner } from "./runner.ts";
-import type { Simulation } from "./simulation.ts";
+import type { Simulation } from "./world.ts";
 
 /** Something that people or misfortune do; the higher the weight, the more often. */
 export type Act = { weight: number; name: string; run: () => void | Promise<void> };

@@ -2,7 +2,8 @@ import { isTerminal } from "../../server/src/domain/workload.ts";
 import { insertOrganization } from "../../server/src/store/organizations.ts";
 import { createActs, startReplica, type Act, type Acts } from "./acts.ts";
 import { createRunner, type Runner } from "./runner.ts";
-import { openSimulation, type Simulation } from "./simulation.ts";
+import { openSimulation } from "./simulation.ts";
+import type { Simulation } from "./world.ts";
 
 /** How a history went: what it did, and how much of it. */
 export type Outcome = { faults: readonly string[]; notes: readonly string[]; workloads: number; statements: number };

@@ -26,8 +26,8 @@ export interface Invariants {
   noteStarted(workloadId: string): void;
   /** A runner is told that its result is recorded. */
   noteAcknowledged(runnerId: string, of: { workloadId: string; fence: bigint }): void;
-  /** Reads what changed since the last check; answers every fault so far. */
-  check(): Promise<readonly string[]>;
+  /** Reads what statements of these replicas changed; answers every fault so far. */
+  check(writers: readonly string[]): Promise<readonly string[]>;
   /** Every workload as it was last read. */
   readonly workloads: ReadonlyMap<string, WorkloadRow>;
 }
@@ -123,6 +123,11 @@ export function createInvariants(sql: Sql): Invariants {
     }
   };
 
+  const oneLeads = async (replicaIds: readonly string[]): Promise<boolean> => {
+    const rows = await sql`select from leader where holder = any(${[...replicaIds]}) and expire_time > now()`;
+    return rows.length > 0;
+  };
+
   return {
     workloads,
     report,
@@ -144,13 +149,15 @@ export function createInvariants(sql: Sql): Invariants {
     },
     noteStarted: (workloadId) => void started.add(workloadId),
     noteAcknowledged: (runnerId, { workloadId, fence }) => void acknowledged.push({ runnerId, workloadId, fence }),
-    async check() {
+    async check(writers) {
       const changed = await listChangedWorkloads(sql, lastXid);
       const all = await listAllRunners(sql);
       const runners = new Map(all.map((runner) => [runner.id, runner]));
       const fences = changed
         .filter((row) => row.fence !== (workloads.get(row.id)?.fence ?? 0n))
         .map((row) => row.fence);
+      if (fences.length > 0 && !(await oneLeads(writers)))
+        report(`I10: ${writers.join(" or ")} placed, and does not lead`);
       for (const row of changed) {
         checkChange(workloads.get(row.id), row, runners);
         workloads.set(row.id, row);

@@ -2,7 +2,7 @@ import type { HeldResult, Holding, HoldingRef, Placement, StopOrder } from "../.
 import { holdingKey } from "../../runner/src/holding.ts";
 import { resultWithout } from "../../runner/src/results.ts";
 import type { Contact } from "../../runner/src/holdings.ts";
-import type { Simulation } from "./simulation.ts";
+import type { Simulation } from "./world.ts";
 
 /** What a runner keeps of a placement on its disk. */
 export type Kept = { placement: Placement; stop?: StopOrder; result?: HeldResult; acknowledged: boolean };

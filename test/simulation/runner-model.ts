@@ -5,7 +5,7 @@ import type { RunnerCaller } from "../../server/src/sessions/open-session.ts";
 import type { Machine } from "./machine.ts";
 import { createRunnerHoldings } from "./runner-holdings.ts";
 import { openRunnerSession, type RunnerSession } from "./runner-session.ts";
-import type { Simulation } from "./simulation.ts";
+import type { Simulation } from "./world.ts";
 import { openStream } from "./stream.ts";
 
 /*

@@ -3,7 +3,7 @@ import { bindIdentity, insertRunner } from "../../server/src/store/runners.ts";
 import type { RunnerCaller } from "../../server/src/sessions/open-session.ts";
 import { createMachine } from "./machine.ts";
 import { startRunnerProcess, type RunnerProcess } from "./runner-model.ts";
-import type { Simulation } from "./simulation.ts";
+import type { Simulation } from "./world.ts";
 
 /** A runner through its crashes, restarts, freezes and partitions. */
 export interface Runner {

@@ -1,37 +1,12 @@
-import type { Sql } from "../../server/src/store/database.ts";
 import { openDatabase } from "../../server/src/store/database.ts";
-import type { Random } from "../../server/src/secure-random.ts";
 import { createTestDatabase } from "../support/postgres.ts";
-import { createChaos, type Chaos } from "./chaos.ts";
-import type { Signals } from "../support/gated-sql.ts";
-import { createInvariants, type Invariants } from "./invariants.ts";
-import { createReplica, type Replica } from "./replica.ts";
+import { createChaos } from "./chaos.ts";
+import { createInvariants } from "./invariants.ts";
+import { createReplica } from "./open-replica.ts";
+import type { Replica } from "./replica.ts";
+import type { Simulation } from "./world.ts";
 import { seededRandom } from "../support/seeded-random.ts";
-import { createDatabaseClock, openVirtualTime, putOnVirtualTime, type VirtualTime } from "./virtual-time.ts";
-
-/** A world in which nothing happens but by the seed: several replicas on one real database, on virtual time. */
-export interface Simulation extends AsyncDisposable {
-  readonly time: VirtualTime;
-  readonly random: Random;
-  readonly chaos: Chaos;
-  readonly invariants: Invariants;
-  /** One connection: statements take effect one after the other. */
-  readonly pool: Sql;
-  readonly replicas: readonly Replica[];
-  /** How many statements took effect. */
-  readonly statements: number;
-  /** What happened, newest last, as far as it is remembered. */
-  readonly notes: readonly string[];
-  note(text: string): void;
-  /** Waits so long, and further until what is waited for is not blocked. */
-  delay(time_ms: number, blockedUntil: () => number): Promise<void>;
-  /** Runs a statement at this moment of virtual time. `reads`: it changes nothing. */
-  execute<T>(run: () => Promise<T>, reads?: boolean): Promise<T>;
-  /** Signals between replicas, late or lost. */
-  signalsOf(process: { readonly isDead: boolean }): Signals;
-  /** Runs what is next, and checks the invariants where the store may have changed. Answers the faults. */
-  step(): Promise<readonly string[]>;
-}
+import { createDatabaseClock, openVirtualTime, putOnVirtualTime } from "./virtual-time.ts";
 
 const remembered = 4000;
 
@@ -53,7 +28,8 @@ export async function openSimulation(seed: number, replicaCount: number): Promis
   const invariants = createInvariants(pool);
   const listeners = new Set<{ process: { readonly isDead: boolean }; hear: (payload: string) => void }>();
   const notes: string[] = [];
-  let isChecked = true;
+  /** Whose statements are to be checked: mostly one, for those of one moment run together. */
+  const writers = new Set<string>();
   let statements = 0;
   const simulation: Simulation = {
     ...{ time, random, chaos, invariants, pool, replicas, notes },
@@ -71,9 +47,9 @@ export async function openSimulation(seed: number, replicaCount: number): Promis
         wait_ms = blockedUntil() - Date.now();
       }
     },
-    execute: (run, reads = false) =>
+    execute: (run, writer) =>
       time.underWay(async () => {
-        isChecked &&= reads;
+        if (writer !== undefined) writers.add(writer);
         statements += 1;
         await setClock();
         return run();
@@ -97,9 +73,10 @@ export async function openSimulation(seed: number, replicaCount: number): Promis
     }),
     async step() {
       await time.step();
-      if (isChecked) return [];
-      isChecked = true;
-      return invariants.check();
+      if (writers.size === 0) return [];
+      const checked = [...writers];
+      writers.clear();
+      return invariants.check(checked);
     },
     async [Symbol.asyncDispose]() {
       for (const replica of replicas) replica.crash();

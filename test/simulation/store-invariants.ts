@@ -31,9 +31,9 @@ export function createStoreInvariants(sql: Sql) {
       const shared = await sql<{ fence: bigint }[]>`
         select fence from any_workload where fence > 0 group by fence having count(*) > 1`;
       const loose = await sql<{ id: string }[]>`
-        select id from workload where (phase = 'pending') <> (runner_id is null) or phase in ('succeeded', 'failed', 'cancelled', 'lost')`;
+        select id from workload_life where (phase = 'pending') <> (runner_id is null) or phase in ('succeeded', 'failed', 'cancelled', 'lost')`;
       const retried = await sql<{ id: string }[]>`
-        select e.id from workload_history e left join any_workload r on r.id = e.retried_by and r.retry_of = e.id and r.try = e.try + 1
+        select e.id from any_workload e left join any_workload r on r.id = e.retried_by and r.retry_of = e.id and r.try = e.try + 1
         where e.retried_by is not null and r.id is null
         union all select retry_of from any_workload where retry_of is not null group by retry_of having count(*) > 1`;
       return [
@@ -50,7 +50,7 @@ export function createStoreInvariants(sql: Sql) {
   /** I3: a terminal phase never changes. */
   async function changedEnds(): Promise<string[]> {
     const changed: string[] = [];
-    for (const row of await sql`select id, phase, fence, message, retried_by, end_time from workload_history`) {
+    for (const row of await sql`select id, phase, fence, message, retried_by, end_time from any_workload where end_time is not null`) {
       const now = text(row);
       const before = ended.get(row["id"] as string) ?? now;
       if (before !== now) changed.push(`I3: ${before} became ${now}`);

@@ -1,10 +1,10 @@
 import { expect, onTestFinished, test } from "vitest";
 import { acquireLeadership, raiseFleetVersion, releaseLeadership } from "../../server/src/store/leader.ts";
+import { startWorkloads } from "../../server/src/store/workload-starts.ts";
 import {
   advanceWorkloads,
   endWorkloads,
   placeWorkloads,
-  startWorkloads,
   unplaceWorkloads,
   type PlacingGuard,
 } from "../../server/src/store/workload-transitions.ts";
@@ -59,9 +59,9 @@ test.each(seeds([1, 2, 3, 4]))(
       },
       async place() {
         const pending = await sql<
-          { id: string }[]
-        >`select id from workload where phase = 'pending' order by key limit 5`;
-        const picks = pending.map(({ id }) => ({ id, runnerId: pick(runners) }));
+          { id: string; key: bigint }[]
+        >`select id, key from workload_life where phase = 'pending' order by key limit 5`;
+        const picks = pending.map(({ id, key }) => ({ id, key, runnerId: pick(runners) }));
         // Two leaders decide the same at once; at most one of them may be heard.
         const both = await Promise.all(writers.map((one) => placeWorkloads(sql, one, recent(), picks)));
         for (const { id, fence } of both.flat().toSorted((a, b) => Number(a.fence - b.fence)))

@@ -15,10 +15,13 @@ export const version = defineCommand({
       return undefined;
     }
     const { server } = await controlPlane();
-    const { version: serverVersion, trustDomain, replicaId } = await server.getServer({});
+    const { version: serverVersion, trustDomain, replicaId, permissions } = await server.getServer({});
     const { gateway } = credentials();
     const text = `agynctl ${own}\ncontrol plane ${safe(serverVersion)} at ${gateway}, trust domain ${safe(trustDomain)}\n`;
-    await output.document(() => ({ client: own, server: serverVersion, gateway, trustDomain, replicaId }), text);
+    await output.document(
+      () => ({ client: own, server: serverVersion, gateway, trustDomain, replicaId, permissions }),
+      text,
+    );
     return undefined;
   },
 });

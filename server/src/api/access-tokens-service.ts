@@ -78,7 +78,10 @@ function about({ id, name }: AccessToken) {
 function refuseUnknownScopes(scopes: readonly string[]): void {
   const unknown = scopes.find((scope) => !permissions.includes(scope));
   if (unknown !== undefined)
-    throw invalidField("scopes", `there is no permission "${unknown}": GetServer lists them all`);
+    throw invalidField(
+      "scopes",
+      `there is no permission "${unknown}": GetServer (agynctl version -o json) lists them all`,
+    );
 }
 
 /** A token makes none that can do more than itself; without scopes a token can do all, so a limited one must name some. */

@@ -23,17 +23,18 @@ import type { MasterKey } from "../identity/master-key.ts";
 import type { FleetState } from "../loops/fleet-state.ts";
 import type { Placer, StartRequest } from "../loops/place-workloads.ts";
 import type { WatchFeed } from "../loops/watch-feed.ts";
-import type { RunnerCaller } from "../sessions/open-session.ts";
+import type { RunnerCaller, SessionLine } from "../sessions/open-session.ts";
 import { sealSpec } from "../identity/sealed-spec.ts";
 import type { Sql } from "../store/database.ts";
 import { claimIdempotencyKey } from "../store/idempotency-keys.ts";
 import { getOrganization, type Organization } from "../store/organizations.ts";
 import { toPage } from "../store/paging.ts";
 import { getRunner } from "../store/runners.ts";
-import { decreedEnding, endWorkloads, lostEnding, startWorkloads, type Writer } from "../store/workload-transitions.ts";
+import { startFailed } from "../store/workload-starts.ts";
+import { decreedEnding, endWorkloads, lostEnding, type Writer } from "../store/workload-transitions.ts";
 import * as workloads from "../store/workloads.ts";
 import type { WorkloadRow } from "../store/workloads.ts";
-import { runnerOf, targetOf, userOf } from "./context.ts";
+import { answersKey, runnerOf, targetOf, userOf } from "./context.ts";
 import { refuseIdAsName } from "./names.ts";
 import { hashRequest } from "./request-hash.ts";
 import { resolveWorkload } from "./references.ts";
@@ -56,12 +57,11 @@ export type OrchestratorDeps = {
   runSession: (
     caller: RunnerCaller,
     requests: AsyncIterable<PlacementsRequest>,
-    signal: AbortSignal,
+    line: SessionLine,
   ) => AsyncIterable<PlacementsResponse>;
 };
 
 const explainedRunners = 100;
-const unguarded = { epoch: -1n, fleetVersion: -1n };
 
 /** Starts, shows, explains and stops workloads; and the sessions of runners. */
 export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<typeof OrchestratorService> {
@@ -132,7 +132,8 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     },
     ...createWorkloadWatch(deps, present),
     placements(requests, context) {
-      return deps.runSession(runnerOf(context), requests, context.signal);
+      const line = { signal: context.signal, answers: context.values.get(answersKey) };
+      return deps.runSession(runnerOf(context), requests, line);
     },
   };
 
@@ -197,17 +198,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
   /** No registered runner ever could: the workload is recorded as failed, and the error says which constraint and who comes nearest. */
   async function fail({ workload, demand }: StartRequest, organization: Organization): Promise<never> {
     const message = unmetText(explained(demand, nobody, 1), organization);
-    await startWorkloads(sql, writer, unguarded, [{ ...workload, runnerId: null, verdict: "never", message }]);
-    const ending = {
-      id: workload.id,
-      fence: 0n,
-      runnerId: null,
-      phase: "failed",
-      message,
-      phaseIfStopped: "failed",
-      messageIfStopped: message,
-    } as const;
-    await endWorkloads(sql, writer, [{ ...ending, result: null, mayRetry: false }]);
+    await startFailed(sql, writer, { ...workload, runnerId: null, verdict: "never", message });
     deps.onWorkloadsChanged();
     throw noRunner({ id: workload.id, message });
   }

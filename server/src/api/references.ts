@@ -111,10 +111,10 @@ export function demandRole(caller: UserCaller, role: RequiredRole, thing: Thing)
   if (decision === "hidden") throw notFound(noun, reference);
   if (decision === "denied") {
     const where = scope.kind === "cluster" ? "the cluster" : "the organization";
-    throw new AgynError(
-      "PERMISSION_DENIED",
-      `this needs the role ${role === "cluster_admin" || scope.kind === "cluster" ? "cluster admin" : role} in ${where}`,
-    );
+    const needed = scope.kind === "cluster" ? "cluster_admin" : role;
+    throw new AgynError("PERMISSION_DENIED", `this needs the role ${needed.replace("_", " ")} in ${where}`, {
+      metadata: { role: needed },
+    });
   }
 }
 

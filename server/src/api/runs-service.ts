@@ -59,7 +59,6 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
         triggerId: "",
         deliveryId: "",
         event: "",
-        fork: false,
       } as const;
       const asked = { pipeline, ref, content, bundleDigest, inputs, labels, name, priority, cause, event: null };
       const run = await startRun(deps, { organizationId: organization.id, project, ...asked }, id).catch(

@@ -203,7 +203,7 @@ export function createTriggersService(deps: TriggersDeps): ServiceImpl<typeof Tr
       const asked: RunRequest = {
         ...{ organizationId, project, pipeline, ref, inputs, labels, name, priority },
         ...{ content: new Uint8Array(), bundleDigest: "", event: null },
-        cause: { kind: "token", userId: "", triggerId: token.tokenId, deliveryId: "", event: "", fork: false },
+        cause: { kind: "token", userId: "", triggerId: token.tokenId, deliveryId: "", event: "" },
       };
       const run = await startOnce(asked, id.text);
       const event = { scope: { kind: "organization", organizationId }, action: "run.start", outcome: "ok" } as const;

@@ -6,17 +6,12 @@ import type { Random } from "../secure-random.ts";
 import type { Sql } from "../store/database.ts";
 import { acquireLeadership, releaseLeadership } from "../store/leader.ts";
 import { listLiveWorkloads, recordWaiting, type WorkloadRow } from "../store/workloads.ts";
-import {
-  placeWorkloads,
-  startWorkloads,
-  type NewWorkload,
-  type PlacingGuard,
-  type StartedWorkload,
-  type Writer,
-} from "../store/workload-transitions.ts";
+import { startWorkloads, type NewWorkload, type StartedWorkload } from "../store/workload-starts.ts";
+import { placeWorkloads, type PlacingGuard, type Writer } from "../store/workload-transitions.ts";
 import type { FailUnreadable } from "./fail-unreadable.ts";
 import type { FleetState } from "./fleet-state.ts";
-import { changedWaits, lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
+import { createPump } from "./pump.ts";
+import { changedWaits, isWaiting, lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
 
 /** What a caller wants started: the row to be, and the demand it holds. */
 export type StartRequest = { workload: Omit<NewWorkload, "runnerId" | "verdict" | "message">; demand: Demand };
@@ -72,9 +67,15 @@ export type PlacerDeps = {
   announcePending: () => void;
 };
 
+type Pick = Waiting & { id: string; key: bigint; runnerId: string };
 type Starting = { request: StartRequest; settle: (outcome: StartOutcome) => void; fail: (error: unknown) => void };
 
+/** Waiting workloads of one statement. */
 const batchLimit = 500;
+/** Starts of one statement: few enough that of many callers some are answered while others are heard. */
+const startLimit = 64;
+/** Statements under way; what comes meanwhile is gathered, so a lone start goes at once and a burst in batches. */
+const writeLimit = 4;
 const explainedLimit = 200;
 
 /** Nothing runs until the lease is taken. */
@@ -94,40 +95,47 @@ export function createPlacer(deps: PlacerDeps): Placer {
    */
   const doubtful = new Set<string>();
   let dirty = false;
-  let pumping: Promise<void> | undefined;
-  let stopped = false;
+  let placesWaiting = false;
   const leads = () => guard !== undefined && doubtful.size === 0 && performance.now() < leadsUntil_ms;
   /** What becomes pending while a leadership begins, or is late to be renewed, may be in no reading of this leader's. */
   const collects = () => guard !== undefined || beginning;
 
-  const pump = () => {
-    pumping ??= (async () => {
-      while (!stopped && (starting.length > 0 || (dirty && leads()))) {
-        const batch = starting.splice(0, batchLimit);
-        await Promise.all([placeWaiting(), startBatch(batch)]).catch((error: unknown) =>
-          log.error({ err: error }, "placing failed"),
-        );
-      }
-    })().finally(() => {
-      pumping = undefined;
-    });
-  };
+  const pump = createPump({
+    limit: writeLimit,
+    // While waiting ones are being placed and more has become free, what is new does not overtake them.
+    hasWork: () => (dirty && leads() ? !placesWaiting : starting.length > 0),
+    work: async () => Promise.all([placePicks(pickWaiting()), startBatch(starting.splice(0, startLimit))]),
+    onError: (error) => log.error({ err: error }, "placing failed"),
+  });
 
-  const placeWaiting = async () => {
-    if (!dirty || !leads()) return;
+  const pickWaiting = () => {
+    const picks: Pick[] = [];
+    if (!dirty || !leads() || placesWaiting) return picks;
     dirty = false;
-    const picks: (Waiting & { id: string; runnerId: string })[] = [];
     for (const { row, demand } of waiting.values()) {
       const pick = fleet.index.pick(demand, excludedAt(row.excluded, Date.now()), random);
       if (pick.kind === "none") continue;
       fleet.occupy(row.id, pick.runnerId, demand.resources);
-      picks.push({ id: row.id, runnerId: pick.runnerId, row, demand });
+      picks.push({ id: row.id, key: row.key, runnerId: pick.runnerId, row, demand });
       if (picks.length === batchLimit) {
         dirty = true;
         break;
       }
     }
+    return picks;
+  };
+
+  const placePicks = async (picks: readonly Pick[]) => {
     if (picks.length === 0) return;
+    placesWaiting = true;
+    try {
+      await writePicks(picks);
+    } finally {
+      placesWaiting = false;
+    }
+  };
+
+  const writePicks = async (picks: readonly Pick[]) => {
     const placed = await placeWorkloads(sql, writer, guard!, picks).catch((error: unknown) => {
       doubt(picks.map((one) => one.id));
       throw error;
@@ -148,15 +156,20 @@ export function createPlacer(deps: PlacerDeps): Placer {
 
   const startBatch = async (batch: Starting[]) => {
     if (batch.length === 0) return;
-    const decided = batch.map((one) => ({ ...one, pick: fleet.index.pick(one.request.demand, nobody, random) }));
+    const placing = leads();
+    const decided = batch.map((one) => {
+      const { workload, demand } = one.request;
+      const pick = fleet.index.pick(demand, nobody, random);
+      // Counted before the next one is picked, so that no two of a batch get the same last slot.
+      if (placing && pick.kind === "picked") fleet.occupy(workload.id, pick.runnerId, demand.resources);
+      return { ...one, pick };
+    });
     const going = decided.filter((one) => one.pick.kind === "picked" || one.pick.verdict !== "never");
     for (const one of decided)
       if (one.pick.kind === "none" && one.pick.verdict === "never") one.settle({ kind: "never" });
     if (going.length === 0) return;
-    const placing = leads();
     const rows = going.map(({ request, pick }): NewWorkload => {
       const picked = placing && pick.kind === "picked" ? pick.runnerId : null;
-      if (picked !== null) fleet.occupy(request.workload.id, picked, request.demand.resources);
       return { ...request.workload, runnerId: picked, verdict: pick.kind === "none" ? pick.verdict : "", message: "" };
     });
     let started: StartedWorkload[];
@@ -216,7 +229,13 @@ export function createPlacer(deps: PlacerDeps): Placer {
 
   const doubt = (ids: readonly string[]) => {
     for (const id of ids) doubtful.add(id);
-    renewLease().catch((error: unknown) => log.error({ err: error }, "lease not renewed"));
+    settleSoon().catch((error: unknown) => log.error({ err: error }, "lease not renewed"));
+  };
+
+  const settleSoon = async () => {
+    // A renewal that is under way began before the doubt, and does not settle it.
+    await renewing?.catch(() => undefined);
+    await renewLease();
   };
 
   const renewLease = () => (renewing ??= renew().finally(() => (renewing = undefined)));
@@ -270,7 +289,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
 
   const wake = () => {
     dirty = true;
-    pump();
+    pump.signal();
   };
 
   return {
@@ -319,8 +338,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
       return true;
     },
     async stop() {
-      stopped = true;
-      await pumping;
+      await pump.stop();
       if (guard) await releaseLeadership(sql, writer.replicaId);
       guard = undefined;
     },
@@ -329,12 +347,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
   function enqueue(request: StartRequest): Promise<StartOutcome> {
     const { promise, resolve, reject } = Promise.withResolvers<StartOutcome>();
     starting.push({ request, settle: resolve, fail: reject });
-    pump();
+    pump.signal();
     return promise;
   }
-}
-
-/** One that people asked to stop is placed no more. */
-function isWaiting(row: WorkloadRow): boolean {
-  return row.phase === "pending" && !row.stopRequested;
 }

@@ -2,15 +2,18 @@ import { sweepAccessTokens } from "../store/access-tokens.ts";
 import { sweepAuditEvents } from "../store/audit-events.ts";
 import type { Sql } from "../store/database.ts";
 import { sweepDeliveries, sweepSeen } from "../store/deliveries.ts";
-import { deleteEnded, listOldestEnded } from "../store/ended-workloads.ts";
+import { deleteEnded, listOldest } from "../store/ended-workloads.ts";
 import { sweepIdempotencyKeys } from "../store/idempotency-keys.ts";
 import { sweepGenerations, sweepRevocations } from "../store/identities.ts";
 import { listOrphanLogs } from "../store/log-segments.ts";
+import { deleteRuns, listExpiredRuns } from "../store/swept-runs.ts";
 import { sweepMetricsSamples } from "../store/metrics-samples.ts";
 
 /** How long each kind is kept, in ms. */
 export type Keep = {
   workloads_ms: number;
+  /** Of projects that do not say. */
+  runs_ms: number;
   audit_ms: number;
   deliveries_ms: number;
   idempotencyKeys_ms: number;
@@ -27,6 +30,8 @@ export type SweepDeps = {
   leads: () => boolean;
   /** Removes the logs of a workload for good; again is no error. */
   deleteLogs: (workloadId: string) => Promise<void>;
+  /** Each removes something else that belongs to runs, such as their artifacts; again is no error. */
+  belongings: readonly ((runIds: readonly string[]) => Promise<void>)[];
   onSwept: (kind: string, count: number) => void;
 };
 
@@ -35,13 +40,14 @@ const rowLimit = 1000;
 /** Batches of one kind in one run, after which the other kinds get their turn. */
 const batchLimit = 20;
 const workloadLimit = 200;
+const runLimit = 20;
 const deletionsAtOnce = 8;
 
 /** Deletes one batch, and answers how many rows went. A full batch means that there may be more. */
 type Batch = { kind: string; limit: number; run: () => Promise<number> };
 
 /** Deletes what has been kept for long enough, in bounded batches (I9, I10). Answers whether there is more to do at once. */
-export function createSweep({ sql, keep, leads, deleteLogs, onSwept }: SweepDeps): () => Promise<boolean> {
+export function createSweep({ sql, keep, leads, deleteLogs, belongings, onSwept }: SweepDeps): () => Promise<boolean> {
   const rows = (
     kind: string,
     sweep: (of: Sql, keep_ms: number, limit: number) => Promise<number>,
@@ -72,7 +78,7 @@ export function createSweep({ sql, keep, leads, deleteLogs, onSwept }: SweepDeps
   /** The record goes last: until then a sweep that was cut off finds it, and with it what is left of its logs. */
   const sweepWorkloads = async () => {
     for (let batch = 0; batch < batchLimit && leads(); batch += 1) {
-      const oldest = await listOldestEnded(sql, { after, keep_ms: keep.workloads_ms, limit: workloadLimit });
+      const oldest = await listOldest(sql, { after, keep_ms: keep.workloads_ms, limit: workloadLimit });
       const expired = oldest.filter((one) => one.isExpired);
       await deleteAllLogs(expired.map((one) => one.id));
       const keys = expired.map((one) => one.key);
@@ -81,6 +87,25 @@ export function createSweep({ sql, keep, leads, deleteLogs, onSwept }: SweepDeps
       const isOver = !last?.isOld || oldest.length < workloadLimit;
       after = isOver ? 0n : last.key;
       if (isOver) return false;
+    }
+    return true;
+  };
+
+  /** The run's record goes last, as a workload's does. */
+  const sweepRuns = async () => {
+    for (let batch = 0; batch < batchLimit && leads(); batch += 1) {
+      const expired = await listExpiredRuns(sql, { keep_ms: keep.runs_ms, limit: runLimit });
+      const ids = expired.map((run) => run.id);
+      const workloads = expired.flatMap((run) => run.workloads);
+      if (ids.length === 0) return false;
+      for (const remove of belongings) await remove(ids);
+      await deleteAllLogs(workloads.map((one) => one.id));
+      await deleteEnded(
+        sql,
+        workloads.map((one) => one.key),
+      );
+      onSwept("run", await deleteRuns(sql, ids));
+      if (ids.length < runLimit) return false;
     }
     return true;
   };
@@ -105,6 +130,7 @@ export function createSweep({ sql, keep, leads, deleteLogs, onSwept }: SweepDeps
     if (!leads()) return false;
     let isMore = false;
     for (const batch of batches) isMore = (await sweepRows(batch)) || isMore;
+    isMore = (await sweepRuns()) || isMore;
     isMore = (await sweepWorkloads()) || isMore;
     isMore = (await sweepOrphanLogs()) || isMore;
     return isMore && leads();

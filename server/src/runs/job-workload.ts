@@ -9,6 +9,7 @@ import type {
   Requires,
   ResolvedJob,
 } from "../../../pipelines/pipeline.ts";
+import { maximumSecretBytes } from "../../../wire/secrets.ts";
 import type { Requirement } from "../domain/demand.ts";
 import { demandToJson, type DemandJson } from "../domain/workload.ts";
 import type { JobRow } from "../store/jobs.ts";
@@ -23,7 +24,7 @@ export function toJobWorkload(
   job: { definition: JobDefinition; resolved: ResolvedJob; secrets: ReadonlyMap<string, string> },
 ): JobWorkload {
   const { definition, resolved, secrets } = job;
-  const variables = { ...contextVariables(run, row), ...resolved.env };
+  const variables = { ...resolved.env, ...contextVariables(run, row) };
   const spec = create(WorkloadSpecSchema, {
     command: commandOf(definition.command),
     environment: [
@@ -35,9 +36,25 @@ export function toJobWorkload(
     ...(run.sourceUrl !== "" && { git: { url: run.sourceUrl, ref: run.commit } }),
     ...(definition.timeout_ms !== null && { timeout: durationFromMs(definition.timeout_ms) }),
   });
-  return { spec, demand: demandOf(run.organizationId, resolved) };
+  return { spec, demand: demandOf(run.organizationId, definition.command, resolved) };
 }
 
+/** Variables of one workload, as the contract bounds them. */
+const maximumVariables = 256;
+
+/** Why no runner could be given the environment of a job, or `undefined`. */
+export function environmentFault({ environment }: WorkloadSpec): string | undefined {
+  if (environment.length > maximumVariables) {
+    return `its environment has ${environment.length} variables with those of its inputs and matrix, more than ${maximumVariables}`;
+  }
+  const secretBytes = environment.reduce((sum, { secret, value }) => sum + (secret ? Buffer.byteLength(value) : 0), 0);
+  if (secretBytes > maximumSecretBytes) {
+    return `its secrets have ${secretBytes} bytes in sum, more than ${maximumSecretBytes}`;
+  }
+  return undefined;
+}
+
+/** A graph is its file, for runners that have an executor for graphs. */
 function commandOf(command: JobCommand): WorkloadSpec["command"] {
   if (command.kind === "argv") {
     return { case: "argv", value: { $typeName: "agyn.orchestrator.v1.Argv", arguments: [...command.arguments] } };
@@ -74,14 +91,14 @@ function variablesOf(prefix: string, values: Readonly<Record<string, unknown>>):
   );
 }
 
-function demandOf(organizationId: string, { requires, container }: ResolvedJob): DemandJson {
+function demandOf(organizationId: string, { kind }: JobCommand, { requires, container }: ResolvedJob): DemandJson {
   const resources = new Map(Object.entries(requires.resources));
   if (!resources.has("slots")) resources.set("slots", 1);
   return demandToJson({
     organizationId,
     requirements: requires.labels.map(requirementOf),
     capabilities: [...requires.capabilities],
-    executor: executorOf(requires, container),
+    executor: kind === "graph" ? "graph" : executorOf(requires, container),
     resources,
     preferences: requires.prefer.map(({ requirement, weight }) => ({
       requirement: requirementOf(requirement),

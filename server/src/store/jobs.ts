@@ -40,6 +40,7 @@ export type JobRow = {
   /** The user, or the trigger, behind it. */
   createdBy: string;
   workloadId: string | null;
+  workloadKey: bigint | null;
   runnerId: string | null;
   workloadIds: string[];
   stopRequested: boolean;
@@ -70,7 +71,7 @@ export const jobColumns = (sql: SqlOrTransaction) => sql`
   job.skip_cause as "skipCause", job.verdict, job.demand, job.priority, job.rank, job.tag,
   job.concurrency_group as "concurrencyGroup", job.concurrency_limit as "concurrencyLimit", job.cancels_older as "cancelsOlder",
   job.matrix_limit as "matrixLimit", job.try, job.maximum_tries as "maximumTries",
-  job.retry_on_lost as "retryOnLost", job.lost_after_ms as "lostAfter_ms", job.created_by as "createdBy", job.workload_id as "workloadId", job.runner_id as "runnerId",
+  job.retry_on_lost as "retryOnLost", job.lost_after_ms as "lostAfter_ms", job.created_by as "createdBy", job.workload_id as "workloadId", job.workload_key as "workloadKey", job.runner_id as "runnerId",
   job.workload_ids as "workloadIds", job.stop_requested as "stopRequested", job.exit_code as "exitCode", job.outputs, job.reused,
   job.queue_time as "queueTime", job.available_time as "availableTime", job.queue_deadline as "queueDeadline",
   job.start_time as "startTime", job.end_time as "endTime", job.change_xid::text as "changeXid"`;

@@ -75,7 +75,7 @@ export async function listOrphanLogs(sql: SqlOrTransaction, keep_ms: number, lim
     select distinct workload_id as id from (
       select workload_id, create_time as time from log_segments union all select workload_id, end_time from ended_logs) l
     where time < now() - ${keep_ms}::float8 * interval '1 millisecond'
-      and not exists (select from any_workload w where w.id = l.workload_id)
+      and not exists (select from workload w where w.id = l.workload_id)
     limit ${limit}`;
   return rows.map((row) => row.id);
 }

@@ -26,6 +26,7 @@ export async function openNotifications(sql: Sql, replicaId: string, log: Logger
   const outgoing = new Set<Topic>();
   let timer: NodeJS.Timeout | undefined;
   let sent_ms = -Infinity;
+  let closed = false;
   let hearsOthers = false;
   const tell = (topic: string) => {
     for (const listener of listeners.get(topic) ?? []) listener();
@@ -54,6 +55,7 @@ export async function openNotifications(sql: Sql, replicaId: string, log: Logger
       return hearsOthers;
     },
     send(topic) {
+      if (closed) return;
       outgoing.add(topic);
       timer ??= setTimeout(flush, Math.max(coalesce_ms, sent_ms + spacing_ms - performance.now()));
     },
@@ -61,6 +63,7 @@ export async function openNotifications(sql: Sql, replicaId: string, log: Logger
       listeners.set(topic, [...(listeners.get(topic) ?? []), listener]);
     },
     async close() {
+      closed = true;
       clearTimeout(timer);
       await subscription.unlisten();
     },

@@ -6,7 +6,8 @@ export type SealRequest = { id: bigint; workloadId: string; fence: bigint; ofRep
 /** Where the runner of a workload is connected, if it is. */
 export async function findSessionReplica(sql: SqlOrTransaction, workloadId: string): Promise<string | undefined> {
   const [row] = await sql<{ id: string | null }[]>`
-    select r.session_replica_id as id from any_workload w join runner r on r.id = w.runner_id where w.id = ${workloadId}`;
+    select r.session_replica_id as id from workload_state s join runner r on r.id = s.runner_id
+    where (s.organization_id, s.key) = (select organization_id, key from workload where id = ${workloadId})`;
   return row?.id ?? undefined;
 }
 

@@ -19,7 +19,8 @@ export type Judged = {
   ref: string;
   commit: string;
   capabilities: readonly string[];
-  fork: boolean;
+  /** Others than the project's people wrote what would run. */
+  untrusted: boolean;
 };
 
 /** `reason`: why nothing starts; `isFault`: it ought to, and cannot. */
@@ -74,7 +75,7 @@ function conclude(trigger: TriggerRow, { checks, event, seen, forge }: Found): J
     ref: refOf(forge) || config.ref,
     commit: forge?.commit ?? "",
     capabilities: isAgent && forge ? agentCapabilities(forge) : [],
-    fork: forge?.pull_request?.from_fork ?? false,
+    untrusted: forge?.pull_request?.from_fork ?? false,
   };
   return { checks, event: seen, judged };
 }

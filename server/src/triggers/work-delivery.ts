@@ -84,7 +84,14 @@ export function toRunRequest(
     labels: config.labels,
     name: "",
     priority: config.priority,
-    cause: { kind, userId: "", triggerId: trigger.id, deliveryId, event: judged.eventName, fork: judged.fork },
+    cause: {
+      kind,
+      userId: "",
+      triggerId: trigger.id,
+      deliveryId,
+      event: judged.eventName,
+      untrusted: judged.untrusted,
+    },
     event: judged.event,
   };
 }

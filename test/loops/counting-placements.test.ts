@@ -31,6 +31,16 @@ test("a placement whose answer was lost goes on taking its runner's slot", async
   expect(second).toMatchObject({ row: { phase: "pending" } });
 });
 
+test("starts that come together do not get the same last slot", async () => {
+  const { placer } = await openLossyWorld(2);
+
+  // The second and the third are one batch, because they come while the first is written.
+  const outcomes = await Promise.all([1, 2, 3].map(() => placer.start({ workload: newWorkload(), demand })));
+
+  const phases = outcomes.map((one) => (one.kind === "started" ? one.row.phase : one.kind));
+  expect(phases.toSorted()).toEqual(["pending", "placed", "placed"]);
+});
+
 test("a start that failed frees the slot that was meant for it", async () => {
   const { placer, failNextWrite } = await openLossyWorld();
   failNextWrite();
@@ -54,8 +64,8 @@ test("a next try is placed although nobody heard that the try before it ended", 
   await expect.poll(retry).toMatchObject({ phase: "placed" });
 });
 
-/** A leader with one runner of one slot, whose writes may fail. */
-async function openLossyWorld() {
+/** A leader with one runner, whose writes may fail. */
+async function openLossyWorld(slots = 1) {
   const database = await createTestDatabase();
   onTestFinished(() => database.drop());
   const { sql } = database;
@@ -72,6 +82,7 @@ async function openLossyWorld() {
     },
     sql,
   );
+  const report = { labels: {}, found: [], executors: ["process"], capacity: { slots } };
   await sql`insert into organization (id, name) values (${organizationId}, 'default')`;
   await sql`insert into runner (id, organization_id, name, token_public_key, status, session_replica_id, reported)
     values ('rnr_a', ${organizationId}, 'build-1', '', 'enrolled', 'rep_a', ${sql.json(report)})`;
@@ -84,8 +95,6 @@ async function openLossyWorld() {
     failNextWrite: () => (fate = "not sent"),
   };
 }
-
-const report = { labels: {}, found: [], executors: ["process"], capacity: { slots: 1 } };
 
 function newWorkload() {
   return {
