@@ -124,7 +124,7 @@ test.each<[string, ForgeName, string, object, Partial<ForgeEvent>]>([
     { event: "push", branch: "", commit: "", author: "" },
   ],
   ["a commit that is none", "github", "push", { ref: "refs/heads/main", after: "--upload-pack=x" }, { commit: "" }],
-])("%s is read", (_name, forge, name, payload, expected) => {
+])("%s is read", (...[, forge, name, payload, expected]) => {
   expect(readForgeEvent(forge, name, payload)).toMatchObject(expected);
 });
 

@@ -3,6 +3,7 @@ import { checkExpression, type ContextName, type Scope } from "../../../pipeline
 import { evaluateTemplate, type Evaluation } from "../../../pipelines/expressions/evaluate-expression.ts";
 import { ExpressionError, type Expression } from "../../../pipelines/expressions/parse-expression.ts";
 import { parseTemplate, type TemplatePart } from "../../../pipelines/expressions/templates.ts";
+import { hintText } from "../../../pipelines/problems.ts";
 import { limits } from "../../../pipelines/limits.ts";
 
 type Mapping = Readonly<Record<string, string>>;
@@ -83,6 +84,7 @@ function underRun(expression: Expression): Expression {
   }
 }
 
-function textOf({ message, hint }: ExpressionError): string {
+function textOf({ message, hint: meant }: ExpressionError): string {
+  const hint = hintText(meant);
   return hint === undefined ? message : `${message} (${hint})`;
 }
