@@ -12,6 +12,8 @@ export type HeldResult = {
   memorySampled: boolean;
   startTimeMs: number | undefined;
   endTimeMs: number | undefined;
+  /** What the command handed on; not in records of earlier versions. */
+  outputs?: Readonly<Record<string, string>>;
 };
 
 /** What the runner keeps of a placement: enough to answer for it, also after a restart. Nothing secret. */

@@ -79,12 +79,13 @@ function isScriptShell(shell: string): shell is ScriptShell {
   return scriptShells.some((known) => known === shell);
 }
 
-function toSimulationText({ duration, exitCode, lines, rejectReason, ignoreStop }: Simulation): string {
+function toSimulationText({ duration, exitCode, lines, rejectReason, ignoreStop, outputs }: Simulation): string {
   return JSON.stringify({
     durationMs: duration === undefined ? 0 : durationMs(duration),
     exitCode,
     lines: Number(lines),
     ignoreStop,
+    outputs,
     ...(rejectReason === "" ? {} : { rejectReason }),
   });
 }

@@ -105,6 +105,8 @@ export type ExecutionResult = {
   memorySource: "cgroup" | "sampled";
   startTime: Date;
   endTime: Date;
+  /** What the job wrote to `$AGYN_OUTPUT`. */
+  outputs: Readonly<Record<string, string>>;
 };
 
 /** How far a job is kept from the runner's own secrets and from other jobs. */

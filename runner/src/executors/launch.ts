@@ -8,6 +8,7 @@ import { checkOut, gitEnvironment } from "./git-source.ts";
 import { type Enclosure, enclosingArgv } from "./isolation.ts";
 import { commandArgv, createJobDirectory, jobPaths, startDirectory } from "./job-directory.ts";
 import { jobEnvironment, workloadMark } from "./job-environment.ts";
+import { createOutputFile } from "./job-outputs.ts";
 import type { ProcessExecutorSettings } from "./process-settings.ts";
 import { readProcess } from "./process-tree.ts";
 import { type ExecutionFiles, type ExecutionRecord, type ProcessIdentity, writeWrapper } from "./record.ts";
@@ -28,6 +29,7 @@ export async function launch(request: Launch): Promise<ProcessIdentity> {
   const { settings, record, files, spec } = request;
   const { jobDirectory } = record;
   createJobDirectory(jobDirectory, spec.command, record.uid);
+  createOutputFile(jobDirectory, record.uid);
   const enclosing = enclosingArgv(enclosureOf(settings, record));
   const env = jobEnvironment(spec, { jobDirectory, runnerId: settings.runnerId, path: settings.path });
   await bringSource(request, enclosing);

@@ -8,6 +8,7 @@ import { readIfThere, writeAtomically } from "./durable-file.ts";
 import { type Exit, parseExit, resultOf, resultWithout } from "./ending.ts";
 import type { Execution, ExecutionResult, OutputStream, Sink, StopRequest, WorkloadSpec } from "./executor.ts";
 import { removeJobDirectory } from "./job-directory.ts";
+import { readOutputs } from "./job-outputs.ts";
 import { releaseUid } from "./job-uids.ts";
 import { environmentMark, launch, tellWrapper } from "./launch.ts";
 import { type OutputPipe, openOutputPipe } from "./output-pipe.ts";
@@ -199,7 +200,9 @@ export function openProcessExecution(
   const conclude = (usage = { cpuMs: 0, memoryPeakBytes: 0, sampled: true }): void => {
     const exit = readExit();
     const endTime = statSync(files.exit, { throwIfNoEntry: false })?.mtime ?? new Date();
-    resolve(resultOf({ exit, start: readStart(files), ending, usage, startTime: startTime(), endTime }));
+    const { outputs, refusals } = readOutputs(record.jobDirectory);
+    for (const refusal of refusals) sink.system(`${refusal}\n`);
+    resolve(resultOf({ exit, start: readStart(files), ending, usage, startTime: startTime(), endTime, outputs }));
   };
 
   const readExit = (): Exit | undefined => parseExit(readIfThere(files.exit) ?? "");
