@@ -61,6 +61,31 @@ export const settings = {
     default: "24h",
     help: "how long a queued job waits for a runner unless its pipeline says otherwise",
   },
+  artifact_maximum_bytes: {
+    kind: "integer",
+    default: "10737418240",
+    help: "how large one artifact of a job may be",
+  },
+  run_artifacts_maximum_bytes: {
+    kind: "integer",
+    default: "53687091200",
+    help: "how large all artifacts of one run may be",
+  },
+  bundle_maximum_bytes: {
+    kind: "integer",
+    default: "1073741824",
+    help: "how large the files may be, packed, that a run is started with",
+  },
+  artifact_retention: {
+    kind: "duration",
+    default: "30d",
+    help: "how long artifacts and bundles are kept unless their pipeline or project says otherwise",
+  },
+  artifact_upload_timeout: {
+    kind: "duration",
+    default: "1h",
+    help: "after how long without a byte an upload is given up",
+  },
   file_sources: {
     kind: "boolean",
     default: "false",
@@ -99,6 +124,11 @@ export type Config = {
   expiredRenewal_ms: number;
   pendingTimeout_ms: number;
   queueTimeout_ms: number;
+  artifactMaximum_bytes: number;
+  runArtifactsMaximum_bytes: number;
+  bundleMaximum_bytes: number;
+  artifactRetention_ms: number;
+  artifactUploadTimeout_ms: number;
   fileSources: boolean;
   rejectionExclusion_ms: number;
   metricsInterval_ms: number;
@@ -142,6 +172,7 @@ export function settle(
 export function toConfig(settled: Settled): Config {
   const text = (name: SettingName) => settled[name].value;
   const duration = (name: SettingName) => parseDuration(name, text(name) ?? "");
+  const bytes = (name: SettingName) => parseInteger(name, text(name) ?? "", 1, 2 ** 50);
   const address = (name: SettingName) => parseAddress(name, text(name) ?? "");
   const dataDir = resolve(text("data_dir")!);
   const cert = text("tls_cert");
@@ -167,6 +198,11 @@ export function toConfig(settled: Settled): Config {
     expiredRenewal_ms: duration("expired_renewal"),
     pendingTimeout_ms: duration("pending_timeout"),
     queueTimeout_ms: duration("queue_timeout"),
+    artifactMaximum_bytes: bytes("artifact_maximum_bytes"),
+    runArtifactsMaximum_bytes: bytes("run_artifacts_maximum_bytes"),
+    bundleMaximum_bytes: bytes("bundle_maximum_bytes"),
+    artifactRetention_ms: duration("artifact_retention"),
+    artifactUploadTimeout_ms: duration("artifact_upload_timeout"),
     fileSources: parseBoolean("file_sources", text("file_sources")!),
     rejectionExclusion_ms: duration("rejection_exclusion"),
     metricsInterval_ms: duration("metrics_interval"),

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
+import { createContentStore } from "./blobs/content-store.ts";
 import { openBlobDirectory } from "./blobs/directory.ts";
 import type { Config } from "./config.ts";
 import { claimDataDirectory, writeSecretFile } from "./data-directory.ts";
@@ -42,6 +43,7 @@ export async function openState({ config, log, database, onClose }: StateOptions
   });
   await clearSessionsOf(sql, replicaId);
   const blobs = await openBlobDirectory({ directory: join(directory.path, "blobs") });
+  const contents = createContentStore({ sql, blobs });
   const logStore = await openLogStore({
     directory: join(directory.path, "log-journal"),
     blobs,
@@ -55,6 +57,7 @@ export async function openState({ config, log, database, onClose }: StateOptions
     authority,
     nonceKey,
     logStore,
+    contents,
     writer: { replicaId, storeEpoch },
     directory: directory.path,
   };

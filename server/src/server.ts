@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { Plane } from "../../proto/gen/agyn/options/v1/options_pb.ts";
+import { ArtifactsService } from "../../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
 import { AuditService } from "../../proto/gen/agyn/audit/v1/audit_service_pb.ts";
 import { LogsService } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
@@ -15,6 +16,8 @@ import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_token
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
 import { createAccessTokensService } from "./api/access-tokens-service.ts";
 import { createAuditService } from "./api/audit-service.ts";
+import { createArtifactDownload } from "./api/artifact-download.ts";
+import { createArtifactsService } from "./api/artifacts-service.ts";
 import { createAuthenticator } from "./api/authenticate.ts";
 import { createEnrollment } from "./api/enrollment-service.ts";
 import { createAuthenticationInterceptor, createAuthorizationInterceptor } from "./api/interceptors/access.ts";
@@ -93,7 +96,7 @@ export async function openServer(config: Config, log: Logger, database?: Databas
 
 async function open({ config, log, database, onClose }: StateOptions): Promise<Omit<Server, "close">> {
   const state = await openState({ config, log, database, onClose });
-  const { sql, masterKey, authority, nonceKey, logStore, writer } = state;
+  const { sql, masterKey, authority, nonceKey, logStore, writer, contents } = state;
   const { replicaId, storeEpoch } = writer;
   const placing = await openPlacing({ config, log, state, onClose });
   const { meters, notifications, fleet, registry, placer, recorder, loops, runLoop, runnerFeed, workloadFeed } =
@@ -204,6 +207,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     const { queueState, view, takeJobs } = running;
     const queueDeps = { ...advanceDeps, state: queueState, view, runnerName, onAdvanced, onQueueChanged };
     router.service(QueueService, createQueueService({ ...queueDeps, onJobsChanged: takeJobs }));
+    const { artifacts, bundles } = running;
+    router.service(ArtifactsService, createArtifactsService({ sql, contents, artifacts, bundles }));
     router.service(OrganizationsService, createOrganizationsService({ sql }));
     router.service(UsersService, createUsersService({ sql }));
     router.service(AccessTokensService, createAccessTokensService({ sql }));
@@ -265,6 +270,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     routes,
     interceptors: interceptors(Plane.USER),
     pages,
+    plain: createArtifactDownload({ sql, contents, authenticate }),
     trustedProxies: config.trustedProxies,
   });
   onClose(async () => {

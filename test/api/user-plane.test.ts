@@ -10,6 +10,7 @@ test("a caller that never finishes its headers is cut off", { timeout: 10_000 },
     routes: () => undefined,
     interceptors: [],
     pages: async () => undefined,
+    plain: async () => false,
     trustedProxies: [],
     headerTimeout_ms: 300,
   });

@@ -1,6 +1,7 @@
 import { decideAccess, defaultOrganization, type RequiredRole, type Scope, type UserCaller } from "../domain/access.ts";
 import { AgynError, invalidField, notFound } from "../domain/errors.ts";
 import type { Sql } from "../store/database.ts";
+import { findArtifacts, type ArtifactRow } from "../store/artifacts.ts";
 import { findJobs, type JobRow } from "../store/jobs.ts";
 import { findOrganizations, getOrganization, type Organization } from "../store/organizations.ts";
 import { findProjects, type Project } from "../store/projects.ts";
@@ -78,11 +79,12 @@ function resolveOwned<T extends Owned>(noun: string, find: Find<T>) {
   };
 }
 
-/** The workload, project, run or job meant. */
+/** The workload, project, run, job or artifact meant. */
 export const resolveWorkload = resolveOwned<WorkloadRow>("workload", findWorkloads);
 export const resolveProject = resolveOwned<Project>("project", findProjects);
 export const resolveRun = resolveOwned<RunRow>("run", findRuns);
 export const resolveJob = resolveOwned<JobRow>("job", findJobs);
+export const resolveArtifact = resolveOwned<ArtifactRow>("artifact", findArtifacts);
 
 /** What a role is asked for: where it belongs, and how the caller named it. */
 export type Thing = { scope: Scope; noun: string; reference: string };

@@ -7,6 +7,7 @@ import type { Interceptor } from "@connectrpc/connect";
 import type { Address } from "../config.ts";
 import { isWithin } from "../identity/source-address.ts";
 import { sourceKey } from "./context.ts";
+import type { PlainHandler } from "./artifact-download.ts";
 import { createRequestHandler, type RequestHandler } from "./request-handler.ts";
 
 /** What the user port serves beside the contract: text for a path, or `undefined`. */
@@ -18,6 +19,8 @@ export type UserPlaneOptions = {
   routes: (router: ConnectRouter) => void;
   interceptors: Interceptor[];
   pages: PlainPages;
+  /** Serves other plain requests. */
+  plain: PlainHandler;
   /** Proxies whose X-Forwarded-For is believed. */
   trustedProxies: readonly string[];
   /** How long the headers of an HTTP/1.1 request may take. */
@@ -49,7 +52,7 @@ export async function openUserPlane(options: UserPlaneOptions): Promise<UserPlan
       handle(request, response);
       return;
     }
-    void answerPage(options.pages, path, response as http.ServerResponse);
+    void answerPlain(options, request as http.IncomingMessage, response as http.ServerResponse);
   };
   const sockets = new Set<net.Socket>();
   const { server, sessions } = options.tls ? openTls(options.tls, onRequest) : openClear(options, onRequest);
@@ -132,6 +135,14 @@ function track(sessions: Set<http2.ServerHttp2Session>, session: http2.ServerHtt
   sessions.add(session);
   session.once("close", () => sessions.delete(session));
   session.on("error", () => session.destroy());
+}
+
+async function answerPlain(
+  { plain, pages }: UserPlaneOptions,
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+): Promise<void> {
+  if (!(await plain(request, response))) await answerPage(pages, request.url ?? "/", response);
 }
 
 async function answerPage(pages: PlainPages, path: string, response: http.ServerResponse): Promise<void> {

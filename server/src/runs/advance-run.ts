@@ -7,10 +7,12 @@ import { deriveJobState, hasRunEnded, retryAfter_ms, type JobState } from "../do
 import type { MasterKey } from "../identity/master-key.ts";
 import { sealSpec } from "../identity/sealed-spec.ts";
 import type { Sql, SqlOrTransaction } from "../store/database.ts";
+import type { ArtifactRow } from "../store/artifacts.ts";
 import { holdJobs, lastTag, saveJobs, type HeldJob, type JobChange, type JobRow } from "../store/jobs.ts";
 import { getProjectWeight } from "../store/projects.ts";
-import { lockRun, saveDerived, type RunRow, type WholeRun } from "../store/runs.ts";
+import { clearAdvanceRequest, lockRun, saveDerived, type RunRow, type WholeRun } from "../store/runs.ts";
 import { listEnded, type EndedWorkload } from "../store/workloads.ts";
+import { artifactsOf, bundleOf, expectArtifacts, resolveDownloads, uploadFault } from "./job-artifacts.ts";
 import { toJobWorkload } from "./job-workload.ts";
 import { planJobs } from "../../../pipelines/plan-jobs.ts";
 
@@ -27,6 +29,8 @@ export type AdvanceDeps = {
   readSecrets: ReadSecrets;
   /** How long a job may wait for a runner where it does not say. */
   queueTimeout_ms: number;
+  /** How long artifacts are kept where nobody says. */
+  artifactRetention_ms: number;
 };
 
 /** What an advance came to: the records that changed, and the workloads that are to end. */
@@ -53,7 +57,9 @@ export async function advanceHeldRun(
   const plan = planOf(run);
   const held = await holdJobs(sql, run.id, run.attempt);
   const changes = new Map<string, JobChange>();
+  await clearAdvanceRequest(sql, run.id);
   await absorbEnded(sql, { held, plan, changes });
+  await expectArtifacts(sql, { held, plan, changes, retention_ms: deps.artifactRetention_ms });
   const now = held[0]?.now ?? new Date();
   for (const row of held) {
     if (row.state !== "queued" || !cancellation?.jobIds.has(row.id)) continue;
@@ -61,6 +67,7 @@ export async function advanceHeldRun(
     applyStep(change, { kind: "cancel", reason: cancellation.reason }, now);
     changes.set(row.id, change);
   }
+  const artifacts = await artifactsOf(sql, { held, plan, changes });
   const steps = decideRun({
     inputs: run.inputs,
     run: contextOf(run),
@@ -71,6 +78,7 @@ export async function advanceHeldRun(
       ...(changes.get(row.id) ?? row),
       planned: plan.get(row.name)!,
       stopRequested: row.stopRequested,
+      isUploading: artifacts.some((one) => one.state === "uploading" && one.workloadId === row.workloadId),
     })),
   });
   const stops: Advanced["stops"] = [];
@@ -84,7 +92,7 @@ export async function advanceHeldRun(
     if (step.kind === "stop") stops.push({ workloadId: row.workloadId!, reason: step.reason });
     applyStep(change, step, now);
   }
-  await enqueue(deps, sql, { run, rows: queued, steps, plan, changes, now });
+  await enqueue(deps, sql, { run, held, artifacts, rows: queued, steps, plan, changes, now });
   if (changes.size === 0 && (held.length > 0 || hasRunEnded(run.state))) return undefined;
   const jobs = await saveJobs(sql, [...changes.values()]);
   const standing = held.map((row) => ({ ...row, ...changes.get(row.id) }));
@@ -188,6 +196,8 @@ function applyStep(change: JobChange, step: JobStep, now: Date): void {
 
 type Enqueuing = {
   run: WholeRun;
+  held: readonly HeldJob[];
+  artifacts: readonly ArtifactRow[];
   rows: readonly JobRow[];
   steps: ReadonlyMap<string, JobStep>;
   plan: ReadonlyMap<string, PlannedJob>;
@@ -197,11 +207,12 @@ type Enqueuing = {
 
 /** Gives jobs that join the queue their spec, their demand and their place. */
 async function enqueue(deps: AdvanceDeps, sql: SqlOrTransaction, joining: Enqueuing): Promise<void> {
-  const { run, rows, steps, plan, changes, now } = joining;
+  const { run, held, artifacts, rows, steps, plan, changes, now } = joining;
   if (rows.length === 0) return;
   const names = new Set(rows.flatMap((row) => Object.values(plan.get(row.name)!.definition.secrets)));
   const known = names.size === 0 ? new Map<string, string>() : await deps.readSecrets(sql, run, [...names]);
   const turn = 1 / (await getProjectWeight(sql, run.projectId));
+  const bundle = await bundleOf(sql, run);
   let tag = await lastTag(sql, run.organizationId, run.projectId);
   for (const row of rows) {
     const change = changes.get(row.id)!;
@@ -212,8 +223,17 @@ async function enqueue(deps: AdvanceDeps, sql: SqlOrTransaction, joining: Enqueu
       applyStep(change, { kind: "fail", reason: `there is no secret ${missing.join(", ")} that it may have` }, now);
       continue;
     }
+    const found = resolveDownloads(plan.get(row.name)!, step.job.artifacts, { held, plan, artifacts });
+    const isBare = run.bundleDigest !== "" && !bundle;
+    const fault =
+      uploadFault(step.job.artifacts) ??
+      ("problem" in found ? found.problem : isBare ? `its bundle ${run.bundleDigest} is not there any more` : undefined);
+    if (fault !== undefined || "problem" in found) {
+      applyStep(change, { kind: "fail", reason: fault! }, now);
+      continue;
+    }
     const secrets = new Map(Object.entries(step.job.secrets).map(([name, secret]) => [name, known.get(secret)!]));
-    const { spec, demand } = toJobWorkload(run, row, { definition, resolved: step.job, secrets });
+    const { spec, demand } = toJobWorkload(run, row, { definition, resolved: step.job, secrets, bundle, ...found });
     tag += turn;
     change.spec = Buffer.from(sealSpec(spec, run.organizationId, deps.masterKey)).toString("base64");
     change.demand = demand;

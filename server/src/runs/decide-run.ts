@@ -11,6 +11,8 @@ export type JobStanding = Readonly<{
   outputs: Readonly<Record<string, string>>;
   /** Its workload was asked to stop. */
   stopRequested: boolean;
+  /** It has ended, and artifacts of it are still on their way. */
+  isUploading: boolean;
 }>;
 
 export type RunStanding = Readonly<{
@@ -65,6 +67,7 @@ function stepOf(job: JobStanding, standing: RunStanding, known: Known): JobStep 
   if (needs.some((one) => one === undefined)) {
     return ending !== "" && planned.definition.if === null ? { kind: "cancel", reason: ending } : undefined;
   }
+  if (ending === "" && waitsForArtifacts(planned, known.byName)) return undefined;
   const { inputs, run, env, cancelled } = standing;
   const evaluation = evaluateJob(planned, { inputs, run, env, needs: needs as EndedJob[], cancelled });
   if (evaluation.kind === "problems") {
@@ -72,6 +75,22 @@ function stepOf(job: JobStanding, standing: RunStanding, known: Known): JobStep 
   }
   if (evaluation.kind === "run") return { kind: "queue", job: evaluation.job, reason: evaluation.reason };
   return ending === "" ? evaluation : { kind: "cancel", reason: ending };
+}
+
+/** Whether an artifact that the job asks for may still come: the end of the job that makes it is known before. */
+function waitsForArtifacts(planned: PlannedJob, byName: ReadonlyMap<string, JobStanding>): boolean {
+  const { download } = planned.definition.artifacts;
+  if (download.length === 0) return false;
+  const wanted = new Set(download.map((one) => one.job));
+  return jobsBefore(planned, byName).some((one) => one.isUploading && (wanted.has(null) || wanted.has(one.planned.key)));
+}
+
+/** The jobs that a job needs, and those that they need. */
+export function jobsBefore<J extends { planned: PlannedJob }>(planned: PlannedJob, byName: ReadonlyMap<string, J>): J[] {
+  const names = new Set(planned.needs);
+  // A set hands out what is added while it is walked.
+  for (const name of names) for (const need of byName.get(name)!.planned.needs) names.add(need);
+  return [...names].map((name) => byName.get(name)!);
 }
 
 /** How a needed job has ended, with what was just decided for it; `undefined`: it has not. */

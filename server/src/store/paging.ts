@@ -18,6 +18,7 @@ const positions = {
   run: "number",
   job: "number",
   queue: "text",
+  artifact: "number",
 } as const;
 
 export type CursorKind = keyof typeof positions;

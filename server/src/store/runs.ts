@@ -176,11 +176,18 @@ export async function listDueRuns(sql: SqlOrTransaction, limit: number): Promise
   const rows = await sql<{ id: string }[]>`
     select id from run where end_time is null and not cancel_requested and deadline < now()
     union
+    select id from run where advance_requested
+    union
     select run_id from job where state in ('queued', 'running') and (
       state = 'queued' and queue_deadline < now()
       or state = 'running' and exists (select from workload_history w where w.id = job.workload_id))
     limit ${limit}`;
   return rows.map((row) => row.id);
+}
+
+/** Nothing is due of a run any more but what its jobs say. */
+export async function clearAdvanceRequest(sql: SqlOrTransaction, id: string): Promise<void> {
+  await sql`update run set advance_requested = false where id = ${id} and advance_requested`;
 }
 
 /** People asked for a run's end. */

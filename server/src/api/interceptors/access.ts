@@ -12,6 +12,7 @@ import { callerKey, sourceKey, targetKey, type Target } from "../context.ts";
 import type { RunnerCall } from "../runner-check.ts";
 import {
   demandRole,
+  resolveArtifact,
   resolveJob,
   resolveOrganization,
   resolveProject,
@@ -206,6 +207,8 @@ async function findTarget(sql: Sql, caller: UserCaller, method: DescMethod, mess
       return { kind: "run", run: await findOwned("run", resolveRun) };
     case Resource.JOB:
       return { kind: "job", job: await findOwned("job", resolveJob) };
+    case Resource.ARTIFACT:
+      return { kind: "artifact", artifact: await findOwned("artifact", resolveArtifact) };
     case Resource.UNSPECIFIED:
     case Resource.SELF:
     default:
