@@ -98,6 +98,8 @@ export async function* readTar(source: AsyncIterable<Uint8Array>, bounds: TarBou
     const head = await input.take(block);
     if (head.every((byte) => byte === 0)) return;
     const { type, ...fields } = parseHeader(head);
+    entries += 1;
+    if (entries > bounds.entries) throw new TarError(`the archive has more than ${bounds.entries} entries`);
     if (type === "x" || type === "g") {
       if (fields.sizeBytes > maximumPaxBytes) throw new TarError(`an extended header is above ${maximumPaxBytes} bytes`);
       const records = parsePax(await input.take(fields.sizeBytes));
@@ -108,9 +110,7 @@ export async function* readTar(source: AsyncIterable<Uint8Array>, bounds: TarBou
     const path = (pax.get("path") ?? fields.path).replace(/^(\.\/)+/, "").replace(/\/+$/, "");
     const sizeBytes = sizeOf(pax, fields.sizeBytes);
     pax = new Map();
-    entries += 1;
     bytes += sizeBytes;
-    if (entries > bounds.entries) throw new TarError(`the archive has more than ${bounds.entries} entries`);
     if (bytes > bounds.bytes) throw new TarError(`the archive holds more than ${bounds.bytes} bytes`);
     if (type === "5" && (path === "" || path === ".")) continue;
     const fault = entryPathFault(path);

@@ -16,6 +16,7 @@ import { detectIsolation } from "./executors/isolation.ts";
 import { leaveJobRoot } from "./executors/job-directory.ts";
 import { createProcessExecutor } from "./executors/process.ts";
 import { createSimulatedExecutor } from "./executors/simulated.ts";
+import { readContent } from "./contents.ts";
 import { createDeparture } from "./departure.ts";
 import { FatalError } from "./fatal-error.ts";
 import { openHoldings } from "./holdings.ts";
@@ -28,6 +29,8 @@ import { cutText } from "./messages.ts";
 import { acquireOwnerLock, type OwnerLock } from "./owner-lock.ts";
 import { messageOf } from "./refusal.ts";
 import type { SessionTerms } from "./session.ts";
+import { TransportGate } from "./transport-gate.ts";
+import { Uploads } from "./uploads.ts";
 import { Workloads } from "./workloads.ts";
 
 /** Of the runner protocol. */
@@ -89,10 +92,12 @@ async function assemble(options: RunnerOptions, directory: string, lock: OwnerLo
 
   const isolation = options.isolation ?? (options.executors.includes("process") ? await detectIsolation() : "none");
   const machine = options.machine ?? (await readMachine());
-  const executors = createExecutors({ options, directory, isolation, runnerId });
+  const gate = new TransportGate();
+  const executors = createExecutors({ options, directory, isolation, runnerId, gate });
   const holdings = await openHoldings({ directory, isDurable: !options.isEphemeral });
   const logs = new Logs({ directory: join(directory, "spools") });
-  const workloads = new Workloads({ executors, capacity: options.capacity, holdings, logs, log });
+  const uploads = new Uploads({ gate, log });
+  const workloads = new Workloads({ executors, capacity: options.capacity, holdings, logs, uploads, log });
   await workloads.adopt();
 
   const watch = watchLoss({ workloads, holdings, bootId: machine.bootId });
@@ -103,6 +108,7 @@ async function assemble(options: RunnerOptions, directory: string, lock: OwnerLo
   const close = async (): Promise<void> => {
     departure.abandon();
     watch.close();
+    uploads.close();
     if (isTemporary) await departure.endAll();
     await holdings.close();
     await overlay.close();
@@ -136,6 +142,7 @@ async function assemble(options: RunnerOptions, directory: string, lock: OwnerLo
     }),
     workloads,
     logs,
+    gate,
     onContact: (sentAtMs, terms) => watch.contact(sentAtMs, terms),
     onDrain: () => void departure.drain(),
     onWelcome: (terms) => refuseUnsafeTerms(terms, isolation, options),
@@ -179,8 +186,9 @@ function createExecutors(deps: {
   directory: string;
   isolation: Isolation;
   runnerId: string;
+  gate: TransportGate;
 }): ReadonlyMap<string, Executor> {
-  const { options, directory, isolation, runnerId } = deps;
+  const { options, directory, isolation, runnerId, gate } = deps;
   const executors = new Map<string, Executor>();
   if (options.executors.includes("process")) {
     const hiddenPaths = ["identity", "executions", "spools"].map((name) => join(directory, name));
@@ -192,6 +200,7 @@ function createExecutors(deps: {
       jobsDirectory: jobsBelow(directory),
       isolation,
       hiddenPaths,
+      readContent: (of, content, signal) => readContent(gate, of, content, signal),
     });
     executors.set(executor.name, executor);
   }

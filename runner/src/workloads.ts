@@ -32,6 +32,7 @@ import { messageOf } from "./refusal.ts";
 import { resultOf, resultWithout } from "./results.ts";
 import { SeenFences } from "./seen-fences.ts";
 import { createSink } from "./sink.ts";
+import type { Uploads } from "./uploads.ts";
 import { Usage } from "./usage.ts";
 
 /** Workloads held at one time; further ones are rejected. */
@@ -42,15 +43,19 @@ export type WorkloadsDeps = {
   capacity: Readonly<Record<string, number>>;
   holdings: Holdings;
   logs: Logs;
+  uploads: Uploads;
   log: Logger;
 };
+
+/** An execution and what it executes. */
+type Running = { execution: Execution; spec: WorkloadSpec };
 
 export class Workloads {
   readonly #deps: WorkloadsDeps;
   readonly #held = new Map<string, Holding>();
   readonly #seen = new SeenFences();
   readonly #specs = new Map<string, WorkloadSpec>();
-  readonly #executions = new Map<string, Execution>();
+  readonly #executions = new Map<string, Running>();
   readonly #listeners = new Set<(message: MessageKind) => void>();
   readonly #changes = new Changes();
   readonly #usage = new Usage();
@@ -79,7 +84,8 @@ export class Workloads {
     for (const { placement, stop, result, acknowledged } of holdings.list()) {
       const phase: Holding["phase"] =
         result === undefined ? { kind: "starting" } : { kind: "completed", result, acknowledged };
-      const holding: Holding = { placement, phase, stop, forgotten: false, logSettled: false };
+      const uploadsSettled = placement.hasUploads !== true;
+      const holding: Holding = { placement, phase, stop, forgotten: false, logSettled: false, uploadsSettled };
       this.#set(placement.workloadId, holding);
       this.#seen.add(placement);
       logs.add(placement, true);
@@ -87,14 +93,15 @@ export class Workloads {
 
     const found = new Set<string>();
     for (const executor of executors.values()) {
-      for (const { execution } of await executor.adopt((spec) => this.#sinkFor(spec))) {
-        found.add(holdingKey(execution));
-        this.#takeUp(execution);
+      for (const running of await executor.adopt((spec) => this.#sinkFor(spec))) {
+        found.add(holdingKey(running.execution));
+        this.#takeUp(running);
       }
     }
     for (const holding of this.#held.values()) {
       const { placement } = holding;
-      if (!isLive(holding)) logs.end(placement);
+      if (!isLive(holding) && holding.uploadsSettled) logs.end(placement);
+      else if (!isLive(holding)) this.#upload(placement);
       else if (found.has(holdingKey(placement))) log.info(logFields(placement), "workload adopted");
       else this.#ended(placement, resultWithout("lost", "the runner ended and the workload with it"));
     }
@@ -222,7 +229,10 @@ export class Workloads {
         void this.#start(action);
         return;
       case "stop":
-        this.#executions.get(holdingKey(action))?.stop(action.order);
+        this.#executions.get(holdingKey(action))?.execution.stop(action.order);
+        return;
+      case "upload":
+        this.#upload(action);
         return;
       case "drop_log":
         logs.drop(action);
@@ -265,15 +275,16 @@ export class Workloads {
     try {
       if (spec === undefined || executor === undefined) throw new Error("its executor is gone");
       this.#deps.log.info(logFields(of), "workload starting");
-      this.#takeUp(await executor.start(spec, this.#sinkFor(spec)));
+      this.#takeUp({ spec, execution: await executor.start(spec, this.#sinkFor(spec)) });
     } catch (error) {
       this.#ended(of, resultWithout("start_failed", messageOf(error)));
     }
   }
 
-  #takeUp(execution: Execution): void {
+  #takeUp(running: Running): void {
+    const { execution } = running;
     const holding = this.#held.get(execution.workloadId);
-    this.#executions.set(holdingKey(execution), execution);
+    this.#executions.set(holdingKey(execution), running);
     if (holding === undefined || holding.placement.fence !== execution.fence) {
       execution.stop({ graceMs: 0, reason: "the runner does not hold it" });
       void execution.result.then(() => this.#forgetExecution(execution));
@@ -284,22 +295,51 @@ export class Workloads {
   }
 
   #ended(of: HoldingRef, result: HeldResult): void {
+    const isWhole = this.#held.get(of.workloadId)?.uploadsSettled !== false;
+    if (isWhole) this.#endLog(of);
+    const { outcome, exitCode } = result;
+    this.#deps.log.info({ ...logFields(of), outcome, exit_code: exitCode }, "workload ended");
+    this.#apply(of, { kind: "ended", fence: of.fence, result });
+  }
+
+  #endLog(of: HoldingRef): void {
     const { logs, log } = this.#deps;
     try {
       logs.end(of);
     } catch (error) {
       log.error({ ...logFields(of), error: messageOf(error) }, "log could not be ended");
     }
-    log.info({ ...logFields(of), outcome: result.outcome, exit_code: result.exitCode }, "workload ended");
-    this.#apply(of, { kind: "ended", fence: of.fence, result });
+  }
+
+  /** What is said of the uploads belongs to the log, which ends with them. */
+  #upload(of: HoldingRef): void {
+    const running = this.#executions.get(holdingKey(of));
+    const phase = this.#held.get(of.workloadId)?.phase;
+    const outcome = phase?.kind === "completed" ? phase.result.outcome : "lost";
+    const onSettled = (): void => {
+      this.#endLog(of);
+      this.#apply(of, { kind: "uploads_settled", fence: of.fence });
+    };
+    if (running === undefined || outcome === "lost" || outcome === "start_failed") return onSettled();
+    const { spec, execution } = running;
+    const { system } = this.#sinkFor(of);
+    this.#deps.uploads.start({
+      workloadId: of.workloadId,
+      fence: of.fence,
+      uploads: spec.uploads ?? [],
+      files: execution.files,
+      system,
+      onSettled,
+    });
   }
 
   #remove(of: HoldingRef): void {
-    const execution = this.#executions.get(holdingKey(of));
+    const running = this.#executions.get(holdingKey(of));
     this.#specs.delete(holdingKey(of));
+    this.#deps.uploads.cancel(of);
     this.#deps.logs.remove(of);
     this.#deps.holdings.remove(of);
-    if (execution !== undefined) this.#forgetExecution(execution);
+    if (running !== undefined) this.#forgetExecution(running.execution);
   }
 
   #forgetExecution(execution: Execution): void {

@@ -7,7 +7,7 @@ import { killCgroup, removeCgroup } from "./cgroup.ts";
 import { readIfThere, writeAtomically } from "./durable-file.ts";
 import { type Exit, parseExit, resultOf, resultWithout } from "./ending.ts";
 import type { Execution, ExecutionResult, OutputStream, Sink, StopRequest, WorkloadSpec } from "./executor.ts";
-import { removeJobDirectory } from "./job-directory.ts";
+import { jobPaths, removeJobDirectory } from "./job-directory.ts";
 import { readOutputs } from "./job-outputs.ts";
 import { releaseUid } from "./job-uids.ts";
 import { environmentMark, launch, tellWrapper } from "./launch.ts";
@@ -253,6 +253,7 @@ export function openProcessExecution(
   return {
     workloadId: spec.workloadId,
     fence: spec.fence,
+    files: { workspace: jobPaths(record.jobDirectory).workspace, uid: record.uid },
     result,
     begin: (secret) => void begin(secret).catch(failed),
     adopt: () => void adopt().catch(failed),

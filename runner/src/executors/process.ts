@@ -24,6 +24,9 @@ export function createProcessExecutor(options: ProcessExecutorOptions): Executor
     uidClaimsDirectory: defaultClaimsDirectory,
     path: process.env["PATH"] ?? usualPath,
     sourceTimeoutMs: tenMinutesMs,
+    readContent: () => {
+      throw new Error("this runner has no control plane to read content from");
+    },
     ...options,
     bootId: readBootId(),
     jobRoot: openJobRoot(options.jobsDirectory, options.isolation),
