@@ -6,15 +6,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient, type Client, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { OrchestratorService } from "../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import { RunnersService } from "../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import type { BenchDatabase } from "./database.ts";
 import type { ServerReady } from "./server-process.ts";
 
 export interface ControlPlane extends AsyncDisposable {
   readonly gateway: string;
+  /** The access token of its first user. */
+  readonly token: string;
   readonly runners: Client<typeof RunnersService>;
-  readonly orchestrator: Client<typeof OrchestratorService>;
   /** CPU time that the server process has used, in ms. */
   cpu_ms(): Promise<number>;
 }
@@ -34,8 +34,8 @@ export async function startControlPlane({ target }: BenchDatabase): Promise<Cont
   const transport = createGrpcTransport({ baseUrl: ready.gateway, interceptors: [authorize] });
   return {
     gateway: ready.gateway,
+    token,
     runners: createClient(RunnersService, transport),
-    orchestrator: createClient(OrchestratorService, transport),
     async cpu_ms() {
       const [time_ns] = (await readFile(`/proc/${server.pid}/schedstat`, "utf8")).split(" ");
       return Number(time_ns) / 1e6;

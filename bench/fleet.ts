@@ -137,16 +137,12 @@ function beat(outbox: Outbox, interval_ms: number): NodeJS.Timeout {
   return setInterval(send, interval_ms);
 }
 
-/** The life of a workload that does nothing: accepted, running in the next turn, ended in the one after it. */
+/** The life of a workload that does nothing: accepted, running and ended at once, and so said in one message. */
 function live(outbox: Outbox, { workloadId, fence }: Place): void {
+  const time = toTimestamp(Date.now());
   outbox.push({ case: "accepted", value: create(AcceptedSchema, { workloadId, fence }) });
-  setImmediate(() => {
-    const time = toTimestamp(Date.now());
-    const running = { workloadId, fence, phase: WorkloadPhase.RUNNING, time };
-    outbox.push({ case: "progress", value: create(ProgressSchema, running) });
-    setImmediate(() => {
-      const result = { outcome: Outcome.EXITED, startTime: time, endTime: toTimestamp(Date.now()) };
-      outbox.push({ case: "completed", value: create(CompletedSchema, { workloadId, fence, result }) });
-    });
-  });
+  const running = { workloadId, fence, phase: WorkloadPhase.RUNNING, time };
+  outbox.push({ case: "progress", value: create(ProgressSchema, running) });
+  const result = { outcome: Outcome.EXITED, startTime: time, endTime: time };
+  outbox.push({ case: "completed", value: create(CompletedSchema, { workloadId, fence, result }) });
 }

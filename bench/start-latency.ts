@@ -1,10 +1,10 @@
 /** From StartWorkload to the runner that has it over its real stream, at a steady rate, beside the time of one commit. */
 import { setTimeout as delay } from "node:timers/promises";
-import { startControlPlane, type ControlPlane } from "./control-plane.ts";
+import { openCaller, type Caller } from "./caller.ts";
+import { startControlPlane } from "./control-plane.ts";
 import { measureCommit_ms, type BenchPostgres } from "./database.ts";
 import { percentile, type Report } from "./figure.ts";
 import { openFleet } from "./fleet.ts";
-import { noop } from "./workload.ts";
 
 const fleetSize = 10;
 const rate = 100;
@@ -24,9 +24,10 @@ export async function runStartLatencyBench(server: BenchPostgres): Promise<Repor
     onCompleted: ignore,
     onLost: ignore,
   });
+  using caller = await openCaller(plane);
   const commit_ms = await measureCommit_ms(database);
-  await startSteadily(plane, warmUp);
-  const starts = await startSteadily(plane, measured);
+  await startSteadily(caller, warmUp);
+  const starts = await startSteadily(caller, measured);
   const times = starts.map(({ id, time }) => arrivals.get(id)! - time);
   const p50 = percentile(times, 0.5);
   const p99 = percentile(times, 0.99);
@@ -49,19 +50,18 @@ export async function runStartLatencyBench(server: BenchPostgres): Promise<Repor
 }
 
 /** One start each 1/rate s whether or not earlier ones were answered, so that a stall counts in full. */
-async function startSteadily(plane: ControlPlane, count: number): Promise<{ id: string; time: number }[]> {
+async function startSteadily(caller: Caller, count: number): Promise<{ id: string; time: number }[]> {
   const began = performance.now();
   const calls: Promise<{ id: string; time: number }>[] = [];
   while (calls.length < count) {
     const due = began + (calls.length * 1000) / rate;
     while (performance.now() < due) await delay(1);
-    calls.push(startOne(plane));
+    calls.push(startOne(caller));
   }
   return Promise.all(calls);
 }
 
-async function startOne({ orchestrator }: ControlPlane): Promise<{ id: string; time: number }> {
+async function startOne(caller: Caller): Promise<{ id: string; time: number }> {
   const time = performance.now();
-  const { workload } = await orchestrator.startWorkload(noop);
-  return { id: workload!.id, time };
+  return { id: await caller.start(), time };
 }

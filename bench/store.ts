@@ -3,11 +3,10 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { WorkloadSpecSchema } from "../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import type { Sql } from "../server/src/store/database.ts";
 import { acquireLeadership } from "../server/src/store/leader.ts";
+import { startWorkloads, type NewWorkload } from "../server/src/store/workload-starts.ts";
 import {
   advanceWorkloads,
   endWorkloads,
-  startWorkloads,
-  type NewWorkload,
   type PlacingGuard,
   type Writer,
 } from "../server/src/store/workload-transitions.ts";

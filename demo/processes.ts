@@ -103,7 +103,7 @@ export async function startControlPlane(
 ): Promise<ControlPlane> {
   const data = join(directory, "server");
   const anyPort = ["--listen", "127.0.0.1:0", "--runner-listen", "127.0.0.1:0"];
-  const flags = ["--data-dir", data, ...anyPort, ...quickTimes];
+  const flags = ["--data-dir", data, "--parent-pipe", ...anyPort, ...quickTimes];
   const program = startProgram("the control plane", "server/src/main.ts", flags, directory);
   onStarted(program);
   const ready = await until(

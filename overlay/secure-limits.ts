@@ -6,6 +6,8 @@ export interface SecureLimits {
   readonly handshakeTimeout_ms: number;
   /** Handshakes at one time: each costs one to two milliseconds of a core. */
   readonly handshakes: number;
+  /** Where there is no room for a handshake, the oldest gives way once it took so long: an honest one takes a moment. */
+  readonly handshakePatience_ms: number;
   /** Connections at one time, handshakes included. */
   readonly connections: number;
   /** A connection on which nothing moves for this long is closed. */
@@ -15,6 +17,7 @@ export interface SecureLimits {
 export const defaultSecureLimits: SecureLimits = {
   handshakeTimeout_ms: 10_000,
   handshakes: 1024,
+  handshakePatience_ms: 1000,
   connections: 20_000,
   idleTimeout_ms: 120_000,
 };

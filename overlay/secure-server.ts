@@ -57,6 +57,8 @@ interface Handshake {
   readonly connection: Duplex;
   readonly from: Caller;
   readonly deadline: NodeJS.Timeout;
+  /** On the clock of `performance.now()`. */
+  readonly start_ms: number;
   reported?: boolean;
 }
 
@@ -98,6 +100,7 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
     accept(connection, from) {
       if (closing) return void connection.destroy();
       connection.on("error", () => {});
+      if (pending.size >= limits.handshakes) endStalled();
       const full = fullness(limits, pending.size, open.size);
       if (full !== undefined) {
         connection.destroy();
@@ -107,6 +110,7 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
       const handshake: Handshake = {
         connection,
         from,
+        start_ms: performance.now(),
         deadline: setTimeout(() => onDeadline(handshake), limits.handshakeTimeout_ms),
       };
       pending.add(handshake);
@@ -139,6 +143,14 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
       clearTimeout(force);
     },
   };
+
+  /** The oldest handshake gives way to a new one, so that nobody keeps others out by connections that say nothing (I13). */
+  function endStalled(): void {
+    const [oldest] = pending;
+    if (oldest === undefined || performance.now() - oldest.start_ms < limits.handshakePatience_ms) return;
+    report(oldest, new OverlayError("exhausted", "a handshake that took too long gave way to others"));
+    oldest.connection.destroy();
+  }
 
   function onDeadline(handshake: Handshake): void {
     report(handshake, new OverlayError("timeout", `no TLS handshake within ${limits.handshakeTimeout_ms} ms`));

@@ -74,7 +74,7 @@ export function inputFault({ type, choices }: InputDefinition, text: string): In
     case "choice":
       return choices.includes(text)
         ? undefined
-        : { message: `${quote(text)} is not among the choices`, hint: suggest(text, choices) };
+        : { message: `${quote(text)} is not among the choices`, hint: suggest(text, choices)() };
   }
 }
 

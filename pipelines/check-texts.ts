@@ -1,7 +1,8 @@
 import { checkCondition, checkExpression, type Scope } from "./expressions/check-expression.ts";
 import { kindsText, printable } from "./expressions/functions.ts";
-import { ExpressionError, type Expression } from "./expressions/parse-expression.ts";
+import { ExpressionError, type Expression, type ExpressionFault } from "./expressions/parse-expression.ts";
 import { parseCondition, parseTemplate } from "./expressions/templates.ts";
+import { limits } from "./limits.ts";
 import type { Report } from "./problems.ts";
 import { offsetInScalar } from "./read-yaml.ts";
 import { resolvedFault, type TextKind } from "./resolved-texts.ts";
@@ -15,19 +16,19 @@ export interface TextChecker {
 }
 
 export function createTextChecker(file: string, report: Report): TextChecker {
-  const add = ({ value, node }: TextWords, { at, message, hint }: ExpressionError): void => {
+  const add = ({ value, node }: TextWords, { at, message, hint }: ExpressionFault): void => {
     const offset = value.includes("${{") || at > 0 ? offsetInScalar(file, node, at) : node.offset;
     report.add({ path: node.path, offset }, message, hint);
   };
-  const attempt = (words: TextWords, check: (found: ExpressionError[]) => void): void => {
-    const found: ExpressionError[] = [];
+  const attempt = (words: TextWords, check: (found: ExpressionFault[]) => void): void => {
+    const found: ExpressionFault[] = [];
     try {
       check(found);
     } catch (error) {
       if (!(error instanceof ExpressionError)) throw error;
       found.push(error);
     }
-    for (const problem of found) add(words, problem);
+    for (const fault of found.slice(0, limits.problems.value)) add(words, fault);
   };
   return {
     text(words, kind, scope) {
@@ -52,8 +53,8 @@ export function createTextChecker(file: string, report: Report): TextChecker {
   };
 }
 
-function checkPrintable(expression: Expression, scope: Scope, found: ExpressionError[]): void {
+function checkPrintable(expression: Expression, scope: Scope, found: ExpressionFault[]): void {
   const mask = checkExpression(expression, scope, found);
   if ((mask & printable) === 0)
-    found.push(new ExpressionError(expression.at, `is ${kindsText(mask)}, not text`, "use join() or to_json()"));
+    found.push({ at: expression.at, message: `is ${kindsText(mask)}, not text`, hint: "use join() or to_json()" });
 }

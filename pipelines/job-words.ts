@@ -45,7 +45,7 @@ function valueFault(read: string): string | undefined {
 }
 
 const labelKey = text({
-  what: "the key of a label, such as region or agyn/os",
+  what: "the key of a label: letters, digits, ., _, / and -, such as agyn/os",
   limit: "labelKey_characters",
   pattern: /^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$/,
   noExpressions: "write a key",
@@ -132,7 +132,7 @@ export const concurrency = byKind<ConcurrencyWords>({
     record(
       "concurrency",
       {
-        group: { shape: group, help: "what shares the limit, within the organization", isRequired: true },
+        group: { shape: group, help: "what shares the limit", isRequired: true },
         limit: {
           shape: number(`a whole number from 1 to ${limits.concurrency.value}`, 1, limits.concurrency.value),
           help: "how many at a time; 1 unless said",

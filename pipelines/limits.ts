@@ -11,6 +11,7 @@ export const limits = {
   nodes: { value: 20_000, what: "values in a file, with what its aliases stand for" },
   depth: { value: 32, what: "levels of values in a file" },
   graphItems: { value: 2000, what: "nodes, connections and executions of a graph, each" },
+  headerLines: { value: 20, what: "first lines of a script, in which `# requires:` is read" },
   problems: { value: 100, what: "problems that are listed for a file" },
   inputs: { value: 100, what: "inputs" },
   choices: { value: 100, what: "choices of an input" },
@@ -44,9 +45,10 @@ export const limits = {
   retries: { value: 99, what: "retries of a job" },
   concurrency: { value: 1000, what: "jobs or runs of one concurrency group at a time" },
   priority: { value: 1000, what: "of a job's priority, above and below 0" },
-  duration_ms: { value: 30 * day_ms, what: "milliseconds of a timeout, and of a wait between retries" },
-  lostAfter_ms: { value: 365 * day_ms, what: "milliseconds of `lost_after`" },
-  minimumDuration_ms: { value: second_ms, what: "milliseconds of a duration, at least" },
+  duration_ms: { value: 30 * day_ms, what: "a timeout, and a wait between retries" },
+  lostAfter_ms: { value: 365 * day_ms, what: "`lost_after`" },
+  retention_ms: { value: 365 * day_ms, what: "the retention of an artifact" },
+  minimumDuration_ms: { value: second_ms, what: "a duration, at least" },
   text_bytes: { value: 64 * KiB, what: "bytes of a text, before and after its expressions are resolved" },
   group_characters: { value: 256, what: "characters of a concurrency group" },
   artifactName_characters: { value: 128, what: "characters of an artifact's name" },
@@ -59,7 +61,7 @@ export const limits = {
   expressionWork: { value: 1_000_000, what: "characters that one job's expressions may look at" },
 } as const satisfies Record<string, Limit>;
 
-/** What stands between `problem: ` and the reader: `more than 500 jobs of a file` never guesses the number. */
+/** The bound as an error names it: `the limit is 500 jobs of a file`. */
 export function limitText(name: keyof typeof limits): string {
   const { value, what } = limits[name];
   return `the limit is ${value.toLocaleString("en-US")} ${what}`;

@@ -12,9 +12,6 @@ import { createReport, quote, type Report } from "./problems.ts";
 /** The one job of a script, or of a graph. */
 export const onlyJobName = "main";
 
-/** Lines in which `# requires:` is looked for. */
-const headerLines = 20;
-
 const shellsByProgram: ReadonlyMap<string, ScriptShell> = new Map([
   ["sh", "sh"],
   ["dash", "sh"],
@@ -56,7 +53,7 @@ export function onlyPipeline(kind: "script" | "act", name: string, job: Pipeline
 function firstLines(text: string): Line[] {
   const lines: Line[] = [];
   let offset = 0;
-  while (lines.length < headerLines && offset < text.length) {
+  while (lines.length < limits.headerLines.value && offset < text.length) {
     const end = text.indexOf("\n", offset);
     const next = end < 0 ? text.length : end;
     lines.push({ text: text.slice(offset, next), offset });

@@ -168,7 +168,7 @@ export type PlannedJob = Readonly<{
 /** The jobs of a run, in the order of the file, and the group the run itself belongs to. */
 export type Plan = Readonly<{ jobs: readonly PlannedJob[]; concurrency: Concurrency<string> | null }>;
 
-/** Why a job is skipped: its own condition, or what became of the jobs it needs. */
+/** Why a job is skipped: its own condition, or what became of the jobs it needs. `needs_cancelled` is also said of a cancelled run. */
 export type SkipCause = "condition" | "needs_failed" | "needs_cancelled" | "needs_skipped";
 
 /** A planned job that was needed and has ended. `cause` is that of its own evaluation where it is skipped, else `null`. */

@@ -4,9 +4,12 @@ import type { FileProblem } from "./pipeline.ts";
 /** A place in a file: dotted path, and offset in UTF-16 units. */
 export type Place = Readonly<{ path: string; offset: number }>;
 
+/** What was meant; where that takes work to find, it is found for the problems that are shown only. */
+export type Hint = string | (() => string | undefined);
+
 /** Gathers every problem of one file, up to a bound. */
 export interface Report {
-  add(place: Place, message: string, hint?: string): void;
+  add(place: Place, message: string, hint?: Hint): void;
   /** Whether something was found at `path` or below it. */
   hasProblemAt(path: string): boolean;
   /** By place in the file; the last one says so where there were more. */
@@ -18,12 +21,13 @@ export function createReport(text: string): Report {
   const known = new Set<string>();
   let total = 0;
   return {
-    add({ path, offset }, message, hint) {
+    add({ path, offset }, message, meant) {
       const key = `${offset} ${path} ${message}`;
       if (known.has(key)) return;
       total++;
       if (found.length === limits.problems.value) return;
       known.add(key);
+      const hint = hintText(meant);
       found.push(hint === undefined ? { path, offset, message } : { path, offset, message, hint });
     },
     hasProblemAt: (path) => found.some((problem) => problem.path === path || isBelow(problem.path, path)),
@@ -47,7 +51,7 @@ function isBelow(path: string, parent: string): boolean {
 
 function lineStarts(text: string): number[] {
   const starts = [0];
-  for (const { index, 0: end } of text.matchAll(/\r\n|\r|\n/g)) starts.push(index + end.length);
+  for (const { index } of text.matchAll(/\n/g)) starts.push(index + 1);
   return starts;
 }
 
@@ -81,32 +85,43 @@ export function quote(text: string): string {
 const listedNames = 24;
 
 /** "did you mean …?" where a known name is close to `name`, or is what another system's word stands for; else the known ones. */
-export function suggest(name: string, known: Iterable<string>, others?: ReadonlyMap<string, string>): string {
-  const names = [...known];
-  const meant = suggestNearest(name, names, others);
-  if (meant !== undefined) return meant;
-  if (names.length === 0) return "there are none";
-  const listed = names.slice(0, listedNames).map((one) => quote(one).slice(1, -1));
-  return `there ${names.length === 1 ? "is" : "are"} ${listed.join(", ")}${names.length > listedNames ? ", …" : ""}`;
+export function suggest(name: string, known: Iterable<string>, others?: ReadonlyMap<string, string>): () => string {
+  return () => {
+    const names = [...known];
+    const meant = suggestNearest(name, names, others)();
+    if (meant !== undefined) return meant;
+    if (names.length === 0) return "there are none";
+    const listed = names.slice(0, listedNames).map((one) => quote(one).slice(1, -1));
+    return `there ${names.length === 1 ? "is" : "are"} ${listed.join(", ")}${names.length > listedNames ? ", …" : ""}`;
+  };
 }
 
-/** The same, or `undefined` where no known name is close. */
+/** The same, or nothing where no known name is close. */
 export function suggestNearest(
   name: string,
   known: readonly string[],
   others?: ReadonlyMap<string, string>,
-): string | undefined {
-  const meant = others?.get(name) ?? nearest(name, known);
-  return meant === undefined ? undefined : `did you mean ${quote(meant).slice(1, -1)}?`;
+): () => string | undefined {
+  return () => {
+    const meant = others?.get(name) ?? nearest(name, known);
+    return meant === undefined ? undefined : `did you mean ${quote(meant).slice(1, -1)}?`;
+  };
 }
 
+export function hintText(hint: Hint | undefined): string | undefined {
+  return typeof hint === "function" ? hint() : hint;
+}
+
+/** A longer name is not compared with others: what that takes grows with the square of the length. */
+const comparedCharacters = 32;
+
 function nearest(name: string, known: readonly string[]): string | undefined {
-  if (name.length > limits.name_characters.value) return undefined;
+  if (name.length > comparedCharacters) return undefined;
   const wanted = fold(name);
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(wanted.length / 3)) + 1;
   for (const candidate of known) {
-    const distance = nameDistance(wanted, fold(candidate.slice(0, limits.name_characters.value)));
+    const distance = nameDistance(wanted, fold(candidate.slice(0, comparedCharacters)));
     if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
   }
   return best;

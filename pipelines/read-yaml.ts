@@ -4,7 +4,8 @@ import { Composer, isAlias, isMap, isScalar, isSeq, Lexer, Parser, type ParsedNo
 import { limits, limitText } from "./limits.ts";
 import { keyPath, quote, type Place, type Report } from "./problems.ts";
 
-export type YamlNode = YamlScalar | YamlList | YamlMap;
+/** `keyOffset` is where the key stands that it is the value of. */
+export type YamlNode = (YamlScalar | YamlList | YamlMap) & Readonly<{ keyOffset?: number }>;
 export type YamlScalar = Place & Readonly<{ kind: "scalar"; value: Scalar["value"]; source: string; end: number }>;
 export type YamlList = Place & Readonly<{ kind: "list"; items: readonly YamlNode[] }>;
 export type YamlMap = Place & Readonly<{ kind: "map"; entries: readonly YamlEntry[] }>;
@@ -75,7 +76,11 @@ function readNode(node: ParsedNode | null, place: Place, depth: number, reading:
   if (isAlias(node)) return readAlias(node.source, at, depth, reading) ?? nothing;
 
   if (node.tag !== undefined)
-    reading.report.add(at, `the tag ${quote(node.tag)}: no tags are used here`, "leave it out");
+    reading.report.add(
+      at,
+      `the tag ${quote(node.tag)}: no tags are used here`,
+      "put the value in quotes where it is text",
+    );
   if (node.anchor !== undefined) reading.anchors.set(node.anchor, node);
   if (isScalar(node)) {
     const source = node.source ?? "";
@@ -117,7 +122,8 @@ function readMap(map: ParsedMap, place: Place, depth: number, reading: Reading):
       reading.report.add(keyAt, "merge keys (<<) are not used here", "repeat the words, or alias a whole value");
     else if (entries.has(key)) reading.report.add(keyAt, `${quote(key)} is given twice`, "leave one of them");
     const value = readNode(valueNode, { path: keyAt.path, offset: valueNode?.range[0] ?? offset }, depth + 1, reading);
-    if (key !== "<<" && !entries.has(key)) entries.set(key, { key, place: keyAt, value });
+    if (key !== "<<" && !entries.has(key))
+      entries.set(key, { key, place: keyAt, value: { ...value, keyOffset: offset } });
   }
   return { kind: "map", entries: [...entries.values()], ...place };
 }

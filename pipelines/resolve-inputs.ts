@@ -12,7 +12,7 @@ export function resolveInputs(
   for (const name of Object.keys(given)) {
     const path = keyPath("inputs", name);
     if (!names.includes(name))
-      problems.push({ path, message: `unknown input ${quote(name)}`, hint: suggest(name, names) });
+      problems.push({ path, message: `unknown input ${quote(name)}`, hint: suggest(name, names)() });
   }
   const values = pipeline.inputs.map((input): [string, Value] => {
     const text = Object.hasOwn(given, input.name) ? given[input.name] : undefined;

@@ -3,6 +3,7 @@ import { ExpressionError } from "./expressions/parse-expression.ts";
 import { parseTemplate } from "./expressions/templates.ts";
 import { limits } from "./limits.ts";
 import type { Concurrency, Problem, Text } from "./pipeline.ts";
+import { hintText } from "./problems.ts";
 import { resolvedFault, type TextKind } from "./resolved-texts.ts";
 
 /** What texts are resolved with, and what was wrong with them. */
@@ -43,7 +44,8 @@ export function attempt<T>(path: string, problems: Problem[], evaluate: () => T)
     return evaluate();
   } catch (error) {
     if (!(error instanceof ExpressionError)) throw error;
-    const { message, hint } = error;
+    const { message } = error;
+    const hint = hintText(error.hint);
     problems.push(hint === undefined ? { path, message } : { path, message, hint });
     return undefined;
   }

@@ -20,7 +20,8 @@ const plainText = "expressions are not resolved here";
 export function text(rules: TextRules): Shape<string> {
   const { what, limit, pattern } = rules;
   const bound = limits[limit].value;
-  const schema = { type: "string", maxLength: bound, ...(pattern === undefined ? {} : { pattern: pattern.source }) };
+  const plain = rules.noExpressions === undefined ? {} : { pattern: "^(?![\\s\\S]*\\$\\{\\{)" };
+  const schema = { type: "string", maxLength: bound, ...(pattern === undefined ? plain : { pattern: pattern.source }) };
   return {
     what,
     schema,

@@ -25,6 +25,11 @@ export interface Shape<T> {
 /** A value and where it stands. */
 export type Located<T> = Readonly<{ value: T; node: YamlNode }>;
 
+/** What a shape is, without the rules behind its colon. */
+export function briefly({ what }: Shape<unknown>): string {
+  return what.replace(/:.*$/, "");
+}
+
 export type LimitName = keyof typeof limits;
 
 /** Keeps the place of what it reads. */
@@ -54,7 +59,7 @@ interface ListRules<T> {
 
 /** Items of one shape; those with problems are left out. */
 export function list<T>(of: Shape<T>, { max, min = 0, identify }: ListRules<T>): Shape<readonly T[]> {
-  const what = `a list of ${of.what.replace(/^an? |^the /, "")}`;
+  const what = `a list, each ${briefly(of)}`;
   return {
     what,
     schema: { type: "array", items: of.schema, minItems: min, maxItems: limits[max].value },
@@ -90,7 +95,7 @@ export interface Entry<T> {
 
 /** Keys that name things, and a value of one shape for each. */
 export function map<T>(keys: Shape<string>, of: Shape<T>, max: LimitName): Shape<readonly Entry<T>[]> {
-  const what = `a map from ${keys.what.replace(/:.*$/, "")} to ${of.what}`;
+  const what = `a map from ${briefly(keys)} to ${briefly(of)}`;
   const propertyNames = keys.schema;
   return {
     what,
@@ -157,8 +162,9 @@ export function record<const W extends Words>(
         if (word !== undefined) values.push([key, word.shape.read(value, report)]);
         else report.add(place, `unknown word ${quote(key)} in ${title}`, suggest(key, known.keys(), others));
       }
+      const place = { path: node.path, offset: node.keyOffset ?? node.offset };
       for (const word of required) {
-        if (!node.entries.some(({ key }) => key === word)) report.add(node, `\`${word}\` is missing in ${title}`);
+        if (!node.entries.some(({ key }) => key === word)) report.add(place, `\`${word}\` is missing in ${title}`);
       }
       return Object.fromEntries(values) as RecordOf<W>;
     },
@@ -198,7 +204,7 @@ export function openRecord<const W extends Words, T>(
 /** One shape or another, told apart by the kind of value that stands there. */
 export function byKind<T>(shapes: Partial<Record<YamlNode["kind"], Shape<T>>>): Shape<T> {
   const all = Object.values(shapes);
-  const what = all.map((shape) => shape.what).join(", or ");
+  const what = all.map(briefly).join(", or ");
   return {
     what,
     schema: { anyOf: all.map((shape) => shape.schema) },

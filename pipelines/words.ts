@@ -78,11 +78,11 @@ const artifacts = record("artifacts", {
           help: "files and directories, with * for any characters of a name and ** for any directories",
           isRequired: true,
         },
-        retention: { shape: duration("lostAfter_ms"), help: "how long it is kept; as long as the run unless said" },
+        retention: { shape: duration("retention_ms"), help: "how long it is kept; as long as the run unless said" },
       }),
       { max: "artifacts" },
     ),
-    help: "what is kept of the workspace when the job has succeeded",
+    help: "what is kept of the workspace when the job has ended",
   },
   download: {
     shape: list(artifactName, { max: "artifacts" }),

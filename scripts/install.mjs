@@ -19,7 +19,7 @@ import { join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { InstallError, unsupported } from "./install/errors.mjs";
 import { withLock } from "./install/lock.mjs";
-import { matchesLock } from "./install/match.mjs";
+import { matchesLock, missesOptional } from "./install/match.mjs";
 import { runNpmInstall } from "./install/npm.mjs";
 import { repair } from "./install/repair.mjs";
 
@@ -42,6 +42,8 @@ export async function install(directory = root) {
     if (isInstalled(directory, wanted)) return;
     if (!matchesLock(directory)) await runNpm(directory, lock);
     await repair(directory);
+    // npm passes over optional packages that want a newer Node than the one it runs on; the one it has just brought will do.
+    if (missesOptional(directory)) await runNpmInstall(directory, lock, join(directory, "node_modules", ".bin"));
     writeFileSync(stampPath(directory), `${wanted}\n`);
   });
 }

@@ -10,6 +10,7 @@ import { readContract } from "./reference/contract.ts";
 import { errorsPage } from "./reference/errors-page.ts";
 import { agynctlPage, helpPage } from "./reference/help-page.ts";
 import { fill } from "./reference/markdown.ts";
+import { pipelineSchema, pipelinesPage } from "./reference/pipelines-page.ts";
 import { settingsPage, settingsTable } from "./reference/settings-page.ts";
 
 const contract = await readContract();
@@ -20,6 +21,8 @@ const pages: Record<string, string> = {
   "docs/reference/agynctl.md": await agynctlPage(),
   "docs/reference/agyn-runner.md": await helpPage("agyn-runner", "runner/src/main.ts"),
   "docs/reference/agyn-server.md": await helpPage("agyn-server", "server/src/main.ts"),
+  "docs/reference/pipelines.md": pipelinesPage(),
+  "docs/reference/pipeline.schema.json": pipelineSchema(),
   "docs/internals/bad-inputs.md": await badInputsPage(),
   "docs/guide/configuration.md": fill(await read("docs/guide/configuration.md"), "settings", settingsTable()),
 };

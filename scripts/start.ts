@@ -1,12 +1,12 @@
 // A control plane and a runner of this machine, until Ctrl-C: `npm start`, and `npm start -- --listen …` with the settings of agyn-server.
 
-import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import pino from "pino";
 import { readArguments } from "../server/src/arguments.ts";
 import { ConfigError, settings, settle, toConfig, type Config, type SettingName } from "../server/src/config.ts";
+import { reachableHost } from "../server/src/gateway.ts";
 import { openServer, type Server } from "../server/src/server.ts";
 import { addressText, explainStartFailure } from "../server/src/start-failure.ts";
 import { startLocalRunner, type LocalRunner } from "./start/local-runner.ts";
@@ -22,6 +22,7 @@ const orphanCheck_ms = 250;
 await main(process.argv.slice(2));
 
 async function main(argv: readonly string[]): Promise<void> {
+  process.stdout.on("error", () => undefined);
   if (argv.includes("--help") || argv.includes("-h")) {
     process.stdout.write(help());
     return;
@@ -43,7 +44,6 @@ async function main(argv: readonly string[]): Promise<void> {
 async function serve(config: Config): Promise<void> {
   const open: Opened = {};
   const say = (text: string) => process.stdout.write(`${text}\n`);
-  process.stdout.on("error", () => undefined);
   stopOnSignals(open, say);
   dieWithNpm();
   const log = pino(
@@ -61,6 +61,7 @@ async function serve(config: Config): Promise<void> {
       dataDir: config.dataDir,
       adminToken: readAdminToken(config.dataDir),
       certificate: config.tls?.cert,
+      runnerPlane: addressText({ host: reachableHost(server.runnerAddress.host), port: server.runnerAddress.port }),
       logLevel: config.logLevel === "silent" ? "error" : config.logLevel,
       say,
     });
@@ -100,21 +101,12 @@ function welcome(config: Config, server: Server, isConnected: boolean): string {
 function commandPrefix(config: Config): string {
   const program = `./${relative(process.cwd(), join(root, "agynctl"))}`;
   const isFound = config.dataDir === join(process.cwd(), ".agyn");
-  const words = [
-    ...(isFound ? [] : [`AGYN_DATA_DIR=${quote(config.dataDir)}`]),
-    ...(config.tls !== undefined && isSelfSigned(config.tls.cert) ? [`AGYN_CA_FILE=${quote(config.tls.cert)}`] : []),
-    quote(program),
-  ];
+  const words = [...(isFound ? [] : [`AGYN_DATA_DIR=${quote(config.dataDir)}`]), quote(program)];
   return words.join(" ");
 }
 
 function quote(word: string): string {
   return /^[\w./:@%+=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-}
-
-function isSelfSigned(path: string): boolean {
-  const certificate = new X509Certificate(readFileSync(path));
-  return certificate.checkIssued(certificate);
 }
 
 function readAdminToken(dataDir: string): string | undefined {

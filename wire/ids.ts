@@ -65,6 +65,11 @@ export function createId(kind: IdKind): string {
   return `${idPrefixes[kind]}_${toBase32(randomBytes(10))}`;
 }
 
+/** Whether `text` is a whole, well-formed id of any kind. */
+export function isAnyId(text: string): boolean {
+  return (Object.keys(idPrefixes) as IdKind[]).some((kind) => isId(kind, text));
+}
+
 /** Whether `text` is a whole, well-formed id of `kind`. */
 export function isId(kind: IdKind, text: string): boolean {
   return text.length === 20 && text.startsWith(`${idPrefixes[kind]}_`) && /^[a-z2-7]{16}$/.test(text.slice(4));

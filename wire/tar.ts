@@ -5,7 +5,12 @@
 import { entryPathFault } from "./artifact-name.ts";
 
 /** A file to be packed; `content` must give exactly `sizeBytes`. */
-export type TarFile = { path: string; isExecutable: boolean; sizeBytes: number; content: () => AsyncIterable<Uint8Array> };
+export type TarFile = {
+  path: string;
+  isExecutable: boolean;
+  sizeBytes: number;
+  content: () => AsyncIterable<Uint8Array>;
+};
 
 /** A file or folder of an archive. A file's content must be read, or passed over, before the next entry is asked for. */
 export type TarEntry =
@@ -101,7 +106,8 @@ export async function* readTar(source: AsyncIterable<Uint8Array>, bounds: TarBou
     entries += 1;
     if (entries > bounds.entries) throw new TarError(`the archive has more than ${bounds.entries} entries`);
     if (type === "x" || type === "g") {
-      if (fields.sizeBytes > maximumPaxBytes) throw new TarError(`an extended header is above ${maximumPaxBytes} bytes`);
+      if (fields.sizeBytes > maximumPaxBytes)
+        throw new TarError(`an extended header is above ${maximumPaxBytes} bytes`);
       const records = parsePax(await input.take(fields.sizeBytes));
       await input.pass(padding(fields.sizeBytes));
       if (type === "x") pax = records;
@@ -144,7 +150,8 @@ function parseHeader(bytes: Uint8Array) {
     if (!/^[0-7]{1,11}$/.test(digits)) throw new TarError("a header holds a number that is none");
     return Number.parseInt(digits, 8);
   };
-  if (octal(148, 8) !== checksum(bytes)) throw new TarError("a header's checksum is wrong: this is no tar, or it is damaged");
+  if (octal(148, 8) !== checksum(bytes))
+    throw new TarError("a header's checksum is wrong: this is no tar, or it is damaged");
   const prefix = text(257, 5) === "ustar" ? text(345, 155) : "";
   const name = text(0, 100);
   return {
@@ -157,12 +164,13 @@ function parseHeader(bytes: Uint8Array) {
 
 function parsePax(bytes: Uint8Array): Map<string, string> {
   const records = new Map<string, string>();
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const rest = Buffer.from(bytes.subarray(at));
     const length = Number(/^([0-9]{1,6}) /.exec(rest.toString("latin1", 0, 8))?.[1]);
     const record = rest.toString("utf8", 0, length);
     const [, key, value] = /^[0-9]+ ([^=]+)=(.*)\n$/s.exec(record) ?? [];
-    if (key === undefined || value === undefined || length > rest.length) throw new TarError("an extended header is damaged");
+    if (key === undefined || value === undefined || length > rest.length)
+      throw new TarError("an extended header is damaged");
     records.set(key, value);
     at += length;
   }
@@ -196,7 +204,7 @@ function createInput(source: AsyncIterable<Uint8Array>) {
     return piece;
   };
   async function* content(length: number): AsyncGenerator<Uint8Array> {
-    for (let left = length; left > 0; ) {
+    for (let left = length; left > 0;) {
       const piece = await some(left);
       left -= piece.length;
       yield piece;

@@ -12,6 +12,7 @@ import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_
 import { ServerService } from "../../proto/gen/agyn/server/v1/server_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
+import { gatewayTrust, type GatewayTrust } from "../../wire/gateway-trust.ts";
 import type { Credentials } from "./credentials.ts";
 import { exitCodes, Failure } from "./failures.ts";
 
@@ -31,8 +32,6 @@ export interface ControlPlane {
 
 export interface ConnectOptions {
   readonly requestTimeoutMs: number;
-  /** PEM file of the authority that signed the gateway's certificate. */
-  readonly caFile: string | undefined;
   /** Ends every call, for Ctrl-C. */
   readonly signal: AbortSignal;
   /** Called whenever the control plane has answered a call. */
@@ -53,22 +52,22 @@ export const streamOptions = { timeoutMs: 0 } as const;
 
 /** Connects to the gateway: HTTP/2, with or without TLS; HTTP/1.1 where a TLS proxy in between speaks nothing newer. */
 export async function connectControlPlane(credentials: Credentials, options: ConnectOptions): Promise<ControlPlane> {
-  const { gateway } = credentials;
-  const ca = options.caFile === undefined ? {} : { ca: readCertificates(options.caFile) };
+  const { gateway, caFile } = credentials;
+  const trust = caFile === undefined || !gateway.startsWith("https:") ? {} : readTrust(caFile);
   const common = {
     baseUrl: gateway,
     defaultTimeoutMs: options.requestTimeoutMs,
     readMaxBytes: maximumMessageBytes,
     interceptors: [retrySafeCalls, authenticate(credentials.token, options)],
   };
-  if (gateway.startsWith("https:") && (await negotiateProtocol(gateway, ca)) === "http/1.1") {
-    const transport = createConnectTransport({ ...common, httpVersion: "1.1", nodeOptions: ca });
+  if (gateway.startsWith("https:") && (await negotiateProtocol(gateway, trust)) === "http/1.1") {
+    const transport = createConnectTransport({ ...common, httpVersion: "1.1", nodeOptions: trust });
     return createServices(transport, () => undefined);
   }
   const sessionManager = new Http2SessionManager(
     gateway,
     { pingIntervalMs, pingTimeoutMs, idleConnectionTimeoutMs: 60_000 },
-    ca,
+    trust,
   );
   const transport = createConnectTransport({ ...common, httpVersion: "2", sessionManager });
   return createServices(transport, () => sessionManager.abort());
@@ -88,16 +87,21 @@ function createServices(transport: Transport, close: () => void): ControlPlane {
   };
 }
 
-function readCertificates(path: string): Buffer {
+function readTrust(path: string): GatewayTrust {
+  let pem: string;
   try {
-    return readFileSync(path);
+    pem = readFileSync(path, "utf8");
   } catch (error) {
-    throw new Failure(`cannot read the certificates in ${path}: ${String(error)}`, exitCodes.usage);
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Failure(`the certificates in ${path} cannot be read (${code})`, exitCodes.usage);
   }
+  const trust = gatewayTrust(pem);
+  if ("error" in trust) throw new Failure(`${path} ${trust.error}`, exitCodes.usage);
+  return trust;
 }
 
 /** What the TLS side of the gateway speaks, asked by a handshake of its own. */
-async function negotiateProtocol(gateway: string, ca: { ca?: Buffer }): Promise<"h2" | "http/1.1"> {
+async function negotiateProtocol(gateway: string, trust: GatewayTrust): Promise<"h2" | "http/1.1"> {
   const { hostname, port } = new URL(gateway);
   const host = hostname.replace(/^\[|\]$/g, "");
   const { promise, resolve, reject } = Promise.withResolvers<"h2" | "http/1.1">();
@@ -107,7 +111,7 @@ async function negotiateProtocol(gateway: string, ca: { ca?: Buffer }): Promise<
     port: Number(port === "" ? 443 : port),
     ALPNProtocols: ["h2", "http/1.1"],
     ...servername,
-    ...ca,
+    ...trust,
   });
   socket.setTimeout(handshakeTimeoutMs, () =>
     socket.destroy(new Error(`no TLS handshake within ${handshakeTimeoutMs / 1000} s`)),

@@ -2,6 +2,7 @@ import type { Command } from "./command.ts";
 import { auditList } from "./commands/audit-list.ts";
 import { completion } from "./commands/completion.ts";
 import { explain } from "./commands/explain.ts";
+import { help } from "./commands/help.ts";
 import { membersList } from "./commands/members-list.ts";
 import { membersRemove } from "./commands/members-remove.ts";
 import { membersSet } from "./commands/members-set.ts";
@@ -10,6 +11,7 @@ import { orgsDelete } from "./commands/orgs-delete.ts";
 import { orgsGet } from "./commands/orgs-get.ts";
 import { orgsList } from "./commands/orgs-list.ts";
 import { orgsRename } from "./commands/orgs-rename.ts";
+import { pipelinesValidate } from "./commands/pipelines-validate.ts";
 import { runnersDelete } from "./commands/runners-delete.ts";
 import { runnersDrain } from "./commands/runners-drain.ts";
 import { runnersGet } from "./commands/runners-get.ts";
@@ -32,6 +34,7 @@ import { usersGet } from "./commands/users-get.ts";
 import { usersList } from "./commands/users-list.ts";
 import { usersUpdate } from "./commands/users-update.ts";
 import { version } from "./commands/version.ts";
+import { whoami } from "./commands/whoami.ts";
 import { workloadsExplain } from "./commands/workloads-explain.ts";
 import { workloadsGet } from "./commands/workloads-get.ts";
 import { workloadsList } from "./commands/workloads-list.ts";
@@ -63,6 +66,7 @@ export const commands: readonly Command[] = [
   workloadsLogs,
   workloadsWatch,
   explain,
+  pipelinesValidate,
   orgsList,
   orgsGet,
   orgsCreate,
@@ -80,6 +84,8 @@ export const commands: readonly Command[] = [
   tokensCreate,
   tokensRevoke,
   auditList,
+  whoami,
+  help,
   version,
   completion,
 ];

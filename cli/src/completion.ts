@@ -1,4 +1,4 @@
-import { longFlag, type CommandShape, type Option, type Options } from "./command.ts";
+import { longFlag, type CommandShape, type Option, type Options } from "./command-shape.ts";
 import { globalOptions } from "./global-options.ts";
 import { groupSummaries } from "./help.ts";
 
@@ -50,14 +50,27 @@ function listPlaces(commands: readonly CommandShape[]): Place[] {
       root.push({ word: group, help: verb === undefined ? summary : (groupSummaries[group] ?? "") });
     if (verb !== undefined) groups.set(group, [...(groups.get(group) ?? []), { word: verb, help: summary }]);
   }
-  const inner = [...groups].map(([path, words]) => ({ path, words, flags: toFlags(path === "" ? globalOptions : {}) }));
+  const inner = [...groups].map(([path, words]) => ({
+    path,
+    words,
+    flags: path === "" ? [...toFlags(globalOptions), versionFlag] : toFlags({}),
+  }));
   const leaves = commands.map(({ path, options }) => ({
     path: path.join(" "),
     words: [],
     flags: toFlags({ ...options, ...globalOptions }),
   }));
-  return [...inner, ...leaves];
+  const helped = inner.map(({ path, words }) => ({ path: `help ${path}`.trim(), words, flags: toFlags({}) }));
+  return [...inner, ...leaves.filter(({ path }) => path !== "help"), ...helped];
 }
+
+const versionFlag: Flag = {
+  word: "--version",
+  help: "show agynctl's own version",
+  short: undefined,
+  takesValue: false,
+  choices: [],
+};
 
 function toFlags(options: Options): Flag[] {
   const flags = Object.entries(options).map(([key, option]) => ({

@@ -1,5 +1,5 @@
 import type { ControlPlane } from "./client.ts";
-import type { CommandShape } from "./command.ts";
+import type { CommandShape } from "./command-shape.ts";
 import type { Credentials } from "./credentials.ts";
 import type { Output } from "./output.ts";
 import type { Terminal } from "./terminal.ts";
@@ -12,6 +12,8 @@ export interface Context {
   readonly commands: readonly CommandShape[];
   /** An organization's id or name; empty means the caller's default organization. */
   readonly organization: string;
+  /** Shows the help of a command or a group, and answers the exit code; no words mean the whole program. */
+  showHelp(words: readonly string[]): Promise<number>;
   /** Where the control plane is; found at the first use. */
   credentials(): Credentials;
   /** The control plane; connected at the first use. */

@@ -7,12 +7,16 @@ export interface Credentials {
   readonly gateway: string;
   /** An access token; none where nothing was found. */
   readonly token: string | undefined;
-  /** Where both came from, for errors. */
-  readonly source: string;
+  /** Where each was found. */
+  readonly gatewaySource: string;
+  readonly tokenSource: string;
+  /** PEM file by which the gateway is known; without one, by the authorities that this machine trusts. */
+  readonly caFile: string | undefined;
 }
 
 export interface CredentialOptions {
   readonly gateway: string | undefined;
+  readonly caFile: string | undefined;
   readonly tokenFile: string | undefined;
   /** Send a token without TLS to a machine beyond this one. */
   readonly allowCleartext: boolean;
@@ -24,12 +28,14 @@ const maximumTokenBytes = 4096;
 /**
  * Looks, in this order: flags, `AGYN_GATEWAY` and `AGYN_TOKEN`, the data directory (`AGYN_DATA_DIR`, else the nearest
  * `.agyn` upward from `cwd`). A directory's token goes only to that directory's gateway, and a token from elsewhere goes
- * to a directory's gateway only on this machine: a directory that came with a clone must not collect tokens.
+ * to a directory's gateway only on this machine: a directory that came with a clone must not collect tokens. For the same
+ * reason the certificate in a directory counts only where that directory names the gateway.
  */
 export function findCredentials(options: CredentialOptions, environment: NodeJS.ProcessEnv, cwd: string): Credentials {
   const directory = findDataDirectory(environment, cwd);
   const directoryGateway = directory === undefined ? undefined : readLine(join(directory, "gateway"));
-  const chosen = options.gateway ?? nonEmpty(environment["AGYN_GATEWAY"]);
+  const named = nonEmpty(environment["AGYN_GATEWAY"]);
+  const chosen = options.gateway ?? named;
   const gateway = checkGateway(chosen ?? directoryGateway ?? defaultGateway);
   const found = findToken(
     options,
@@ -50,7 +56,27 @@ export function findCredentials(options: CredentialOptions, environment: NodeJS.
     const hint = "use an https:// gateway, or --allow-cleartext where the network is trusted";
     throw new Failure(`the token is not sent to ${gateway} without TLS`, exitCodes.denied, hint);
   }
-  return { gateway, token: found?.token, source: found?.source ?? "nowhere" };
+  const places = [
+    [options.gateway, "--gateway"],
+    [named, "AGYN_GATEWAY"],
+    [directoryGateway, join(directory ?? "", "gateway")],
+  ] as const;
+  const gatewaySource = places.find(([text]) => text !== undefined)?.[1] ?? "its default";
+  const givenCaFile = options.caFile ?? nonEmpty(environment["AGYN_CA_FILE"]);
+  const ownCaFile = chosen === undefined && directory !== undefined ? findCertificate(directory) : undefined;
+  return {
+    gateway,
+    gatewaySource,
+    token: found?.token,
+    tokenSource: found?.source ?? "nowhere",
+    caFile: givenCaFile ?? ownCaFile,
+  };
+}
+
+/** What the control plane of a data directory leaves there where its user port speaks TLS. */
+function findCertificate(directory: string): string | undefined {
+  const path = join(directory, "gateway.crt");
+  return statSync(path, { throwIfNoEntry: false }) === undefined ? undefined : path;
 }
 
 type Found = { kind: "given" | "directory"; token: string; source: string };

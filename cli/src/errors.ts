@@ -24,9 +24,27 @@ export function toFailure(error: unknown, situation: ErrorSituation): Failure {
     const message = error instanceof Error ? error.message : String(error);
     return new Failure(message, exitCodes.failure);
   }
-  const details = describe(error);
-  const hint = hintFor(error, situation);
-  return new Failure(details, exitCodeFor(error), hint);
+  const misfit = tlsMisfit(error, situation.gateway ?? "the gateway");
+  if (misfit !== undefined) return misfit;
+  return new Failure(describe(error), exitCodeFor(error), hintFor(error, situation));
+}
+
+/** What keeps two sides from agreeing on TLS, which no further try would mend. */
+function tlsMisfit(error: ConnectError, gateway: string): Failure | undefined {
+  const code = (error.cause as NodeJS.ErrnoException | undefined)?.code ?? "";
+  const failure = (text: string, hint: string) => new Failure(text, exitCodes.unavailable, hint);
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
+    return failure(error.rawMessage, "use a host that the certificate names with --gateway or AGYN_GATEWAY");
+  if (/^CERT_|SELF_SIGNED|^UNABLE_TO_(GET|VERIFY)/.test(code))
+    return failure(
+      `the certificate of ${gateway} is not trusted here: ${error.rawMessage.split(";")[0]}`,
+      "name the authority that signed it with --ca-file or AGYN_CA_FILE",
+    );
+  if (gateway.startsWith("https:") && /^ERR_SSL_|^EPROTO$/.test(code))
+    return failure(`${gateway} does not speak TLS`, "is it http:// there?");
+  if (gateway.startsWith("http:") && error.rawMessage.startsWith("http/2 stream closed with error code CANCEL"))
+    return failure(`${gateway} ended the connection without an answer`, "is it https:// there?");
+  return undefined;
 }
 
 function describe(error: ConnectError): string {
@@ -92,11 +110,13 @@ function hintForReason(reason: string, metadata: Readonly<Record<string, string>
     case "AMBIGUOUS_REFERENCE":
       return "use a whole id, or choose the organization with --org";
     case "NOT_FOUND":
-      return "names are looked up in --org (or your default organization): list to see what is there";
+      return "list to see what is there; runners and workloads are looked up by name in --org, or in your default organization";
     case "TOKEN_SCOPE":
       return "use a token with that scope: agynctl tokens create --scope";
     case "PERMISSION_DENIED":
-      return "ask an owner of the organization for the role, or use another token";
+      return metadata["role"] === "cluster_admin"
+        ? "ask a cluster admin, or use another token"
+        : "ask an owner of the organization for the role, or use another token";
     case "NAME_TAKEN":
       return "choose another name";
     case "IDEMPOTENCY_KEY_REUSED":

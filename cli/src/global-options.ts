@@ -1,10 +1,14 @@
-import type { OptionValues, Options } from "./command.ts";
+import type { OptionValues, Options } from "./command-shape.ts";
 import { parseDuration } from "./durations.ts";
 import { outputFormats } from "./output.ts";
 
 /** Options that every command takes, before or after its words. */
 export const globalOptions = {
-  org: { kind: "text", placeholder: "organization", help: "organization's id or name (default: your default one)" },
+  org: {
+    kind: "text",
+    placeholder: "organization",
+    help: "organization's id, name or start of an id (default: your default one)",
+  },
   output: { kind: "text", short: "o", placeholder: "format", choices: outputFormats, help: "how results are shown" },
   gateway: {
     kind: "text",
@@ -19,7 +23,7 @@ export const globalOptions = {
   caFile: {
     kind: "text",
     placeholder: "file",
-    help: "PEM file of the authority that signed the gateway's certificate (else AGYN_CA_FILE)",
+    help: "PEM file of the authority that signed the gateway's certificate (else AGYN_CA_FILE, else the nearest .agyn)",
   },
   allowCleartext: { kind: "flag", help: "send the token without TLS to another machine" },
   requestTimeout: {

@@ -9,6 +9,9 @@ Examples:
 
 References: an id, a name in the organization, a name in the cluster, or the start of an id that fits only one.
 
+Output: -o json and -o yaml give the API's own messages (docs/reference/api.md, proto JSON); a list is an array, and what is followed or
+watched one document after the other. -o name gives ids, one a line. Results go to stdout, all else to stderr.
+
 Exit codes:
   0    done
   1    failed
@@ -27,6 +30,7 @@ Environment: AGYN_GATEWAY, AGYN_TOKEN, AGYN_DATA_DIR, AGYN_CA_FILE, NO_COLOR`,
 export const groupSummaries: Readonly<Record<string, string>> = {
   runners: "Registers, shows and manages runners",
   workloads: "Starts, shows and stops workloads",
+  pipelines: "Checks pipeline files",
   orgs: "Manages organizations",
   users: "Manages the users of the cluster",
   members: "Manages who belongs to an organization",

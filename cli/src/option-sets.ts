@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { DemandSchema } from "../../proto/gen/agyn/orchestrator/v1/demand_pb.ts";
 import type { ServiceTokenOptionsSchema } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
-import type { Option, Options, OptionValues } from "./command.ts";
+import type { Option, Options, OptionValues } from "./command-shape.ts";
 import { parseDuration, toProtoDuration } from "./durations.ts";
 import { parseAmounts, parseInteger, parsePreference, parseRequirement } from "./requirements.ts";
 

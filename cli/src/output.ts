@@ -21,8 +21,6 @@ export interface Output {
   item<T>(view: View<T>, item: T): Promise<void>;
   /** The item for machines, the sentence for people. */
   done<T>(view: View<T>, item: T, sentence: string): Promise<void>;
-  /** What was deleted or removed, which has no record to show. */
-  gone(id: string, sentence: string): Promise<void>;
   /** A document of a shape of its own. */
   document(value: () => JsonValue, text: string): Promise<void>;
   /** Text of ours for stdout: parts from the server go through `safe` first. */
@@ -114,16 +112,6 @@ export function createOutput(terminal: Terminal, format: OutputFormat): Output {
         await machine(
           () => view.toJson(item),
           () => [view.id(item)],
-        )
-      )
-        return;
-      await print(`${safe(sentence)}\n`);
-    },
-    async gone(id, sentence) {
-      if (
-        await machine(
-          () => ({ id }),
-          () => [id],
         )
       )
         return;

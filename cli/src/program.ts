@@ -1,12 +1,15 @@
-import { Command as Program, CommanderError, InvalidArgumentError, Option as ProgramOption } from "commander";
+import { Command as Program, InvalidArgumentError, Option as ProgramOption } from "commander";
+import { clientVersion } from "./client-version.ts";
 import { connectControlPlane, type ControlPlane } from "./client.ts";
-import { longFlag, type Command, type Option, type Options } from "./command.ts";
+import type { Command } from "./command.ts";
+import { longFlag, type Option, type Options } from "./command-shape.ts";
 import type { Context } from "./context.ts";
 import { findCredentials, type Credentials } from "./credentials.ts";
 import { toFailure } from "./errors.ts";
 import { exitCodes, Failure } from "./failures.ts";
 import { globalOptions, type GlobalOptions } from "./global-options.ts";
 import { groupSummaries, programHelp } from "./help.ts";
+import { RefusedLine, toUsageError } from "./refused-line.ts";
 import { createOutput, safe, type OutputFormat } from "./output.ts";
 import { hasColours, paint, write, type Terminal } from "./terminal.ts";
 
@@ -26,18 +29,26 @@ export async function runProgram(
   try {
     await program.parseAsync([...argv], { from: "user" });
   } catch (error) {
-    exitCode = await reportParseError(error, terminal);
+    exitCode = await reportParseError(error, commands, terminal);
   }
   await Promise.all(written);
   return exitCode;
 }
 
-async function reportParseError(error: unknown, terminal: Terminal): Promise<number> {
-  if (error instanceof CommanderError) {
-    const isHelp = error.code === "commander.helpDisplayed" || error.code === "commander.version";
-    return isHelp ? exitCodes.ok : exitCodes.usage;
-  }
-  const failure = toFailure(error, { gateway: undefined, tokenSource: undefined });
+/** The codes of a line that was answered with a text instead of being run; the last is a group without a command. */
+const toldCodes: Readonly<Record<string, number>> = {
+  "commander.helpDisplayed": exitCodes.ok,
+  "commander.version": exitCodes.ok,
+  "commander.help": exitCodes.usage,
+};
+
+async function reportParseError(error: unknown, commands: readonly Command[], terminal: Terminal): Promise<number> {
+  const told = error instanceof RefusedLine ? toldCodes[error.reason.code] : undefined;
+  if (told !== undefined) return told;
+  const failure =
+    error instanceof RefusedLine
+      ? toUsageError(error, commands)
+      : toFailure(error, { gateway: undefined, tokenSource: undefined });
   await reportFailure(failure, terminal);
   return failure.exitCode;
 }
@@ -52,23 +63,26 @@ export function createProgram(
   act: Act,
 ): Program {
   const program = new Program("agynctl");
-  program
-    .exitOverride()
-    .enablePositionalOptions()
-    .showSuggestionAfterError(true)
-    .showHelpAfterError("(--help shows how)");
-  program.helpCommand(false);
+  program.enablePositionalOptions().showSuggestionAfterError(true).helpCommand(false);
+  program.version(`agynctl ${clientVersion()}`, "--version", "show agynctl's own version");
+  refuseBy(program, []);
   program.configureOutput({
     writeOut: (text) => written.push(write(terminal.stdout, text)),
     writeErr: (text) => written.push(write(terminal.stderr, text)),
+    outputError: () => undefined,
     getOutHelpWidth: () => terminal.stdout.columns ?? 100,
     getErrHelpWidth: () => terminal.stderr.columns ?? 100,
   });
+  // On a narrow terminal too, words are not cut by its edge.
+  program.configureHelp({ minWidthToWrap: 20 });
   program.description(programHelp.summary).addHelpText("after", programHelp.after);
   addOptions(program, globalOptions, "Global options:");
   for (const command of commands) {
-    const parent = command.path.slice(0, -1).reduce((at, word) => findOrAddGroup(at, word), program);
+    const group = command.path.slice(0, -1);
+    const parent = group.reduce((at, word) => findOrAddGroup(at, word), program);
+    refuseBy(parent, group);
     const leaf = parent.command(command.path.at(-1)!).description(command.summary);
+    refuseBy(leaf, command.path);
     for (const [name, argument] of Object.entries(command.arguments))
       leaf.argument(argumentUsage(name, argument.kind), argument.help);
     leaf.passThroughOptions(command.passesOptionsThrough === true);
@@ -81,6 +95,13 @@ export function createProgram(
     });
   }
   return program;
+}
+
+/** What stops the parser is thrown with the place where it stopped; it is told in one line later. */
+function refuseBy(program: Program, path: readonly string[]): void {
+  program.exitOverride((error) => {
+    throw new RefusedLine(path, error);
+  });
 }
 
 function findOrAddGroup(parent: Program, word: string): Program {
@@ -156,12 +177,12 @@ async function runCommand({ command, values, options, commands, terminal }: Invo
     output: createOutput(terminal, (given.output ?? "table") as OutputFormat),
     organization: given.org ?? "",
     credentials: () => (credentials ??= findCredentials(credentialOptions(given), terminal.environment, terminal.cwd)),
+    showHelp: (words) => runProgram(commands, toHelpLine(commands, words), terminal),
     hasReached: () => hasReached,
     async controlPlane() {
-      const caFile = given.caFile ?? terminal.environment["AGYN_CA_FILE"];
       const requestTimeoutMs = given.requestTimeout ?? defaultRequestTimeoutMs;
       const onAnswer = (): boolean => (hasReached = true);
-      const connecting = { requestTimeoutMs, caFile, signal: terminal.signal, onAnswer };
+      const connecting = { requestTimeoutMs, signal: terminal.signal, onAnswer };
       return (controlPlane ??= await connectControlPlane(context.credentials(), connecting));
     },
   };
@@ -171,7 +192,7 @@ async function runCommand({ command, values, options, commands, terminal }: Invo
     return (await command.run(context, named, withDefaults(command.options, options))) ?? exitCodes.ok;
   } catch (error) {
     if (terminal.signal.aborted) return exitCodes.interrupted;
-    const failure = toFailure(error, { gateway: credentials?.gateway, tokenSource: credentials?.source });
+    const failure = toFailure(error, { gateway: credentials?.gateway, tokenSource: credentials?.tokenSource });
     await reportFailure(failure, terminal);
     return failure.exitCode;
   } finally {
@@ -179,8 +200,26 @@ async function runCommand({ command, values, options, commands, terminal }: Invo
   }
 }
 
+/** A command line that shows the help of what the words name; where they name nothing, one that is refused for it. */
+function toHelpLine(commands: readonly Command[], words: readonly string[]): readonly string[] {
+  const isKnown = (length: number): boolean =>
+    commands.some(({ path }) => words.slice(0, length).every((word, index) => word === path[index]));
+  const isCommand = (length: number): boolean =>
+    commands.some(({ path }) => path.length === length && path.every((word, index) => word === words[index]));
+  const known = words.findIndex((_word, index) => !isKnown(index + 1));
+  const length = known === -1 ? words.length : known;
+  return length === words.length || isCommand(length)
+    ? [...words.slice(0, length), "--help"]
+    : words.slice(0, length + 1);
+}
+
 function credentialOptions(given: GlobalOptions): Parameters<typeof findCredentials>[0] {
-  return { gateway: given.gateway, tokenFile: given.accessTokenFile, allowCleartext: given.allowCleartext === true };
+  return {
+    gateway: given.gateway,
+    caFile: given.caFile,
+    tokenFile: given.accessTokenFile,
+    allowCleartext: given.allowCleartext === true,
+  };
 }
 
 function withDefaults(declared: Options, given: Readonly<Record<string, unknown>>): Record<string, unknown> {

@@ -32,7 +32,9 @@ export async function showServiceToken({ output, credentials }: Context, shown: 
   const { runner, token, path } = shown;
   // The name comes from the server: only a plain one becomes part of a path.
   const file = path ?? (/^[a-z0-9][a-z0-9._-]*$/.test(runner.name) ? `${runner.name}.token` : "runner.token");
-  const command = `./agyn-runner --gateway ${quote(credentials().gateway)} --token-file ${quote(file)}`;
+  const { gateway, caFile } = credentials();
+  const trust = caFile === undefined || !gateway.startsWith("https:") ? "" : ` --ca-file ${quote(caFile)}`;
+  const command = `./agyn-runner --gateway ${quote(gateway)}${trust} --token-file ${quote(file)}`;
   if (output.format === "name") return output.line(safe(runner.id));
   const lines =
     path === undefined

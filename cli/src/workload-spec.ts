@@ -1,4 +1,3 @@
-import { open } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type {
@@ -8,7 +7,8 @@ import type {
   WorkloadSpecSchema,
 } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import { parseDuration, toProtoDuration } from "./durations.ts";
-import { Failure, UsageError } from "./failures.ts";
+import { UsageError } from "./failures.ts";
+import { readBounded } from "./read-file.ts";
 import { parsePairs } from "./requirements.ts";
 
 /** The contract's bounds, so that a large file is refused before it is read. */
@@ -49,24 +49,6 @@ async function readStream(stream: Readable): Promise<string> {
     chunks.push(bytes);
   }
   return Buffer.concat(chunks).toString("utf8");
-}
-
-async function readBounded(path: string, maximumBytes: number): Promise<string> {
-  try {
-    await using file = await open(path, "r");
-    const buffer = Buffer.alloc(maximumBytes + 1);
-    let length = 0;
-    for (;;) {
-      const { bytesRead } = await file.read(buffer, length, buffer.length - length, null);
-      length += bytesRead;
-      if (bytesRead === 0 || length === buffer.length) break;
-    }
-    if (length > maximumBytes) throw new UsageError(`${path} is longer than ${maximumBytes} bytes`);
-    return buffer.toString("utf8", 0, length);
-  } catch (error) {
-    if (error instanceof Failure) throw error;
-    throw new UsageError(`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`);
-  }
 }
 
 interface EnvironmentOptions {

@@ -1,6 +1,6 @@
-import { quote, suggest } from "../problems.ts";
+import { quote, suggest, type Hint } from "../problems.ts";
 import { anything, functions, isFunctionName, kinds, kindsText, printable, type Kinds } from "./functions.ts";
-import { ExpressionError, type Comparison, type Expression } from "./parse-expression.ts";
+import type { Comparison, Expression, ExpressionFault } from "./parse-expression.ts";
 
 export const contextNames = ["inputs", "matrix", "needs", "env", "run"] as const;
 export type ContextName = (typeof contextNames)[number];
@@ -58,9 +58,8 @@ const otherContexts: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** Finds everything that is wrong with a condition or a text's expression; answers the kinds its value can have. */
-export function checkExpression(expression: Expression, scope: Scope, found: ExpressionError[]): Kinds {
-  const add = (at: number, message: string, hint?: string): void =>
-    void found.push(new ExpressionError(at, message, hint));
+export function checkExpression(expression: Expression, scope: Scope, found: ExpressionFault[]): Kinds {
+  const add = (at: number, message: string, hint?: Hint): void => void found.push({ at, message, hint });
   const check = (inner: Expression): Kinds => checkExpression(inner, scope, found);
   const checkTruth = (inner: Expression): Kinds => {
     const mask = check(inner);
@@ -101,13 +100,13 @@ function literalKinds(value: string | number | boolean | null): Kinds {
 }
 
 /** Refuses a condition that is text or a number: `'false'` would be true. */
-export function checkCondition(expression: Expression, mask: Kinds, found: ExpressionError[]): void {
+export function checkCondition(expression: Expression, mask: Kinds, found: ExpressionFault[]): void {
   if (mask === 0 || (mask & kinds.boolean) !== 0) return;
   const hint = mask === kinds.text ? "compare it: … == 'true', or … != ''" : "compare it";
-  found.push(new ExpressionError(expression.at, `is ${kindsText(mask)}: expected true or false`, hint));
+  found.push({ at: expression.at, message: `is ${kindsText(mask)}: expected true or false`, hint });
 }
 
-type Add = (message: string, hint?: string) => void;
+type Add = (message: string, hint?: Hint) => void;
 
 function checkReference(names: readonly string[], scope: Scope, add: Add): Kinds {
   const context = contextNames.find((name) => name === names[0]);
@@ -191,7 +190,7 @@ function checkPossible(
   side: Expression,
   other: Expression,
   scope: Scope,
-  add: (at: number, message: string, hint?: string) => void,
+  add: (at: number, message: string, hint?: Hint) => void,
 ): void {
   if (side.kind !== "reference" || other.kind !== "literal") return;
   const isState = side.names.length === 3 && side.names[0] === "needs" && side.names[2] === "state";
@@ -205,9 +204,8 @@ function checkPossible(
     );
 }
 
-function checkCall(call: Extract<Expression, { kind: "call" }>, scope: Scope, found: ExpressionError[]): Kinds {
-  const add = (at: number, message: string, hint?: string): void =>
-    void found.push(new ExpressionError(at, message, hint));
+function checkCall(call: Extract<Expression, { kind: "call" }>, scope: Scope, found: ExpressionFault[]): Kinds {
+  const add = (at: number, message: string, hint?: Hint): void => void found.push({ at, message, hint });
   const given = call.operands.map((operand) => checkExpression(operand, scope, found));
   if (!isFunctionName(call.name)) {
     add(call.at, `unknown function ${quote(call.name)}`, suggest(call.name, Object.keys(functions)));

@@ -7,7 +7,7 @@
 //   literal    = text | number | "true" | "false" | "null" ;
 
 import { limits, limitText } from "../limits.ts";
-import { quote } from "../problems.ts";
+import { quote, type Hint } from "../problems.ts";
 
 export const comparisons = ["==", "!=", "<=", ">=", "<", ">"] as const;
 export type Comparison = (typeof comparisons)[number];
@@ -24,11 +24,18 @@ export type Expression = Readonly<{ at: number }> &
   >;
 
 /** What is wrong with an expression, and where in its text. */
-export class ExpressionError extends Error {
+export interface ExpressionFault {
   readonly at: number;
-  readonly hint: string | undefined;
+  readonly message: string;
+  readonly hint: Hint | undefined;
+}
 
-  constructor(at: number, message: string, hint?: string) {
+/** The fault that ends parsing or evaluating. */
+export class ExpressionError extends Error implements ExpressionFault {
+  readonly at: number;
+  readonly hint: Hint | undefined;
+
+  constructor(at: number, message: string, hint?: Hint) {
     super(message);
     this.name = "ExpressionError";
     this.at = at;

@@ -14,14 +14,20 @@ export function jitteredMs(askedMs: number, random: number): number {
   return Math.round(askedMs * (1 + random / 4));
 }
 
-/** Waits, or until `signal` aborts; answers whether the whole time passed. */
+/** The longest that a timer can wait: beyond 2^31 - 1 ms Node would call it at once. */
+export const longestTimerMs = 2_000_000_000;
+
+/** Waits, at most some weeks, or until `signal` aborts; answers whether the whole time passed. */
 export function pause(waitMs: number, signal: AbortSignal): Promise<boolean> {
   if (signal.aborted) return Promise.resolve(false);
   const { promise, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => {
-    signal.removeEventListener("abort", onAbort);
-    resolve(true);
-  }, waitMs);
+  const timer = setTimeout(
+    () => {
+      signal.removeEventListener("abort", onAbort);
+      resolve(true);
+    },
+    Math.min(waitMs, longestTimerMs),
+  );
   const onAbort = (): void => {
     clearTimeout(timer);
     resolve(false);

@@ -2,8 +2,11 @@ import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { gatewayTrust, type GatewayTrust } from "../../wire/gateway-trust.ts";
 import { parseServiceToken, type ServiceToken } from "../../wire/service-token.ts";
+import { parseEndpoint } from "./connection.ts";
 import { FatalError } from "./fatal-error.ts";
+import { proxiesOf, type Proxies } from "./proxies.ts";
 import { messageOf } from "./refusal.ts";
 import { executorNames, type ExecutorName } from "./runner.ts";
 
@@ -15,6 +18,9 @@ const logLevels = ["trace", "debug", "info", "warn", "error"] as const;
 /** All that the command line and the environment say. */
 export type RunnerConfig = {
   gateway: string;
+  gatewayTrust: GatewayTrust | undefined;
+  runnerPlane: string | undefined;
+  proxies: Proxies;
   token: ServiceToken | undefined;
   dataDirectory: string | undefined;
   isEphemeral: boolean;
@@ -28,6 +34,9 @@ export type RunnerConfig = {
 
 type Flags = {
   gateway?: string;
+  caFile?: string;
+  runnerPlane?: string;
+  proxy?: string;
   tokenFile?: string;
   dataDir?: string;
   ephemeral?: true;
@@ -40,7 +49,7 @@ type Flags = {
   logLevel: (typeof logLevels)[number];
 };
 
-type Surroundings = { environment: NodeJS.ProcessEnv; tokenText: string | undefined; version: string };
+type Surroundings = { environment: NodeJS.ProcessEnv; version: string };
 
 /**
  * What the arguments (without the program) and the environment say; `undefined` where only help or the version was
@@ -63,6 +72,9 @@ function createCommand(version: string): Command {
     .description("Serves workloads of an agyn control plane on this machine")
     .version(version)
     .option("--gateway <url>", "the control plane's address, such as https://agyn.example.org (or AGYN_GATEWAY)")
+    .option("--ca-file <file>", "PEM file of the authority that signed the gateway's certificate (or AGYN_CA_FILE)")
+    .option("--runner-plane <host:port>", "dial the runner plane there, not where the control plane says it is")
+    .option("--proxy <url>", "an HTTP proxy for everything that is dialed (or HTTPS_PROXY, HTTP_PROXY, NO_PROXY)")
     .option("--token-file <file>", "a file that holds the service token (or AGYN_SERVICE_TOKEN)")
     .option("--data-dir <directory>", "where identity and workloads are kept (or AGYN_RUNNER_DATA_DIR)")
     .option("--ephemeral", "keep the identity in memory only")
@@ -84,16 +96,19 @@ function createCommand(version: string): Command {
     .configureOutput({ outputError: () => {} });
 }
 
-function toConfig(flags: Flags, { environment, tokenText }: Surroundings): RunnerConfig {
+function toConfig(flags: Flags, { environment }: Surroundings): RunnerConfig {
   const gateway = flags.gateway ?? environment["AGYN_GATEWAY"];
   if (gateway === undefined || gateway === "") {
     throw new FatalError("usage", "the control plane's address is needed: --gateway URL, or AGYN_GATEWAY");
   }
-  const text = flags.tokenFile === undefined ? tokenText : readTokenFile(flags.tokenFile);
+  const text = flags.tokenFile === undefined ? environment["AGYN_SERVICE_TOKEN"] : readTokenFile(flags.tokenFile);
   const token = text === undefined ? undefined : toToken(text, flags.tokenFile ?? "AGYN_SERVICE_TOKEN");
   const isEphemeral = flags.ephemeral === true;
   return {
     gateway: toGateway(gateway),
+    gatewayTrust: readTrust(flags.caFile ?? environment["AGYN_CA_FILE"]),
+    runnerPlane: flags.runnerPlane === undefined ? undefined : toRunnerPlane(flags.runnerPlane),
+    proxies: proxiesOf(flags.proxy, environment),
     token,
     dataDirectory: dataDirectoryOf(
       flags.dataDir ?? environment["AGYN_RUNNER_DATA_DIR"],
@@ -115,6 +130,28 @@ function toGateway(text: string): string {
   const url = URL.parse(text);
   if (url !== null && (url.protocol === "http:" || url.protocol === "https:")) return url.href.replace(/\/$/, "");
   throw new FatalError("usage", `gateway ${JSON.stringify(text)} is not an http or https URL`);
+}
+
+function readTrust(path: string | undefined): GatewayTrust | undefined {
+  if (path === undefined || path === "") return undefined;
+  let pem: string;
+  try {
+    pem = readFileSync(path, "utf8");
+  } catch (error) {
+    throw new FatalError("usage", `the certificates (--ca-file) cannot be read: ${messageOf(error)}`);
+  }
+  const trust = gatewayTrust(pem);
+  if ("error" in trust) throw new FatalError("usage", `--ca-file: ${path} ${trust.error}`);
+  return trust;
+}
+
+function toRunnerPlane(text: string): string {
+  try {
+    parseEndpoint(text);
+    return text;
+  } catch (error) {
+    throw new FatalError("usage", `--runner-plane: ${messageOf(error)}`);
+  }
 }
 
 function readTokenFile(path: string): string {

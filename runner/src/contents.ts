@@ -22,7 +22,7 @@ export async function* readContent(
 ): AsyncGenerator<Uint8Array> {
   const hash = createHash("sha256");
   let offset = 0;
-  for (let failures = 0; ; ) {
+  for (let failures = 0; ;) {
     const client = createClient(ArtifactsService, await gate.get(signal));
     try {
       const request = { workloadId, fence, sha256, offset: BigInt(offset) };

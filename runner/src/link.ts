@@ -5,7 +5,7 @@
 import type { Logger } from "pino";
 import type { MtlsEndpoint } from "../../overlay/mtls.ts";
 import type { Overlay } from "../../overlay/overlay.ts";
-import { backoffMs, jitteredMs, pause } from "./backoff.ts";
+import { backoffMs, jitteredMs, longestTimerMs, pause } from "./backoff.ts";
 import { openConnection, type Connection } from "./connection.ts";
 import { askEndpoints } from "./enroll.ts";
 import { FatalError } from "./fatal-error.ts";
@@ -24,11 +24,11 @@ import type { Workloads } from "./workloads.ts";
 
 /** A session that stood for so long wipes out the failures before it. */
 const goodSessionMs = 10_000;
-/** The longest that a timer of Node can wait. */
-const longestTimerMs = 2_000_000_000;
 
 export type LinkDeps = ObtainDeps & {
   overlay: Overlay<MtlsEndpoint>;
+  /** To be dialed instead of what the control plane names. */
+  runnerPlane: string | undefined;
   hello: () => SessionDeps["hello"];
   workloads: Workloads;
   logs: Logs;
@@ -115,9 +115,10 @@ type Opened = { kind: "live"; live: Live } | { kind: "failed"; end: Failure };
 /** Dials and says hello; `before` is the session that this one is to succeed. */
 async function openLive(deps: LinkDeps, identity: StoredIdentity, before?: Session): Promise<Opened> {
   const { overlay, signal, workloads, store, onContact, onDrain, log } = deps;
+  const dialed = deps.runnerPlane === undefined ? identity : { ...identity, endpoints: [deps.runnerPlane] };
   let connection: Connection;
   try {
-    connection = await openConnection({ overlay, identity, signal });
+    connection = await openConnection({ overlay, identity: dialed, signal });
   } catch (error) {
     await learnEndpoints(deps, identity);
     return { kind: "failed", end: { kind: "broken", message: messageOf(error) } };

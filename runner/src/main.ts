@@ -1,9 +1,10 @@
 import { parseConfig } from "./config.ts";
 import { exitCodes, FatalError } from "./fatal-error.ts";
+import { closeInheritedDescriptors } from "./inherited-descriptors.ts";
 import { createLogger } from "./logging.ts";
 import { messageOf } from "./refusal.ts";
 import { startRunner, type Runner } from "./runner.ts";
-import { takeTokenFromEnvironment } from "./token-environment.ts";
+import { takeEnvironment } from "./secret-environment.ts";
 import packageFile from "../../package.json" with { type: "json" };
 
 const { version } = packageFile;
@@ -17,8 +18,8 @@ try {
 process.exit();
 
 async function main(argv: readonly string[]): Promise<number> {
-  const tokenText = takeTokenFromEnvironment();
-  const config = parseConfig(argv, { environment: process.env, tokenText, version });
+  closeInheritedDescriptors();
+  const config = parseConfig(argv, { environment: takeEnvironment(), version });
   if (config === undefined) return 0;
 
   const log = createLogger(config.logLevel);

@@ -183,7 +183,13 @@ function forget(holding: Holding): Decision {
     graceMs: holding.stop?.graceMs ?? holding.placement.graceMs,
     reason: "the control plane no longer wants it",
   };
-  const forgotten: Holding = { ...holding, forgotten: true, logSettled: true, uploadsSettled: true, stop: holding.stop ?? order };
+  const forgotten: Holding = {
+    ...holding,
+    forgotten: true,
+    logSettled: true,
+    uploadsSettled: true,
+    stop: holding.stop ?? order,
+  };
   const actions: Action[] = logDropped(holding);
   if (holding.phase.kind !== "recording" && holding.stop === undefined) {
     actions.push({ kind: "stop", ...of(holding), order });

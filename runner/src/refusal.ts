@@ -15,9 +15,16 @@ export function refusalOf(error: unknown): Refusal {
   const retry = connectError.findDetails(RetryInfoSchema)[0]?.retryDelay;
   return {
     reason: info?.reason,
-    message: messageOf(connectError),
+    message: distrustOf(connectError) ?? messageOf(connectError),
     retryAfterMs: retry === undefined ? undefined : durationMs(retry),
   };
+}
+
+/** What a gateway whose certificate is not trusted here needs; Node's own advice is for who starts Node. */
+function distrustOf({ cause, rawMessage }: ConnectError): string | undefined {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  if (!/SELF_SIGNED|^UNABLE_TO_(GET|VERIFY)/.test(code)) return undefined;
+  return `${rawMessage.split(";")[0]}: name the authority of the gateway's certificate with --ca-file`;
 }
 
 /** The text of whatever was thrown, with the cause where it says more. */

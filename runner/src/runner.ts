@@ -1,15 +1,15 @@
 /** Puts a runner together and takes it apart again. */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import { createClient } from "@connectrpc/connect";
+import { createClient, type Client } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
 import { createMtlsOverlay } from "../../overlay/mtls.ts";
 import { MachineSchema, type Machine as MachineProto } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import type { GatewayTrust } from "../../wire/gateway-trust.ts";
 import type { ServiceToken } from "../../wire/service-token.ts";
 import type { Executor, Isolation } from "./executors/executor.ts";
 import { detectIsolation } from "./executors/isolation.ts";
@@ -17,6 +17,7 @@ import { leaveJobRoot } from "./executors/job-directory.ts";
 import { createProcessExecutor } from "./executors/process.ts";
 import { createSimulatedExecutor } from "./executors/simulated.ts";
 import { readContent } from "./contents.ts";
+import { openDataDirectory, type DataDirectory } from "./data-directory.ts";
 import { createDeparture } from "./departure.ts";
 import { FatalError } from "./fatal-error.ts";
 import { openHoldings } from "./holdings.ts";
@@ -26,8 +27,7 @@ import { Logs } from "./logs.ts";
 import { watchLoss } from "./loss-watch.ts";
 import { readMachine, type Machine } from "./machine.ts";
 import { cutText } from "./messages.ts";
-import { acquireOwnerLock, type OwnerLock } from "./owner-lock.ts";
-import { messageOf } from "./refusal.ts";
+import { gatewayAgent, type Proxies } from "./proxies.ts";
 import type { SessionTerms } from "./session.ts";
 import { TransportGate } from "./transport-gate.ts";
 import { Uploads } from "./uploads.ts";
@@ -43,6 +43,12 @@ export type ExecutorName = (typeof executorNames)[number];
 export type RunnerOptions = {
   /** URL of the control plane's user port. */
   gateway: string;
+  /** How the gateway is known by TLS; otherwise by the authorities that this machine trusts. */
+  gatewayTrust?: GatewayTrust | undefined;
+  /** "host:port" to dial instead of what the control plane names. */
+  runnerPlane?: string | undefined;
+  /** Without: everything is reached directly. */
+  proxies?: Proxies;
   token: ServiceToken | undefined;
   /** `undefined` only with `isEphemeral`: a temporary one, removed at the end. */
   dataDirectory: string | undefined;
@@ -72,18 +78,19 @@ export type Runner = {
 
 /** Starts a runner: adopts what an earlier process left, enrolls where there is no identity, and stays connected. */
 export async function startRunner(options: RunnerOptions): Promise<Runner> {
-  const directory = openDataDirectory(options);
-  const lock = ownDirectory(directory);
+  const home = openDataDirectory(options.dataDirectory);
   try {
-    return await assemble(options, directory, lock);
+    return await assemble(options, home);
   } catch (error) {
-    lock.release();
+    if (error instanceof FatalError) home.takeBack();
+    else home.release();
     throw error;
   }
 }
 
-async function assemble(options: RunnerOptions, directory: string, lock: OwnerLock): Promise<Runner> {
-  const { log } = options;
+async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Runner> {
+  const { log, proxies = {} } = options;
+  const { path: directory } = home;
   const store = options.isEphemeral ? createIdentityMemory() : openIdentityDirectory(join(directory, "identity"));
   const runnerId = options.token?.runnerId ?? store.load()?.runnerId;
   if (runnerId === undefined) {
@@ -101,11 +108,12 @@ async function assemble(options: RunnerOptions, directory: string, lock: OwnerLo
   await workloads.adopt();
 
   const watch = watchLoss({ workloads, holdings, bootId: machine.bootId });
-  const overlay = createMtlsOverlay();
+  const overlay = createMtlsOverlay({ proxy: proxies });
   const instanceId = randomUUID();
   const isTemporary = options.dataDirectory === undefined;
   const departure = createDeparture({ workloads, log });
-  const close = async (): Promise<void> => {
+  let wasWelcome = false;
+  const close = async (error?: unknown): Promise<void> => {
     departure.abandon();
     watch.close();
     uploads.close();
@@ -115,12 +123,15 @@ async function assemble(options: RunnerOptions, directory: string, lock: OwnerLo
     // Last, and nothing is awaited after it: what leaves a job's pipe from then on would be in no spool.
     logs.close();
     leaveJobRoot(jobsBelow(directory));
-    lock.release();
-    if (isTemporary) rmSync(directory, { recursive: true, force: true });
+    // Who never became a runner leaves nothing behind; who is to be tried again keeps its key.
+    const isInVain = error instanceof FatalError && !wasWelcome && store.load()?.identity === undefined;
+    if (isInVain) home.takeBack();
+    else home.release();
   };
 
   const linked = keepLink({
-    gateway: createClient(RunnersService, createConnectTransport({ baseUrl: options.gateway, httpVersion: "1.1" })),
+    gateway: createGateway(options),
+    runnerPlane: options.runnerPlane,
     store,
     host: machine.hostname.slice(0, 255),
     signal: departure.abandoned,
@@ -145,40 +156,33 @@ async function assemble(options: RunnerOptions, directory: string, lock: OwnerLo
     gate,
     onContact: (sentAtMs, terms) => watch.contact(sentAtMs, terms),
     onDrain: () => void departure.drain(),
-    onWelcome: (terms) => refuseUnsafeTerms(terms, isolation, options),
+    onWelcome: (terms) => {
+      wasWelcome = true;
+      refuseUnsafeTerms(terms, isolation, options);
+    },
   });
   const done = closeAfter(linked, close);
   return { done, stop: (timeoutMs) => void departure.stop(timeoutMs), abandon: () => departure.abandon() };
+}
+
+function createGateway({ gateway, gatewayTrust, proxies = {} }: RunnerOptions): Client<typeof RunnersService> {
+  const agent = gatewayAgent(gateway, proxies);
+  const nodeOptions = { ...gatewayTrust, ...(agent && { agent }) };
+  return createClient(RunnersService, createConnectTransport({ baseUrl: gateway, httpVersion: "1.1", nodeOptions }));
 }
 
 function jobsBelow(directory: string): string {
   return join(directory, "jobs");
 }
 
-async function closeAfter(work: Promise<void>, close: () => Promise<void>): Promise<void> {
+async function closeAfter(work: Promise<void>, close: (error?: unknown) => Promise<void>): Promise<void> {
   try {
     await work;
-  } finally {
-    await close();
-  }
-}
-
-function openDataDirectory({ dataDirectory }: RunnerOptions): string {
-  try {
-    if (dataDirectory === undefined) return mkdtempSync(join(tmpdir(), "agyn-runner-"));
-    mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
-    return dataDirectory;
   } catch (error) {
-    throw new FatalError("usage", `the data directory cannot be made: ${messageOf(error)}`);
+    await close(error);
+    throw error;
   }
-}
-
-function ownDirectory(directory: string): OwnerLock {
-  try {
-    return acquireOwnerLock(directory);
-  } catch (error) {
-    throw new FatalError("in_use", messageOf(error));
-  }
+  await close();
 }
 
 function createExecutors(deps: {

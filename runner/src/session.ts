@@ -16,6 +16,7 @@ import {
   type Hello,
   type Welcome,
 } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
+import { longestTimerMs } from "./backoff.ts";
 import { bootTimeMs } from "./boot-clock.ts";
 import { Outbox } from "./outbox.ts";
 import { refusalOf } from "./refusal.ts";
@@ -241,7 +242,10 @@ function toTerms(welcome: Welcome): SessionTerms {
     sessionNumber: welcome.sessionNumber,
     runnerName: welcome.runnerName,
     isCluster: welcome.cluster,
-    heartbeatIntervalMs: Math.max(leastHeartbeatIntervalMs, ms(welcome.heartbeatInterval, 10_000)),
+    heartbeatIntervalMs: Math.min(
+      Math.max(leastHeartbeatIntervalMs, ms(welcome.heartbeatInterval, 10_000)),
+      longestTimerMs,
+    ),
     leaseMs: ms(welcome.lease, 30_000),
     lossMarginMs: ms(welcome.lossMargin, 20_000),
     metricsIntervalMs: ms(welcome.metricsInterval, 10_000),

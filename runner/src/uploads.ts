@@ -11,7 +11,11 @@ import { pipeline, Readable } from "node:stream";
 import { createZstdCompress } from "node:zlib";
 import { createClient, type Client } from "@connectrpc/connect";
 import type { Logger } from "pino";
-import { ArtifactKind, ArtifactsService, ArtifactState } from "../../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
+import {
+  ArtifactKind,
+  ArtifactsService,
+  ArtifactState,
+} from "../../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
 import { packTar } from "../../wire/tar.ts";
 import { backoffMs, pause } from "./backoff.ts";
 import { collectFiles, readFound, type Found } from "./executors/collect-files.ts";
@@ -88,7 +92,7 @@ export class Uploads {
   /** Tries until the artifact is complete, or there is none for good. */
   async #keep(job: UploadJob, upload: ArtifactUpload, signal: AbortSignal): Promise<void> {
     let restarts = 0;
-    for (let failures = 0; !signal.aborted; ) {
+    for (let failures = 0; !signal.aborted;) {
       try {
         const client = createClient(ArtifactsService, await this.#gate.get(signal));
         return await send(job, upload, { client, signal });
@@ -100,7 +104,8 @@ export class Uploads {
           return job.system(`artifact ${upload.name}: not kept: ${message}`);
         }
         if (reason === "INVALID_ARGUMENT") restarts += 1;
-        const isFinal = (reason === "LIMIT" && refusalOf(error).retryAfterMs === undefined) || restarts > maximumRestarts;
+        const isFinal =
+          (reason === "LIMIT" && refusalOf(error).retryAfterMs === undefined) || restarts > maximumRestarts;
         failures += 1;
         if (isFinal && (await this.#giveUp(job, { upload, message }, signal))) return;
         await pause(backoffMs(failures, Math.random()), signal);
@@ -153,7 +158,8 @@ async function send(job: UploadJob, upload: ArtifactUpload, { client, signal }: 
         { ...of, offset: BigInt(from), data: part.subarray(from - offset) },
         { signal },
       );
-      if (Number(answer.receivedBytes) !== end) throw new Error(`the control plane stands at ${answer.receivedBytes} bytes`);
+      if (Number(answer.receivedBytes) !== end)
+        throw new Error(`the control plane stands at ${answer.receivedBytes} bytes`);
     }
     offset = end;
   }
@@ -190,7 +196,7 @@ async function* inParts(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
   let pieces: Uint8Array[] = [];
   let length = 0;
   for await (const piece of bytes) {
-    for (let rest = piece; rest.length > 0; ) {
+    for (let rest = piece; rest.length > 0;) {
       const taken = rest.subarray(0, partBytes - length);
       pieces.push(taken);
       length += taken.length;

@@ -17,6 +17,20 @@ export function matchesLock(directory) {
   });
 }
 
+/**
+ * Whether an optional package of package-lock.json that is for this machine is not there.
+ * @param {string} directory the folder of package.json
+ */
+export function missesOptional(directory) {
+  const { packages } = JSON.parse(readFileSync(join(directory, "package-lock.json"), "utf8"));
+  return Object.entries(packages).some(([path, { os, cpu, libc, optional, devOptional }]) => {
+    if (optional !== true && devOptional !== true) return false;
+    if (os?.includes(process.platform) !== true || cpu?.includes(process.arch) !== true) return false;
+    // The Node that package.json asks for runs with glibc only.
+    return (libc ?? ["glibc"]).includes("glibc") && !existsSync(join(directory, path));
+  });
+}
+
 function readVersion(packageDirectory) {
   try {
     return JSON.parse(readFileSync(join(packageDirectory, "package.json"), "utf8")).version;

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { delimiter } from "node:path";
 import { InstallError, explainNpmFailure } from "./errors.mjs";
 
 const npmTimeout_ms = 600_000;
@@ -21,10 +22,14 @@ const npmArguments = [
  * Runs npm in `directory`.
  * @param {string} directory
  * @param {{ addProcess: (pid: number) => void }} lock told of npm's process
+ * @param {string} [binaries] a directory whose Node npm is to run on
  * @returns {Promise<void>}
  */
-export async function runNpmInstall(directory, lock) {
-  const { code, output } = await run("npm", npmArguments, directory, (pid) => lock.addProcess(pid));
+export async function runNpmInstall(directory, lock, binaries) {
+  const path = process.env.PATH ?? "";
+  const env = { ...process.env, PATH: binaries === undefined ? path : `${binaries}${delimiter}${path}` };
+  const onStart = (pid) => lock.addProcess(pid);
+  const { code, output } = await run("npm", npmArguments, directory, { env, onStart });
   if (code !== 0) throw new InstallError(explainNpmFailure(output));
 }
 
@@ -33,12 +38,12 @@ export async function runNpmInstall(directory, lock) {
  * @param {string} command
  * @param {string[]} args
  * @param {string} cwd
- * @param {(pid: number) => void} [onStart]
+ * @param {{ env?: NodeJS.ProcessEnv, onStart?: (pid: number) => void }} [options]
  * @returns {Promise<{ code: number, output: string }>}
  */
-export function run(command, args, cwd, onStart) {
+export function run(command, args, cwd, { env = process.env, onStart } = {}) {
   return new Promise((settle, reject) => {
-    const child = spawn(command, args, { cwd, stdio: ["ignore", "pipe", "pipe"], timeout: npmTimeout_ms });
+    const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], timeout: npmTimeout_ms });
     let output = "";
     const keep = (chunk) => {
       output = (output + chunk.toString("utf8")).slice(-keptOutput_bytes);

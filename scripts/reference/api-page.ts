@@ -1,12 +1,6 @@
-import {
-  getOption,
-  ScalarType,
-  type DescEnum,
-  type DescField,
-  type DescMessage,
-  type DescMethod,
-} from "@bufbuild/protobuf";
-import { access, Plane, ResourceSchema, RoleSchema } from "../../proto/gen/agyn/options/v1/options_pb.ts";
+import { ScalarType, type DescEnum, type DescField, type DescMessage, type DescMethod } from "@bufbuild/protobuf";
+import { Plane, ResourceSchema, RoleSchema } from "../../proto/gen/agyn/options/v1/options_pb.ts";
+import { accessOf } from "../../server/src/api/interceptors/access.ts";
 import type { Contract } from "./contract.ts";
 import { limitsOf } from "./limits.ts";
 import { heading, table } from "./markdown.ts";
@@ -49,7 +43,7 @@ function isPublic(typeName: string): boolean {
 
 function methodTable(methods: readonly DescMethod[], commentOf: Contract["commentOf"]): string {
   const rows = methods.map((method) => {
-    const rule = getOption(method, access);
+    const rule = accessOf(method);
     const name = `\`${method.name}\``;
     const kind = kinds[method.methodKind];
     const what = [commentOf(method), kind === "" ? "" : `*${kind}*`].join(" ").trim();

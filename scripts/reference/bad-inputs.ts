@@ -29,7 +29,7 @@ export const badInputs: readonly BadInput[] = [
   [24, "a limit on concurrency that changes under waiting jobs", "there is no queue of jobs"],
   [25, "a demand above everything that any runner has"],
   [26, "cycles, self-references, ten thousand nodes; names such as `__proto__`"],
-  [27, "a matrix of a million", "there are no pipelines"],
+  [27, "a matrix of a million"],
   [28, "schedules that never or always are due", "there are no schedules"],
   [29, "numbers that are none, negative zero, beyond the precision of doubles"],
   [30, "an idempotency key used with another request"],

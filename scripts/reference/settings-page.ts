@@ -3,14 +3,15 @@ import { heading, table } from "./markdown.ts";
 
 /** Every setting of the server. */
 export function settingsTable(): string {
-  const rows = Object.entries(settings).map(([name, { kind, default: value, help }]) => {
+  const rows = Object.entries(settings).map(([name, setting]) => {
+    const { kind, default: value, help } = setting;
     const flag = `\`--${name.replaceAll("_", "-")}\``;
     const alias = name === "database_url" ? ", `DATABASE_URL`" : "";
     return [
       `\`${name}\``,
       flag,
       `\`AGYN_${name.toUpperCase()}\`${alias}`,
-      kind,
+      "range" in setting ? `${kind}, ${setting.range.join(" to ")}` : kind,
       value === undefined || value === "" ? "" : `\`${value}\``,
       help,
     ];

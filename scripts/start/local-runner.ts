@@ -24,8 +24,10 @@ export type LocalRunnerOptions = {
   gateway: string;
   dataDir: string;
   adminToken: string | undefined;
-  /** Certificate chain of the gateway, which need not be known to this machine. */
+  /** File with the certificate of the gateway, which need not be known to this machine, nor name it. */
   certificate: string | undefined;
+  /** Address of the runner plane here; the one that others dial may lead nowhere from this machine. */
+  runnerPlane: string;
   logLevel: string;
   say: (text: string) => void;
 };
@@ -161,27 +163,25 @@ async function rotate(runners: RunnersClient, runnerId: string): Promise<{ runne
 function spawnRunner(options: LocalRunnerOptions, tokenFile: string, directory: string): ChildProcess {
   const main = join(import.meta.dirname, "../../runner/src/main.ts");
   const where = ["--gateway", options.gateway, "--token-file", tokenFile, "--data-dir", directory];
+  const plane = ["--runner-plane", options.runnerPlane];
   const how = ["--slots", String(availableParallelism()), "--parent-pipe", "--log-level", options.logLevel];
-  return spawn(process.execPath, [main, ...where, ...how], {
+  const trust = options.certificate === undefined ? [] : ["--ca-file", options.certificate];
+  return spawn(process.execPath, [main, ...where, ...plane, ...trust, ...how], {
     // The pipe of the standard input is what tells the runner that this process is gone. A Ctrl-C of the terminal is for this
     // process alone, which then ends the runner: hence a session of its own.
     stdio: ["pipe", "ignore", "inherit"],
     detached: true,
-    env: runnerEnvironment(options.certificate),
+    env: runnerEnvironment(),
   });
 }
 
 /** Without this server's secrets, and with the search path as it was before npm put its own directories first: jobs get it. */
-function runnerEnvironment(certificate: string | undefined): NodeJS.ProcessEnv {
+function runnerEnvironment(): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([key]) => !/^(AGYN_|DATABASE_URL$|npm_)/i.test(key));
   const path = (process.env["PATH"] ?? "")
     .split(delimiter)
     .filter((folder) => !/\/node_modules\/\.bin$|\/node-gyp-bin$/.test(folder));
-  return {
-    ...Object.fromEntries(kept),
-    PATH: path.join(delimiter),
-    ...(certificate !== undefined && { NODE_EXTRA_CA_CERTS: certificate }),
-  };
+  return { ...Object.fromEntries(kept), PATH: path.join(delimiter) };
 }
 
 async function untilConnected(

@@ -2,10 +2,22 @@ import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { join, resolve } from "node:path";
 import { parse as parseToml } from "smol-toml";
+import {
+  ConfigError,
+  parseAddress,
+  parseBoolean,
+  parseDuration,
+  parseInteger,
+  unknown,
+  type Address,
+} from "./setting-values.ts";
+
+export { ConfigError, type Address };
 
 /** What a setting holds; durations are written like `10s` and kept in ms. */
 type Kind = "text" | "secret" | "address" | "duration" | "integer" | "boolean";
-type Setting = { kind: Kind; default: string | undefined; help: string };
+/** `range`: the least and the most of a duration. */
+type Setting = { kind: Kind; default: string | undefined; range?: readonly [string, string]; help: string };
 
 /**
  * Every setting, under its name in `agyn.toml`. The flag is `--name-with-hyphens`, the environment variable `AGYN_NAME`; `database_url` is
@@ -13,6 +25,11 @@ type Setting = { kind: Kind; default: string | undefined; help: string };
  */
 export const settings = {
   data_dir: { kind: "text", default: "./.agyn", help: "where the server keeps its data" },
+  blob_dir: {
+    kind: "text",
+    default: undefined,
+    help: "where sealed logs lie, if not in data_dir/blobs; replicas of one database need a directory that all of them share",
+  },
   database_url: {
     kind: "secret",
     default: undefined,
@@ -42,23 +59,65 @@ export const settings = {
     default: "",
     help: "CIDRs of proxies whose X-Forwarded-For is believed, separated by commas",
   },
+  open_metrics: {
+    kind: "boolean",
+    default: "false",
+    help: "show /metrics to whoever reaches the user port, not only to this machine and to tokens of cluster admins",
+  },
   trust_domain: { kind: "text", default: undefined, help: "set at the first start only; random otherwise" },
   log_level: { kind: "text", default: "info", help: "trace, debug, info, warn, error" },
-  heartbeat: { kind: "duration", default: "10s", help: "how often a runner shows that it lives" },
-  lease: { kind: "duration", default: "30s", help: "for how long a runner is believed without a heartbeat" },
-  leader_lease: { kind: "duration", default: "6s", help: "for how long a replica leads without renewing" },
-  loop_period: { kind: "duration", default: "1s", help: "how often loops run without a signal" },
-  revocation_period: { kind: "duration", default: "250ms", help: "how often revocations are read" },
-  certificate_ttl: { kind: "duration", default: "8h", help: "life of a runner's certificate; renewed at half of it" },
-  expired_renewal: { kind: "duration", default: "14d", help: "for how long an expired identity may still be renewed" },
+  heartbeat: {
+    kind: "duration",
+    default: "10s",
+    range: ["50ms", "1h"],
+    help: "how often a runner shows that it lives",
+  },
+  lease: {
+    kind: "duration",
+    default: "30s",
+    range: ["100ms", "1d"],
+    help: "for how long a runner is believed without a heartbeat",
+  },
+  leader_lease: {
+    kind: "duration",
+    default: "6s",
+    range: ["300ms", "1h"],
+    help: "for how long a replica leads without renewing",
+  },
+  loop_period: {
+    kind: "duration",
+    default: "1s",
+    range: ["10ms", "15s"],
+    help: "how often loops run without a signal",
+  },
+  revocation_period: {
+    kind: "duration",
+    default: "250ms",
+    range: ["10ms", "500ms"],
+    help: "how often revocations are read",
+  },
+  certificate_ttl: {
+    kind: "duration",
+    default: "8h",
+    range: ["1s", "365d"],
+    help: "life of a runner's certificate; renewed at half of it",
+  },
+  expired_renewal: {
+    kind: "duration",
+    default: "14d",
+    range: ["0s", "365d"],
+    help: "for how long an expired identity may still be renewed",
+  },
   pending_timeout: {
     kind: "duration",
     default: "5m",
+    range: ["0s", "30d"],
     help: "how long a workload waits for a runner unless it says otherwise",
   },
   queue_timeout: {
     kind: "duration",
     default: "24h",
+    range: ["1s", "30d"],
     help: "how long a queued job waits for a runner unless its pipeline says otherwise",
   },
   artifact_maximum_bytes: {
@@ -79,11 +138,13 @@ export const settings = {
   artifact_retention: {
     kind: "duration",
     default: "30d",
+    range: ["1s", "3650d"],
     help: "how long artifacts and bundles are kept unless their pipeline or project says otherwise",
   },
   artifact_upload_timeout: {
     kind: "duration",
     default: "1h",
+    range: ["1s", "30d"],
     help: "after how long without a byte an upload is given up",
   },
   file_sources: {
@@ -94,18 +155,45 @@ export const settings = {
   rejection_exclusion: {
     kind: "duration",
     default: "30s",
+    range: ["0s", "1d"],
     help: "how long a runner that rejected a workload is passed over for it",
   },
-  metrics_interval: { kind: "duration", default: "10s", help: "how often runners measure their machine" },
-  shutdown_grace: { kind: "duration", default: "5s", help: "for how long a stopping server lets calls finish" },
+  metrics_interval: {
+    kind: "duration",
+    default: "10s",
+    range: ["100ms", "1h"],
+    help: "how often runners measure their machine",
+  },
+  workload_retention: {
+    kind: "duration",
+    default: "90d",
+    range: ["1h", "36500d"],
+    help: "for how long ended workloads and their logs are kept",
+  },
+  audit_retention: {
+    kind: "duration",
+    default: "400d",
+    range: ["1h", "36500d"],
+    help: "for how long audit events are kept, and access tokens after their end",
+  },
+  shutdown_grace: {
+    kind: "duration",
+    default: "5s",
+    range: ["0s", "1h"],
+    help: "for how long a stopping server lets calls finish",
+  },
   database_connections: { kind: "integer", default: "16", help: "size of the connection pool" },
 } as const satisfies Record<string, Setting>;
 
 export type SettingName = keyof typeof settings;
+type DurationName = {
+  [Name in SettingName]: (typeof settings)[Name]["kind"] extends "duration" ? Name : never;
+}[SettingName];
 
 /** The whole configuration; durations in ms. */
 export type Config = {
   dataDir: string;
+  blobDir: string;
   databaseUrl: string | undefined;
   masterKeyFile: string;
   listen: Address;
@@ -113,6 +201,7 @@ export type Config = {
   runnerAddress: Address | undefined;
   tls: { cert: string; key: string } | undefined;
   trustedProxies: readonly string[];
+  openMetrics: boolean;
   trustDomain: string | undefined;
   logLevel: string;
   heartbeat_ms: number;
@@ -132,18 +221,15 @@ export type Config = {
   fileSources: boolean;
   rejectionExclusion_ms: number;
   metricsInterval_ms: number;
+  workloadRetention_ms: number;
+  auditRetention_ms: number;
   shutdownGrace_ms: number;
   databaseConnections: number;
 };
 
-export type Address = { host: string; port: number };
-
 /** What each setting is and where it came from. */
 export type Source = "flag" | "environment" | "file" | "default";
 export type Settled = Record<SettingName, { value: string | undefined; source: Source }>;
-
-/** A mistake in the configuration, for the operator to mend. */
-export class ConfigError extends Error {}
 
 /** Collects the settings; an unknown or ill-typed one is an error that names it and the nearest valid one. */
 export function settle(
@@ -171,7 +257,7 @@ export function settle(
 /** The record that the server runs with. */
 export function toConfig(settled: Settled): Config {
   const text = (name: SettingName) => settled[name].value;
-  const duration = (name: SettingName) => parseDuration(name, text(name) ?? "");
+  const duration = (name: DurationName) => parseDuration(name, text(name) ?? "", settings[name].range);
   const bytes = (name: SettingName) => parseInteger(name, text(name) ?? "", 1, 2 ** 50);
   const address = (name: SettingName) => parseAddress(name, text(name) ?? "");
   const dataDir = resolve(text("data_dir")!);
@@ -180,6 +266,7 @@ export function toConfig(settled: Settled): Config {
   if ((cert === undefined) !== (key === undefined)) throw new ConfigError("tls_cert and tls_key go together");
   const config: Config = {
     dataDir,
+    blobDir: resolve(text("blob_dir") ?? join(dataDir, "blobs")),
     databaseUrl: text("database_url"),
     masterKeyFile: text("master_key_file") ?? join(dataDir, "master.key"),
     listen: address("listen"),
@@ -187,6 +274,7 @@ export function toConfig(settled: Settled): Config {
     runnerAddress: text("runner_address") === undefined ? undefined : address("runner_address"),
     tls: cert === undefined || key === undefined ? undefined : { cert, key },
     trustedProxies: (text("trusted_proxies") ?? "").split(",").filter((one) => one.trim() !== ""),
+    openMetrics: parseBoolean("open_metrics", text("open_metrics")!),
     trustDomain: text("trust_domain"),
     logLevel: text("log_level")!,
     heartbeat_ms: duration("heartbeat"),
@@ -206,6 +294,8 @@ export function toConfig(settled: Settled): Config {
     fileSources: parseBoolean("file_sources", text("file_sources")!),
     rejectionExclusion_ms: duration("rejection_exclusion"),
     metricsInterval_ms: duration("metrics_interval"),
+    workloadRetention_ms: duration("workload_retention"),
+    auditRetention_ms: duration("audit_retention"),
     shutdownGrace_ms: duration("shutdown_grace"),
     databaseConnections: parseInteger("database_connections", text("database_connections")!, 2, 1000),
   };
@@ -258,52 +348,4 @@ function readConfigFile(file: string): Record<string, string> {
       throw new ConfigError(`${file}: "${name}" must be a text, a number or true or false`);
     }),
   );
-}
-
-const unit_ms: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
-function parseDuration(name: string, text: string): number {
-  const match = /^([0-9]{1,9})(ms|s|m|h|d)$/.exec(text);
-  if (!match) throw new ConfigError(`${name}: "${text}" is not a duration such as 250ms, 10s, 5m, 8h or 14d`);
-  return Number(match[1]) * unit_ms[match[2]!]!;
-}
-
-function parseAddress(name: string, text: string): Address {
-  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):([0-9]{1,5})$/.exec(text);
-  const port = Number(match?.[3]);
-  if (!match || port > 65_535)
-    throw new ConfigError(`${name}: "${text}" is not an address such as 127.0.0.1:7070 or [::1]:7070`);
-  return { host: match[1] ?? match[2]!, port };
-}
-
-function parseInteger(name: string, text: string, least: number, most: number): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < least || value > most)
-    throw new ConfigError(`${name}: "${text}" is not a whole number from ${least} to ${most}`);
-  return value;
-}
-
-function parseBoolean(name: string, text: string): boolean {
-  if (text === "true" || text === "") return true;
-  if (text === "false") return false;
-  throw new ConfigError(`${name}: "${text}" is not true or false`);
-}
-
-function unknown(message: string, name: string, valid: readonly string[]): ConfigError {
-  const nearest = valid.toSorted((a, b) => distance(name, a) - distance(name, b))[0]!;
-  return new ConfigError(`${message}: did you mean "${nearest}"?`);
-}
-
-/** The edit distance of two short texts (Levenshtein). */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i += 1) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j += 1) {
-      const change = a[i - 1] === b[j - 1] ? 0 : 1;
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + change));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }

@@ -7,6 +7,9 @@ import { openServer } from "./server.ts";
 import { explainStartFailure } from "./start-failure.ts";
 import { version } from "./version.ts";
 
+/** For a program that starts a server and must not leave it behind, however it ends itself. */
+const parentPipe = "--parent-pipe";
+
 const program = new Command("agyn-server")
   .description("The control plane of agyn: enrolls runners, places workloads, keeps logs.")
   .version(version)
@@ -17,6 +20,7 @@ const program = new Command("agyn-server")
 for (const [name, { help, default: value }] of Object.entries(settings)) {
   program.option(`--${name.replaceAll("_", "-")} <value>`, value === undefined ? help : `${help} (default: ${value})`);
 }
+program.option(parentPipe, "end when standard input ends");
 program
   .command("config")
   .description("print the settings in force and where each comes from, secrets hidden")
@@ -35,11 +39,13 @@ async function main(argv: string[]): Promise<void> {
       process.stdout.write(`${version}\n`);
       process.exit(0);
     }
-    const { flags, command, file } = readArguments(argv, ["serve", "config"]);
+    const hasParentPipe = argv.includes(parentPipe);
+    const rest = argv.filter((word) => word !== parentPipe);
+    const { flags, command, file } = readArguments(rest, ["serve", "config"]);
     const settled = settle(flags, process.env, file);
     const config = toConfig(settled);
     if (command === "config") process.stdout.write(describe(settled));
-    else await serve(config);
+    else await serve(config, hasParentPipe);
   } catch (error) {
     if (error instanceof CommanderError) process.exit(error.exitCode);
     if (!(error instanceof ConfigError)) throw error;
@@ -56,7 +62,7 @@ function describe(settled: Settled): string {
   return `${lines.join("\n")}\n`;
 }
 
-async function serve(config: Config): Promise<void> {
+async function serve(config: Config, hasParentPipe: boolean): Promise<void> {
   const log: Logger = pino(
     { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
     pino.destination(2),
@@ -81,4 +87,5 @@ async function serve(config: Config): Promise<void> {
   };
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
+  if (hasParentPipe) process.stdin.resume().once("close", () => stopping || stop("SIGHUP"));
 }

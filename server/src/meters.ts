@@ -13,6 +13,10 @@ export type Meters = {
   logBytes: Counter;
   /** By reason. */
   refusals: Counter;
+  /** Measurements of machines that were not kept, by reason. */
+  samplesDropped: Counter;
+  /** Rows that had been kept for long enough, by kind. */
+  swept: Counter;
   /** The 99th percentile of the event loop's delay since the last reading, in seconds. */
   eventLoopLag: () => number;
 };
@@ -25,6 +29,8 @@ export function createMeters(): Meters {
     enrollments: createCounter(),
     logBytes: createCounter(),
     refusals: createCounter(),
+    samplesDropped: createCounter(),
+    swept: createCounter(),
     eventLoopLag() {
       const lag = delay.percentile(99) / 1e9;
       delay.reset();

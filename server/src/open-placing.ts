@@ -1,5 +1,4 @@
 import type { Logger } from "pino";
-import { metricsKept_ms } from "./api/metrics-service.ts";
 import type { Config } from "./config.ts";
 import { startLoop, type Loop } from "./loops/driver.ts";
 import { createFailUnreadable } from "./loops/fail-unreadable.ts";
@@ -8,27 +7,30 @@ import { considerRetries, createLossLoops } from "./loops/lose-workloads.ts";
 import { createPlacer, type Delivery } from "./loops/place-workloads.ts";
 import { createWatchFeed } from "./loops/watch-feed.ts";
 import { createMeters } from "./meters.ts";
-import { createSecureRandom } from "./secure-random.ts";
+import type { Random } from "./secure-random.ts";
+import { createDelivery } from "./sessions/deliver.ts";
 import { createRecorder } from "./sessions/recorder.ts";
 import { sendPlacement, tell } from "./sessions/run-session.ts";
 import { createSessionRegistry } from "./sessions/session-registry.ts";
-import { sweepMetricsSamples } from "./store/metrics-samples.ts";
-import { openNotifications } from "./store/notifications.ts";
-import { listChangedRunners } from "./store/runners.ts";
-import { getHorizon, listChangedWorkloads, listDeliverable, type WorkloadRow } from "./store/workloads.ts";
+import { listChangedRunners, listRunnersById } from "./store/runners.ts";
+import { getHorizon, listChangedWorkloads, type WorkloadRow } from "./store/workloads.ts";
 import type { OnClose, State } from "./open-state.ts";
 
-export type PlacingOptions = { config: Config; log: Logger; state: State; onClose: OnClose };
+export type PlacingOptions = {
+  config: Config;
+  log: Logger;
+  state: Pick<State, "sql" | "masterKey" | "writer" | "notifications">;
+  /** Draws among the runners that fit equally well. */
+  random: Random;
+  onClose: OnClose;
+};
 
-const sweepPeriod_ms = 10 * 60_000;
 const recountPeriod_ms = 20_000;
 
 /** What places workloads and hears runners: the fleet in memory, the leader, the sessions, the loops. */
-export async function openPlacing({ config, log, state, onClose }: PlacingOptions) {
-  const { sql, masterKey, writer } = state;
+export async function openPlacing({ config, log, state, random, onClose }: PlacingOptions) {
+  const { sql, masterKey, writer, notifications } = state;
   const meters = createMeters();
-  const notifications = await openNotifications(sql, writer.replicaId, log);
-  onClose(() => notifications.close());
   const fleet = await openFleetState(sql, writer.replicaId);
   const registry = createSessionRegistry();
   const loops: Loop[] = [];
@@ -44,6 +46,7 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     log,
     getHorizon: () => getHorizon(sql),
     listChanged: (from) => listChangedRunners(sql, from),
+    listTouched: () => listRunnersById(sql, fleet.busy.takeTurned()),
   });
   const workloadFeed = createWatchFeed({
     name: "watch-workloads",
@@ -92,13 +95,13 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
   };
   /** Called where capacity may have become free, or the fleet has changed. */
   const reliefListeners: (() => void)[] = [];
-  /** Called where workloads of jobs have ended. */
-  const jobListeners: (() => void)[] = [];
+  /** Called where workloads have ended. */
+  const endListeners: (() => void)[] = [];
   const placer = createPlacer({
     sql,
     fleet,
     writer,
-    random: createSecureRandom(),
+    random,
     log,
     leaderLease_ms: config.leaderLease_ms,
     onBegin: (gap_ms) => loss.begin(gap_ms),
@@ -121,7 +124,7 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     lease_ms: config.lease_ms,
     rejectionExclusion_ms: config.rejectionExclusion_ms,
     onEnded: (ended) => {
-      if (ended.some((one) => one.jobId !== null)) for (const listener of jobListeners) listener();
+      for (const listener of endListeners) listener();
       considerRetries({ sql, fleet, placer }, ended).catch((error: unknown) =>
         log.error({ err: error }, "retries not taken up"),
       );
@@ -138,7 +141,12 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     onRunnersChanged,
     onWorkloadsChanged,
   });
-  runLoop("lead", config.leaderLease_ms / 3, () => placer.renewLease());
+  let onLeading: () => void = () => undefined;
+  runLoop("lead", config.leaderLease_ms / 3, async () => {
+    const led = placer.leads;
+    await placer.renewLease();
+    if (!led && placer.leads) onLeading();
+  });
   const syncFleet = runLoop("sync-fleet", config.loopPeriod_ms, async () => {
     await fleet.refresh();
     for (const session of registry.all()) {
@@ -152,15 +160,8 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     placer.wake();
     if (await placer.explainWaiting()) onWorkloadsChanged();
   });
-  const deliver = runLoop("deliver", config.loopPeriod_ms, async () => {
-    const rows = await listDeliverable(
-      sql,
-      [...registry.all()].map((session) => session.runnerId),
-    );
-    for (const row of rows) tellRunner(row);
-  });
-  runLoop("recount-fleet", recountPeriod_ms, () => fleet.recount());
-  runLoop("sweep-metrics", sweepPeriod_ms, () => sweepMetricsSamples(sql, metricsKept_ms));
+  const deliver = runLoop("deliver", config.loopPeriod_ms, createDelivery({ sql, registry, tell: tellRunner }));
+  runLoop("recount-fleet", recountPeriod_ms, async () => placer.takeUp(await fleet.recount()));
   notifications.on("runners", onceSignalled(syncFleet, runnerFeed));
   notifications.on("workloads", onceSignalled(syncFleet, workloadFeed));
   notifications.on("pending", onceSignalled(syncFleet));
@@ -181,7 +182,11 @@ export async function openPlacing({ config, log, state, onClose }: PlacingOption
     tellRunner,
     deliverPlacement,
     onRelief: (listener: () => void) => reliefListeners.push(listener),
-    onJobWorkloadsEnded: (listener: () => void) => jobListeners.push(listener),
+    onWorkloadsEnded: (listener: () => void) => endListeners.push(listener),
+    /** Hears that this replica leads from now on. */
+    onLeading(listener: () => void) {
+      onLeading = listener;
+    },
   };
 }
 

@@ -129,7 +129,9 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
     advance.signal();
     if (!placer.leads) notifications.send("runs");
   };
-  placing.onJobWorkloadsEnded(onRunsDue);
+  placing.onWorkloadsEnded(() => {
+    if (queueState.queue.isRunning) onRunsDue();
+  });
   const artifacts = createWorkloadArtifacts({ sql, contents, limits: config, onSettled: onRunsDue });
   const sweeper = createArtifactSweeper({
     sql,

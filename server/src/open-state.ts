@@ -8,10 +8,12 @@ import { ensureFirstUser } from "./first-start.ts";
 import { openMasterKey } from "./identity/master-key.ts";
 import { openTrust } from "./identity/trust.ts";
 import { openLogStore } from "./logs/log-store.ts";
+import { createSealRequests } from "./logs/seal-requests.ts";
 import { migrate, openDatabase, refuseUnsafeDatabase, type DatabaseTarget } from "./store/database.ts";
 import { startEmbeddedPostgres } from "./store/embedded-postgres.ts";
+import { openNotifications } from "./store/notifications.ts";
 import { createSegmentIndex } from "./store/log-segments.ts";
-import { clearSessionsOf } from "./store/runners.ts";
+import { clearSessionsOf } from "./store/runner-sessions.ts";
 import { claimSetting } from "./store/settings.ts";
 
 /** Registers what is to be closed; closed in reverse. */
@@ -34,7 +36,7 @@ export async function openState({ config, log, database, onClose }: StateOptions
   onClose(() => sql.end({ timeout: 5 }));
   await refuseUnsafeDatabase(sql);
   await migrate(sql);
-  const storeEpoch = await claimSetting(sql, "store_epoch", 1);
+  const storeEpoch = await claimSetting<number>(sql, "store_epoch", 1);
   const { authority, nonceKey } = await openTrust(sql, masterKey, config.trustDomain, new Date());
   await ensureFirstUser({
     sql,
@@ -42,12 +44,16 @@ export async function openState({ config, log, database, onClose }: StateOptions
     writeToken: (text) => writeSecretFile(join(directory.path, "admin-token"), `${text}\n`),
   });
   await clearSessionsOf(sql, replicaId);
-  const blobs = await openBlobDirectory({ directory: join(directory.path, "blobs") });
+  const notifications = await openNotifications(sql, replicaId, log);
+  onClose(() => notifications.close());
+  const sealRequests = createSealRequests({ sql, replicaId, notifications });
+  const blobs = await openBlobDirectory({ directory: config.blobDir, owner: replicaId });
   const contents = createContentStore({ sql, blobs });
   const logStore = await openLogStore({
     directory: join(directory.path, "log-journal"),
     blobs,
     segments: createSegmentIndex(sql),
+    askOthers: sealRequests.ask,
     onError: (error) => log.error({ err: error }, "log store failed"),
   });
   onClose(() => logStore.close());
@@ -58,6 +64,8 @@ export async function openState({ config, log, database, onClose }: StateOptions
     nonceKey,
     logStore,
     contents,
+    notifications,
+    sealRequests,
     writer: { replicaId, storeEpoch },
     directory: directory.path,
   };

@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { Plane } from "../../proto/gen/agyn/options/v1/options_pb.ts";
@@ -42,19 +41,22 @@ import { openUserPlane } from "./api/user-plane.ts";
 import { createTurns } from "./api/turns.ts";
 import { createUsersService } from "./api/users-service.ts";
 import type { Address, Config } from "./config.ts";
-import { writeSecretFile } from "./data-directory.ts";
-import { gatewayOf } from "./gateway.ts";
+import { announceGateway } from "./gateway.ts";
 import { openRevocationReader } from "./loops/enforce-revocations.ts";
 import { pushLogs } from "./sessions/push-logs.ts";
 import { runSession, type SessionDeps } from "./sessions/run-session.ts";
 import type { DatabaseTarget } from "./store/database.ts";
+import type { RevocationReason } from "./store/identities.ts";
 import { getWorkload } from "./store/workloads.ts";
+import { createSecureRandom } from "./secure-random.ts";
+import { readTlsMaterial } from "./tls-material.ts";
 import { version } from "./version.ts";
 import { createHealthService } from "./api/health-service.ts";
 import { createReflectionService } from "./api/reflection-service.ts";
 import { services } from "./api/permissions.ts";
 import { openPlacing } from "./open-placing.ts";
 import { openRuns } from "./open-runs.ts";
+import { openUpkeep } from "./open-upkeep.ts";
 import { openState, type StateOptions } from "./open-state.ts";
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../proto/gen/grpc/reflection/v1/reflection_pb.ts";
@@ -77,14 +79,22 @@ const leafTtl_ms = 30 * 86_400_000;
 const leafRenewal_ms = 86_400_000;
 /** How long a revoked session may take to hear why it ends; of the second in which a revocation reaches everybody. */
 const lastWords_ms = 150;
+const lastWordsOf: Record<RevocationReason, string> = {
+  IDENTITY_REVOKED: "this identity was revoked",
+  RUNNER_LOCKED: "this identity was revoked",
+  IDENTITY_SUPERSEDED: "a later identity of this runner took over",
+};
 
 /** Builds everything in order; what was opened is closed in reverse, also where a later step fails. `database`: one that is there already. */
 export async function openServer(config: Config, log: Logger, database?: DatabaseTarget): Promise<Server> {
   const closing: (() => Promise<void>)[] = [];
-  const closeAll = async () => {
-    for (const close of closing.splice(0).toReversed())
+  const closeInTurn = async () => {
+    for (const close of closing.toReversed())
       await close().catch((error: unknown) => log.error({ err: error }, "closing failed"));
   };
+  // Whoever asks again waits for the same end.
+  let closed: Promise<void> | undefined;
+  const closeAll = () => (closed ??= closeInTurn());
   try {
     const opened = await open({ config, log, database, onClose: (close) => closing.push(close) });
     return { ...opened, close: closeAll };
@@ -95,10 +105,12 @@ export async function openServer(config: Config, log: Logger, database?: Databas
 }
 
 async function open({ config, log, database, onClose }: StateOptions): Promise<Omit<Server, "close">> {
+  const tls = config.tls && readTlsMaterial(config.tls, new Date());
   const state = await openState({ config, log, database, onClose });
   const { sql, masterKey, authority, nonceKey, logStore, writer, contents } = state;
   const { replicaId, storeEpoch } = writer;
-  const placing = await openPlacing({ config, log, state, onClose });
+  const placing = await openPlacing({ config, log, state, random: createSecureRandom(), onClose });
+  openUpkeep({ config, state, placing });
   const { meters, notifications, fleet, registry, placer, recorder, loops, runLoop, runnerFeed, workloadFeed } =
     placing;
   const { onRunnersChanged, onWorkloadsChanged, tellRunner } = placing;
@@ -112,6 +124,10 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     const { host, port } = config.runnerAddress ?? runnerAddress;
     return [{ kind: { case: "mtls" as const, value: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}` } }];
   };
+  const onRevoked = () => {
+    revocations.signal();
+    notifications.send("revocations");
+  };
   const sessionDeps: SessionDeps = {
     sql,
     writer,
@@ -124,12 +140,10 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     endpoints,
     heartbeat_ms: config.heartbeat_ms,
     lease_ms: config.lease_ms,
+    certificateTtl_ms: config.certificateTtl_ms,
     metricsInterval_ms: config.metricsInterval_ms,
     onRunnersChanged,
-  };
-  const onRevoked = () => {
-    revocations.signal();
-    notifications.send("revocations");
+    onRevoked,
   };
   const protoDeps = { sql, fleet, trustDomain: authority.trustDomain };
   const issueDeps = {
@@ -138,6 +152,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     nonceKey,
     certificateTtl_ms: config.certificateTtl_ms,
     onRunnersChanged,
+    onRevoked,
     attempts: createAttemptLimiter(enrollmentBurst, enrollmentsPerSecond),
     turns: createTurns(),
   };
@@ -161,8 +176,12 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
         endpoints,
         onEnrolled: () => meters.enrollments.add(1),
       }),
-      ...createRenewal({ ...issueDeps, expiredRenewal_ms: config.expiredRenewal_ms, onRevoked }),
-      ...createMetrics({ sql, metricsInterval_ms: config.metricsInterval_ms }),
+      ...createRenewal({ ...issueDeps, expiredRenewal_ms: config.expiredRenewal_ms }),
+      ...createMetrics({
+        sql,
+        metricsInterval_ms: config.metricsInterval_ms,
+        onDropped: (reason, count) => meters.samplesDropped.add(count, reason),
+      }),
     });
     router.service(
       OrchestratorService,
@@ -252,9 +271,11 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   onClose(() => runnerPlane.close(config.shutdownGrace_ms));
   const revocationReader = await openRevocationReader({
     sql,
-    disconnect: (runnerId, reason) => {
-      registry.get(runnerId)?.end(reason as "IDENTITY_REVOKED" | "RUNNER_LOCKED", "this identity was revoked");
-      runnerPlane.disconnect(runnerId, reason, lastWords_ms);
+    keysOf: (runnerId) => runnerPlane.keysOf(runnerId),
+    disconnect: (runnerId, reason, keys) => {
+      const session = registry.get(runnerId);
+      if (session && keys.includes(session.spkiSha256)) session.end(reason, lastWordsOf[reason]);
+      runnerPlane.disconnect({ id: runnerId, keys }, reason, lastWords_ms);
     },
     disconnectAll: (why) => runnerPlane.disconnectAll(why),
   });
@@ -263,10 +284,10 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
     runnerPlane.replaceLeaf(leaf);
   });
-  const pages = createPages({ sql, loops, meters, placer, registry });
+  const pages = createPages({ sql, loops, meters, placer, registry, authenticate, openMetrics: config.openMetrics });
   const userPlane = await openUserPlane({
     listen: config.listen,
-    tls: config.tls,
+    tls,
     routes,
     interceptors: interceptors(Plane.USER),
     pages,
@@ -280,7 +301,6 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     await Promise.all(closing);
   });
   notifications.on("revocations", () => revocations.signal());
-  const gateway = gatewayOf(userPlane.address, config.tls);
-  await writeSecretFile(join(state.directory, "gateway"), `${gateway}\n`);
+  const gateway = await announceGateway(state.directory, userPlane.address, tls);
   return { gateway, userAddress: userPlane.address, runnerAddress: runnerPlane.address };
 }

@@ -16,8 +16,6 @@ export function explainStartFailure(error: unknown, config: Config): unknown {
   if (code === "ENOTFOUND" || code === "EAI_AGAIN")
     return new ConfigError(`listen: ${(error as Error).message}: give an address of this machine`);
   if (path === undefined) return error;
-  if (path === config.tls?.cert || path === config.tls?.key)
-    return new ConfigError(`${path === config.tls.cert ? "tls_cert" : "tls_key"}: ${path} cannot be read (${code})`);
   if (path.startsWith(config.dataDir) && ["EACCES", "EROFS", "EEXIST", "ENOTDIR"].includes(code ?? ""))
     return new ConfigError(
       `data_dir: ${path} cannot be used (${code}): make it this user's, or choose another directory`,

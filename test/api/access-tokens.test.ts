@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { createAuthenticator } from "../../server/src/api/authenticate.ts";
 import { createAccessToken, parseAccessToken } from "../../server/src/identity/access-token.ts";
 import { openAccessWorld, reasonOf, type AccessClients, type AccessWorld } from "./world.ts";
 
@@ -47,6 +48,21 @@ test("a revoked token is refused within a second", async () => {
   expect(await reasonOf(clients.server.getServer({}))).toBe("ok");
   await admin.tokens.revokeAccessToken({ accessToken: accessToken!.id.slice(0, 12) });
   await expect.poll(() => reasonOf(clients.server.getServer({})), { timeout: 1000 }).toBe("UNAUTHENTICATED");
+});
+
+test("who calls on and on is looked for anew, and waits for it once only", async () => {
+  const authorization = `Bearer ${world.adminToken}`;
+  const authenticate = createAuthenticator({ sql: world.database.sql, cache_ms: 4000 });
+  const first = await authenticate(authorization);
+  const waits: boolean[] = [];
+  const isAnother = async () => {
+    const call = authenticate(authorization);
+    const turn = new Promise<boolean>((resolve) => setImmediate(resolve, true));
+    waits.push(await Promise.race([call.then(() => false), turn]));
+    return (await call) !== first;
+  };
+  await expect.poll(isAnother, { timeout: 10_000 }).toBe(true);
+  expect(waits).not.toContain(true);
 });
 
 test("a limited token does what its scopes say and makes none that can do more", async () => {

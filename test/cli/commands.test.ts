@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { longFlag, type Option } from "../../cli/src/command.ts";
+import { longFlag, type Option } from "../../cli/src/command-shape.ts";
 import { commands } from "../../cli/src/commands.ts";
 import { globalOptions } from "../../cli/src/global-options.ts";
 import { groupSummaries } from "../../cli/src/help.ts";
@@ -63,7 +63,8 @@ const refused = { AGYN_GATEWAY: "http://control.example", AGYN_TOKEN: "agyn_pat_
 test.each(listed)("the examples of %s are lines the program takes", async (name, command) => {
   for (const example of command.examples) {
     expect(example).toContain(command.path.join(" "));
-    const isOwn = name === "completion" || example.includes("--client") || example.includes("--script");
+    const isOffline = ["completion", "help", "pipelines-validate"].includes(name);
+    const isOwn = isOffline || example.includes("--client") || example.includes("--script");
     if (isOwn) continue;
     const { exitCode, stderr } = await run(toWords(example), { environment: refused });
     expect({ example, exitCode, stderr }).toMatchObject({
@@ -73,17 +74,66 @@ test.each(listed)("the examples of %s are lines the program takes", async (name,
   }
 });
 
-test("a mistyped word suggests the nearest", async () => {
-  expect(await run(["runnrs", "list"])).toMatchObject({
+test.each([
+  [["runnrs", "list"], "error: unknown command 'runnrs' (did you mean agynctl runners? agynctl --help shows how)\n"],
+  [
+    ["runners", "lst"],
+    "error: unknown command 'lst' (did you mean agynctl runners list? agynctl runners --help shows how)\n",
+  ],
+  [["logs", "x"], "error: unknown command 'logs' (did you mean agynctl workloads logs? agynctl --help shows how)\n"],
+  [["nonsense"], "error: unknown command 'nonsense' (agynctl --help shows how)\n"],
+  [
+    ["runners", "list", "--clusterr"],
+    "error: unknown option '--clusterr' (did you mean --cluster? agynctl runners list --help shows how)\n",
+  ],
+  [["runners", "get"], "error: missing required argument 'runner' (agynctl runners get --help shows how)\n"],
+  [["a\nb\u001b[2J"], "error: unknown command 'a b' (agynctl --help shows how)\n"],
+] as const)(
+  "a line that the program does not take, %j, is told in one line with what to do",
+  async (argv, expected) => {
+    const { exitCode, stdout, stderr } = await run(argv);
+    expect({ exitCode, stdout, stderr }).toEqual({ exitCode: 2, stdout: "", stderr: expected });
+  },
+);
+
+test("help is there by word and by flag, at each level, and says the same", async () => {
+  for (const words of [[], ["runners"], ["runners", "list"], ["explain"]]) {
+    const asked = await run(["help", ...words]);
+    expect(asked).toMatchObject({ exitCode: 0, stderr: "", stdout: expect.stringContaining("Usage: agynctl") });
+    for (const flag of ["-h", "--help"]) expect(await run([...words, flag])).toEqual(asked);
+  }
+});
+
+test("help for what is no command suggests the nearest, and runs nothing", async () => {
+  expect(await run(["help", "runnrs"])).toMatchObject({
     exitCode: 2,
-    stderr: expect.stringContaining("Did you mean runners?"),
+    stderr: "error: unknown command 'runnrs' (did you mean agynctl runners? agynctl --help shows how)\n",
   });
-  expect(await run(["runners", "lst"])).toMatchObject({
+  expect(await run(["help", "runners", "lst"])).toMatchObject({
     exitCode: 2,
-    stderr: expect.stringContaining("Did you mean list?"),
+    stderr: expect.stringContaining("did you mean agynctl runners list?"),
   });
-  const flag = await run(["runners", "list", "--clusterr"]);
-  expect(flag).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("Did you mean --cluster?") });
+  const leaf = await run(["help", "workloads", "start", "true"]);
+  expect(leaf).toEqual(await run(["workloads", "start", "--help"]));
+});
+
+test("a group without a command shows its help and fails", async () => {
+  for (const words of [[], ["runners"]]) {
+    const { exitCode, stdout, stderr } = await run(words);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
+    expect(stderr).toContain("Commands:");
+  }
+});
+
+test("--version tells agynctl's own version, without a control plane", async () => {
+  const told = await run(["--version"]);
+  expect(told).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^agynctl \d+\.\d+\.\d+\n$/) });
+  expect(told.stdout).toBe((await run(["version", "--client"])).stdout);
+});
+
+test("what filters by an id takes no name, which would fit nothing", async () => {
+  const { exitCode, stderr } = await run(["audit", "list", "--object", "build-1"]);
+  expect({ exitCode, stderr }).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("give the whole id") });
 });
 
 test("options of every command are taken before and after the words, and those of a job are left to it", async () => {

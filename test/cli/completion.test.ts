@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { longFlag } from "../../cli/src/command.ts";
+import { longFlag } from "../../cli/src/command-shape.ts";
 import { commands } from "../../cli/src/commands.ts";
 import { completionScript } from "../../cli/src/completion.ts";
 import { run } from "./support/terminal.ts";
@@ -23,6 +23,11 @@ test("bash completes groups, commands, flags and choices", async () => {
   expect(await complete("agynctl", "runners", "delete", "--fo")).toEqual(["--force"]);
   expect(await complete("agynctl", "runners", "list", "-o", "")).toEqual(["table", "wide", "json", "yaml", "name"]);
   expect(await complete("agynctl", "workloads", "list", "--phase", "suc")).toEqual(["succeeded"]);
+});
+
+test("bash completes what help is asked for", async () => {
+  expect(await complete("agynctl", "help", "run")).toEqual(["runners"]);
+  expect(await complete("agynctl", "help", "runners", "li")).toEqual(["list"]);
 });
 
 test("bash knows that a flag's value is no command", async () => {

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { findCredentials } from "../../cli/src/credentials.ts";
 import { createTokenFile } from "../../cli/src/token-file.ts";
 
-const none = { gateway: undefined, tokenFile: undefined, allowCleartext: false };
+const none = { gateway: undefined, caFile: undefined, tokenFile: undefined, allowCleartext: false };
 let root: string;
 
 beforeEach(() => {
@@ -26,9 +26,24 @@ test("the nearest .agyn above the working directory names gateway and token", ()
   const found = findCredentials(none, {}, join(root, "a/b"));
   expect(found).toEqual({
     gateway: "http://127.0.0.1:7999",
+    gatewaySource: join(root, ".agyn/gateway"),
     token: "agyn_pat_admin",
-    source: join(root, ".agyn/admin-token"),
+    tokenSource: join(root, ".agyn/admin-token"),
   });
+});
+
+test("the certificate beside a gateway counts where the directory names the gateway, and a given one before it", () => {
+  const directory = join(root, ".agyn");
+  addDataDirectory(directory, "https://127.0.0.1:7999");
+  writeFileSync(join(directory, "gateway.crt"), "");
+
+  const found = findCredentials(none, {}, root);
+  const chosen = findCredentials({ ...none, gateway: "https://127.0.0.1:7999" }, {}, root);
+  const given = findCredentials(none, { AGYN_CA_FILE: "/mine.pem" }, root);
+
+  expect(found.caFile).toBe(join(directory, "gateway.crt"));
+  expect(chosen.caFile).toBeUndefined();
+  expect(given.caFile).toBe("/mine.pem");
 });
 
 test("AGYN_DATA_DIR comes before the nearest .agyn, and the environment before both", () => {
@@ -40,6 +55,15 @@ test("AGYN_DATA_DIR comes before the nearest .agyn, and the environment before b
     gateway: "http://127.0.0.1:3333",
     token: "agyn_pat_mine",
   });
+});
+
+test("it is told where the gateway was found", () => {
+  const sourceOf = (gateway: string | undefined, environment: NodeJS.ProcessEnv) =>
+    findCredentials({ ...none, gateway }, environment, root).gatewaySource;
+  const environment = { AGYN_GATEWAY: "http://127.0.0.1:3333" };
+  expect(sourceOf("http://127.0.0.1:4444", environment)).toBe("--gateway");
+  expect(sourceOf(undefined, environment)).toBe("AGYN_GATEWAY");
+  expect(sourceOf(undefined, {})).toBe("its default");
 });
 
 test("flags come before the environment", () => {

@@ -256,6 +256,18 @@ test("organizations, users, members and tokens are managed", async () => {
       /access token, shown this once: agyn_pat_/,
     ],
     [`tokens list --access-token-file ${tokenFile}`, /ci +tok_\w+ +active +runners\.read/],
+    [
+      `whoami --access-token-file ${tokenFile}`,
+      /^user: +ada \(usr_\w+\)\norganization: +acme-labs \(org_\w+\)\ngateway: +http.*\naccess token: +from .*ada.token\n$/,
+    ],
+    [
+      "tokens create narrow --scope runners.read --token-file " + join(directory, "narrow.token"),
+      /created access token/,
+    ],
+    [
+      `whoami --access-token-file ${join(directory, "narrow.token")}`,
+      /^user: +unknown: .*lacks the scope users.read\n/,
+    ],
     ["members remove ada --org acme-labs", /no longer a member/],
     ["users delete ada --yes", /deleted user ada/],
     ["orgs delete acme-labs --yes", /deleted organization acme-labs/],
@@ -265,6 +277,18 @@ test("organizations, users, members and tokens are managed", async () => {
     const ran = await agynctl(line.split(" "));
     expect(ran, line).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(expected) });
   }
+});
+
+test("what is removed by name is told to machines by its id", async () => {
+  await agynctl(["users", "create", "gone", "--token-file", join(directory, "gone.token")]);
+  await agynctl(["orgs", "create", "brief"]);
+  await agynctl(["members", "set", "gone", "viewer", "--org", "brief"]);
+  const steps: readonly (readonly [string, RegExp])[] = [
+    ["members remove gone --org brief --yes -o name", /^usr_\w{16}\n$/],
+    ["users delete gone --yes -o json", /"id": "usr_\w{16}"/],
+    ["orgs delete brief --yes -o name", /^org_\w{16}\n$/],
+  ];
+  for (const [line, expected] of steps) expect((await agynctl(line.split(" "))).stdout, line).toMatch(expected);
 });
 
 test("watches show what is there, then what changes, until Ctrl-C", async () => {

@@ -8,12 +8,10 @@ import { LogsService, LogStream } from "../../proto/gen/agyn/logs/v1/logs_servic
 import { Verdict } from "../../proto/gen/agyn/orchestrator/v1/explanation_pb.ts";
 import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { expectHarmless, hostile } from "./support/hostile-text.ts";
 import { run } from "./support/terminal.ts";
 import { startServer, type TestServer } from "./support/server.ts";
 
-/** What drives terminals: title, link, clipboard, cursor, C1, overwriting, reordering; and an order to a shell. */
-const hostile =
-  "a\u001b]0;title\u0007b\u001b]8;;javascript:alert(1)\u001b\\c\u001b]52;c;ZXZpbA==\u0007d\u001b[2J\u001b[1;1He\u009b31mf\rg\u202eh\u0000\nrow;$(id)";
 const secretLeak = "\u001b[21t\u001bP+q544e\u001b\\\u001bcx";
 
 /** Also times that no calendar knows, unless it is to be JSON. */
@@ -90,16 +88,6 @@ function logLines() {
 async function withServer<T>(act: (server: TestServer) => Promise<T>): Promise<T> {
   await using server = await startServer(hostileRoutes);
   return await act(server);
-}
-
-/** Colours and line ends are all that may be left of controls. */
-function expectHarmless(text: string): void {
-  const escape = String.fromCharCode(27);
-  const rest = text.replaceAll(new RegExp(`${escape}\\[[\\d;:]*m`, "g"), "");
-  expect(
-    rest.match(/[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu)?.filter((character) => character !== "\n") ??
-      [],
-  ).toEqual([]);
 }
 
 const lines: readonly (readonly string[])[] = [

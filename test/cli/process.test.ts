@@ -1,7 +1,6 @@
-import "reflect-metadata";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer as createHttpsServer } from "node:https";
 import { createSecureServer } from "node:http2";
 import type { AddressInfo } from "node:net";
@@ -9,10 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { SubjectAlternativeNameExtension, X509CertificateGenerator } from "@peculiar/x509";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { LogsService, LogStream } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { createCertificate } from "../support/certificate.ts";
 import { startServer } from "./support/server.ts";
 import { run } from "./support/terminal.ts";
 
@@ -72,31 +71,10 @@ test("a reader that has seen enough, such as head, is no failure", async () => {
   expect(await exited).toEqual([0, null]);
 });
 
-/** A certificate for 127.0.0.1 that signs itself. */
-async function createCertificate(): Promise<{ cert: string; key: string; caFile: string }> {
-  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
-  const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
-  const extensions = [new SubjectAlternativeNameExtension([{ type: "ip", value: "127.0.0.1" }])];
-  const certificate = await X509CertificateGenerator.createSelfSigned({
-    name: "CN=test",
-    keys,
-    signingAlgorithm: algorithm,
-    extensions,
-  });
-  const der = Buffer.from(await crypto.subtle.exportKey("pkcs8", keys.privateKey)).toString("base64");
-  const caFile = join(directory, "ca.pem");
-  writeFileSync(caFile, certificate.toString("pem"));
-  return {
-    cert: certificate.toString("pem"),
-    key: `-----BEGIN PRIVATE KEY-----\n${der}\n-----END PRIVATE KEY-----\n`,
-    caFile,
-  };
-}
-
 test.each(["HTTP/2", "HTTP/1.1"])(
   "a gateway behind TLS that speaks %s is used, with its authority known",
   async (protocol) => {
-    const { cert, key, caFile } = await createCertificate();
+    const { cert, key, certFile } = await createCertificate("127.0.0.1");
     const adapter = connectNodeAdapter({
       routes: (router) => router.rpc(RunnersService.method.listRunners, () => ({ runners: [{ name: "seen" }] })),
     });
@@ -104,10 +82,29 @@ test.each(["HTTP/2", "HTTP/1.1"])(
       protocol === "HTTP/2" ? createSecureServer({ cert, key }, adapter) : createHttpsServer({ cert, key }, adapter);
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const argv = ["--gateway", `https://127.0.0.1:${(server.address() as AddressInfo).port}`, "runners", "list"];
-    const known = await run([...argv, "--ca-file", caFile]);
+    const known = await run([...argv, "--ca-file", certFile]);
     const unknown = await run(argv);
     server.close();
     expect(known).toMatchObject({ exitCode: 0, stdout: expect.stringContaining("seen") });
     expect(unknown).toMatchObject({ exitCode: 5, stderr: expect.stringContaining("self-signed certificate") });
   },
 );
+
+test("a gateway named with the wrong one of http and https is told so", async () => {
+  const { cert, key } = await createCertificate("127.0.0.1");
+  const server = createSecureServer({ cert, key });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await using clear = await startServer(() => undefined);
+
+  const inClear = await run([
+    "--gateway",
+    `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    "orgs",
+    "list",
+  ]);
+  const inTls = await run(["--gateway", clear.gateway.replace("http:", "https:"), "orgs", "list"]);
+  server.close();
+
+  expect(inClear).toMatchObject({ exitCode: 5, stderr: expect.stringContaining("(is it https:// there?)") });
+  expect(inTls).toMatchObject({ exitCode: 5, stderr: expect.stringContaining("(is it http:// there?)") });
+});

@@ -12,7 +12,7 @@ import type { ContractWorld, TestUser } from "./world.ts";
 /** One way to call: a column of the matrix. */
 type Credential = { name: string; transportFor: (method: DescMethod) => Transport; spareTokenId?: string };
 type Cell = { outcome: string; code: string | undefined };
-type Row = { method: string; cells: Cell[] };
+type Row = { method: string; permission: string; cells: Cell[] };
 
 export const methods: readonly DescMethod[] = services.flatMap((service) => service.methods);
 
@@ -64,7 +64,11 @@ async function userCredentials(world: ContractWorld): Promise<Credential[]> {
   const scoped = new Map<string, string>();
   for (const permission of permissions) scoped.set(permission, (await world.createToken(olga, [permission])).token);
   const permissionOf = (method: DescMethod) => accessOf(method).permission;
-  const otherScope = (method: DescMethod) => permissions.find((one) => one !== permissionOf(method))!;
+  const allBut = new Map<string, string>();
+  for (const permission of permissions) {
+    const others = permissions.filter((one) => one !== permission);
+    allBut.set(permission, (await world.createToken(olga, others)).token);
+  }
   const fixed = (name: string, token?: string): Credential => {
     const transport = world.userPlane(token);
     return { name, transportFor: () => transport };
@@ -80,7 +84,10 @@ async function userCredentials(world: ContractWorld): Promise<Credential[]> {
     fixed("unknown", createAccessToken().text),
     fixed("expired", ended.expired.token),
     fixed("revoked", ended.revoked.token),
-    { name: "owner, other scope", transportFor: (method) => world.userPlane(scoped.get(otherScope(method))) },
+    {
+      name: "owner, every other scope",
+      transportFor: (method) => world.userPlane(allBut.get(permissionOf(method))),
+    },
     {
       name: "owner, this scope",
       transportFor: (method) => world.userPlane(scoped.get(permissionOf(method))),
@@ -123,7 +130,7 @@ async function rowsOf(
       const request = requestOf(method, await subjectFor(world, method, { credential, scope }));
       cells.push(cellOf(method, await call(credential.transportFor(method), method, request)));
     }
-    result.push({ method: `${method.parent.name}.${method.name}`, cells });
+    result.push({ method: `${method.parent.name}.${method.name}`, permission: accessOf(method).permission, cells });
   }
   return result;
 }
@@ -159,8 +166,8 @@ function cellOf(method: DescMethod, outcome: Outcome): Cell {
 
 function tableOf(rows: readonly Row[], credentials: readonly Credential[]): string[] {
   const grid = [
-    ["method", ...credentials.map(({ name }) => name)],
-    ...rows.map(({ method, cells }) => [method, ...cells.map(({ outcome }) => outcome)]),
+    ["method", "permission", ...credentials.map(({ name }) => name)],
+    ...rows.map(({ method, permission, cells }) => [method, permission, ...cells.map(({ outcome }) => outcome)]),
   ];
   const widths = grid[0]!.map((_, column) => Math.max(...grid.map((line) => line[column]!.length)));
   return grid.map((line) =>

@@ -1,8 +1,10 @@
-import { create, fromBinary, toBinary, type DescMethod, type Message } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary, type DescMethod, type Message, type MessageInitShape } from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import type { Transport } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Plane } from "../../proto/gen/agyn/options/v1/options_pb.ts";
+import { RegisterRunnerRequestSchema, RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { patternWords } from "../../server/src/api/interceptors/pattern-words.ts";
 import { accessOf } from "../../server/src/api/interceptors/access.ts";
 import { methods } from "./access-matrix.ts";
 import { call, type Outcome } from "./call.ts";
@@ -31,6 +33,25 @@ describe("bad-19: what does not belong in a field is refused by name", () => {
       places.filter(({ bound }) => bound === undefined).map(({ path }) => `${name}: ${path}`),
     );
     expect(unbound).toEqual([]);
+  });
+
+  test("every pattern of the contract is told in words", () => {
+    const patterns = each.flatMap(([name, , places]) =>
+      places.flatMap(({ path, pattern }) => (pattern === undefined ? [] : [[pattern, `${name}: ${path}`] as const])),
+    );
+    expect(patterns.length).toBeGreaterThan(100);
+    expect(patterns.filter(([pattern]) => patternWords(pattern) === undefined)).toEqual([]);
+  });
+
+  test("a text that breaks a pattern is refused in words, a map's key apart from its value", async () => {
+    const refusalOf = (request: MessageInitShape<typeof RegisterRunnerRequestSchema>) =>
+      call(users, RunnersService.method.registerRunner, create(RegisterRunnerRequestSchema, request));
+    const scope = { kind: { case: "organization", value: "acme" } } as const;
+    const name = 'name: must be lower-case letters, digits, ".", "_" or "-", and begin and end with a letter or digit';
+    expect(await refusalOf({ scope, name: "Build 1" })).toMatchObject({ message: name, fields: ["name"] });
+    const label =
+      'labels["a: b"]: the key must be letters, digits, ".", "_", "/" or "-", and begin and end with a letter or digit';
+    expect(await refusalOf({ scope, name: "build-1", labels: { "a: b": "" } })).toMatchObject({ message: label });
   });
 
   test.each(each)("%s refuses one more than each bound", async (_name, method, places) => {

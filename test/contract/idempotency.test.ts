@@ -2,7 +2,7 @@ import { create, type DescMethod, type Message } from "@bufbuild/protobuf";
 import { DemandSchema } from "../../proto/gen/agyn/orchestrator/v1/demand_pb.ts";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { methods } from "./access-matrix.ts";
-import { call, type Outcome } from "./call.ts";
+import { call, outcomeOf, type Outcome } from "./call.ts";
 import { requestOf } from "./requests.ts";
 import { openContractWorld, type ContractWorld } from "./world.ts";
 
@@ -33,6 +33,22 @@ test.each(each)(
     expect(await ask("other")).toMatchObject({ kind: "failed", reason: "IDEMPOTENCY_KEY_REUSED" });
   },
 );
+
+test("bad-30: a start that no runner can ever take is refused again under its key, for the one workload recorded", async () => {
+  const { orchestrator } = contract.users.olga.clients;
+  const name = "in-vain";
+  const demand = { executor: "simulated", capabilities: ["unheard-of"] };
+  const spec = { command: { case: "simulation", value: {} } } as const;
+  const ask = () =>
+    orchestrator
+      .startWorkload({ organization: "acme", name, spec, demand, idempotencyKey: name })
+      .then(() => "answered" as const, outcomeOf);
+  const outcomes = [...(await Promise.all([ask(), ask(), ask()])), await ask()];
+  expect(outcomes[0]).toMatchObject({ code: "FailedPrecondition", reason: "NO_RUNNER" });
+  for (const outcome of outcomes) expect(outcome).toEqual(outcomes[0]);
+  const { workloads } = await orchestrator.listWorkloads({ organization: "acme" });
+  expect(workloads.filter((one) => one.name === name)).toHaveLength(1);
+});
 
 function keyedRequest(method: DescMethod, name: string): Message {
   const request = requestOf(method, { ...contract.acme, spareTokenId: "" });

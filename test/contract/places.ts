@@ -9,6 +9,8 @@ export type Place = {
   kind: "string" | "bytes" | "many";
   /** The most it may hold: characters, bytes, or items; undefined where the contract names no bound. */
   bound: number | undefined;
+  /** What a text must match; undefined where the contract names no pattern. */
+  pattern?: string | undefined;
   /** Puts a value of this size in its place, and what it needs around it. */
   fill: (root: Message, size: number) => void;
   /** Puts this text in its place. */
@@ -95,7 +97,9 @@ function* scalarPlace(
   const encoder = new TextEncoder();
   if (scalar === ScalarType.STRING) {
     const fill = (root: Message, size: number) => set(root, "a".repeat(size));
-    yield { path, kind: "string", bound: boundOf(rules), fill, put: set };
+    const pattern =
+      rules?.type.case === "string" && rules.type.value.pattern !== "" ? rules.type.value.pattern : undefined;
+    yield { path, kind: "string", bound: boundOf(rules), pattern, fill, put: set };
   }
   if (scalar === ScalarType.BYTES) {
     const fill = (root: Message, size: number) => set(root, new Uint8Array(size));

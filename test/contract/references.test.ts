@@ -92,6 +92,20 @@ async function foreignId(method: DescMethod, referent: string): Promise<string> 
   return referent.startsWith("workload") ? acme.workloadId : acme.runnerId;
 }
 
+test("a workload of another organization of the caller's is explained by its id in that one's name", async () => {
+  const { orchestrator } = contract.users.olga.clients;
+  const spec = { command: { case: "simulation", value: {} } } as const;
+  const demand = { executor: "simulated", capabilities: ["unheard-of"] };
+  const refused = await orchestrator
+    .startWorkload({ organization: "olga", name: "in-vain", spec, demand })
+    .then(() => undefined, outcomeOf);
+  const { workloads } = await orchestrator.listWorkloads({ organization: "olga" });
+  const subject = { case: "workload", value: workloads[0]!.id } as const;
+  const { explanation } = await orchestrator.explain({ organization: "acme", subject });
+  expect(explanation?.text).toContain("organization olga");
+  expect(explanation?.text).toBe(refused?.message);
+});
+
 describe("bad-34: nothing is meant by a part of its name, or by a wildcard", () => {
   test("a name's beginning is no reference, and a wildcard is none either", async () => {
     const { runners, organizations, orchestrator } = contract.users.olga.clients;

@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 import { RunnerStatus } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
 import { WorkloadPhase } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import { readWholeLog, script, until, untilEnded } from "../support/world.ts";
+import { createCertificate } from "../support/certificate.ts";
 import { createPlace, processesOn, run } from "./support.ts";
 
 const counting = 'i=0; while [ $i -lt 300 ]; do i=$((i + 1)); echo "line $i"; sleep 0.05; done';
@@ -26,6 +27,25 @@ test("the commands it prints can be used as they are, and Ctrl-C ends everything
   expect(await started.ended).toBe(0);
   expect(await processesOn(place.directory)).toEqual([]);
 });
+
+test(
+  "with a certificate of another host, and a runner plane that only others reach, all of this machine works",
+  { timeout: 120_000 },
+  async () => {
+    await using place = await createPlace();
+    const { certFile, keyFile } = await createCertificate("agyn.example.org");
+    const tls = ["--listen", "0.0.0.0:0", "--tls-cert", certFile, "--tls-key", keyFile];
+    const plane = ["--runner-listen", "0.0.0.0:0", "--runner-address", "agyn.invalid:7071"];
+    const started = await place.started([...tls, ...plane]);
+    const [command = ""] = started.output().match(/^ {2}AGYN_DATA_DIR=.*workloads start .*$/m) ?? [];
+
+    const hello = run(["sh", "-c", command]);
+
+    expect(started.output()).toMatch(/user port {5}https:\/\/127\.0\.0\.1:\d+$/m);
+    expect(await hello.ended).toBe(0);
+    expect(hello.output()).toMatch(/^hello from a runner$/m);
+  },
+);
 
 test("after kill -9 a second start adopts the job, and no line of it is lost", { timeout: 120_000 }, async () => {
   await using place = await createPlace();
@@ -82,6 +102,9 @@ test("a second Ctrl-C leaves at once, and the next start takes up the job", { ti
     return first.output().includes("the next start takes up");
   });
   expect(await first.ended).toBe(130);
+  await until("the end of its database", async () =>
+    (await processesOn(place.directory)).every((line) => !line.includes("bin/postgres")),
+  );
 
   await place.started();
   expect(await phaseOf(place, workload!.id)).toBe(WorkloadPhase.RUNNING);
@@ -135,9 +158,10 @@ test("what cannot be meant is refused before anything is made", async () => {
     [["--lisen", "127.0.0.1:0"], 'unknown flag --lisen: did you mean "listen"?'],
     [["--runner-listen", "0.0.0.0:0"], "runner_address: needed with runner_listen 0.0.0.0"],
     [["--tls-cert", "/nonexistent.pem"], "tls_cert and tls_key go together"],
+    [["--tls-cert", "/nonexistent.pem", "--tls-key", "/"], "tls_cert: /nonexistent.pem cannot be read (ENOENT)"],
   ] as const;
   const ends = await inTurn(cases, ([flags]) => place.start(flags));
-  expect(ends.map(({ code }) => code)).toEqual([2, 2, 2, 2]);
+  expect(ends.map(({ code }) => code)).toEqual([2, 2, 2, 2, 2]);
   for (const [index, { output }] of ends.entries()) expect(output).toContain(cases[index]![1]);
 });
 

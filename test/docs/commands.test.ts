@@ -13,6 +13,7 @@ const pages = [
   "first-steps",
   "register-a-runner",
   "explain",
+  "pipelines",
   "tokens-and-identities",
   "second-machine",
   "configuration",

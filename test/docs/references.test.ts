@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 const root = resolve(import.meta.dirname, "../..");
 
 /** The folders of the repository: what begins with one of them, in code font, is a path that must exist. */
-const folders = /^(?:bench|cli|demo|docs|overlay|proto|runner|scripts|server|test|wire)\/[\w./-]*$/;
+const folders = /^(?:bench|cli|demo|docs|overlay|pipelines|proto|runner|scripts|server|test|wire)\/[\w./-]*$/;
 
 async function listPages(): Promise<string[]> {
   const inDocs = await readdir(join(root, "docs"), { recursive: true });

@@ -5,7 +5,8 @@ import { explain } from "../../server/src/domain/explanation.ts";
 import { createFleetIndex, type FleetIndex, type Resources } from "../../server/src/domain/fleet-index.ts";
 import type { Runner } from "../../server/src/domain/runner.ts";
 import { isEligible } from "../../server/src/domain/selection.ts";
-import { demandOf, nobody, runnerOf, seededRandom, someDemand, someResources, someRunner } from "./selection-world.ts";
+import { seededRandom } from "../support/seeded-random.ts";
+import { demandOf, nobody, runnerOf, someDemand, someResources, someRunner } from "./selection-world.ts";
 
 type Step =
   | { kind: "upsert"; runner: Runner }

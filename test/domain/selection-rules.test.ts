@@ -9,7 +9,8 @@ import {
   type Runner,
 } from "../../server/src/domain/runner.ts";
 import { rules, standingOf, unmetOf } from "../../server/src/domain/selection.ts";
-import { demandOf, nobody, runnerOf, seededRandom } from "./selection-world.ts";
+import { seededRandom } from "../support/seeded-random.ts";
+import { demandOf, nobody, runnerOf } from "./selection-world.ts";
 
 const needs = (key: string, operator: Operator, ...values: string[]) => ({ key, operator, values });
 

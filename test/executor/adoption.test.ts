@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, type Socket, createServer } from "node:net";
@@ -8,34 +7,12 @@ import { expect, test } from "vitest";
 import { bootTimeMs } from "../../runner/src/boot-clock.ts";
 import { executionFiles, readWrapper } from "../../runner/src/executors/record.ts";
 import { canIsolate } from "../../runner/src/executors/isolation.ts";
+import { host, killed, spooled } from "./support/hosted.ts";
 import { type World, countRunning, openWorld, until } from "./support/world.ts";
-
-/** Starts a runner reduced to its executor in a process of its own, on the world's directory. */
-function host(world: World, dieAfterBytes: number, command: string[], more = {}): ChildProcess {
-  const { timeoutMs, gitUrl } = { timeoutMs: 60_000, gitUrl: "", ...more };
-  const file = join(import.meta.dirname, "support/host.ts");
-  const args = [
-    file,
-    world.directory,
-    world.options.isolation,
-    String(dieAfterBytes),
-    String(timeoutMs),
-    gitUrl,
-    ...command,
-  ];
-  return spawn(process.execPath, args, { stdio: ["ignore", "inherit", "inherit"] });
-}
-
-const spooled = (world: World): string => readFileSync(join(world.directory, "spool"), "utf8");
 
 function filesOfTheOne(world: World) {
   const [name = ""] = readdirSync(world.options.directory);
   return executionFiles(join(world.options.directory, name));
-}
-
-async function killed(child: ChildProcess): Promise<void> {
-  child.kill("SIGKILL");
-  if (child.signalCode === null) await once(child, "exit");
 }
 
 for (const isolation of ["uid", "namespace", "none"] as const) {
@@ -60,7 +37,7 @@ for (const isolation of ["uid", "namespace", "none"] as const) {
 test("a job that ended while no runner was there gives its last output and its exit", async () => {
   await using world = await openWorld();
   const child = host(world, Infinity, ["sh", "-c", "echo up; sleep 0.5; echo last words; exit 6"]);
-  await until("the job is up", () => existsSync(join(world.directory, "spool")) && spooled(world) === "up\n");
+  await until("the job is up", () => spooled(world) === "up\n");
   await killed(child);
   await until("the job has ended", () => existsSync(filesOfTheOne(world).exit));
   const [adopted] = await world.restart();
@@ -71,7 +48,7 @@ test("a job that ended while no runner was there gives its last output and its e
 test("an adopted job can be stopped, and is gone when forgotten", async () => {
   await using world = await openWorld();
   const child = host(world, Infinity, ["sh", "-c", "echo up; sleep 3333.125"]);
-  await until("the job is up", () => existsSync(join(world.directory, "spool")) && spooled(world) === "up\n");
+  await until("the job is up", () => spooled(world) === "up\n");
   await killed(child);
   const [adopted] = await world.restart();
   adopted?.execution.stop({ graceMs: 5000, reason: "enough" });
@@ -100,7 +77,7 @@ test("a job of before a restart of the machine is lost, and nothing is killed fo
 test("a job whose wrapper is gone is lost at once, and what is left of it is killed", async () => {
   await using world = await openWorld();
   const child = host(world, Infinity, ["sh", "-c", "echo up; sleep 4444.125"]);
-  await until("the job is up", () => existsSync(join(world.directory, "spool")) && spooled(world) === "up\n");
+  await until("the job is up", () => spooled(world) === "up\n");
   await killed(child);
   process.kill(readWrapper(filesOfTheOne(world))!.pid, "SIGKILL");
   await until("the wrapper is gone", () => !existsSync(`/proc/${readWrapper(filesOfTheOne(world))!.pid}/cwd`));
@@ -112,7 +89,7 @@ test("a job whose wrapper is gone is lost at once, and what is left of it is kil
 test("a process that has the wrapper's id by chance is not taken for it, and lives on", async () => {
   await using world = await openWorld();
   const child = host(world, Infinity, ["sh", "-c", "echo up; sleep 60"]);
-  await until("the job is up", () => existsSync(join(world.directory, "spool")) && spooled(world) === "up\n");
+  await until("the job is up", () => spooled(world) === "up\n");
   await killed(child);
   const files = filesOfTheOne(world);
   process.kill(readWrapper(files)!.pid, "SIGKILL");
@@ -144,7 +121,7 @@ test("a runner that died before its job was started reports it lost", async () =
 test("the time of a job runs on while no runner is there", async () => {
   await using world = await openWorld();
   const child = host(world, Infinity, ["sh", "-c", "echo up; sleep 60"], { timeoutMs: 700 });
-  await until("the job is up", () => existsSync(join(world.directory, "spool")) && spooled(world) === "up\n");
+  await until("the job is up", () => spooled(world) === "up\n");
   await killed(child);
   const { startTicks } = readWrapper(filesOfTheOne(world))!;
   await until("the job's time is up", () => bootTimeMs() > startTicks * 10 + 700);

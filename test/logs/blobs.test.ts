@@ -88,3 +88,17 @@ test.each(["../a", "/etc/passwd", "a/../b", "a//b", "", ".", ".tmp/x", "a/", "C:
     await expect(keysBelow(key)).rejects.toMatchObject({ reason: "invalid_key" });
   },
 );
+
+test("the last blob of a folder takes the folder with it, also while another is put there", async () => {
+  await blobs.put("logs/a/1/0.log", Buffer.from("1"));
+  await blobs.put("logs/b/1/0.log", Buffer.from("1"));
+
+  await Promise.all([
+    blobs.delete("logs/a/1/0.log"),
+    blobs.delete("logs/b/1/0.log"),
+    blobs.put("logs/b/1/1.log", Buffer.from("2")),
+  ]);
+
+  expect(await readdir(join(directory, "logs"))).toEqual(["b"]);
+  expect(await keysBelow("logs")).toEqual(["logs/b/1/1.log"]);
+});

@@ -239,6 +239,28 @@ test("a follower at another server sees what is sealed and ends with the log", a
   await other.close();
 });
 
+test("a runner that goes on at another server goes on where it was, and what it was acknowledged can be read there", async () => {
+  const other = await openLogStore({
+    directory: join(world.directory, "other-journal"),
+    blobs: await openBlobDirectory({ directory: join(world.directory, "blobs"), owner: "other" }),
+    segments: createSegmentIndex(database.sql),
+    askOthers: async (key) => void (await world.store.sealLog(key)),
+  });
+  await world.store.append({ ...log, ...chunkOf(0, 10) });
+  expect((await other.tail({ ...log, lines: 5 })).nextLine).toBe(10);
+  await world.store.append({ ...log, ...chunkOf(10, 10) });
+
+  expect(await other.append({ ...log, ...chunkOf(20, 10) })).toEqual({ nextLine: 30 });
+  await other.end(log);
+
+  expect(await collect(other.follow({ ...log, fromLine: 0 }))).toEqual(numberedTexts(30));
+  await expect(world.store.append({ ...log, ...chunkOf(40, 10) })).rejects.toMatchObject({ reason: "out_of_order" });
+  await other.seal();
+  expect(await collect(world.store.follow({ ...log, fromLine: 0 }))).toEqual(numberedTexts(30));
+  expect(await world.store.sealLog(log)).toBe(false);
+  await other.close();
+});
+
 test("journal files that are full are sealed and removed by themselves", async () => {
   await world.close();
   world = await openLogWorld(database.sql, { journalFileBytes: 4096 });

@@ -21,9 +21,12 @@ const demand: Demand = {
 test("what is started while a leadership begins waits for a runner like everything else", async () => {
   await registerRunner();
   const many = 20_000;
-  await sql`insert into workload (id, organization_id, spec, demand, phase, pending_timeout_ms, created_by)
-    select 'wkl_' || i, ${organizationId}, '', ${JSON.stringify(demandToJson(demand))}::text::json, 'pending', 60000, ''
+  await sql`insert into workload (key, id, organization_id, spec, demand, pending_timeout_ms, created_by)
+    select i, 'wkl_' || i, ${organizationId}, '', ${JSON.stringify(demandToJson(demand))}::text::json, 60000, ''
     from generate_series(1, ${many}) i`;
+  await sql`insert into workload_life (key, fence, id, organization_id, phase)
+    select key, -key, id, organization_id, 'pending' from workload`;
+  await sql`select setval('fence_counter', ${many})`;
   const placer = (await openPlacer(sql)).placer;
   let begun = false;
   const beginning = placer.renewLease().then(() => (begun = true));
@@ -52,6 +55,28 @@ test("a replica leads only once absent runners were granted the time in which no
   expect(placer.leads).toBe(true);
   expect(told.map((one) => one.leads)).toEqual([false, false]);
   expect(told[1]!.gap_ms).toBeGreaterThanOrEqual(3_600_000);
+  await placer.stop();
+});
+
+test("a start whose statement is held up does not hold back the next one", async () => {
+  const { placer } = await openPlacer(sql);
+  const workload = newWorkload();
+  const isHeldUp = async () => {
+    const [row] = await sql<{ isHeldUp: boolean }[]>`select exists (
+      select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock') as "isHeldUp"`;
+    return row!.isHeldUp;
+  };
+
+  const first = await sql.begin(async (transaction) => {
+    await transaction`insert into workload (key, id, organization_id, spec, demand, pending_timeout_ms, created_by)
+      values (-1, ${workload.id}, ${organizationId}, '', ${JSON.stringify(workload.demand)}::text::json, 60000, '')`;
+    const started = placer.start({ workload, demand });
+    await expect.poll(isHeldUp).toBe(true);
+    expect(await placer.start({ workload: newWorkload(), demand })).toMatchObject({ kind: "started" });
+    return { started };
+  });
+
+  expect(await first.started).toEqual({ kind: "exists" });
   await placer.stop();
 });
 

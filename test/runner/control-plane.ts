@@ -43,6 +43,8 @@ type Script = {
   renewAfterMs: number;
   /** Why enrollments are refused, by reason. */
   enrollmentRefusal: string | undefined;
+  /** Where the runner plane is said to be, if not where it listens. */
+  endpoint: string | undefined;
   /** So many answers to renewals are lost after they were made. */
   lostRenewalReplies: number;
 };
@@ -57,6 +59,7 @@ export async function openControlPlane() {
     certificateTtlMs: hourMs,
     renewAfterMs: hourMs / 2,
     enrollmentRefusal: undefined,
+    endpoint: undefined,
     lostRenewalReplies: 0,
   };
   const sessions: ScriptedSession[] = [];
@@ -129,6 +132,8 @@ export async function openControlPlane() {
   });
   const listener = await overlay.listen("runners", (connection, from) => secure.accept(connection, from));
 
+  const runnerPlaneAddress = `127.0.0.1:${listener.address.port}`;
+
   const userPlane = (router: ConnectRouter): ConnectRouter =>
     router.service(RunnersService, {
       startEnrollment() {
@@ -138,7 +143,7 @@ export async function openControlPlane() {
           nonce: Buffer.alloc(32, 7),
           expireTime: toTimestamp(Date.now() + 60_000),
           trustBundlePem: authority.trustBundle,
-          endpoints: [{ kind: { case: "mtls", value: `127.0.0.1:${listener.address.port}` } }],
+          endpoints: [{ kind: { case: "mtls", value: script.endpoint ?? runnerPlaneAddress } }],
         });
         const payload = toBinary(EnrollmentOfferSchema, offer);
         const signature = signControlPlaneStatement(payload, leaf.key);
@@ -170,6 +175,7 @@ export async function openControlPlane() {
     },
     runnerId,
     tokenText: token.text,
+    runnerPlaneAddress,
     url: `http://127.0.0.1:${(gateway.address() as AddressInfo).port}`,
     /** The session that comes as number `count`, welcomed with `welcome`. */
     async session(count: number, terms: Parameters<ScriptedSession["welcome"]>[0] = {}): Promise<ScriptedSession> {

@@ -1,3 +1,4 @@
+import { existsSync, readdirSync } from "node:fs";
 import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { DisconnectSchema } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
@@ -156,6 +157,37 @@ test.each([
   const runner = await runnerOfTest(controlPlane);
 
   await expect(runner.done).rejects.toThrow(text);
+});
+
+test("a first enrollment that is refused for good leaves of the data directory what was there before", async () => {
+  const controlPlane = await controlPlaneOfTest();
+  controlPlane.script.enrollmentRefusal = "SERVICE_TOKEN_REFUSED";
+  const before = temporaryDirectory();
+  const dataDirectory = join(before, "made", "for", "this");
+
+  const runner = await runnerOfTest(controlPlane, { dataDirectory, executors: ["process", "simulated"] });
+  await expect(runner.done).rejects.toThrow("refuses this service token");
+  expect(readdirSync(before)).toEqual([]);
+
+  const another = await runnerOfTest(controlPlane, { dataDirectory: before });
+  await expect(another.done).rejects.toThrow("refuses this service token");
+  expect(readdirSync(before)).toContain("identity");
+});
+
+test("a runner that loses its identity later keeps its data directory", async () => {
+  const controlPlane = await controlPlaneOfTest();
+  const dataDirectory = join(temporaryDirectory(), "kept");
+  const runner = await runnerOfTest(controlPlane, { dataDirectory });
+  const session = await controlPlane.session(1);
+  controlPlane.script.enrollmentRefusal = "SERVICE_TOKEN_REFUSED";
+
+  session.say({ case: "disconnect", value: create(DisconnectSchema, { reason: "IDENTITY_SUPERSEDED" }) });
+  const second = await eventually("a second session", () => controlPlane.sessions[1]);
+  await second.hello;
+  second.say({ case: "disconnect", value: create(DisconnectSchema, { reason: "IDENTITY_REVOKED" }) });
+
+  await expect(runner.done).rejects.toThrow("refuses this service token");
+  expect(existsSync(dataDirectory)).toBe(true);
 });
 
 test("a newcomer waits while another process of the runner is connected, and takes its place afterwards", async () => {

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { expect, onTestFinished, test } from "vitest";
@@ -17,11 +17,12 @@ const main = join(import.meta.dirname, "../../runner/src/main.ts");
 type Started = { child: ChildProcess; output: () => string; exit: Promise<number | null> };
 
 /** A runner process, killed with the test. */
-function start(args: string[], environment: NodeJS.ProcessEnv = {}): Started {
-  const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, ...environment }, stdio: "pipe" });
+function start(args: string[], environment: NodeJS.ProcessEnv = {}, more: ("ignore" | number)[] = []): Started {
+  const stdio = ["pipe" as const, "pipe" as const, "pipe" as const, ...more];
+  const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, ...environment }, stdio });
   let output = "";
-  child.stderr.on("data", (bytes: Buffer) => (output += bytes.toString()));
-  child.stdout.on("data", (bytes: Buffer) => (output += bytes.toString()));
+  child.stderr!.on("data", (bytes: Buffer) => (output += bytes.toString()));
+  child.stdout!.on("data", (bytes: Buffer) => (output += bytes.toString()));
   const exit = new Promise<number | null>((resolve) => child.once("exit", resolve));
   onTestFinished(async () => {
     child.kill("SIGKILL");
@@ -31,20 +32,16 @@ function start(args: string[], environment: NodeJS.ProcessEnv = {}): Started {
 }
 
 /** A runner of the control plane, its token in a file. */
-function startRunner(controlPlane: ControlPlane, dataDirectory: string, args: string[] = []): Started {
+function startRunner(
+  controlPlane: ControlPlane,
+  dataDirectory: string,
+  args: string[] = [],
+  more?: ("ignore" | number)[],
+) {
   const tokenFile = join(temporaryDirectory(), "token");
   writeFileSync(tokenFile, `${controlPlane.tokenText}\n`, { mode: 0o600 });
-  return start([
-    "--gateway",
-    controlPlane.url,
-    "--token-file",
-    tokenFile,
-    "--data-dir",
-    dataDirectory,
-    "--slots",
-    "4",
-    ...args,
-  ]);
+  const flags = ["--gateway", controlPlane.url, "--token-file", tokenFile, "--data-dir", dataDirectory, "--slots", "4"];
+  return start([...flags, ...args], {}, more);
 }
 
 function script(text: string) {
@@ -58,6 +55,30 @@ function script(text: string) {
     spec: { command },
   };
 }
+
+test("a job has nothing open but its input and outputs, whatever its runner was started with", async () => {
+  const controlPlane = await controlPlaneOfTest();
+  const file = openSync(main, "r");
+  onTestFinished(() => closeSync(file));
+  startRunner(
+    controlPlane,
+    temporaryDirectory(),
+    [],
+    [file, ...Array.from({ length: 36 }, () => "ignore" as const), file],
+  );
+  const session = await controlPlane.session(1);
+  const place = script("exec ls /proc/self/fd");
+
+  session.place(place);
+
+  await session.next("completed", place.workloadId);
+  const log = await eventually("the log", () => {
+    const arrived = controlPlane.logs.get(place.workloadId);
+    return arrived?.isEnded === true && arrived;
+  });
+  // The last one is the listing's own.
+  expect(log.lines).toEqual(["0", "1", "2", "3"]);
+}, 20_000);
 
 test("a script runs in a process and its output and exit code arrive", async () => {
   const controlPlane = await controlPlaneOfTest();
@@ -194,7 +215,7 @@ test("a service token in the environment is in no process's environment once the
   const environment = readFileSync(`/proc/${runner.child.pid}/environ`, "latin1");
   const seen = environment + (controlPlane.logs.get(place.workloadId)?.lines.join("\n") ?? "");
   expect(seen).not.toContain(controlPlane.tokenText);
-  const path = /AGYN_SERVICE_TOKEN_HANDOVER=([^\0]*)/.exec(environment)?.[1] ?? "";
+  const path = /AGYN_SECRETS_HANDOVER=([^\0]*)/.exec(environment)?.[1] ?? "";
   expect(existsSync(path)).toBe(false);
 }, 20_000);
 
@@ -204,6 +225,8 @@ test.each([
   [["--gateway", "http://x", "--token-file", "/nowhere"], "the token file cannot be read: ENOENT"],
   [["--gateway", "http://x", "--slots", "0"], "it must be a whole number from 1 to 10000"],
   [["--gateway", "http://x", "--resource", "cpu"], "it must be name=amount, such as cpu=4"],
+  [["--gateway", "http://x", "--proxy", "socks5://x"], "--proxy is not an http:// or https:// URL"],
+  [["--gateway", "http://x", "--proxy", "http://ada:secret@x"], "a user and password belong in HTTPS_PROXY"],
   [["--gatway", "http://x"], "unknown option '--gatway' (Did you mean --gateway?)"],
 ])("%j is an error in one line", async (args, text) => {
   const runner = start(args, { AGYN_SERVICE_TOKEN: undefined, AGYN_GATEWAY: undefined });

@@ -118,6 +118,48 @@ test("an old generation reaches neither logs nor metrics once the new one was us
   for (const one of [old, current]) one.close();
 });
 
+test("what an old generation has open ends within a second of the new one's first use, at every server", async () => {
+  await using world = await createWorld({ lease: "20s" });
+  const replica = await world.addReplica();
+  const runner = await world.register("build-1");
+  const store = createIdentityMemory();
+  const identity = await enrollClient(world.server.gateway, runner.token, store);
+  const servers = [world.server, replica.server].map((server) => `127.0.0.1:${server.runnerAddress.port}`);
+  const old = await Promise.all(servers.map((server) => dialRunnerPlane(identity, server)));
+  const session = await old[0]!.placements();
+  const streams = old.flatMap((client) => [client.push(), client.metrics()]);
+  const signal = new AbortController().signal;
+  const current = await dialRunnerPlane(await renewIdentity({ transport: old[1]!.transport, store, signal }));
+
+  const start_ms = performance.now();
+  const kept = (await current.placements()).ended;
+  await Promise.all([session.ended, ...streams]);
+
+  expect(performance.now() - start_ms).toBeLessThan(1000);
+  expect(await Promise.race([kept, world.admin.runners.getRunner({ runner: runner.id })])).toMatchObject({
+    runner: {},
+  });
+  for (const one of [...old, current]) one.close();
+});
+
+test("what a superseded identity has open ends within a second of the later enrollment, at every server", async () => {
+  await using world = await createWorld({ lease: "20s" });
+  const replica = await world.addReplica();
+  const runner = await world.register("build-1");
+  const identity = await enrollClient(world.server.gateway, runner.token);
+  const servers = [world.server, replica.server].map((server) => `127.0.0.1:${server.runnerAddress.port}`);
+  const old = await Promise.all(servers.map((server) => dialRunnerPlane(identity, server)));
+  const streams = old.flatMap((client) => [client.push(), client.metrics()]);
+
+  const start_ms = performance.now();
+  const later = await dialRunnerPlane(await enrollClient(world.server.gateway, runner.token));
+  await Promise.all(streams);
+
+  expect(performance.now() - start_ms).toBeLessThan(1000);
+  expect((await later.placements()).welcome.runnerId).toBe(runner.id);
+  for (const one of [...old, later]) one.close();
+});
+
 test("a session number out of any range is refused, not stored", async () => {
   await using world = await createWorld();
   const runner = await world.register("build-1");

@@ -8,9 +8,13 @@ test("a bookmark after which more changed than a watch catches up with is too ol
   const [mine] = await sql<{ id: string }[]>`select id from organization where name = 'default'`;
   const bookmark = await bookmarkNow();
   const fill = (organizationId: string, count: number) => sql`
-    insert into workload_history (key, id, organization_id, spec, demand, phase, pending_timeout_ms, created_by, change_xid)
-    select nextval(pg_get_serial_sequence('workload', 'key')), ${organizationId} || '-' || i, ${organizationId}, '', '{}',
-      'succeeded', 0, '', pg_current_xact_id() from generate_series(1, ${count}::int) i`;
+    with record as (
+      insert into workload (key, id, organization_id, spec, demand, pending_timeout_ms, created_by)
+      select nextval('fence_counter'), ${organizationId} || '-' || i, ${organizationId}, '', '{}', 0, ''
+      from generate_series(1, ${count}::int) i returning key
+    )
+    insert into workload_end (key, organization_id, phase, message, verdict, fence, pend_time, end_time, writer)
+    select key, ${organizationId}, 'succeeded', '', '', key, now(), now(), '' from record`;
 
   await fill("org_of_others", 10_001);
   await expect(caughtUp(bookmark)).resolves.toBe(0);

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { Availability } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
 import { WorkloadPhase } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
+import { createProtocolRunner } from "../support/protocol-runner.ts";
 import { outcomesOf } from "../support/runner-client.ts";
 import { createTcpProxy } from "../support/tcp-proxy.ts";
 import {
@@ -145,3 +146,28 @@ function untilExpired({ database }: World, runner: RegisteredRunner) {
     return rows.length === 0;
   });
 }
+
+test("a runner whose certificate is longer-lived than certificates are now is told to renew it, and does", async () => {
+  await using world = await createWorld();
+  const runner = await world.register("build-1");
+  world.startRunner(runner);
+  await untilConnected(world, runner);
+
+  await world.restartServer({ certificate_ttl: "8s" });
+
+  const identity = await until("its certificate is a short-lived one", async () => {
+    const found = (await world.admin.runners.getRunner({ runner: runner.id })).runner!.identity!;
+    return found.generation >= 2n && found;
+  });
+  expect(Number(identity.expireTime!.seconds) * 1000).toBeLessThan(Date.now() + 9_000);
+});
+
+test("a runner that lets its renewal pass is told so", async () => {
+  await using world = await createWorld({ certificate_ttl: "4s" });
+  await using runner = await createProtocolRunner(world, await world.register("build-1"));
+  const session = await runner.connect();
+
+  await session.next("renewIdentity");
+
+  expect(session.heard.some((one) => one.case === "disconnect")).toBe(false);
+});

@@ -102,3 +102,35 @@ test("a watch of runners shows the snapshot, a newcomer, and that it is there", 
   ending.abort();
   await watched;
 });
+
+test("a watch of runners shows who becomes busy and idle, and so does one that goes on from a bookmark", async () => {
+  await using world = await createWorld();
+  const registered = await world.register("build-1", {});
+  await using runner = await createProtocolRunner(world, registered);
+  const session = await runner.connect();
+  const ending = new AbortController();
+  const busy: boolean[] = [];
+  let bookmark = "";
+  const watched = (async () => {
+    for await (const step of world.admin.runners.watchRunners({}, { signal: ending.signal })) {
+      bookmark = step.bookmark;
+      for (const one of step.runners) if (one.busy !== busy.at(-1)) busy.push(one.busy);
+    }
+  })().catch(() => undefined);
+  await until("the snapshot is there", () => bookmark !== "");
+
+  const workload = await start(world);
+  const { fence } = await session.next("place");
+  await until("it is seen as busy", () => busy.at(-1) === true);
+  const whileBusy = await until("a bookmark was given", () => bookmark);
+  session.say({ case: "completed", value: { workloadId: workload, fence, result: { outcome: 1 } } });
+  await until("it is seen as idle", () => busy.at(-1) === false);
+
+  ending.abort();
+  await watched;
+  expect(busy).toEqual([false, true, false]);
+  for await (const { runners } of world.admin.runners.watchRunners({ bookmark: whileBusy })) {
+    expect(runners.map((one) => [one.id, one.busy])).toEqual([[registered.id, false]]);
+    break;
+  }
+});

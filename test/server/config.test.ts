@@ -37,6 +37,10 @@ test("an unknown flag is named, with the nearest valid one", () => {
 });
 
 test.each([
+  [{ workload_retention: "59m" }, 'workload_retention: "59m" is not from 1h to 36500d'],
+  [{ loop_period: "25d" }, 'loop_period: "25d" is not from 10ms to 15s'],
+  [{ heartbeat: "0s" }, 'heartbeat: "0s" is not from 50ms to 1h'],
+  [{ revocation_period: "1s" }, 'revocation_period: "1s" is not from 10ms to 500ms'],
   [{ heartbeat: "10" }, 'heartbeat: "10" is not a duration'],
   [{ listen: "7070" }, 'listen: "7070" is not an address'],
   [{ listen: "127.0.0.1:70700" }, 'listen: "127.0.0.1:70700" is not an address'],

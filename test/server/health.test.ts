@@ -24,6 +24,25 @@ test("the server says that it lives, that it is ready, and what it counts", asyn
   expect((await page(world, "/elsewhere")).status).toBe(404);
 });
 
+test("what the server counts is for this machine and for cluster admins, unless it is opened to all", async () => {
+  await using world = await createWorld();
+  const { token: scoped } = await world.admin.tokens.createAccessToken({ name: "reader", scopes: ["runners.read"] });
+  const { token: scraper } = await world.admin.tokens.createAccessToken({ name: "scraper", scopes: ["server.read"] });
+  const { accessToken: user } = await world.admin.users.createUser({ name: "ann" });
+  const far = { "x-forwarded-for": "203.0.113.7" };
+  const ask = async (headers: Record<string, string>, path = "/metrics") =>
+    (await fetch(world.server.gateway + path, { headers })).status;
+  const bearer = (token: string) => ({ ...far, authorization: `Bearer ${token}` });
+
+  expect([await ask({}), await ask(far)]).toEqual([200, 401]);
+  expect(await Promise.all(["agyn_pat_wrong", user, scoped, scraper].map((token) => ask(bearer(token))))).toEqual([
+    401, 403, 403, 200,
+  ]);
+  expect([await ask(far, "/healthz"), await ask(far, "/readyz")]).toEqual([200, 200]);
+  await world.restartServer({ open_metrics: "true" });
+  expect(await ask(far)).toBe(200);
+});
+
 test("gRPC health needs no credentials and knows the services", async () => {
   await using world = await createWorld();
   const health = createClient(Health, world.clientsOf("").transport);

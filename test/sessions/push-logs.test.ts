@@ -10,6 +10,7 @@ import { pushLogs } from "../../server/src/sessions/push-logs.ts";
 import { createSegmentIndex } from "../../server/src/store/log-segments.ts";
 import { createId } from "../../wire/ids.ts";
 import { createTestDatabase } from "../support/postgres.ts";
+import { insertRunning } from "../support/workload-rows.ts";
 
 const database = await createTestDatabase();
 const directory = await mkdtemp(join(tmpdir(), "agyn-push-logs-"));
@@ -25,8 +26,7 @@ test("a log that cannot be kept ends the runner's stream at once, though the run
   await sql`insert into identity (id, runner_id, state, spki_sha256) values (${identityId}, ${runnerId}, 'current', 'key')`;
   await sql`insert into identity_generation (identity_id, generation, spki_sha256, serial, chain_pem, issue_time, expire_time)
     values (${identityId}, 1, 'key', '', '', now(), now())`;
-  await sql`insert into workload (id, organization_id, spec, demand, phase, runner_id, fence, pending_timeout_ms, created_by)
-    values (${workloadId}, 'org', '', '{}', 'running', ${runnerId}, 1, 0, 'usr')`;
+  await insertRunning(sql, { id: workloadId, runnerId, fence: 1n });
   const blobs = await openBlobDirectory({ directory: join(directory, "blobs") });
   const logStore = await openLogStore({
     directory: join(directory, "journal"),

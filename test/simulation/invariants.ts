@@ -1,65 +1,188 @@
+import type { HeldResult } from "../../runner/src/holding.ts";
+import { isTerminal, phaseRank } from "../../server/src/domain/workload.ts";
 import type { Sql } from "../../server/src/store/database.ts";
+import { listAllRunners, type RunnerRow } from "../../server/src/store/runners.ts";
+import { listChangedWorkloads, type WorkloadRow } from "../../server/src/store/workloads.ts";
 
-type Of = { id: string; fence: bigint; runnerId: string };
+/** A job that ran somewhere. */
+type Run = {
+  workloadId: string;
+  fence: bigint;
+  runnerId: string;
+  result: HeldResult | undefined;
+  /** Its runner was frozen or down while it ran: then tries may overlap. */
+  isNeglected: boolean;
+};
 
-/** Looks after each step of a history whether the invariants hold, by SQL alone. */
-export function createInvariants(sql: Sql) {
-  const ended = new Map<string, string>();
-  const faults: string[] = [];
-  let highestFence = 0n;
-  const read = async (id: string) => {
-    const [row] = await sql`select phase, fence, runner_id, message, retried_by from any_workload where id = ${id}`;
-    return row;
+/** Looks after every statement whether the store holds what is promised, and collects what happens outside of it. */
+export interface Invariants {
+  report(fault: string): void;
+  /** A job starts. */
+  noteStart(of: { workloadId: string; fence: bigint; runnerId: string }): {
+    end(result: HeldResult): void;
+    neglect(): void;
   };
-  return {
-    /** I1: fences come from one growing sequence. */
-    noteFence(fence: bigint) {
-      if (fence <= highestFence) faults.push(`I1: fence ${fence} came after ${highestFence}`);
-      highestFence = fence > highestFence ? fence : highestFence;
-    },
-    /** I2: does what carries a fence, and sees that nothing changed unless it was the live one. */
-    async onlyLive<T extends Of>(of: T, act: (of: T) => Promise<unknown>) {
-      const before = await read(of.id);
-      await act(of);
-      const isLive = before?.["fence"] === of.fence;
-      if (!isLive && text(before) !== text(await read(of.id)))
-        faults.push(`I2: stale fence ${of.fence} changed ${of.id}`);
-    },
-    /** What does not hold. */
-    async broken(): Promise<string[]> {
-      const twice = await sql<{ id: string }[]>`select id from any_workload group by id having count(*) > 1`;
-      const shared = await sql<{ fence: bigint }[]>`
-        select fence from any_workload where fence > 0 group by fence having count(*) > 1`;
-      const loose = await sql<{ id: string }[]>`
-        select id from workload where (phase = 'pending') <> (runner_id is null) or phase in ('succeeded', 'failed', 'cancelled', 'lost')`;
-      const retried = await sql<{ id: string }[]>`
-        select e.id from workload_history e left join any_workload r on r.id = e.retried_by and r.retry_of = e.id and r.try = e.try + 1
-        where e.retried_by is not null and r.id is null
-        union all select retry_of from any_workload where retry_of is not null group by retry_of having count(*) > 1`;
-      return [
-        ...faults,
-        ...twice.map(({ id }) => `I1: ${id} is there twice`),
-        ...shared.map(({ fence }) => `I1: fence ${fence} is shared`),
-        ...loose.map(({ id }) => `I1: ${id} is bound without a placement, or placed without a runner`),
-        ...retried.map(({ id }) => `I1: ${id} is not tried again exactly once`),
-        ...(await changedEnds()),
-      ];
-    },
-  };
-
-  /** I3: a terminal phase never changes. */
-  async function changedEnds(): Promise<string[]> {
-    const changed: string[] = [];
-    for (const row of await sql`select id, phase, fence, message, retried_by, end_time from workload_history`) {
-      const now = text(row);
-      const before = ended.get(row["id"] as string) ?? now;
-      if (before !== now) changed.push(`I3: ${before} became ${now}`);
-      ended.set(row["id"] as string, before);
-    }
-    return changed;
-  }
+  /** A client was told that this workload is there. */
+  noteStarted(workloadId: string): void;
+  /** A runner is told that its result is recorded. */
+  noteAcknowledged(runnerId: string, of: { workloadId: string; fence: bigint }): void;
+  /** Reads what statements of these replicas changed; answers every fault so far. */
+  check(writers: readonly string[]): Promise<readonly string[]>;
+  /** Every workload as it was last read. */
+  readonly workloads: ReadonlyMap<string, WorkloadRow>;
 }
 
-function text(row: unknown): string {
-  return JSON.stringify(row, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value)) ?? "";
+export function createInvariants(sql: Sql): Invariants {
+  const faults: string[] = [];
+  const workloads = new Map<string, WorkloadRow>();
+  const runs = new Map<bigint, Run>();
+  const started = new Set<string>();
+  let acknowledged: { runnerId: string; workloadId: string; fence: bigint }[] = [];
+  let lastXid = "0";
+  let highestFence = 0n;
+  const report = (fault: string) => void faults.push(fault);
+  /** The first try of a workload. */
+  const familyOf = (workloadId: string): string => {
+    const { retryOf } = workloads.get(workloadId) ?? {};
+    return retryOf ? familyOf(retryOf) : workloadId;
+  };
+
+  const checkChange = (before: WorkloadRow | undefined, after: WorkloadRow, runners: Map<string, RunnerRow>) => {
+    const { id, phase, fence, runnerId } = after;
+    if (before && isTerminal(before.phase)) {
+      if (text(before) !== text(after)) report(`I3: ${id} ended as ${text(before)} and became ${text(after)}`);
+      return;
+    }
+    const isBound = phase !== "pending" && runnerId !== null;
+    if (phase !== "pending" && !isTerminal(phase) && runnerId === null) report(`I1: ${id} is ${phase} on no runner`);
+    if (phase === "pending" && runnerId !== null) report(`I1: ${id} is pending on ${runnerId}`);
+    if (before && fence !== before.fence && before.phase !== "pending")
+      report(`I1: ${id} was placed anew while it was ${before.phase} under ${before.fence}`);
+    if (before && fence === before.fence && isBound && before.phase === "pending" && !isTerminal(phase))
+      report(`I1: ${id} is ${phase} again under fence ${fence}`);
+    if (before && phase === "pending" && before.phase !== "pending" && before.phase !== "placed")
+      report(`I1: ${id} went back to pending from ${before.phase}`);
+    if (before && phase !== "pending" && phaseRank(phase) < phaseRank(before.phase))
+      report(`${id} went back from ${before.phase} to ${phase}`);
+    if (phase === "running" && runs.get(fence)?.workloadId !== id)
+      report(`I2: ${id} runs under ${fence}, which never started`);
+    if (fence !== (before?.fence ?? 0n)) checkPlacement(after, runners);
+    if (isTerminal(phase) && after.result) checkResult(after);
+    if (isTerminal(phase)) checkRetry(after);
+  };
+
+  const checkPlacement = (
+    { id, phase, fence, runnerId, organizationId, excluded }: WorkloadRow,
+    runners: Map<string, RunnerRow>,
+  ) => {
+    const runner = runners.get(runnerId ?? "");
+    if (phase !== "placed" || !runner) return report(`I1: ${id} got fence ${fence} as ${phase} on ${runnerId}`);
+    if (runner.availability !== "active")
+      report(`I10: ${id} was placed on ${runnerId}, which is ${runner.availability}`);
+    if (runner.organizationId !== null && runner.organizationId !== organizationId)
+      report(`I7: ${id} of ${organizationId} was placed on ${runnerId}`);
+    if ((excluded[runnerId!] ?? 0) > Date.now()) report(`I8: ${id} was placed on ${runnerId}, which is excluded`);
+  };
+
+  /** What was recorded is what the job of that fence came to. */
+  const checkResult = ({ id, fence, phase, result, runnerId }: WorkloadRow) => {
+    const run = runs.get(fence);
+    if (!run && result!.outcome === "exited") return report(`I2: ${id} exited under ${fence}, which never started`);
+    if (!run) return undefined;
+    if (run.workloadId !== id || run.runnerId !== runnerId) report(`I2: ${id} ended by what ${run.workloadId} came to`);
+    const isSame = run.result && (run.result.outcome !== "exited" || run.result.exitCode === result!.exitCode);
+    if (!isSame) report(`I2: ${id} is ${phase} under ${fence}, but its job is not`);
+  };
+
+  const checkRetry = ({
+    id,
+    phase,
+    try: count,
+    maximumTries,
+    retryOnLost,
+    retryOnFailed,
+    stopRequested,
+    result,
+    retriedBy,
+    message,
+  }: WorkloadRow) => {
+    const isWanted = (phase === "lost" && retryOnLost) || (phase === "failed" && retryOnFailed && result !== null);
+    const isDue = isWanted && !stopRequested && count < maximumTries && !message.includes("deleted");
+    if (isDue !== (retriedBy !== null)) report(`${id} is ${phase} at try ${count}, and its next try is ${retriedBy}`);
+  };
+
+  const checkCapacity = (runners: readonly RunnerRow[]) => {
+    const used = new Map<string, number>();
+    for (const { phase, runnerId, demand } of workloads.values()) {
+      if (phase === "pending" || isTerminal(phase) || runnerId === null) continue;
+      used.set(runnerId, (used.get(runnerId) ?? 0) + (demand.resources["slots"] ?? 0));
+    }
+    for (const { id, reported } of runners) {
+      const slots = reported?.capacity["slots"] ?? 0;
+      if ((used.get(id) ?? 0) > slots) report(`${id} has ${slots} slots, and ${used.get(id)} are taken`);
+    }
+  };
+
+  const oneLeads = async (replicaIds: readonly string[]): Promise<boolean> => {
+    const rows = await sql`select from leader where holder = any(${[...replicaIds]}) and expire_time > now()`;
+    return rows.length > 0;
+  };
+
+  return {
+    workloads,
+    report,
+    noteStart({ workloadId, fence, runnerId }) {
+      if (runs.has(fence)) report(`I1: fence ${fence} of ${workloadId} started twice`);
+      const run: Run = { workloadId, fence, runnerId, result: undefined, isNeglected: false };
+      for (const other of runs.values()) {
+        const isOverlap = !other.result && !other.isNeglected && familyOf(other.workloadId) === familyOf(workloadId);
+        if (isOverlap)
+          report(
+            `tries overlap: ${other.workloadId} under ${other.fence} on ${other.runnerId}, ${workloadId} on ${runnerId}`,
+          );
+      }
+      runs.set(fence, run);
+      return {
+        end: (result) => void (run.result = result),
+        neglect: () => void (run.isNeglected = true),
+      };
+    },
+    noteStarted: (workloadId) => void started.add(workloadId),
+    noteAcknowledged: (runnerId, { workloadId, fence }) => void acknowledged.push({ runnerId, workloadId, fence }),
+    async check(writers) {
+      const changed = await listChangedWorkloads(sql, lastXid);
+      const all = await listAllRunners(sql);
+      const runners = new Map(all.map((runner) => [runner.id, runner]));
+      const fences = changed
+        .filter((row) => row.fence !== (workloads.get(row.id)?.fence ?? 0n))
+        .map((row) => row.fence);
+      if (fences.length > 0 && !(await oneLeads(writers)))
+        report(`I10: ${writers.join(" or ")} placed, and does not lead`);
+      for (const row of changed) {
+        checkChange(workloads.get(row.id), row, runners);
+        workloads.set(row.id, row);
+        if (BigInt(row.changeXid) > BigInt(lastXid)) lastXid = row.changeXid;
+      }
+      for (const fence of fences.toSorted((a, b) => (a < b ? -1 : 1))) {
+        if (fence <= highestFence) report(`I1: fence ${fence} came after ${highestFence}`);
+        highestFence = fence;
+      }
+      checkCapacity(all);
+      for (const { id, availability, availabilityReason } of all)
+        if (availability === "locked") report(`I12: ${id} was locked: ${availabilityReason}`);
+      for (const id of started) if (!workloads.has(id)) report(`I4: ${id} was started and is not there`);
+      for (const { runnerId, workloadId, fence } of acknowledged) {
+        const row = workloads.get(workloadId);
+        const isRecorded = row && isTerminal(row.phase) && row.fence === fence && row.runnerId === runnerId;
+        if (!isRecorded) report(`I4: the result of ${workloadId} under ${fence} was acknowledged and is not there`);
+      }
+      acknowledged = [];
+      return faults;
+    },
+  };
+}
+
+/** What of an ended workload must not change. */
+function text({ phase, fence, runnerId, message, retriedBy, result, endTime }: WorkloadRow): string {
+  return JSON.stringify([phase, String(fence), runnerId, message, retriedBy, result, endTime]);
 }

@@ -34,7 +34,12 @@ export interface ProtocolRunner extends AsyncDisposable {
   connect(options?: ConnectOptions): Promise<ProtocolSession>;
 }
 
-export type ConnectOptions = { hello?: Omit<MessageInitShape<typeof HelloSchema>, "$typeName">; heartbeats?: boolean };
+export type ConnectOptions = {
+  hello?: Omit<MessageInitShape<typeof HelloSchema>, "$typeName">;
+  heartbeats?: boolean;
+  /** "host:port" to dial instead of the runner plane, which is reached through it. */
+  through?: string;
+};
 
 /** One Placements stream. */
 export interface ProtocolSession {
@@ -58,8 +63,8 @@ export async function createProtocolRunner(world: World, registered: RegisteredR
   let sessionNumber = 0n;
   return {
     id: registered.id,
-    async connect({ hello = {}, heartbeats = true } = {}) {
-      const [host, port] = identity.endpoint.split(":") as [string, string];
+    async connect({ hello = {}, heartbeats = true, through = identity.endpoint } = {}) {
+      const [host, port] = through.split(":") as [string, string];
       const dial = (signal: AbortSignal) => overlay.dial({ host, port: Number(port) }, { signal });
       const socket = await openSecureSocket(dial, { ...identity, signal: closing.signal });
       const connection = http2.connect("https://control-plane", { createConnection: () => socket });

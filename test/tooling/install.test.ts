@@ -61,6 +61,17 @@ test("an install under ignore-scripts still brings a Node that runs and PostgreS
   expect(await readlink(library)).toBe("libpq.so.5.18");
 });
 
+test("an install by an old Node also brings the optional packages that want a newer one", async () => {
+  const project = await createProject();
+  await addNativePackage(project);
+  const old = await createOldNode();
+
+  const installed = await install(project, { PATH: `${old}:${process.env["PATH"]}` });
+
+  expect(installed.code).toBe(0);
+  expect(await readFile(join(project, "node_modules/native/package.json"), "utf8")).toContain(">=20");
+});
+
 test("an install follows a lock that changed", async () => {
   const project = await createProject();
   await install(project);
@@ -147,8 +158,40 @@ fs.symlinkSync(${JSON.stringify(process.execPath)}, "bin/node");`;
 async function declare(project: string, names: string[]): Promise<void> {
   const dependencies = Object.fromEntries(names.map((name) => [name, `file:packages/${name}`]));
   await writeJson(join(project, "package.json"), { name: "project", private: true, dependencies });
+  await lockOnly(project);
+}
+
+async function lockOnly(project: string): Promise<void> {
   const child = spawn("npm", ["install", "--package-lock-only", "--ignore-scripts"], { cwd: project, stdio: "ignore" });
   await once(child, "close");
+}
+
+/** Adds an optional package for this machine, as native parts of tools are, that no Node before 20 may have. */
+async function addNativePackage(project: string): Promise<void> {
+  const native = join(project, "packages/native");
+  const machine = { os: [process.platform], cpu: [process.arch] };
+  await mkdir(native);
+  await writeJson(join(native, "package.json"), {
+    name: "native",
+    version: "1.0.0",
+    engines: { node: ">=20" },
+    ...machine,
+  });
+  spawnSync("npm", ["pack", native], { cwd: project, stdio: "ignore" });
+  const manifest = JSON.parse(await readFile(join(project, "package.json"), "utf8")) as object;
+  const optionalDependencies = { native: "file:native-1.0.0.tgz" };
+  await writeJson(join(project, "package.json"), { ...manifest, optionalDependencies });
+  await lockOnly(project);
+}
+
+/** A directory whose `node` is this one and says that it is Node 18. */
+async function createOldNode(): Promise<string> {
+  const directory = await createDirectory();
+  const disguise = 'Object.defineProperty(process, "version", { value: "v18.20.8" });';
+  await writeFile(join(directory, "old.cjs"), disguise);
+  const script = `#!/bin/sh\nexec "${process.execPath}" --require "${directory}/old.cjs" "$@"\n`;
+  await writeFile(join(directory, "node"), script, { mode: 0o755 });
+  return directory;
 }
 
 async function install(

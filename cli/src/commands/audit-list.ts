@@ -1,7 +1,15 @@
+import { isAnyId } from "../../../wire/ids.ts";
 import { defineCommand } from "../command.ts";
+import { UsageError } from "../failures.ts";
 import { readPages } from "../pages.ts";
 import { limitOption } from "../option-sets.ts";
 import { auditEventView } from "../views/people.ts";
+
+/** A name is refused: what it meant at the time of an event is not what it means now. */
+function parseId(text: string): string {
+  if (!isAnyId(text)) throw new UsageError("give the whole id, such as rnr_…: the get command of its noun shows it");
+  return text;
+}
 
 export const auditList = defineCommand({
   path: ["audit", "list"],
@@ -9,7 +17,12 @@ export const auditList = defineCommand({
   arguments: {},
   options: {
     cluster: { kind: "flag", help: "events of the cluster, instead of an organization's" },
-    object: { kind: "text", placeholder: "id", help: "only events on this object" },
+    object: {
+      kind: "parsed",
+      placeholder: "id",
+      parse: parseId,
+      help: "only events on this object, also one that is gone",
+    },
     action: { kind: "text", placeholder: "action", help: "only this action, such as runner.enroll" },
     limit: limitOption,
   },

@@ -14,7 +14,7 @@ export const membersSet = defineCommand({
   path: ["members", "set"],
   summary: "Adds a user to an organization with a role, or changes the role",
   arguments: {
-    user: { kind: "required", help: "id or name" },
+    user: { kind: "required", help: "the user: id, name or start of an id" },
     role: { kind: "required", help: "viewer, member or owner" },
   },
   options: {},

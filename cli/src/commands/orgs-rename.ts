@@ -5,7 +5,10 @@ import { organizationView } from "../views/people.ts";
 export const orgsRename = defineCommand({
   path: ["orgs", "rename"],
   summary: "Renames an organization",
-  arguments: { old: { kind: "required", help: "its id or name" }, name: { kind: "required", help: "its new name" } },
+  arguments: {
+    old: { kind: "required", help: "its id, name or start of an id" },
+    name: { kind: "required", help: "its new name" },
+  },
   options: {},
   examples: ["agynctl orgs rename acme acme-labs"],
   async run({ controlPlane, output }, { old, name }) {

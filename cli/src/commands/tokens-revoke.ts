@@ -7,9 +7,9 @@ import { accessTokenView } from "../views/people.ts";
 export const tokensRevoke = defineCommand({
   path: ["tokens", "revoke"],
   summary: "Revokes an access token of yours; it is refused everywhere within a second",
-  arguments: { token: { kind: "required", help: "the id of the token, or its start; never the token itself" } },
+  arguments: { token: { kind: "required", help: "the token's id, name or start of an id; never the token itself" } },
   options: { yes: yesOption },
-  examples: ["agynctl tokens revoke tok_k3 --yes"],
+  examples: ["agynctl tokens revoke ci", "agynctl tokens revoke tok_k3 --yes"],
   async run(context, { token }, { yes }) {
     const { tokens } = await context.controlPlane();
     await confirm(context, `revoke the access token ${token}?`, yes);

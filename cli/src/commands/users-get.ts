@@ -5,7 +5,7 @@ import { userView } from "../views/people.ts";
 export const usersGet = defineCommand({
   path: ["users", "get"],
   summary: "Shows a user; without a name, you",
-  arguments: { user: { kind: "optional", help: "id or name (default: you)" } },
+  arguments: { user: { kind: "optional", help: "the user: id, name or start of an id (default: you)" } },
   options: {},
   examples: ["agynctl users get", "agynctl users get ada"],
   async run({ controlPlane, output }, { user = "" }) {

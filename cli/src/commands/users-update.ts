@@ -6,7 +6,7 @@ import { userView } from "../views/people.ts";
 export const usersUpdate = defineCommand({
   path: ["users", "update"],
   summary: "Makes a user a cluster admin, or takes that away",
-  arguments: { user: { kind: "required", help: "id or name" } },
+  arguments: { user: { kind: "required", help: "the user: id, name or start of an id" } },
   options: {
     clusterAdmin: {
       kind: "text",

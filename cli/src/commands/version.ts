@@ -1,14 +1,6 @@
-import { readFileSync } from "node:fs";
+import { clientVersion } from "../client-version.ts";
 import { defineCommand } from "../command.ts";
 import { safe } from "../output.ts";
-
-/** The version of this program. */
-export function clientVersion(): string {
-  const text = readFileSync(new URL("../../../package.json", import.meta.url), "utf8");
-  const parsed: unknown = JSON.parse(text);
-  const isPackage = typeof parsed === "object" && parsed !== null && "version" in parsed;
-  return isPackage ? String(parsed.version) : "unknown";
-}
 
 export const version = defineCommand({
   path: ["version"],
@@ -23,10 +15,13 @@ export const version = defineCommand({
       return undefined;
     }
     const { server } = await controlPlane();
-    const { version: serverVersion, trustDomain, replicaId } = await server.getServer({});
+    const { version: serverVersion, trustDomain, replicaId, permissions } = await server.getServer({});
     const { gateway } = credentials();
     const text = `agynctl ${own}\ncontrol plane ${safe(serverVersion)} at ${gateway}, trust domain ${safe(trustDomain)}\n`;
-    await output.document(() => ({ client: own, server: serverVersion, gateway, trustDomain, replicaId }), text);
+    await output.document(
+      () => ({ client: own, server: serverVersion, gateway, trustDomain, replicaId, permissions }),
+      text,
+    );
     return undefined;
   },
 });

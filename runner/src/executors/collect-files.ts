@@ -35,7 +35,8 @@ export async function collectFiles({ workspace }: JobFiles, patterns: readonly s
   let isSingle = false;
   for (const pattern of cleaned) {
     const start = literalStart(pattern);
-    if (start.split("/").includes("..") || start.startsWith("/")) throw new Error(`path ${pattern} leads out of the workspace`);
+    if (start.split("/").includes("..") || start.startsWith("/"))
+      throw new Error(`path ${pattern} leads out of the workspace`);
     const kind = await kindOf(workspace, start);
     if (kind === "none") continue;
     if (kind === "other") {
@@ -71,7 +72,10 @@ function toMatcher(pattern: string): RegExp {
     .split("/")
     .map((part, index, parts) => {
       if (part === "**") return index === parts.length - 1 ? ".+" : "(?:[^/]+/)*";
-      const text = part.replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`).replaceAll("*", "[^/]*").replaceAll("?", "[^/]");
+      const text = part
+        .replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`)
+        .replaceAll("*", "[^/]*")
+        .replaceAll("?", "[^/]");
       return index === parts.length - 1 ? text : `${text}/`;
     })
     .join("");
@@ -124,7 +128,7 @@ export async function* readFound(files: JobFiles, { path, sizeBytes }: FoundFile
   const file = await openInside(files, path);
   try {
     const buffer = Buffer.allocUnsafe(256 * 1024);
-    for (let at = 0; at < sizeBytes; ) {
+    for (let at = 0; at < sizeBytes;) {
       const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, sizeBytes - at), at);
       if (bytesRead === 0) throw new Error(`${path} became shorter while it was read`);
       at += bytesRead;

@@ -33,10 +33,15 @@ function syncDirectory(directory: string): void {
 
 /** The text of the file, or `undefined` where there is none. */
 export function readIfThere(path: string): string | undefined {
+  return ignoringCodes(["ENOENT"], () => readFileSync(path, "utf8"));
+}
+
+/** What `act` answers, or `undefined` where the system refuses it with one of these codes. */
+export function ignoringCodes<T>(codes: readonly string[], act: () => T): T | undefined {
   try {
-    return readFileSync(path, "utf8");
+    return act();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (codes.includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 import type { Buffer } from "node:buffer";
 
-import type { OutputPosition } from "./output-stage.ts";
+import type { OutputPosition } from "./output-mark.ts";
 
 /** The interpreters a script may ask for; each is looked up on the job's `PATH`. */
 export const scriptShells = ["sh", "bash", "node", "python3"] as const;
@@ -64,8 +64,8 @@ export type Sink = {
    * kept. Answering `"pause"` stops the flow until `Execution.resume()`; the job then blocks on its full pipe.
    */
   output(stream: OutputStream, bytes: Buffer): "pause" | undefined;
-  /** Where an output stands; every call of `output` moves it. With it, bytes that had left the pipe survive the runner's death. */
-  position?(stream: OutputStream): OutputPosition;
+  /** Where an output stands, durably; every call of `output` moves it, so that it tells whether what was handed on last was taken. */
+  position(stream: OutputStream): OutputPosition;
   /** A line or more of the runner's own, for instance the progress of a clone. */
   system(text: string): void;
   /** The job's process exists. Comes once; for an adopted execution that had started, at the adoption. */

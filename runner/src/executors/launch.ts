@@ -1,5 +1,5 @@
 import { execFile, spawn } from "node:child_process";
-import { chownSync, closeSync, constants, openSync, writeFileSync, writeSync } from "node:fs";
+import { chownSync, closeSync, constants, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
@@ -106,19 +106,22 @@ async function bringRepository({ settings, record, spec, sink, signal }: Launch,
 
 /** The outputs belong to the job's user, so that it may open `/dev/stdout` anew. */
 async function makePipes(files: ExecutionFiles, uid: number | undefined): Promise<void> {
-  await promisify(execFile)("mkfifo", ["-m", "600", "--", files.out, files.err, files.notify, files.control]);
-  if (uid !== undefined) for (const pipe of [files.out, files.err]) chownSync(pipe, uid, uid);
+  const { stdout, stderr } = files;
+  const pipes = [stdout.pipe, stdout.room, stderr.pipe, stderr.room, files.notify, files.control];
+  await promisify(execFile)("mkfifo", ["-m", "600", "--", ...pipes]);
+  if (uid !== undefined) for (const { pipe } of [stdout, stderr]) chownSync(pipe, uid, uid);
+  mkdirSync(stdout.directory, { mode: 0o700 });
 }
 
 /** The wrapper leads its own session and has nothing of the runner's environment but the search path. */
 function spawnWrapper(files: ExecutionFiles, args: string[]): ProcessIdentity {
-  const pipes = [files.out, files.err, files.notify, files.control].map((path) => openSync(path, constants.O_RDWR));
+  const pipes = [files.notify, files.control].map((path) => openSync(path, constants.O_RDWR));
   try {
     const child = spawn("sh", ["-c", wrapperScript, "agyn-wrapper", ...args], {
       cwd: "/",
       detached: true,
       env: { PATH: process.env["PATH"], LC_ALL: "C" },
-      stdio: ["ignore", "ignore", "ignore", ...pipes],
+      stdio: ["ignore", "ignore", "ignore", "ignore", "ignore", ...pipes],
     });
     child.on("error", () => undefined);
     child.unref();

@@ -6,13 +6,13 @@ import { atBootTime, bootTimeMs } from "../boot-clock.ts";
 import { killCgroup, removeCgroup } from "./cgroup.ts";
 import { readIfThere, writeAtomically } from "./durable-file.ts";
 import { type Exit, parseExit, resultOf, resultWithout } from "./ending.ts";
-import type { Execution, ExecutionResult, OutputStream, Sink, StopRequest, WorkloadSpec } from "./executor.ts";
+import type { Execution, ExecutionResult, Sink, StopRequest, WorkloadSpec } from "./executor.ts";
 import { jobPaths, removeJobDirectory } from "./job-directory.ts";
 import { readOutputs } from "./job-outputs.ts";
 import { releaseUid } from "./job-uids.ts";
 import { environmentMark, launch, tellWrapper } from "./launch.ts";
-import { type OutputPipe, openOutputPipe } from "./output-pipe.ts";
-import { readStaged } from "./output-stage.ts";
+import { type NoticePipe, openNoticePipe } from "./notice-pipe.ts";
+import { type OutputReader, openOutputReader } from "./output-reader.ts";
 import type { ProcessExecutorSettings } from "./process-settings.ts";
 import { type JobMark, isAlive, killRemains, msPerTick, signal } from "./process-tree.ts";
 import {
@@ -30,6 +30,8 @@ import { type UsageWatch, watchUsage } from "./usage.ts";
 
 /** How long a killed job may take to be gone before its result is given without it. */
 const killPatienceMs = 30_000;
+/** How long the end of an output is waited for once the job is killed: somebody that nothing could find may still hold it open. */
+const writerPatienceMs = 2000;
 
 /** Either `begin` or `adopt` is called, once. */
 export type ProcessExecution = Execution & {
@@ -39,8 +41,13 @@ export type ProcessExecution = Execution & {
   adopt(): void;
 };
 
-/** The wrapper and its pipes as this process holds them. */
-type Attachment = { wrapper: ProcessIdentity; pipes: OutputPipe[]; watch: UsageWatch; cancelTimeout: () => void };
+/** The wrapper and its pipe as this process holds them. */
+type Attachment = {
+  wrapper: ProcessIdentity;
+  notices: NoticePipe;
+  watch: UsageWatch;
+  cancelTimeout: () => void;
+};
 
 /**
  * One job and its wrapper. It goes preparing → attached → ended; what can end it (exit, death of the wrapper, stop, time-out)
@@ -56,6 +63,7 @@ export function openProcessExecution(
   const { promise: result, resolve: give } = Promise.withResolvers<ExecutionResult>();
   const preparation = new AbortController();
   let attachment: Attachment | undefined;
+  let outputs: OutputReader | undefined;
   let ending: Ending | undefined;
   let isStarted = false;
   let isFinishing = false;
@@ -77,38 +85,14 @@ export function openProcessExecution(
   });
 
   const attach = (wrapper: ProcessIdentity): void => {
-    const out = openOutputPipe(files.out, (bytes) => sink.output("stdout", bytes), {
-      stage: stageOf("stdout", files.outStage),
-    });
-    const err = openOutputPipe(files.err, (bytes) => sink.output("stderr", bytes), {
-      stage: stageOf("stderr", files.errStage),
-    });
-    const notify = openOutputPipe(files.notify, noticed, { ended: () => void finish() });
+    outputs = openOutputReader(files.directory, sink);
     attachment = {
       wrapper,
-      pipes: [notify, out, err],
+      notices: openNoticePipe(files.notify, noticed, () => void finish()),
       watch: watchUsage(record.cgroup, () => mark(wrapper)),
       cancelTimeout: limitTime(wrapper),
     };
     if (ending !== undefined) carryOut(ending);
-  };
-
-  const stageOf = (stream: OutputStream, path: string) =>
-    sink.position && { path, position: () => sink.position!(stream) };
-
-  /** Hands on what an earlier process had taken from a pipe, where the sink did not get it: at most one of the two. */
-  const takeStaged = (): void => {
-    for (const [stream, path] of [
-      ["stdout", files.outStage],
-      ["stderr", files.errStage],
-    ] as const) {
-      const staged = readStaged(path);
-      const now = sink.position?.(stream);
-      if (staged === undefined || now?.line !== staged.position.line) continue;
-      if (now.heldBytes !== staged.position.heldBytes) continue;
-      sink.output(stream, staged.bytes);
-      return;
-    }
   };
 
   const limitTime = (wrapper: ProcessIdentity): (() => void) => {
@@ -119,11 +103,11 @@ export function openProcessExecution(
     });
   };
 
-  const noticed = (bytes: Buffer): undefined => {
-    const text = bytes.toString();
-    if (text.includes("started")) started();
-    if (text.includes("exit") && existsSync(files.exit)) void finish();
-    return undefined;
+  const noticed = (words: string): void => {
+    if (words.includes("started")) started();
+    if (words.includes("lost"))
+      sink.system("output of the job was lost: it could not be written to this machine's disk\n");
+    if (words.includes("exit") && existsSync(files.exit)) void finish();
   };
 
   const started = (): void => {
@@ -179,17 +163,25 @@ export function openProcessExecution(
   const settle = async (): Promise<void> => {
     if (isFinishing || attachment === undefined) return;
     isFinishing = true;
-    const { wrapper, pipes, watch, cancelTimeout } = attachment;
+    const { wrapper, notices, watch, cancelTimeout } = attachment;
     cancelTimeout();
     cancelKill();
     const usage = watch.usage();
     watch.close();
     await killAll(wrapper);
-    for (const pipe of pipes) await pipe.drain();
+    notices.drain();
+    await takeOutput(writerPatienceMs);
     writeAtomically(files.drained, "");
     tellWrapper(files, "done");
-    for (const pipe of pipes) pipe.close();
+    notices.close();
     conclude(usage);
+  };
+
+  /** Takes what is left of both outputs: until their end, or as far as it is there after this time. */
+  const takeOutput = async (patienceMs: number): Promise<void> => {
+    outputs ??= openOutputReader(files.directory, sink);
+    if (!(await outputs.drain(patienceMs))) sink.system("the end of the job's output was not seen\n");
+    outputs.close();
   };
 
   const killAll = async (wrapper: ProcessIdentity | undefined): Promise<void> => {
@@ -223,18 +215,22 @@ export function openProcessExecution(
   const adopt = async (): Promise<void> => {
     const wrapper = readWrapper(files);
     ending = readEnding(files);
-    takeStaged();
     if (existsSync(files.drained)) return conclude();
-    if (record.bootId !== settings.bootId) return lose("the machine was restarted while the job ran");
+    if (record.bootId !== settings.bootId) {
+      await takeOutput(0);
+      return lose("the machine was restarted while the job ran");
+    }
     if (wrapper !== undefined && isAlive(wrapper)) {
       attach(wrapper);
       tellWrapper(files, "go");
       if (readStart(files) === "started") started();
-      if (existsSync(files.exit)) await finish();
+      // A wrapper that died before its pipe was open again leaves nothing to hear.
+      if (existsSync(files.exit) || !isAlive(wrapper)) await finish();
       return;
     }
     tellWrapper(files, "abort");
     await killAll(wrapper);
+    if (existsSync(files.stdout.directory)) await takeOutput(writerPatienceMs);
     if (readExit() === undefined) {
       return lose(
         wrapper === undefined
@@ -242,7 +238,6 @@ export function openProcessExecution(
           : "the job's wrapper died while no runner was there",
       );
     }
-    sink.system("the last output of the job may be missing: its wrapper died while no runner was there\n");
     conclude();
   };
 
@@ -261,7 +256,7 @@ export function openProcessExecution(
       end({ outcome: "stopped", reason, killAtBootMs: bootTimeMs() + graceMs });
     },
     resume() {
-      for (const pipe of attachment?.pipes ?? []) pipe.resume();
+      outputs?.resume();
     },
     usage: () => attachment?.watch.usage() ?? { cpuMs: 0, memoryPeakBytes: 0, sampled: true },
     async forget() {

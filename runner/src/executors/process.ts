@@ -55,7 +55,7 @@ async function start(settings: ProcessExecutorSettings, spec: WorkloadSpec, sink
     if (settings.isolation === "uid") uid = claimUid(settings.uidClaimsDirectory, settings.uidRange, files.directory);
     const cgroup = createCgroup(`${name}.${process.pid}`);
     const record: ExecutionRecord = {
-      version: 1,
+      version: 2,
       spec,
       bootId: settings.bootId,
       isolation: settings.isolation,
@@ -126,7 +126,7 @@ async function adopt(
   return adopted;
 }
 
-const neededPrograms = ["sh", "setsid", "mkfifo", "mv", "rm"];
+const neededPrograms = ["sh", "setsid", "mkfifo", "dd", "mv", "rm", "sleep"];
 
 async function probe(settings: ProcessExecutorSettings): ReturnType<Executor["probe"]> {
   if (process.platform !== "linux")

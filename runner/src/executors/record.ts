@@ -2,19 +2,20 @@ import { join } from "node:path";
 
 import { readIfThere, writeAtomically, writeDurably } from "./durable-file.ts";
 import type { Isolation, WorkloadSpec } from "./executor.ts";
+import { outputFiles } from "./output-files.ts";
 
 /**
  * What is on disk of one execution, in a 0700 directory `<workload id>.<fence>` of the runner's own:
  * - `record.json`: what to do and where; on the disk before anything else exists
  * - `wrapper.json`: which process is the wrapper; written before the wrapper is let go, so a job never runs unrecorded
  * - `out`, `err`, `notify`, `control`: the pipes
- * - `out.stage`, `err.stage`: what left a pipe last
+ * - `output/`, and `room` and `mark` of each output: see `output-files.ts`
  * - `job`, `start`, `exit`: by the wrapper: the job's process id, `started` or why it could not be, how it ended
  * - `ending.json`: that and why the runner is ending it
  * - `drained`: all output has reached the sink
  */
 export type ExecutionRecord = {
-  version: 1;
+  version: 2;
   /** Without the values of secret variables. */
   spec: WorkloadSpec;
   bootId: string;
@@ -43,10 +44,8 @@ export function executionFiles(directory: string) {
     record: at("record.json"),
     wrapper: at("wrapper.json"),
     ending: at("ending.json"),
-    out: at("out"),
-    err: at("err"),
-    outStage: at("out.stage"),
-    errStage: at("err.stage"),
+    stdout: outputFiles(directory, "stdout"),
+    stderr: outputFiles(directory, "stderr"),
     notify: at("notify"),
     control: at("control"),
     launch: at("launch"),
@@ -70,7 +69,7 @@ export function readRecord(files: ExecutionFiles): ExecutionRecord | undefined {
   if (text === undefined) return undefined;
   try {
     const record = JSON.parse(text) as ExecutionRecord & { spec: { fence: string } };
-    if (record.version !== 1) return undefined;
+    if (record.version !== 2) return undefined;
     return { ...record, spec: { ...record.spec, fence: BigInt(record.spec.fence) } };
   } catch {
     return undefined;

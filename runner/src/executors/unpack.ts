@@ -41,7 +41,8 @@ export async function unpack(
     let trailing = 0;
     for await (const rest of unpacked as AsyncIterable<Uint8Array>) {
       trailing += rest.length;
-      if (trailing > maximumTrailingBytes) throw new TarError(`more than ${maximumTrailingBytes} bytes follow the archive`);
+      if (trailing > maximumTrailingBytes)
+        throw new TarError(`more than ${maximumTrailingBytes} bytes follow the archive`);
     }
   } finally {
     unpacked.destroy();

@@ -1,10 +1,16 @@
+import { copyFunction } from "./output-files.ts";
+
 /**
- * The wrapper outlives the runner. Plain POSIX `sh`; the runner hands it the pipes already open for reading and writing, so a job
- * whose runner is gone blocks on a full pipe instead of dying of SIGPIPE, and what it wrote stays until a runner reads it.
+ * The wrapper outlives the runner. Plain POSIX `sh`. A copier for each output, in the wrapper's process group and never in the job's
+ * cgroup or account, takes what the job writes from its pipe into segments (`copyFunction`), whether a runner is there or not.
  *
- * Descriptors: 3 and 4 the job's outputs, 5 notices to the runner (`started`, `exit`), 6 words from it (`go`, `done`; anything
+ * Descriptors: 3 and 4 the job's outputs, 5 notices to the runner (`started`, `exit`, `lost`), 6 words from it (`go`, `done`; anything
  * else before `go` calls it off), 7 the launch file, 8 that the job
  * started, or why not.
+ * The copiers close what is not theirs by `exec`, because a shell keeps copies of what it closes for one command. Their own
+ * ends are open before the job starts and the wrapper keeps none for reading, so that a job whose copier was killed is
+ * told by SIGPIPE instead of waiting for good. Once the job has ended the wrapper lets go of its outputs: a copier ends with the
+ * last writer, or when the runner is done with it all.
  * Arguments: the execution's directory; the `cgroup.procs` to enter, or an empty string; then what to run. The job is in the
  * foreground, because a shell without job control starts background jobs with SIGINT ignored for good.
  */
@@ -12,21 +18,26 @@ export const wrapperScript = `
 trap '' TERM INT HUP QUIT
 directory=$1 cgroup=$2
 shift 2
+${copyFunction}
 read -r word <&6 && [ "$word" = go ] || exit 0
 exec 7<"$directory/launch" 8>"$directory/start" || exit 1
 rm -f "$directory/launch"
+exec 3<>"$directory/out" 4<>"$directory/err"
+{ (exec <&9 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-; copy out) & } 9<"$directory/out"
+{ (exec <&9 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-; copy err) & } 9<"$directory/err"
+exec 3>"$directory/out" 4>"$directory/err"
 (
   trap - TERM INT HUP QUIT
   [ -z "$cgroup" ] || echo 0 >"$cgroup"
   exec setsid sh -c 'echo "$$" >"$1/job"; shift; exec "$@"' sh "$directory" "$@"
 ) <&7 >&3 2>&4 3>&- 4>&- 6>&- 7>&-
 status=$?
-exec 7<&- 8>&-
+exec 3>&- 4>&- 7<&- 8>&-
 { echo "$status"; times; } >"$directory/exit.new"
 mv -f "$directory/exit.new" "$directory/exit"
 echo exit >&5
 while read -r word <&6; do
-  [ "$word" = done ] && exit 0
+  [ "$word" = done ] && kill -KILL 0
 done
 `;
 

@@ -2,7 +2,7 @@ import { durationMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { AccessTokensService } from "../../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import type { UserCaller } from "../domain/access.ts";
-import { AgynError, invalidField, notFound } from "../domain/errors.ts";
+import { AgynError, invalidField } from "../domain/errors.ts";
 import { createAccessToken } from "../identity/access-token.ts";
 import * as tokens from "../store/access-tokens.ts";
 import type { AccessToken } from "../store/access-tokens.ts";
@@ -11,13 +11,16 @@ import type { Sql } from "../store/database.ts";
 import { toPage } from "../store/paging.ts";
 import { auditOf } from "./audit.ts";
 import { userOf } from "./context.ts";
+import { refuseIdAsName } from "./names.ts";
 import { permissions } from "./permissions.ts";
+import { resolveOwnAccessToken } from "./references.ts";
 
 /** The access tokens of the caller. */
 export function createAccessTokensService({ sql }: { sql: Sql }): ServiceImpl<typeof AccessTokensService> {
   return {
     async createAccessToken({ name, scopes, lifetime }, context) {
       const caller = userOf(context);
+      refuseIdAsName("accessToken", name);
       refuseUnknownScopes(scopes);
       refuseWiderScopes(caller, scopes);
       const expireTime = lifetime ? new Date(Date.now() + durationMs(lifetime)) : null;
@@ -42,13 +45,12 @@ export function createAccessTokensService({ sql }: { sql: Sql }): ServiceImpl<ty
 
     async listAccessTokens(request, context) {
       const page = await tokens.listAccessTokens(sql, userOf(context).userId, toPage(request));
-      return { accessTokens: page.tokens.map(toProto), nextPageToken: page.nextToken };
+      return { accessTokens: page.rows.map(toProto), nextPageToken: page.nextToken };
     },
 
     async revokeAccessToken({ accessToken: reference }, context) {
       return sql.begin(async (transaction) => {
-        const candidates = await tokens.findOwnAccessTokens(transaction, userOf(context).userId, reference);
-        const token = oneOf(candidates, reference);
+        const token = await resolveOwnAccessToken(transaction, userOf(context), reference);
         const revoked = await tokens.revokeAccessToken(transaction, token.id);
         await insertAuditEvent(transaction, auditOf(context, { ...about(token), action: "access_token.revoke" }));
         return { accessToken: toProto(revoked) };
@@ -76,7 +78,10 @@ function about({ id, name }: AccessToken) {
 function refuseUnknownScopes(scopes: readonly string[]): void {
   const unknown = scopes.find((scope) => !permissions.includes(scope));
   if (unknown !== undefined)
-    throw invalidField("scopes", `there is no permission "${unknown}": GetServer lists them all`);
+    throw invalidField(
+      "scopes",
+      `there is no permission "${unknown}": GetServer (agynctl version -o json) lists them all`,
+    );
 }
 
 /** A token makes none that can do more than itself; without scopes a token can do all, so a limited one must name some. */
@@ -91,15 +96,4 @@ function refuseWiderScopes(caller: UserCaller, scopes: readonly string[]): void 
   const wider = scopes.find((scope) => !caller.scopes.includes(scope));
   if (wider !== undefined)
     throw new AgynError("TOKEN_SCOPE", `the access token lacks the scope ${wider} and cannot give it`);
-}
-
-function oneOf(candidates: readonly AccessToken[], reference: string): AccessToken {
-  const [first] = candidates;
-  const exact = candidates.find(({ id }) => id === reference);
-  if (!first || !reference.startsWith("tok_")) throw notFound("access token", reference);
-  if (exact || candidates.length === 1) return exact ?? first;
-  const list = candidates.map(({ id, name }) => `${id} (${name})`).join(", ");
-  throw new AgynError("AMBIGUOUS_REFERENCE", `"${reference}" fits several access tokens: ${list}`, {
-    metadata: { candidates: list },
-  });
 }

@@ -53,7 +53,10 @@ export function downloadHeaders(fileName: string, sha256: string): Record<string
 }
 
 /** What a `Range` header asks for of so many bytes: a part, everything (`undefined`), or nothing that is there. */
-export function rangeOf(header: string | undefined, size: number): { first: number; last: number } | undefined | "none" {
+export function rangeOf(
+  header: string | undefined,
+  size: number,
+): { first: number; last: number } | undefined | "none" {
   const [, from, to] = /^bytes=([0-9]{0,15})-([0-9]{0,15})$/.exec(header ?? "") ?? [];
   if (from === undefined || to === undefined || (from === "" && to === "")) return undefined;
   if (from === "") {

@@ -73,8 +73,8 @@ function createReading({ sql, contents }: ArtifactsDeps) {
         name: request.name,
         states: request.states.map((state) => stateNames[state]!),
       };
-      const { artifacts, nextToken } = await listArtifacts(sql, filter, toPage(request));
-      return { artifacts: artifacts.map(toProto), nextPageToken: nextToken };
+      const { rows, nextToken } = await listArtifacts(sql, filter, toPage(request));
+      return { artifacts: rows.map(toProto), nextPageToken: nextToken };
     },
 
     async getArtifact(_request, context) {

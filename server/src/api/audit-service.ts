@@ -12,8 +12,8 @@ export function createAuditService({ sql }: { sql: Sql }): ServiceImpl<typeof Au
     async listAuditEvents(request, context) {
       const { scope } = targetOf(context, "scope");
       const { objectId, action } = request;
-      const { events, nextToken } = await listAuditEvents(sql, { scope, objectId, action }, toPage(request));
-      const auditEvents = events.map(({ time, ...event }) => ({
+      const { rows, nextToken } = await listAuditEvents(sql, { scope, objectId, action }, toPage(request));
+      const auditEvents = rows.map(({ time, ...event }) => ({
         id: event.id,
         time: timestampFromDate(time),
         actor: event.actor,

@@ -9,7 +9,7 @@ import { listMemberships } from "../store/organizations.ts";
 const maximumCallers = 10_000;
 
 type Found = { caller: UserCaller; expireTime: Date | null };
-type Lookup = { start_ms: number; found: Promise<Found> };
+type Lookup = { start_ms: number; found: Promise<Found>; isRenewed: boolean };
 
 /**
  * The caller behind an `authorization` header. `fresh` looks even where the caller is remembered: for who was refused what a role of the
@@ -20,20 +20,40 @@ export type Authenticate = (authorization: string | null, options?: { fresh: boo
 /**
  * Finds the user behind an `authorization` header; `null` is anonymous, anything but a live token is `UNAUTHENTICATED`. A caller that was
  * found is remembered for at most `cache_ms` from the moment it was looked for, so that a revoked token, a lost role or a deleted user is
- * refused everywhere that much later at most.
+ * refused everywhere that much later at most. Who calls on and on is looked for anew at half that time, and waits for it no more.
  */
 export function createAuthenticator(deps: { sql: Sql; cache_ms: number }): Authenticate {
   const lookups = new Map<string, Lookup>();
 
-  const remember = (key: string, hash: Uint8Array): Lookup => {
-    const lookup = { start_ms: performance.now(), found: findCaller(deps.sql, hash) };
-    lookup.found.catch(() => {
-      if (lookups.get(key) === lookup) lookups.delete(key);
-    });
+  const look = (hash: Uint8Array): Lookup => ({
+    start_ms: performance.now(),
+    found: findCaller(deps.sql, hash),
+    isRenewed: false,
+  });
+  const keep = (key: string, lookup: Lookup) => {
     lookups.delete(key);
     lookups.set(key, lookup);
     if (lookups.size > maximumCallers) lookups.delete(lookups.keys().next().value!);
+  };
+  const forget = (key: string, lookup: Lookup) => {
+    if (lookups.get(key) === lookup) lookups.delete(key);
+  };
+  const remember = (key: string, hash: Uint8Array): Lookup => {
+    const lookup = look(hash);
+    keep(key, lookup);
+    lookup.found.catch(() => forget(key, lookup));
     return lookup;
+  };
+  /** Takes the place of what is known once somebody is found; where nobody is, the next call hears why. */
+  const renew = async (key: string, hash: Uint8Array, known: Lookup) => {
+    known.isRenewed = true;
+    const lookup = look(hash);
+    try {
+      await lookup.found;
+      if (lookups.get(key) === known) keep(key, lookup);
+    } catch {
+      forget(key, known);
+    }
   };
 
   return async (authorization, options) => {
@@ -41,7 +61,9 @@ export function createAuthenticator(deps: { sql: Sql; cache_ms: number }): Authe
     const hash = hashOf(authorization);
     const key = Buffer.from(hash).toString("base64");
     const known = lookups.get(key);
-    const isGood = known && !options?.fresh && performance.now() - known.start_ms < deps.cache_ms;
+    const age_ms = known ? performance.now() - known.start_ms : Infinity;
+    const isGood = known && !options?.fresh && age_ms < deps.cache_ms;
+    if (isGood && age_ms > deps.cache_ms / 2 && !known.isRenewed) void renew(key, hash, known);
     const { caller, expireTime } = await (isGood ? known : remember(key, hash)).found;
     if (expireTime && expireTime.getTime() <= Date.now()) throw expired(expireTime);
     return caller;

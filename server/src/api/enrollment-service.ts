@@ -87,6 +87,7 @@ export function createEnrollment(
     });
     deps.onEnrolled();
     deps.onRunnersChanged();
+    deps.onRevoked();
     return toIssuedIdentity(deps, runner, row);
   }
 

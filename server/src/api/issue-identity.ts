@@ -22,6 +22,8 @@ export type IssueDeps = {
   nonceKey: Uint8Array;
   certificateTtl_ms: number;
   onRunnersChanged: () => void;
+  /** Tells replicas that sessions are to end. */
+  onRevoked: () => void;
   /** Bounds what one address may try. */
   attempts: AttemptLimiter;
   /** One attempt on a runner at a time: clients of one token would each hold a connection while they wait for its row (I13). */

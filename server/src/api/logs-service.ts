@@ -7,9 +7,12 @@ import {
   type PushResponseSchema,
   type LogsService,
   type PushRequest,
+  type ReadLogRequest,
 } from "../../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { decodeChunk, type LogChunk } from "../../../wire/log-records.ts";
+import { AgynError } from "../domain/errors.ts";
 import { isTerminal } from "../domain/workload.ts";
+import { LogStoreError } from "../logs/log-state.ts";
 import type { LogStore } from "../logs/log-store.ts";
 import type { RunnerCaller } from "../sessions/open-session.ts";
 import type { Sql } from "../store/database.ts";
@@ -38,22 +41,35 @@ const linesPerMessage = 1000;
 export function createLogsService(deps: LogsDeps): ServiceImpl<typeof LogsService> {
   return {
     push: (requests, context) => deps.pushLogs(runnerOf(context), requests),
-    async readLog(request, context) {
-      const { workload } = targetOf(context, "workload");
-      const limit = request.limit === 0 ? defaultLines : request.limit;
-      if (workload.fence === 0n) return { lines: [], nextLine: 0n, ended: isTerminal(workload.phase) };
-      const key = { workloadId: workload.id, fence: workload.fence };
-      const tail = request.from.case === "tail" ? request.from.value : undefined;
-      const fromLine =
-        tail === undefined ? fromLineOf(request.from) : Math.max(0, (await deps.logStore.nextLine(key)) - tail);
-      const batch = await deps.logStore.read({ ...key, fromLine, limitLines: tail ?? limit, limitBytes: answer_bytes });
-      const lines = linesOf(batch.chunks, fromLine).slice(0, tail ?? limit);
-      const last = lines.at(-1);
-      const nextLine = last ? last.number! + BigInt(last.droppedLines || 1n) : BigInt(batch.nextLine);
-      return { lines, nextLine, ended: batch.isEnd && nextLine >= BigInt(batch.nextLine) };
+    readLog: (request, context) => read(deps, targetOf(context, "workload").workload, request).catch(sayGone),
+    async *followLog(request, context) {
+      try {
+        yield* follow(deps, targetOf(context, "workload").workload, request.from, context);
+      } catch (error) {
+        sayGone(error);
+      }
     },
-    followLog: (request, context) => follow(deps, targetOf(context, "workload").workload, request.from, context),
   };
+}
+
+/** A log that is deleted while it is read. */
+function sayGone(error: unknown): never {
+  if (error instanceof LogStoreError && error.reason === "deleted") throw new AgynError("NOT_FOUND", error.message);
+  throw error;
+}
+
+async function read(deps: LogsDeps, workload: WorkloadRow, request: ReadLogRequest) {
+  const limit = request.limit === 0 ? defaultLines : request.limit;
+  if (workload.fence === 0n) return { lines: [], nextLine: 0n, ended: isTerminal(workload.phase) };
+  const key = { workloadId: workload.id, fence: workload.fence };
+  const tail = request.from.case === "tail" ? request.from.value : undefined;
+  const fromLine =
+    tail === undefined ? fromLineOf(request.from) : Math.max(0, (await deps.logStore.nextLine(key)) - tail);
+  const batch = await deps.logStore.read({ ...key, fromLine, limitLines: tail ?? limit, limitBytes: answer_bytes });
+  const lines = linesOf(batch.chunks, fromLine).slice(0, tail ?? limit);
+  const last = lines.at(-1);
+  const nextLine = last ? last.number! + BigInt(last.droppedLines || 1n) : BigInt(batch.nextLine);
+  return { lines, nextLine, ended: batch.isEnd && nextLine >= BigInt(batch.nextLine) };
 }
 
 function fromLineOf(

@@ -1,5 +1,3 @@
-import { createHash } from "node:crypto";
-import { toBinary } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
   StartWorkloadRequestSchema,
@@ -14,7 +12,13 @@ import { AgynError, invalidField } from "../domain/errors.ts";
 import { excludedAt, nobody } from "../domain/excluded.ts";
 import { explain, type Explanation } from "../domain/explanation.ts";
 import { unmetConstraintText } from "../domain/unmet-constraint.ts";
-import { defaultLostAfter_ms, demandFromJson, demandToJson, isTerminal } from "../domain/workload.ts";
+import {
+  defaultLostAfter_ms,
+  demandFromJson,
+  demandToJson,
+  failedUnplaceable,
+  isTerminal,
+} from "../domain/workload.ts";
 import type { MasterKey } from "../identity/master-key.ts";
 import type { FleetState } from "../loops/fleet-state.ts";
 import type { Placer, StartRequest } from "../loops/place-workloads.ts";
@@ -23,18 +27,21 @@ import type { RunnerCaller } from "../sessions/open-session.ts";
 import { sealSpec } from "../identity/sealed-spec.ts";
 import type { Sql } from "../store/database.ts";
 import { claimIdempotencyKey } from "../store/idempotency-keys.ts";
-import type { Organization } from "../store/organizations.ts";
+import { getOrganization, type Organization } from "../store/organizations.ts";
 import { toPage } from "../store/paging.ts";
 import { getRunner } from "../store/runners.ts";
-import { endWorkloads, startWorkloads, type Writer } from "../store/workload-transitions.ts";
+import { startFailed } from "../store/workload-starts.ts";
+import { decreedEnding, endWorkloads, lostEnding, type Writer } from "../store/workload-transitions.ts";
 import * as workloads from "../store/workloads.ts";
 import type { WorkloadRow } from "../store/workloads.ts";
 import { runnerOf, targetOf, userOf } from "./context.ts";
+import { refuseIdAsName } from "./names.ts";
+import { hashRequest } from "./request-hash.ts";
 import { resolveWorkload } from "./references.ts";
 import { toMs } from "./runner-proto.ts";
 import { createTurns } from "./turns.ts";
-import { watch } from "./watch.ts";
 import { demandFromProto, explanationToProto, phaseFromProto, toWorkloadProto } from "./workload-proto.ts";
+import { createWorkloadWatch } from "./workloads-watch.ts";
 
 export type OrchestratorDeps = {
   sql: Sql;
@@ -55,10 +62,6 @@ export type OrchestratorDeps = {
 };
 
 const explainedRunners = 100;
-const snapshotPage = 500;
-/** Workloads that a watch catches up with from a bookmark; beyond it a snapshot is less (I9). */
-const caughtUpLimit = 10_000;
-const unguarded = { epoch: -1n, fleetVersion: -1n };
 
 /** Starts, shows, explains and stops workloads; and the sessions of runners. */
 export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<typeof OrchestratorService> {
@@ -76,7 +79,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
       if (idempotencyKey === "") return begin(start, organization);
       return turns(`${organization.id} ${idempotencyKey}`, async () => {
         const existing = await claimStart(request, organization, start);
-        return existing ? one(existing) : begin(start, organization);
+        return existing ? again(existing) : begin(start, organization);
       });
     },
     async getWorkload(_request, context) {
@@ -90,7 +93,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
         runnerId: request.runnerId,
         labels: request.labels,
       };
-      const { workloads: rows, nextToken } = await workloads.listWorkloads(sql, filter, toPage(request));
+      const { rows, nextToken } = await workloads.listWorkloads(sql, filter, toPage(request));
       return { workloads: await present(rows), nextPageToken: nextToken };
     },
     async stopWorkload(request, context) {
@@ -116,8 +119,10 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
       if (request.subject.case === "workload") {
         const row = await resolveWorkload(sql, userOf(context), request.subject.value, organization.id);
         const explanation = explained(demandFromJson(row.demand), excludedAt(row.excluded, Date.now()), limit);
+        const owner =
+          row.organizationId === organization.id ? organization : await getOrganization(sql, row.organizationId);
         return {
-          explanation: explanationToProto(explanation, unmetText(explanation, organization)),
+          explanation: explanationToProto(explanation, unmetText(explanation, owner ?? organization)),
           ...(await one(row)),
         };
       }
@@ -125,33 +130,14 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
       const explanation = explained(demand, nobody, limit);
       return { explanation: explanationToProto(explanation, unmetText(explanation, organization)) };
     },
-    async *watchWorkloads(request, context) {
-      const { organization } = targetOf(context, "organization");
-      const followed = new Set(request.workloadId === "" ? [] : [request.workloadId]);
-      const isWatched = (row: WorkloadRow) => {
-        if (row.organizationId !== organization.id) return false;
-        if (request.workloadId === "") return true;
-        if (row.retryOf && followed.has(row.retryOf)) followed.add(row.id);
-        return followed.has(row.id);
-      };
-      const source = {
-        sql,
-        storeEpoch: writer.storeEpoch,
-        feed: deps.feed,
-        changes: (from: string) => changesSince(organization.id, from),
-        present: (rows: readonly WorkloadRow[]) => present(rows.filter(isWatched)),
-        snapshot: () => snapshot(organization.id, request.workloadId),
-      };
-      for await (const step of watch(source, request.bookmark, context.signal)) {
-        yield { workloads: step.items, bookmark: step.bookmark, snapshotComplete: step.snapshotComplete };
-      }
-    },
+    ...createWorkloadWatch(deps, present),
     placements(requests, context) {
       return deps.runSession(runnerOf(context), requests, context.signal);
     },
   };
 
   function toStart(request: StartWorkloadRequest, organization: Organization, createdBy: string): StartRequest {
+    refuseIdAsName("workload", request.name);
     const spec = request.spec!;
     if (spec.bundle) throw invalidField("spec.bundle", "only the jobs of a run start with a bundle");
     if (spec.artifacts) throw invalidField("spec.artifacts", "only the jobs of a run have artifacts");
@@ -182,7 +168,14 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     const outcome = await placer.start(start);
     if (outcome.kind === "never") return fail(start, organization);
     deps.onWorkloadsChanged();
-    return one(outcome.kind === "started" ? outcome.row : (await workloads.getWorkload(sql, start.workload.id))!);
+    if (outcome.kind === "started") return one(outcome.row);
+    return again((await workloads.getWorkload(sql, start.workload.id))!);
+  }
+
+  /** What the first start under the same key was answered with, whichever replica answered it. */
+  async function again(row: WorkloadRow) {
+    if (failedUnplaceable(row)) throw noRunner(row);
+    return one(row);
   }
 
   /** With an idempotency key, the id it stands for is the workload's; one that is there already is the answer. */
@@ -191,7 +184,7 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     organization: Organization,
     start: StartRequest,
   ): Promise<WorkloadRow | undefined> {
-    const requestHash = createHash("sha256").update(toBinary(StartWorkloadRequestSchema, request)).digest();
+    const requestHash = hashRequest(StartWorkloadRequestSchema, request);
     const claim = {
       organizationId: organization.id,
       method: "StartWorkload",
@@ -206,33 +199,13 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
   /** No registered runner ever could: the workload is recorded as failed, and the error says which constraint and who comes nearest. */
   async function fail({ workload, demand }: StartRequest, organization: Organization): Promise<never> {
     const message = unmetText(explained(demand, nobody, 1), organization);
-    await startWorkloads(sql, writer, unguarded, [{ ...workload, runnerId: null, verdict: "never", message }]);
-    const ending = {
-      id: workload.id,
-      fence: 0n,
-      runnerId: null,
-      phase: "failed",
-      message,
-      phaseIfStopped: "failed",
-      messageIfStopped: message,
-    } as const;
-    await endWorkloads(sql, writer, [{ ...ending, result: null, mayRetry: false }]);
+    await startFailed(sql, writer, { ...workload, runnerId: null, verdict: "never", message });
     deps.onWorkloadsChanged();
-    throw new AgynError("NO_RUNNER", message, { metadata: { workload_id: workload.id } });
+    throw noRunner({ id: workload.id, message });
   }
 
   async function cancelPending(row: WorkloadRow): Promise<void> {
-    const message = row.stopReason;
-    const ending = {
-      id: row.id,
-      fence: row.fence,
-      runnerId: null,
-      phase: "cancelled",
-      message,
-      phaseIfStopped: "cancelled",
-      messageIfStopped: message,
-    } as const;
-    await endWorkloads(sql, writer, [{ ...ending, result: null, mayRetry: false }]);
+    await endWorkloads(sql, writer, [decreedEnding(row, "cancelled", row.stopReason)]);
     placer.consider([{ ...row, phase: "cancelled" }]);
   }
 
@@ -244,40 +217,13 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
         "its runner is in reach: stop it without force, with a grace of 0 if it must end at once",
       );
     }
-    const message = "declared lost by an operator";
-    const ending = {
-      id: row.id,
-      fence: row.fence,
-      runnerId: null,
-      phase: "lost",
-      message,
-      phaseIfStopped: "lost",
-      messageIfStopped: message,
-    } as const;
-    for (const ended of await endWorkloads(sql, writer, [{ ...ending, result: null, mayRetry: true }])) {
+    for (const ended of await endWorkloads(sql, writer, [lostEnding(row, "declared lost by an operator", true)])) {
       fleet.vacate(ended.id);
       const retry = ended.retriedBy && (await workloads.getWorkload(sql, ended.retriedBy));
       if (retry) placer.consider([retry]);
     }
     deps.onWorkloadsChanged();
     return (await workloads.getWorkload(sql, row.id))!;
-  }
-
-  async function* snapshot(organizationId: string, workloadId: string): AsyncIterable<readonly WorkloadRow[]> {
-    if (workloadId !== "") {
-      const row = await workloads.getWorkload(sql, workloadId);
-      yield row ? [row] : [];
-      return;
-    }
-    const live = await workloads.listLiveWorkloadsOf(sql, organizationId);
-    for (let start = 0; start < live.length; start += snapshotPage) yield live.slice(start, start + snapshotPage);
-  }
-
-  async function changesSince(organizationId: string, from: string): Promise<readonly WorkloadRow[]> {
-    const rows = await workloads.listChangedWorkloadsOf(sql, organizationId, from, caughtUpLimit + 1);
-    if (rows.length <= caughtUpLimit) return rows;
-    const text = `more than ${caughtUpLimit} workloads changed since the bookmark: watch again without it, from a snapshot`;
-    throw new AgynError("CURSOR_EXPIRED", text);
   }
 
   /** Over the fleet as this replica sees it, by the very rules that placing goes by (I8). */
@@ -290,6 +236,11 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     if (runnerId === null) return "";
     return fleet.index.get(runnerId)?.name ?? (await getRunner(sql, runnerId))?.name ?? "";
   }
+}
+
+/** The refusal of a start; under its idempotency key the same again. */
+function noRunner({ id, message }: Pick<WorkloadRow, "id" | "message">): AgynError {
+  return new AgynError("NO_RUNNER", message, { metadata: { workload_id: id } });
 }
 
 /** null: never. */

@@ -1,5 +1,3 @@
-import { createHash } from "node:crypto";
-import { toBinary } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
@@ -16,10 +14,12 @@ import { claimIdempotencyKey } from "../store/idempotency-keys.ts";
 import * as organizations from "../store/organizations.ts";
 import type { Member, Organization } from "../store/organizations.ts";
 import { toPage } from "../store/paging.ts";
-import { findUser, type User } from "../store/users.ts";
+import type { User } from "../store/users.ts";
 import { auditOf } from "./audit.ts";
 import { targetOf, userOf } from "./context.ts";
 import { refuseIdAsName } from "./names.ts";
+import { hashRequest } from "./request-hash.ts";
+import { resolveUser } from "./references.ts";
 
 /** Organizations and their members. */
 export function createOrganizationsService({ sql }: { sql: Sql }): ServiceImpl<typeof OrganizationsService> {
@@ -31,7 +31,7 @@ export function createOrganizationsService({ sql }: { sql: Sql }): ServiceImpl<t
       const id = createId("organization");
       return sql.begin(async (transaction) => {
         if (idempotencyKey !== "") {
-          const requestHash = createHash("sha256").update(toBinary(CreateOrganizationRequestSchema, request)).digest();
+          const requestHash = hashRequest(CreateOrganizationRequestSchema, request);
           const claim = { organizationId: userId, method: "CreateOrganization", key: idempotencyKey, requestHash };
           const claimed = await claimIdempotencyKey(transaction, { ...claim, objectId: id });
           if (claimed !== id) return { organization: toProto(await existing(transaction, claimed)) };
@@ -87,14 +87,14 @@ export function createOrganizationsService({ sql }: { sql: Sql }): ServiceImpl<t
         const event = { ...about(organization), scope: { kind: "cluster" } as const, action: "organization.delete" };
         await insertAuditEvent(transaction, auditOf(context, event));
       });
-      return {};
+      return { organization: toProto(organization) };
     },
 
     async setMember(request, context) {
       const { organization } = targetOf(context, "organization");
       const role = roleOf(request.role);
       return sql.begin(async (transaction) => {
-        const user = await existingUser(transaction, request.user);
+        const user = await resolveUser(transaction, userOf(context), request.user);
         if (role !== "owner") await refuseLosingOwner(transaction, organization, user);
         await organizations.setMember(transaction, organization.id, user.id, role);
         const details = { user_id: user.id, user_name: user.name, role };
@@ -115,9 +115,9 @@ export function createOrganizationsService({ sql }: { sql: Sql }): ServiceImpl<t
 
     async removeMember(request, context) {
       const { organization } = targetOf(context, "organization");
-      await sql.begin(async (transaction) => {
-        const user = await findUser(transaction, request.user);
-        const member = user && (await organizations.getMember(transaction, organization.id, user.id));
+      return sql.begin(async (transaction) => {
+        const user = await resolveUser(transaction, userOf(context), request.user);
+        const member = await organizations.getMember(transaction, organization.id, user.id);
         if (!member) throw notFound("member", request.user);
         await refuseLosingOwner(transaction, organization, user);
         await organizations.removeMember(transaction, organization.id, user.id);
@@ -126,8 +126,8 @@ export function createOrganizationsService({ sql }: { sql: Sql }): ServiceImpl<t
           transaction,
           auditOf(context, { ...about(organization), action: "member.remove", details }),
         );
+        return { member: toMemberProto(member) };
       });
-      return {};
     },
   };
 }
@@ -169,12 +169,6 @@ async function existing(transaction: SqlOrTransaction, id: string): Promise<Orga
   const organization = await organizations.lockOrganization(transaction, id);
   if (!organization) throw notFound("organization", id);
   return organization;
-}
-
-async function existingUser(transaction: SqlOrTransaction, reference: string): Promise<User> {
-  const user = await findUser(transaction, reference);
-  if (!user) throw notFound("user", reference);
-  return user;
 }
 
 function refusePersonal(organization: Organization, verb: string): void {

@@ -59,8 +59,8 @@ export function createProjectsService({ sql, onQueueChanged }: ProjectsDeps): Se
 
     async listProjects(request, context) {
       const { organization } = targetOf(context, "organization");
-      const { projects, nextToken } = await listProjects(sql, organization.id, toPage(request));
-      return { projects: projects.map(toProto), nextPageToken: nextToken };
+      const { rows, nextToken } = await listProjects(sql, organization.id, toPage(request));
+      return { projects: rows.map(toProto), nextPageToken: nextToken };
     },
 
     async updateProject(request, context) {

@@ -1,12 +1,14 @@
 import { decideAccess, defaultOrganization, type RequiredRole, type Scope, type UserCaller } from "../domain/access.ts";
 import { AgynError, invalidField, notFound } from "../domain/errors.ts";
-import type { Sql } from "../store/database.ts";
 import { findArtifacts, type ArtifactRow } from "../store/artifacts.ts";
 import { findJobs, type JobRow } from "../store/jobs.ts";
+import { findOwnAccessTokens, type AccessToken } from "../store/access-tokens.ts";
+import type { Sql, SqlOrTransaction } from "../store/database.ts";
 import { findOrganizations, getOrganization, type Organization } from "../store/organizations.ts";
 import { findProjects, type Project } from "../store/projects.ts";
 import { findRuns, type RunRow } from "../store/runs.ts";
 import { findRunners, scopeOf, type RunnerRow } from "../store/runners.ts";
+import { findUsers, type User } from "../store/users.ts";
 import { findWorkloads, type WorkloadRow } from "../store/workloads.ts";
 
 /*
@@ -85,6 +87,19 @@ export const resolveProject = resolveOwned<Project>("project", findProjects);
 export const resolveRun = resolveOwned<RunRow>("run", findRuns);
 export const resolveJob = resolveOwned<JobRow>("job", findJobs);
 export const resolveArtifact = resolveOwned<ArtifactRow>("artifact", findArtifacts);
+/** The user meant. */
+export async function resolveUser(sql: SqlOrTransaction, caller: UserCaller, reference: string): Promise<User> {
+  return oneOf("user", reference, await findUsers(sql, reference, caller.clusterAdmin ? undefined : caller.userId));
+}
+
+/** The caller's access token meant. */
+export async function resolveOwnAccessToken(
+  sql: SqlOrTransaction,
+  caller: UserCaller,
+  reference: string,
+): Promise<AccessToken> {
+  return oneOf("access token", reference, await findOwnAccessTokens(sql, caller.userId, reference));
+}
 
 /** What a role is asked for: where it belongs, and how the caller named it. */
 export type Thing = { scope: Scope; noun: string; reference: string };
@@ -96,10 +111,10 @@ export function demandRole(caller: UserCaller, role: RequiredRole, thing: Thing)
   if (decision === "hidden") throw notFound(noun, reference);
   if (decision === "denied") {
     const where = scope.kind === "cluster" ? "the cluster" : "the organization";
-    throw new AgynError(
-      "PERMISSION_DENIED",
-      `this needs the role ${role === "cluster_admin" || scope.kind === "cluster" ? "cluster admin" : role} in ${where}`,
-    );
+    const needed = scope.kind === "cluster" ? "cluster_admin" : role;
+    throw new AgynError("PERMISSION_DENIED", `this needs the role ${needed.replace("_", " ")} in ${where}`, {
+      metadata: { role: needed },
+    });
   }
 }
 

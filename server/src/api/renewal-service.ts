@@ -28,8 +28,6 @@ import {
 export type RenewalDeps = IssueDeps & {
   /** For how long after its expiry a certificate may still be renewed. */
   expiredRenewal_ms: number;
-  /** Tells replicas that sessions are to end. */
-  onRevoked: () => void;
 };
 
 /** What a renewal came to: a certificate, or the discovery of a second live copy, which has been locked. */

@@ -22,8 +22,10 @@ export type RunnerPlaneOptions = {
 /** The listener of runners: an overlay beneath, mutual TLS above it, HTTP/2 on that. */
 export type RunnerPlane = {
   address: Address;
-  /** Cuts every connection that a runner has now, after a moment in which what was said still reaches it. */
-  disconnect(runnerId: string, why: string, after_ms: number): void;
+  /** The keys of the certificates with which a runner is connected. */
+  keysOf(runnerId: string): readonly string[];
+  /** Cuts every connection that a runner has now with these keys, after a moment in which what was said still reaches it. */
+  disconnect(runner: { id: string; keys: readonly string[] }, why: string, after_ms: number): void;
   disconnectAll(why: string): void;
   /** Shows another certificate from the next connection on. */
   replaceLeaf(leaf: ControlPlaneLeaf): void;
@@ -34,7 +36,7 @@ const service = "agyn-control-plane";
 
 export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<RunnerPlane> {
   const { authority } = options;
-  const sessions = new Map<string, Set<SecureSession>>();
+  const sessions = new Map<string, Map<SecureSession, string>>();
   const handle = createRequestHandler({
     routes: options.routes,
     interceptors: options.interceptors,
@@ -64,8 +66,8 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
         session.end(runner.error);
         return;
       }
-      const own = sessions.get(runner.runnerId) ?? new Set();
-      sessions.set(runner.runnerId, own.add(session));
+      const own = sessions.get(runner.runnerId) ?? new Map<SecureSession, string>();
+      sessions.set(runner.runnerId, own.set(session, runner.spkiSha256));
       void session.closed.finally(() => {
         own.delete(session);
         if (own.size === 0) sessions.delete(runner.runnerId);
@@ -78,14 +80,16 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
   let closing: Promise<unknown> | undefined;
   return {
     address: { host: address.host, port: address.port },
-    disconnect(runnerId, why, after_ms) {
-      const open = [...(sessions.get(runnerId) ?? [])];
+    keysOf: (runnerId) => [...new Set(sessions.get(runnerId)?.values())],
+    disconnect({ id, keys }, why, after_ms) {
+      const own = [...(sessions.get(id) ?? [])];
+      const open = own.filter(([, key]) => keys.includes(key)).map(([session]) => session);
       setTimeout(() => {
         for (const session of open) session.end(why);
       }, after_ms).unref();
     },
     disconnectAll(why) {
-      for (const own of sessions.values()) for (const session of own) session.end(why);
+      for (const own of sessions.values()) for (const session of own.keys()) session.end(why);
     },
     replaceLeaf: (leaf) => server.replaceCertificate(certificateOf(leaf)),
     async close(grace_ms) {

@@ -1,5 +1,3 @@
-import { createHash } from "node:crypto";
-import { toBinary } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
   RegisterRunnerRequestSchema,
@@ -20,6 +18,8 @@ import type { RunnerRow } from "../store/runners.ts";
 import { endWorkloads, lostEnding, type Writer } from "../store/workload-transitions.ts";
 import { listWorkloadsOfRunner } from "../store/workloads.ts";
 import { callerKey, sourceKey, targetOf, userOf } from "./context.ts";
+import { refuseIdAsName } from "./names.ts";
+import { hashRequest } from "./request-hash.ts";
 import { oneRunnerProto, statusToProto, toRunnerProtos, toTokenRow, type RunnerProtoDeps } from "./runner-proto.ts";
 
 export type RunnersDeps = RunnerProtoDeps & {
@@ -113,11 +113,12 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
     async registerRunner(request, context) {
       const { scope, name: scopeName } = targetOf(context, "scope");
       const organizationId = scope.kind === "organization" ? scope.organizationId : null;
+      refuseIdAsName("runner", request.name);
       const id = createId("runner");
       const token = createServiceToken({ runnerId: id, rootPin: deps.rootPin });
       const row = await sql.begin(async (transaction) => {
         if (request.idempotencyKey !== "") {
-          const requestHash = createHash("sha256").update(toBinary(RegisterRunnerRequestSchema, request)).digest();
+          const requestHash = hashRequest(RegisterRunnerRequestSchema, request);
           const claim = {
             organizationId: organizationId ?? "",
             method: "RegisterRunner",
@@ -160,13 +161,14 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
         labels: request.labels,
         statuses,
       };
-      const { runners: rows, nextToken } = await runners.listRunners(sql, filter, toPage(request));
+      const { rows, nextToken } = await runners.listRunners(sql, filter, toPage(request));
       return { runners: await toRunnerProtos(deps, rows, context.values.get(callerKey)), nextPageToken: nextToken };
     },
     async updateRunner(request, context) {
       const paths = request.updateMask?.paths ?? [];
       if (paths.length === 0) throw invalidField("update_mask", "name at least one of name, labels, capabilities");
       if (paths.includes("name") && request.name === "") throw invalidField("name", "must not be empty");
+      if (paths.includes("name")) refuseIdAsName("runner", request.name);
       const row = await change(
         context,
         { action: "runner.update", details: { fields: paths.join(" ") } },

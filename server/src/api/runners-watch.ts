@@ -1,7 +1,7 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { RunnersService } from "../../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import type { WatchFeed } from "../loops/watch-feed.ts";
-import { listChangedRunners, listRunners, type RunnerRow } from "../store/runners.ts";
+import { listAllRunners, listChangedRunners, listRunners, listRunnersById, type RunnerRow } from "../store/runners.ts";
 import { targetOf, userOf } from "./context.ts";
 import { toRunnerProtos, type RunnerProtoDeps } from "./runner-proto.ts";
 import { watch } from "./watch.ts";
@@ -22,7 +22,7 @@ export function createRunnerWatch(
         sql,
         storeEpoch: deps.storeEpoch,
         feed: deps.feed,
-        changes: (from: string) => listChangedRunners(sql, from),
+        changes,
         present: (rows: readonly RunnerRow[]) => toRunnerProtos(deps, rows.filter(isVisible), caller),
         snapshot: () => snapshot(organization.id),
       };
@@ -32,11 +32,19 @@ export function createRunnerWatch(
     },
   };
 
+  /** Of the rows, and of who is busy, which no row says. */
+  async function changes(from: string): Promise<RunnerRow[]> {
+    const changed = await listChangedRunners(sql, from);
+    const busy = deps.fleet.busy.turnedSince(from);
+    const turned = busy ? await listRunnersById(sql, [...busy]) : await listAllRunners(sql);
+    return [...new Map([...turned, ...changed].map((row) => [row.id, row])).values()];
+  }
+
   async function* snapshot(organizationId: string): AsyncIterable<readonly RunnerRow[]> {
     const filter = { organizationId, clusterOnly: false, labels: {}, statuses: [] };
     for (let token = ""; ;) {
       const page = await listRunners(sql, filter, { size: snapshotPage, token });
-      yield page.runners;
+      yield page.rows;
       if (page.nextToken === "") return;
       token = page.nextToken;
     }

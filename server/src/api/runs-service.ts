@@ -1,5 +1,4 @@
-import { createHash } from "node:crypto";
-import { toBinary, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
   RerunRunRequestSchema,
@@ -25,6 +24,7 @@ import * as runs from "../store/runs.ts";
 import { isUniqueViolation } from "../store/unique.ts";
 import { auditOf } from "./audit.ts";
 import { targetOf, userOf } from "./context.ts";
+import { hashRequest } from "./request-hash.ts";
 import { resolveProject, resolveRun } from "./references.ts";
 import { runStateFromProto, toJobProto, toRunProto } from "./run-proto.ts";
 import { watchRuns, type RunsWatchDeps } from "./runs-watch.ts";
@@ -49,7 +49,7 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
       const project =
         request.project === "" ? undefined : await resolveProject(sql, caller, request.project, organization.id);
       const call = { request, organizationId: organization.id, objectId: createId("run") };
-      const id = await claim(caller, StartRunRequestSchema, call);
+      const id = await claim(StartRunRequestSchema, call);
       const earlier = id === call.objectId ? undefined : await runs.getRun(sql, id);
       if (earlier) return one(earlier);
       const { pipeline, ref, content, bundleDigest, inputs, labels, name, priority } = request;
@@ -88,7 +88,7 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
       const { organization } = targetOf(context, "organization");
       const filter = await toFilter(userOf(context), organization.id, request.filter);
       const found = await runs.listRuns(sql, filter, toPage(request));
-      return { runs: found.runs.map(toRunProto), nextPageToken: found.nextToken };
+      return { runs: found.rows.map(toRunProto), nextPageToken: found.nextToken };
     },
 
     async cancelRuns(request, context) {
@@ -112,7 +112,7 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
       const { run } = targetOf(context, "run");
       const { organizationId } = run;
       const call = { request, organizationId };
-      const claimed = await claim(userOf(context), RerunRunRequestSchema, { ...call, objectId: String(run.attempt) });
+      const claimed = await claim(RerunRunRequestSchema, { ...call, objectId: String(run.attempt) });
       const ifAttempt = request.idempotencyKey === "" ? undefined : Number(claimed);
       const rerun = await rerunRun(deps, { runId: run.id, scope: scopeOf(request.scope), ifAttempt });
       const details = { attempt: String(rerun.attempt) };
@@ -149,13 +149,12 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
 
   /** The id that the call stands for: a new one, or with an idempotency key that of the first call with it. */
   async function claim<Schema extends DescMessage>(
-    caller: UserCaller,
     schema: Schema,
     call: { request: MessageShape<Schema> & { idempotencyKey: string }; organizationId: string; objectId: string },
   ): Promise<string> {
     const { request, organizationId, objectId } = call;
     if (request.idempotencyKey === "") return objectId;
-    const requestHash = createHash("sha256").update(caller.userId).update(toBinary(schema, request)).digest();
+    const requestHash = hashRequest(schema, request);
     const { idempotencyKey: key } = request;
     return claimIdempotencyKey(sql, { organizationId, method: schema.name, key, requestHash, objectId });
   }

@@ -1,20 +1,23 @@
-import { readFileSync } from "node:fs";
 import http from "node:http";
 import http2 from "node:http2";
 import net from "node:net";
 import { createContextValues, type ConnectRouter } from "@connectrpc/connect";
 import type { Interceptor } from "@connectrpc/connect";
-import type { Address } from "../config.ts";
+import { isLoopback, type Address } from "../config.ts";
 import { isWithin } from "../identity/source-address.ts";
+import { boundSession, defaultConnectionBounds, type ConnectionBounds } from "./connection-bounds.ts";
 import { sourceKey } from "./context.ts";
 import type { PlainHandler } from "./artifact-download.ts";
 import { createRequestHandler, type RequestHandler } from "./request-handler.ts";
 
+/** Who asks for a page. `isLocal`: a program of this machine, for itself. */
+export type PageRequest = { path: string; isLocal: boolean; authorization: string | null };
 /** What the user port serves beside the contract: text for a path, or `undefined`. */
-export type PlainPages = (path: string) => Promise<{ status: number; type: string; body: string } | undefined>;
+export type PlainPages = (request: PageRequest) => Promise<{ status: number; type: string; body: string } | undefined>;
 
 export type UserPlaneOptions = {
   listen: Address;
+  /** Certificate chain and key, in PEM. */
   tls: { cert: string; key: string } | undefined;
   routes: (router: ConnectRouter) => void;
   interceptors: Interceptor[];
@@ -23,17 +26,17 @@ export type UserPlaneOptions = {
   plain: PlainHandler;
   /** Proxies whose X-Forwarded-For is believed. */
   trustedProxies: readonly string[];
-  /** How long the headers of an HTTP/1.1 request may take. */
-  headerTimeout_ms?: number;
+  bounds?: Partial<ConnectionBounds>;
 };
 
 export type UserPlane = { address: Address; close(grace_ms: number): Promise<void> };
 
 /** A request or answer is at most so large. */
 export const maximumMessage_bytes = 8 * 1024 * 1024;
-const defaultHeaderTimeout_ms = 15_000;
 const sniffTimeout_ms = 10_000;
 const connectionLimit = 10_000;
+/** After so long without a word the system asks whether the other side is still there. */
+const tcpKeepAlive_ms = 60_000;
 const preface = Buffer.from("PRI * HTTP/2.0");
 /** No method of HTTP/1.1 begins with so many bytes of the preface. */
 const decisive_bytes = 3;
@@ -52,12 +55,19 @@ export async function openUserPlane(options: UserPlaneOptions): Promise<UserPlan
       handle(request, response);
       return;
     }
-    void answerPlain(options, request as http.IncomingMessage, response as http.ServerResponse);
+    const asked = {
+      path,
+      isLocal: isLocal(request),
+      authorization: request.headers.authorization ?? null,
+    };
+    void answerPlain(options, asked, request as http.IncomingMessage, response as http.ServerResponse);
   };
   const sockets = new Set<net.Socket>();
-  const { server, sessions } = options.tls ? openTls(options.tls, onRequest) : openClear(options, onRequest);
+  const bounds = { ...defaultConnectionBounds, ...options.bounds };
+  const { server, sessions } = options.tls ? openTls(options.tls, bounds, onRequest) : openClear(bounds, onRequest);
   server.on("connection", (socket: net.Socket) => {
     sockets.add(socket);
+    socket.setKeepAlive(true, tcpKeepAlive_ms);
     socket.once("close", () => sockets.delete(socket));
   });
   server.maxConnections = connectionLimit;
@@ -90,25 +100,40 @@ const limits = {
   settings: { maxConcurrentStreams: 256, maxHeaderListSize: 32_768 },
 } as const;
 
-function openTls({ cert, key }: { cert: string; key: string }, onRequest: RequestHandler) {
+/** Of HTTP/1.1, where the time between two requests of a connection begins when the first is answered. */
+function timeoutsOf({ header_ms, request_ms, idle_ms }: ConnectionBounds) {
+  return {
+    headersTimeout: header_ms,
+    requestTimeout: request_ms,
+    keepAliveTimeout: idle_ms,
+    connectionsCheckingInterval: Math.ceil(header_ms / 3),
+  };
+}
+
+function openTls({ cert, key }: { cert: string; key: string }, bounds: ConnectionBounds, onRequest: RequestHandler) {
   const sessions = new Set<http2.ServerHttp2Session>();
-  const server = http2.createSecureServer(
-    { ...limits, allowHTTP1: true, minVersion: "TLSv1.2", cert: readFileSync(cert), key: readFileSync(key) },
-    onRequest,
-  );
-  server.on("session", (session) => track(sessions, session));
+  const options = {
+    ...limits,
+    ...timeoutsOf(bounds),
+    allowHTTP1: true,
+    minVersion: "TLSv1.2",
+    handshakeTimeout: sniffTimeout_ms,
+    cert,
+    key,
+  } as const;
+  const server = http2.createSecureServer(options, onRequest);
+  server.on("session", (session) => track(sessions, session, bounds));
   return { server, sessions };
 }
 
 /** In clear, one port serves both versions of HTTP: the first bytes of a connection tell which it speaks. */
-function openClear({ headerTimeout_ms = defaultHeaderTimeout_ms }: UserPlaneOptions, onRequest: RequestHandler) {
+function openClear(bounds: ConnectionBounds, onRequest: RequestHandler) {
   const sessions = new Set<http2.ServerHttp2Session>();
-  const timeouts = { headersTimeout: headerTimeout_ms, connectionsCheckingInterval: headerTimeout_ms / 3 };
-  const one = http.createServer({ ...timeouts, maxHeaderSize: 32_768 }, onRequest);
+  const one = http.createServer({ ...timeoutsOf(bounds), maxHeaderSize: 32_768 }, onRequest);
   // It listens nowhere, and only a server that listens looks after the time-outs of its connections.
   one.emit("listening");
   const two = http2.createServer(limits, onRequest);
-  two.on("session", (session) => track(sessions, session));
+  two.on("session", (session) => track(sessions, session, bounds));
   const server = net.createServer((socket) => {
     socket.setTimeout(sniffTimeout_ms, () => socket.destroy());
     socket.on("error", () => socket.destroy());
@@ -131,22 +156,28 @@ function openClear({ headerTimeout_ms = defaultHeaderTimeout_ms }: UserPlaneOpti
   return { server, sessions };
 }
 
-function track(sessions: Set<http2.ServerHttp2Session>, session: http2.ServerHttp2Session): void {
+function track(
+  sessions: Set<http2.ServerHttp2Session>,
+  session: http2.ServerHttp2Session,
+  bounds: ConnectionBounds,
+): void {
   sessions.add(session);
+  boundSession(session, bounds);
   session.once("close", () => sessions.delete(session));
   session.on("error", () => session.destroy());
 }
 
 async function answerPlain(
   { plain, pages }: UserPlaneOptions,
+  asked: PageRequest,
   request: http.IncomingMessage,
   response: http.ServerResponse,
 ): Promise<void> {
-  if (!(await plain(request, response))) await answerPage(pages, request.url ?? "/", response);
+  if (!(await plain(request, response))) await answerPage(pages, asked, response);
 }
 
-async function answerPage(pages: PlainPages, path: string, response: http.ServerResponse): Promise<void> {
-  const page = (await pages(path)) ?? { status: 404, type: "text/plain", body: "not found\n" };
+async function answerPage(pages: PlainPages, asked: PageRequest, response: http.ServerResponse): Promise<void> {
+  const page = (await pages(asked)) ?? { status: 404, type: "text/plain", body: "not found\n" };
   response.writeHead(page.status, {
     "content-type": `${page.type}; charset=utf-8`,
     "x-content-type-options": "nosniff",
@@ -155,13 +186,23 @@ async function answerPage(pages: PlainPages, path: string, response: http.Server
   response.end(page.body);
 }
 
+type Sourced = { headers: http.IncomingHttpHeaders; socket?: net.Socket | null; stream?: http2.Http2Stream };
+
+/** The connection's address. */
+function directOf({ socket, stream }: Sourced): string {
+  return (socket ?? stream?.session?.socket)?.remoteAddress ?? "";
+}
+
+/** Whether a program of this machine asks, and not a proxy here that passes on what somebody else asks. */
+function isLocal(request: Sourced): boolean {
+  const { "x-forwarded-for": forwardedFor, forwarded, via } = request.headers;
+  const isPassedOn = [forwardedFor, forwarded, via].some((header) => header !== undefined);
+  return !isPassedOn && isLoopback(directOf(request).replace(/^::ffff:/, ""));
+}
+
 /** The caller's address: what a trusted proxy says, else the connection's. */
-function sourceOf(
-  request: { headers: http.IncomingHttpHeaders; socket?: net.Socket | null; stream?: http2.Http2Stream },
-  trustedProxies: readonly string[],
-): string {
-  const socket = request.socket ?? request.stream?.session?.socket;
-  const direct = socket?.remoteAddress ?? "";
+function sourceOf(request: Sourced, trustedProxies: readonly string[]): string {
+  const direct = directOf(request);
   const forwarded = String(request.headers["x-forwarded-for"] ?? "");
   if (forwarded === "" || trustedProxies.length === 0 || !isWithin(direct, trustedProxies)) return direct;
   const hops = forwarded.split(",").map((hop) => hop.trim());

@@ -1,6 +1,7 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { UsersService } from "../../../proto/gen/agyn/users/v1/users_service_pb.ts";
+import type { UserCaller } from "../domain/access.ts";
 import { AgynError, invalidField, notFound } from "../domain/errors.ts";
 import { createAccessToken } from "../identity/access-token.ts";
 import { insertAccessToken } from "../store/access-tokens.ts";
@@ -14,6 +15,7 @@ import { auditOf } from "./audit.ts";
 import { userOf } from "./context.ts";
 import { refuseIdAsName } from "./names.ts";
 import { refuseBelongings } from "./organizations-service.ts";
+import { resolveUser } from "./references.ts";
 
 const cluster = { kind: "cluster" } as const;
 
@@ -44,8 +46,8 @@ export function createUsersService({ sql }: { sql: Sql }): ServiceImpl<typeof Us
 
     async getUser(request, context) {
       const caller = userOf(context);
-      const user = await users.findUser(sql, request.user === "" ? caller.userId : request.user);
-      if (!user || (user.id !== caller.userId && !caller.clusterAdmin)) throw notFound("user", request.user);
+      const user = await resolveUser(sql, caller, request.user === "" ? caller.userId : request.user);
+      if (user.id !== caller.userId && !caller.clusterAdmin) throw notFound("user", request.user);
       return { user: toProto(user) };
     },
 
@@ -57,7 +59,7 @@ export function createUsersService({ sql }: { sql: Sql }): ServiceImpl<typeof Us
     async updateUser({ user: reference, updateMask, clusterAdmin }, context) {
       if (!updateMask?.paths.includes("cluster_admin")) throw invalidField("update_mask", "it names no field");
       return sql.begin(async (transaction) => {
-        const user = await existing(transaction, reference);
+        const user = await existing(transaction, userOf(context), reference);
         if (!clusterAdmin) await refuseLosingClusterAdmin(transaction, user);
         const updated = await users.setClusterAdmin(transaction, user.id, clusterAdmin);
         const details = { cluster_admin: String(clusterAdmin) };
@@ -67,8 +69,8 @@ export function createUsersService({ sql }: { sql: Sql }): ServiceImpl<typeof Us
     },
 
     async deleteUser({ user: reference }, context) {
-      await sql.begin(async (transaction) => {
-        const user = await existing(transaction, reference);
+      return sql.begin(async (transaction) => {
+        const user = await existing(transaction, userOf(context), reference);
         await refuseLosingClusterAdmin(transaction, user);
         await refuseLosingOwner(transaction, user);
         const personal = await organizations.lockPersonalOrganization(transaction, user.id);
@@ -78,8 +80,8 @@ export function createUsersService({ sql }: { sql: Sql }): ServiceImpl<typeof Us
         }
         await users.deleteUser(transaction, user.id);
         await insertAuditEvent(transaction, auditOf(context, { ...about(user), action: "user.delete" }));
+        return { user: toProto(user) };
       });
-      return {};
     },
   };
 }
@@ -92,8 +94,10 @@ function about({ id, name }: User) {
   return { scope: cluster, objectId: id, objectName: name };
 }
 
-async function existing(transaction: SqlOrTransaction, reference: string): Promise<User> {
-  const user = await users.lockUser(transaction, reference);
+/** The user meant, locked until the transaction ends. */
+async function existing(transaction: SqlOrTransaction, caller: UserCaller, reference: string): Promise<User> {
+  const { id } = await resolveUser(transaction, caller, reference);
+  const user = await users.lockUser(transaction, id);
   if (!user) throw notFound("user", reference);
   return user;
 }

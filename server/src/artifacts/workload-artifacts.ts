@@ -56,7 +56,11 @@ export function createWorkloadArtifacts({ sql, contents, limits, onSettled }: Wo
   };
   return {
     /** Begins or resumes an artifact that the workload's spec names; answers how far it is. */
-    async create(runnerId: string, of: ArtifactOf, directory: boolean): Promise<{ received: bigint; row: ArtifactRow }> {
+    async create(
+      runnerId: string,
+      of: ArtifactOf,
+      directory: boolean,
+    ): Promise<{ received: bigint; row: ArtifactRow }> {
       const { workload, spec } = await heldBy(sql, { ...of, runnerId });
       const fault = artifactNameFault(of.name);
       if (fault !== undefined) throw invalidField("name", `${JSON.stringify(of.name)}: ${fault}`);
@@ -97,7 +101,10 @@ export function createWorkloadArtifacts({ sql, contents, limits, onSettled }: Wo
       const what = `artifact ${JSON.stringify(of.name)}`;
       const left = limits.runArtifactsMaximum_bytes - others;
       if (part.offset + part.data.length > left) {
-        throw new AgynError("LIMIT", `the artifacts of the run would be above ${limits.runArtifactsMaximum_bytes} bytes`);
+        throw new AgynError(
+          "LIMIT",
+          `the artifacts of the run would be above ${limits.runArtifactsMaximum_bytes} bytes`,
+        );
       }
       return contents.append(artifact.id, { ...part, maximumBytes: limits.artifactMaximum_bytes, what });
     },

@@ -1,15 +1,18 @@
 import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, open, readdir, rename, rm, type FileHandle } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, rmdir, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { BlobError, checkKey, type BlobContent, type BlobRange, type Blobs } from "./blobs.ts";
 
 const temporaryFolder = ".tmp";
 
-/** Opens a directory as a blob store. Files are 0600 and synced with their folder before `put` resolves. */
-export async function openBlobDirectory(options: { directory: string }): Promise<Blobs> {
+/**
+ * Opens a directory as a blob store. Files are 0600 and synced with their folder before `put` resolves. `owner` tells apart those who
+ * share the directory: each clears away its own drafts only.
+ */
+export async function openBlobDirectory(options: { directory: string; owner?: string }): Promise<Blobs> {
   const root = options.directory;
-  const temporary = join(root, temporaryFolder);
+  const temporary = join(root, options.owner === undefined ? temporaryFolder : `${temporaryFolder}-${options.owner}`);
   await rm(temporary, { recursive: true, force: true });
   await mkdir(temporary, { recursive: true, mode: 0o700 });
   const pathOf = (key: string): string => {
@@ -22,9 +25,7 @@ export async function openBlobDirectory(options: { directory: string }): Promise
       const draft = join(temporary, randomBytes(12).toString("hex"));
       try {
         const sizeBytes = await writeSynced(draft, content);
-        await makeFolders(root, dirname(path));
-        await rename(draft, path);
-        await syncFolder(dirname(path));
+        await moveInto(root, draft, path);
         return { sizeBytes };
       } catch (error) {
         await rm(draft, { force: true });
@@ -49,6 +50,7 @@ export async function openBlobDirectory(options: { directory: string }): Promise
       const path = pathOf(key);
       await rm(path, { force: true });
       await syncFolder(dirname(path)).catch(ignoreMissing);
+      await removeEmptyFolders(root, dirname(path));
     },
     async *list(prefix) {
       pathOf(prefix);
@@ -69,6 +71,36 @@ async function writeSynced(path: string, content: BlobContent): Promise<number> 
     return sizeBytes;
   } finally {
     await file.close();
+  }
+}
+
+/** A folder that was found may be gone a moment later, when the last other blob in it was deleted. */
+const movesTried = 5;
+
+async function moveInto(root: string, draft: string, path: string): Promise<void> {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      await makeFolders(root, dirname(path));
+      await rename(draft, path);
+      await syncFolder(dirname(path));
+      return;
+    } catch (error) {
+      if (!isMissing(error) || tried === movesTried) throw error;
+    }
+  }
+}
+
+/** Removes the folder and those above it, as far as nothing is in them. */
+async function removeEmptyFolders(root: string, folder: string): Promise<void> {
+  for (let empty = folder; empty !== root; empty = dirname(empty)) {
+    try {
+      await rmdir(empty);
+    } catch (error) {
+      if (isMissing(error)) continue;
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ENOTEMPTY" || code === "EEXIST") return;
+      throw error;
+    }
   }
 }
 

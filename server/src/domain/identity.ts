@@ -31,3 +31,26 @@ export function refuseEndedIdentity(
   if (generation.state === "superseded")
     throw new AgynError("IDENTITY_SUPERSEDED", "a later enrollment of this runner superseded this identity");
 }
+
+/** Of a certificate's life, how far a runner may come without renewing; it is to do so by itself at half. */
+const lateShare = 0.75;
+/** Certificates count in whole seconds. */
+const lifeTolerance_ms = 1000;
+
+/** Of a certificate, in ms since 1970. */
+export type CertificateLife = { issueTime_ms: number; expireTime_ms: number };
+
+/**
+ * When, in ms since 1970, a connected runner is told to renew its certificate: when it is late, or, where certificates live shorter now than
+ * when this one was issued, at half of what its life would be now. `random`, in [0, 1), spreads a fleet whose lives were shortened at once.
+ */
+export function renewalDue(
+  { issueTime_ms, expireTime_ms }: CertificateLife,
+  ttl_ms: number,
+  now_ms: number,
+  random: number,
+): number {
+  const life_ms = expireTime_ms - issueTime_ms;
+  if (life_ms <= ttl_ms + lifeTolerance_ms) return issueTime_ms + lateShare * life_ms;
+  return Math.max(now_ms, issueTime_ms + ttl_ms / 2) + (random * ttl_ms) / 10;
+}

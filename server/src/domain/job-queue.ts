@@ -47,6 +47,8 @@ export type JobQueue = {
   /** How many wait in an organization. */
   depth(organizationId: string): number;
   running(organizationId: string): number;
+  /** Whether any job runs. */
+  readonly isRunning: boolean;
   /** What holds a waiting job back beside the runners, in one line; empty: nothing. */
   heldBy(job: LiveJob, now_ms: number): string;
   /** How many of the waiting jobs that `competes` accepts, one asked for each bucket, come before the job, and how many there are. */
@@ -189,6 +191,9 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
     resume: (scopeId) => void pauses.delete(scopeId),
     depth: (organizationId) => organizations.get(organizationId)?.waiting ?? 0,
     running: (organizationId) => organizations.get(organizationId)?.running ?? 0,
+    get isRunning() {
+      return [...organizations.values()].some((one) => one.running > 0);
+    },
     heldBy(job, now_ms) {
       if (job.available_ms > now_ms) {
         return `it is tried again in ${Math.ceil((job.available_ms - now_ms) / 1000)} s`;

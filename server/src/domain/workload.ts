@@ -51,6 +51,11 @@ export function isTerminal(phase: Phase): phase is TerminalPhase {
   return phase === "succeeded" || phase === "failed" || phase === "cancelled" || phase === "lost";
 }
 
+/** Whether it failed because no registered runner ever could have taken it, which is what refuses a start. */
+export function failedUnplaceable(of: { phase: Phase; verdict: string; fence: bigint }): boolean {
+  return of.phase === "failed" && of.verdict === "never" && of.fence === 0n;
+}
+
 /** The terminal phase that a runner's result leads to, and its text for people. */
 export function terminalPhaseOf(
   result: WorkloadResult,

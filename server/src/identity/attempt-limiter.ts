@@ -1,4 +1,4 @@
-/** Bounds how often one address may try something. */
+/** Bounds how often one source may try something: an address, a runner. */
 export interface AttemptLimiter {
   readonly burst: number;
   readonly perSecond: number;
@@ -8,10 +8,10 @@ export interface AttemptLimiter {
 
 type Bucket = { tokens: number; time_ms: number };
 
-/** Addresses remembered; beyond it the one that was seen longest ago is forgotten. */
+/** Sources remembered; beyond it the one that was seen longest ago is forgotten. */
 const sourceLimit = 10_000;
 
-/** A token bucket for each address: `burst` at once, then `perSecond`. The clock is monotonic, in ms. */
+/** A token bucket for each source: `burst` at once, then `perSecond`. The clock is monotonic, in ms. */
 export function createAttemptLimiter(
   burst: number,
   perSecond: number,

@@ -11,7 +11,7 @@ import { JournalError, openJournal, type Journal, type JournalPlace } from "./jo
 import { maximumWorkloadIdBytes, type JournalEntry } from "./journal-file.ts";
 import { createLogCatalog, type LogCatalog } from "./log-catalog.ts";
 import { maximumReadBytes, nextChange, readLog, type LogBatch } from "./log-reader.ts";
-import { addDurable, isEnded, LogStoreError, wake, type LogState } from "./log-state.ts";
+import { addDurable, isElsewhere, isEnded, LogStoreError, wake, type LogState } from "./log-state.ts";
 import { replay } from "./replay.ts";
 import { blobFolder, createSealer, type Sealer } from "./sealer.ts";
 import { createSegmentReader } from "./segment-file.ts";
@@ -31,6 +31,8 @@ export type LogStoreOptions = {
   sealRetryMs?: number;
   /** How often followers look for what another server has sealed. */
   followPollMs?: number;
+  /** Asks other servers to seal what they hold of a log that is not here; resolves when they did, or will not. */
+  askOthers?: (key: LogKey, why: "read" | "append") => Promise<void>;
   /** Told of failures in the background; what failed is tried again. */
   onError?: (error: unknown) => void;
 };
@@ -44,8 +46,8 @@ export type LogStore = {
    * are answered with where to go on, and nothing is stored. `out_of_order` tells the line that is expected.
    */
   append(request: LogKey & LogChunk): Promise<{ nextLine: number }>;
-  /** The first line that is not durable. */
-  nextLine(key: LogKey): Promise<number>;
+  /** The first line that is not durable; `append`: for a runner, which may have come from another server. */
+  nextLine(key: LogKey, why?: "read" | "append"): Promise<number>;
   /** The log takes no more lines; followers end, and it is sealed. Again is no error. */
   end(key: LogKey): Promise<{ nextLine: number }>;
   read(request: ReadRequest): Promise<LogBatch>;
@@ -55,6 +57,8 @@ export type LogStore = {
   follow(request: FollowRequest): AsyncIterable<LogBatch>;
   /** Removes the logs of a workload under all fences, for good. */
   delete(workloadId: string): Promise<void>;
+  /** Moves what is here of one log into a blob, for another server; answers whether there was anything. */
+  sealLog(key: LogKey): Promise<boolean>;
   /** Moves everything into blobs and resolves when that is tried. */
   seal(): Promise<void>;
   /** How many fsyncs made what was appended durable. */
@@ -91,21 +95,21 @@ export async function openLogStore(options: LogStoreOptions): Promise<LogStore> 
   sealer.request();
   const read = async (log: LogState, request: ReadRequest): Promise<LogBatch> => {
     const limits = limitsOf(request);
-    if (log.durableLine <= limits.fromLine) await catalog.refresh(log);
+    if (log.durableLine <= limits.fromLine) await reach(deps, log, "read");
     return await readLog(log, limits, sources);
   };
   return {
     append: (request) => append(deps, request),
-    nextLine: (key) =>
+    nextLine: (key, why = "read") =>
       catalog.use(checkLogKey(key), async (log) => {
-        await catalog.refresh(log);
+        await reach(deps, log, why);
         return log.durableLine;
       }),
     end: (key) => end(deps, key),
     read: (request) => catalog.use(checkLogKey(request), (log) => read(log, request)),
     tail: (request) =>
       catalog.use(checkLogKey(request), async (log) => {
-        await catalog.refresh(log);
+        await reach(deps, log, "read");
         const fromLine = Math.max(0, log.durableLine - request.lines);
         return await read(log, { ...log.key, fromLine, limitLines: request.lines });
       }),
@@ -126,6 +130,7 @@ export async function openLogStore(options: LogStoreOptions): Promise<LogStore> 
       }
     },
     delete: (workloadId) => deleteLogs(deps, workloadId),
+    sealLog: (key) => catalog.use(checkLogKey(key), (log) => sealer.sealNow(log)),
     async seal() {
       await journal.roll();
       sealer.request();
@@ -141,12 +146,21 @@ export async function openLogStore(options: LogStoreOptions): Promise<LogStore> 
   };
 }
 
-async function append({ catalog, journal, sealer }: Deps, request: LogKey & LogChunk): Promise<{ nextLine: number }> {
+/** Sees to it that what other servers have of a log is known here: what they sealed, and what they are asked to seal. */
+async function reach({ catalog, askOthers }: Deps, log: LogState, why: "read" | "append"): Promise<void> {
+  if (!isElsewhere(log)) return;
+  await askOthers?.(log.key, why);
+  await catalog.refresh(log);
+}
+
+async function append(deps: Deps, request: LogKey & LogChunk): Promise<{ nextLine: number }> {
+  const { catalog, journal, sealer } = deps;
   const { data, ...numbers } = request;
   const chunk = { firstLine: numbers.firstLine, count: numbers.count, size: numbers.size };
   refuseInvalid(() => verifyChunk({ ...chunk, data }));
   return await catalog.use(checkLogKey(request), async (log) => {
-    if (chunk.firstLine !== log.acceptedLine) await catalog.refresh(log);
+    if (chunk.firstLine > log.acceptedLine) await reach(deps, log, "append");
+    else if (chunk.firstLine < log.acceptedLine) await catalog.refresh(log);
     if (log.isDeleted) throw new LogStoreError("deleted", `log of ${log.key.workloadId} is deleted`);
     if (chunk.firstLine < log.acceptedLine) {
       await log.lastCommit;

@@ -14,6 +14,8 @@ export type Sealer = {
   forget(log: LogState): void;
   /** Seals what is due and removes journal files that nothing needs; again later when the storage failed. */
   request(): void;
+  /** Seals the log now, though it goes on; answers whether the journal held anything of it. */
+  sealNow(log: LogState): Promise<boolean>;
   /** Holds the journal from its current file on until released. */
   hold(): { release(): void };
   /** Resolves when nothing is being sealed. */
@@ -37,6 +39,8 @@ export function blobFolder(key: LogKey): string {
 
 export function createSealer(options: SealerOptions): Sealer {
   const tracked = new Set<LogState>();
+  /** Asked for, whatever their age. */
+  const wanted = new Set<LogState>();
   const holds = new Set<{ sequence: number }>();
   let running: Promise<void> | undefined;
   let isRequested = false;
@@ -44,7 +48,7 @@ export function createSealer(options: SealerOptions): Sealer {
   let retry: NodeJS.Timeout | undefined;
 
   function isDue(log: LogState): boolean {
-    return isInJournal(log) && (isEnded(log) || oldestSequence(log) < options.journal().sequence);
+    return isInJournal(log) && (isEnded(log) || wanted.has(log) || oldestSequence(log) < options.journal().sequence);
   }
 
   async function sealDue(): Promise<void> {
@@ -91,6 +95,14 @@ export function createSealer(options: SealerOptions): Sealer {
     track: (log) => void tracked.add(log),
     forget: (log) => void tracked.delete(log),
     request,
+    async sealNow(log) {
+      if (!isInJournal(log)) return false;
+      wanted.add(log);
+      request();
+      while (running !== undefined) await running;
+      wanted.delete(log);
+      return true;
+    },
     hold() {
       const held = { sequence: options.journal().sequence };
       holds.add(held);

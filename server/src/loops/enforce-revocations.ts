@@ -1,10 +1,12 @@
 import type { Sql } from "../store/database.ts";
-import { lastRevocation, listRevocations } from "../store/identities.ts";
+import { lastRevocation, listLiveKeys, listRevocations, type RevocationReason } from "../store/identities.ts";
 
 export type RevocationDeps = {
   sql: Sql;
-  /** Ends what a runner has open here. */
-  disconnect: (runnerId: string, reason: string) => void;
+  /** The keys of the certificates with which a runner is connected here. */
+  keysOf: (runnerId: string) => readonly string[];
+  /** Ends what a runner has open here, by these keys. */
+  disconnect: (runnerId: string, reason: RevocationReason, keys: readonly string[]) => void;
   disconnectAll: (why: string) => void;
 };
 
@@ -13,7 +15,10 @@ const blindLimit_ms = 1000;
 /** A row's number is drawn before it is visible, so the reader looks back this far for ones that came late. */
 const lookBack = 100n;
 
-/** Ends the sessions of revoked runners on this replica; one that cannot read revocations ends them all. */
+/**
+ * Ends the sessions of revoked runners on this replica, and those of superseded identities; a replica that cannot read revocations ends
+ * them all.
+ */
 export async function openRevocationReader(deps: RevocationDeps): Promise<{ run: () => Promise<void> }> {
   let cursor = await lastRevocation(deps.sql);
   const seen = new Set<bigint>();
@@ -22,6 +27,13 @@ export async function openRevocationReader(deps: RevocationDeps): Promise<{ run:
   const blind = () => {
     if (performance.now() - read_ms > blindLimit_ms)
       deps.disconnectAll("revocations cannot be read: runners are let in again when they can");
+  };
+  /** A superseded identity's connections go, and those stay that are live now, whatever has happened since the row was written. */
+  const endedKeys = async (runnerId: string, reason: RevocationReason): Promise<readonly string[]> => {
+    const keys = deps.keysOf(runnerId);
+    if (reason !== "IDENTITY_SUPERSEDED") return keys;
+    const live = new Set(await listLiveKeys(deps.sql, keys));
+    return keys.filter((key) => !live.has(key));
   };
   return {
     async run() {
@@ -32,7 +44,8 @@ export async function openRevocationReader(deps: RevocationDeps): Promise<{ run:
         for (const { number, runnerId, reason } of rows) {
           if (seen.has(number)) continue;
           seen.add(number);
-          deps.disconnect(runnerId, reason);
+          const keys = await endedKeys(runnerId, reason);
+          if (keys.length > 0) deps.disconnect(runnerId, reason, keys);
           if (number > cursor) cursor = number;
         }
         for (const number of seen) if (number <= cursor - lookBack) seen.delete(number);

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import type { Sql } from "../store/database.ts";
-import { endWorkloads, type Writer } from "../store/workload-transitions.ts";
+import { decreedEnding, endWorkloads, type Writer } from "../store/workload-transitions.ts";
 import type { FleetState } from "./fleet-state.ts";
 
 /** Ends a workload whose record cannot be read, so that it holds up no other and people see what became of it. */
@@ -21,8 +21,7 @@ export function createFailUnreadable(deps: {
     ending.add(id);
     const message = `its record cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`;
     log.error({ workload_id: id, err: cause }, "workload record unreadable");
-    const terms = { phase: "failed", message, phaseIfStopped: "failed", messageIfStopped: message } as const;
-    endWorkloads(sql, writer, [{ id, fence, runnerId: null, ...terms, result: null, mayRetry: false }])
+    endWorkloads(sql, writer, [decreedEnding({ id, fence }, "failed", message)])
       .then(() => {
         fleet.vacate(id);
         deps.onWorkloadsChanged();

@@ -1,4 +1,5 @@
 import { createChangeReader } from "./change-reader.ts";
+import { createBusyRunners, type BusyRunners } from "./busy-runners.ts";
 import { createFleetIndex, type FleetIndex } from "../domain/fleet-index.ts";
 import { isTerminal } from "../domain/workload.ts";
 import type { Sql } from "../store/database.ts";
@@ -14,14 +15,15 @@ export interface FleetState {
   vacate(workloadId: string): boolean;
   /** How many live placements a runner has. */
   liveCount(runnerId: string): number;
+  readonly busy: Pick<BusyRunners, "takeTurned" | "turnedSince">;
   /** The replica that holds a runner's session. */
   replicaOf(runnerId: string): string | undefined;
   /** Takes on what changed since the last call: runners, and placements that other replicas made or ended. Calls coalesce. */
   refresh(): Promise<void>;
   /** Reads the live workloads, and counts the placements that no change told of; answers all that live. */
   countLive(): Promise<WorkloadRow[]>;
-  /** Holds what is counted against the store, and mends what a failed write left behind. */
-  recount(): Promise<void>;
+  /** Holds what is counted against the store, and mends what a failed write left behind; answers what is pending, whoever knows of it. */
+  recount(): Promise<WorkloadRow[]>;
   /** Hears of pending workloads that other replicas made. */
   onPending(listener: (row: WorkloadRow) => void): void;
   /** Hears that something changed that may let a waiting workload be placed. */
@@ -37,6 +39,7 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
   let onPending: (row: WorkloadRow) => void = () => undefined;
   let onRelief: () => void = () => undefined;
   const start = await getHorizon(sql);
+  const busy = createBusyRunners(start);
   const runnerChanges = createChangeReader(
     start,
     () => getHorizon(sql),
@@ -54,11 +57,17 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
   const endings = new Set<Set<string>>();
   const isBound = (row: WorkloadRow | undefined) => row !== undefined && row.phase !== "pending";
 
+  const count = (runnerId: string, by: 1 | -1) => {
+    const before = counts.get(runnerId) ?? 0;
+    if (before + by === 0) counts.delete(runnerId);
+    else counts.set(runnerId, before + by);
+    if (before === 0 || before + by === 0) busy.turn(runnerId);
+  };
   const occupy: FleetState["occupy"] = (workloadId, runnerId, resources) => {
     if (occupied.get(workloadId)?.runnerId === runnerId) return;
     vacate(workloadId);
     occupied.set(workloadId, { runnerId, resources });
-    counts.set(runnerId, (counts.get(runnerId) ?? 0) + 1);
+    count(runnerId, 1);
     index.reserve(runnerId, resources);
   };
   const vacate: FleetState["vacate"] = (workloadId) => {
@@ -66,7 +75,7 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
     const held = occupied.get(workloadId);
     if (!held) return false;
     occupied.delete(workloadId);
-    counts.set(held.runnerId, counts.get(held.runnerId)! - 1);
+    count(held.runnerId, -1);
     index.release(held.runnerId, held.resources);
     onRelief();
     return true;
@@ -113,6 +122,7 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
     index,
     occupy,
     vacate,
+    busy,
     liveCount: (runnerId) => counts.get(runnerId) ?? 0,
     replicaOf: (runnerId) => replicas.get(runnerId),
     async refresh() {
@@ -129,10 +139,13 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
     countLive,
     async recount() {
       const before = new Set(occupied.keys());
-      const live = new Map((await countLive()).map((row) => [row.id, row]));
+      const rows = await countLive();
+      const live = new Map(rows.map((row) => [row.id, row]));
       // What was counted before the read and was not there in it, twice in a row, is gone: a placement under way is there by then.
       for (const id of doubtful) if (before.has(id) && !isBound(live.get(id))) vacate(id);
       doubtful = new Set([...before].filter((id) => !isBound(live.get(id))));
+      // What is counted here is being placed, or was since the read.
+      return rows.filter((row) => !isBound(row) && !occupied.has(row.id));
     },
     onPending(listener) {
       onPending = listener;

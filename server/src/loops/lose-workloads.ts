@@ -1,5 +1,5 @@
 import type { Sql } from "../store/database.ts";
-import { expireRunnerLeases, regrantLeases } from "../store/runners.ts";
+import { expireRunnerLeases, regrantLeases } from "../store/runner-sessions.ts";
 import { endWorkloads, lostEnding, type Ended, type Writer } from "../store/workload-transitions.ts";
 import {
   getWorkload,

@@ -1,24 +1,17 @@
 import type { Logger } from "pino";
 import type { Demand } from "../domain/demand.ts";
 import { excludedAt, nobody } from "../domain/excluded.ts";
-import { explain } from "../domain/explanation.ts";
-import { unmetConstraintText } from "../domain/unmet-constraint.ts";
 import { demandFromJson } from "../domain/workload.ts";
 import type { Random } from "../secure-random.ts";
 import type { Sql } from "../store/database.ts";
 import { acquireLeadership, releaseLeadership } from "../store/leader.ts";
 import { listLiveWorkloads, recordWaiting, type WorkloadRow } from "../store/workloads.ts";
-import {
-  placeWorkloads,
-  startWorkloads,
-  type NewWorkload,
-  type PlacingGuard,
-  type StartedWorkload,
-  type Writer,
-} from "../store/workload-transitions.ts";
+import { startWorkloads, type NewWorkload, type StartedWorkload } from "../store/workload-starts.ts";
+import { placeWorkloads, type PlacingGuard, type Writer } from "../store/workload-transitions.ts";
 import type { FailUnreadable } from "./fail-unreadable.ts";
 import type { FleetState } from "./fleet-state.ts";
-import { lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
+import { createPump } from "./pump.ts";
+import { changedWaits, isWaiting, lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
 
 /** What a caller wants started: the row to be, and the demand it holds. */
 export type StartRequest = { workload: Omit<NewWorkload, "runnerId" | "verdict" | "message">; demand: Demand };
@@ -35,6 +28,8 @@ export interface Placer {
   start(request: StartRequest): Promise<StartOutcome>;
   /** Takes pending workloads into account. */
   consider(rows: readonly WorkloadRow[]): void;
+  /** Takes up those of which no word came, as when the answer to a write was lost that made them pending. */
+  takeUp(pending: readonly WorkloadRow[]): void;
   /** Something changed that may let a waiting workload be placed. */
   wake(): void;
   /** Renews or takes the lease. */
@@ -72,9 +67,15 @@ export type PlacerDeps = {
   announcePending: () => void;
 };
 
+type Pick = Waiting & { id: string; key: bigint; runnerId: string };
 type Starting = { request: StartRequest; settle: (outcome: StartOutcome) => void; fail: (error: unknown) => void };
 
+/** Waiting workloads of one statement. */
 const batchLimit = 500;
+/** Starts of one statement: few enough that of many callers some are answered while others are heard. */
+const startLimit = 64;
+/** Statements under way; what comes meanwhile is gathered, so a lone start goes at once and a burst in batches. */
+const writeLimit = 4;
 const explainedLimit = 200;
 
 /** Nothing runs until the lease is taken. */
@@ -88,43 +89,55 @@ export function createPlacer(deps: PlacerDeps): Placer {
   let beginning = false;
   /** Time in which nobody led, and that no leadership has been told of yet. */
   let untoldGap_ms = 0;
+  /**
+   * Workloads of writes that failed, so that nobody knows whether they took effect. What was counted for them stays counted, and nothing
+   * is placed, until the epoch was raised, under which they no longer can, and the live workloads were read.
+   */
+  const doubtful = new Set<string>();
   let dirty = false;
-  let pumping: Promise<void> | undefined;
-  let stopped = false;
-  const leads = () => guard !== undefined && performance.now() < leadsUntil_ms;
+  let placesWaiting = false;
+  const leads = () => guard !== undefined && doubtful.size === 0 && performance.now() < leadsUntil_ms;
   /** What becomes pending while a leadership begins, or is late to be renewed, may be in no reading of this leader's. */
   const collects = () => guard !== undefined || beginning;
 
-  const pump = () => {
-    pumping ??= (async () => {
-      while (!stopped && (starting.length > 0 || (dirty && leads()))) {
-        const batch = starting.splice(0, batchLimit);
-        await Promise.all([placeWaiting(), startBatch(batch)]).catch((error: unknown) =>
-          log.error({ err: error }, "placing failed"),
-        );
-      }
-    })().finally(() => {
-      pumping = undefined;
-    });
-  };
+  const pump = createPump({
+    limit: writeLimit,
+    // While waiting ones are being placed and more has become free, what is new does not overtake them.
+    hasWork: () => (dirty && leads() ? !placesWaiting : starting.length > 0),
+    work: async () => Promise.all([placePicks(pickWaiting()), startBatch(starting.splice(0, startLimit))]),
+    onError: (error) => log.error({ err: error }, "placing failed"),
+  });
 
-  const placeWaiting = async () => {
-    if (!dirty || !leads()) return;
+  const pickWaiting = () => {
+    const picks: Pick[] = [];
+    if (!dirty || !leads() || placesWaiting) return picks;
     dirty = false;
-    const picks: (Waiting & { id: string; runnerId: string })[] = [];
     for (const { row, demand } of waiting.values()) {
       const pick = fleet.index.pick(demand, excludedAt(row.excluded, Date.now()), random);
       if (pick.kind === "none") continue;
       fleet.occupy(row.id, pick.runnerId, demand.resources);
-      picks.push({ id: row.id, runnerId: pick.runnerId, row, demand });
+      picks.push({ id: row.id, key: row.key, runnerId: pick.runnerId, row, demand });
       if (picks.length === batchLimit) {
         dirty = true;
         break;
       }
     }
+    return picks;
+  };
+
+  const placePicks = async (picks: readonly Pick[]) => {
     if (picks.length === 0) return;
+    placesWaiting = true;
+    try {
+      await writePicks(picks);
+    } finally {
+      placesWaiting = false;
+    }
+  };
+
+  const writePicks = async (picks: readonly Pick[]) => {
     const placed = await placeWorkloads(sql, writer, guard!, picks).catch((error: unknown) => {
-      for (const { id } of picks) fleet.vacate(id);
+      doubt(picks.map((one) => one.id));
       throw error;
     });
     const fences = new Map(placed.map((one) => [one.id, one.fence]));
@@ -143,22 +156,27 @@ export function createPlacer(deps: PlacerDeps): Placer {
 
   const startBatch = async (batch: Starting[]) => {
     if (batch.length === 0) return;
-    const decided = batch.map((one) => ({ ...one, pick: fleet.index.pick(one.request.demand, nobody, random) }));
+    const placing = leads();
+    const decided = batch.map((one) => {
+      const { workload, demand } = one.request;
+      const pick = fleet.index.pick(demand, nobody, random);
+      // Counted before the next one is picked, so that no two of a batch get the same last slot.
+      if (placing && pick.kind === "picked") fleet.occupy(workload.id, pick.runnerId, demand.resources);
+      return { ...one, pick };
+    });
     const going = decided.filter((one) => one.pick.kind === "picked" || one.pick.verdict !== "never");
     for (const one of decided)
       if (one.pick.kind === "none" && one.pick.verdict === "never") one.settle({ kind: "never" });
     if (going.length === 0) return;
-    const placing = leads();
     const rows = going.map(({ request, pick }): NewWorkload => {
       const picked = placing && pick.kind === "picked" ? pick.runnerId : null;
-      if (picked !== null) fleet.occupy(request.workload.id, picked, request.demand.resources);
       return { ...request.workload, runnerId: picked, verdict: pick.kind === "none" ? pick.verdict : "", message: "" };
     });
     let started: StartedWorkload[];
     try {
       started = await startWorkloads(sql, writer, guard ?? { epoch: -1n, fleetVersion: -1n }, rows);
     } catch (error) {
-      for (const row of rows) fleet.vacate(row.id);
+      if (placing || collects()) doubt(rows.map((row) => row.id));
       for (const one of going) one.fail(error);
       return;
     }
@@ -209,22 +227,30 @@ export function createPlacer(deps: PlacerDeps): Placer {
     }
   };
 
+  const doubt = (ids: readonly string[]) => {
+    for (const id of ids) doubtful.add(id);
+    renewLease().catch((error: unknown) => log.error({ err: error }, "lease not renewed"));
+  };
+
   const renewLease = () => (renewing ??= renew().finally(() => (renewing = undefined)));
 
   const renew = async () => {
     const before_ms = performance.now();
     const led = guard;
-    const leadership = await acquireLeadership(sql, writer.replicaId, deps.leaderLease_ms, guard === undefined);
+    const doubted = [...doubtful];
+    const fresh = led === undefined || doubted.length > 0;
+    const leadership = await acquireLeadership(sql, writer.replicaId, deps.leaderLease_ms, fresh);
     if (!leadership) {
       guard = undefined;
       beginning = false;
       waiting.clear();
+      if (doubted.length > 0) settleDoubts(doubted, await fleet.countLive());
       return;
     }
     leadsUntil_ms = before_ms + deps.leaderLease_ms;
     const { epoch, fleetVersion } = leadership;
     const began = led?.epoch !== epoch;
-    if (began) await begin(leadership.gap_ms);
+    if (began) await begin(leadership.gap_ms, doubted);
     else if (led.fleetVersion !== fleetVersion) await fleet.refresh();
     guard = { epoch, fleetVersion };
     beginning = false;
@@ -233,19 +259,31 @@ export function createPlacer(deps: PlacerDeps): Placer {
     wake();
   };
 
-  const begin = async (gap_ms: number) => {
+  const begin = async (gap_ms: number, doubted: readonly string[]) => {
     guard = undefined;
     beginning = true;
     untoldGap_ms += gap_ms;
     await deps.onBegin(untoldGap_ms);
     untoldGap_ms = 0;
     await fleet.refresh();
-    for (const row of await fleet.countLive()) if (isWaiting(row)) takeWaiting(row);
+    const live = await fleet.countLive();
+    for (const row of live) if (isWaiting(row)) takeWaiting(row);
+    settleDoubts(doubted, live);
+  };
+
+  const settleDoubts = (doubted: readonly string[], live: readonly WorkloadRow[]) => {
+    const rows = new Map(live.map((row) => [row.id, row]));
+    for (const id of doubted) {
+      const row = rows.get(id);
+      if (row === undefined || row.phase === "pending") fleet.vacate(id);
+      if (row === undefined || !isWaiting(row)) waiting.delete(id);
+      doubtful.delete(id);
+    }
   };
 
   const wake = () => {
     dirty = true;
-    pump();
+    pump.signal();
   };
 
   return {
@@ -275,26 +313,16 @@ export function createPlacer(deps: PlacerDeps): Placer {
       }
       wake();
     },
+    takeUp(pending) {
+      if (!collects()) return;
+      for (const row of pending) if (isWaiting(row) && !waiting.has(row.id)) takeWaiting(row);
+      wake();
+    },
     wake,
     renewLease,
     async explainWaiting() {
       const oldest = [...waiting.values()].slice(0, explainedLimit);
-      const waits = oldest.flatMap(({ row, demand }) => {
-        const explanation = explain(fleet.index.members(), demand, {
-          excluded: excludedAt(row.excluded, Date.now()),
-          viewerOrganizationId: demand.organizationId,
-          limit: 1,
-        });
-        if (explanation.verdict === "placeable") return [];
-        return [
-          {
-            id: row.id,
-            verdict: explanation.verdict,
-            message: unmetConstraintText(explanation, { organizationName: "this organization" }),
-          },
-        ];
-      });
-      const changed = waits.filter((one) => waiting.get(one.id)?.row.message !== one.message);
+      const changed = changedWaits(oldest, fleet.index.members(), Date.now());
       if (changed.length === 0) return false;
       await recordWaiting(sql, changed, writer.replicaId);
       for (const one of changed) {
@@ -304,8 +332,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
       return true;
     },
     async stop() {
-      stopped = true;
-      await pumping;
+      await pump.stop();
       if (guard) await releaseLeadership(sql, writer.replicaId);
       guard = undefined;
     },
@@ -314,12 +341,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
   function enqueue(request: StartRequest): Promise<StartOutcome> {
     const { promise, resolve, reject } = Promise.withResolvers<StartOutcome>();
     starting.push({ request, settle: resolve, fail: reject });
-    pump();
+    pump.signal();
     return promise;
   }
-}
-
-/** One that people asked to stop is placed no more. */
-function isWaiting(row: WorkloadRow): boolean {
-  return row.phase === "pending" && !row.stopRequested;
 }

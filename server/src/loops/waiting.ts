@@ -1,9 +1,32 @@
 import type { Demand } from "../domain/demand.ts";
-import type { NewWorkload, StartedWorkload } from "../store/workload-transitions.ts";
+import { excludedAt } from "../domain/excluded.ts";
+import { explain } from "../domain/explanation.ts";
+import type { FleetMember } from "../domain/selection.ts";
+import { unmetConstraintText } from "../domain/unmet-constraint.ts";
+import type { NewWorkload, StartedWorkload } from "../store/workload-starts.ts";
 import type { WorkloadRow } from "../store/workloads.ts";
 
 /** A workload that waits for a runner. */
 export type Waiting = { row: WorkloadRow; demand: Demand };
+
+/** Whether a record is of one that waits: what people asked to stop is placed no more. */
+export function isWaiting(row: WorkloadRow): boolean {
+  return row.phase === "pending" && !row.stopRequested;
+}
+
+/** Why workloads wait, of those for which it is something else than their records say. */
+export function changedWaits(waiting: readonly Waiting[], members: readonly FleetMember[], now_ms: number) {
+  return waiting.flatMap(({ row, demand }) => {
+    const explanation = explain(members, demand, {
+      excluded: excludedAt(row.excluded, now_ms),
+      viewerOrganizationId: demand.organizationId,
+      limit: 1,
+    });
+    if (explanation.verdict === "placeable") return [];
+    const message = unmetConstraintText(explanation, { organizationName: "this organization" });
+    return message === row.message ? [] : [{ id: row.id, key: row.key, verdict: explanation.verdict, message }];
+  });
+}
 
 /** What a runner must know of a workload's loss. */
 export type LossFacts = { lostAfter_ms: number | null; retriedWhenLost: boolean };

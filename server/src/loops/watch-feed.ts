@@ -18,6 +18,8 @@ export type WatchFeedOptions<Row> = {
   getHorizon: () => Promise<string>;
   /** Rows changed by a transaction or a later one, as far as visible. */
   listChanged: (from: string) => Promise<readonly Row[]>;
+  /** Rows of which something changed since the last call that the table does not hold. */
+  listTouched?: () => Promise<readonly Row[]>;
 };
 
 /** Batches that wait for one watcher; beyond it the watcher is too slow and starts anew from its bookmark (I9, I13). */
@@ -28,11 +30,17 @@ type Subscriber<Row> = { queue: ChangeBatch<Row>[]; wake: () => void; overrun: b
 export function createWatchFeed<Row extends Changing>(options: WatchFeedOptions<Row>): WatchFeed<Row> {
   const subscribers = new Set<Subscriber<Row>>();
   let reader: ChangeReader<Row> | undefined;
+  /** Until they are handed out, also where reading fails in between. */
+  const touched = new Map<string, Row>();
   const poll = async () => {
     if (subscribers.size === 0) reader = undefined;
     if (!reader) return;
     const before = reader.cursor;
-    const batch = await reader.read();
+    for (const row of (await options.listTouched?.()) ?? []) touched.set(row.id, row);
+    const { rows, horizon } = await reader.read();
+    for (const row of rows) touched.set(row.id, row);
+    const batch = { rows: [...touched.values()], horizon };
+    touched.clear();
     if (batch.rows.length === 0 && batch.horizon === before) return;
     for (const one of subscribers) {
       if (one.queue.length >= batchLimit) one.overrun = true;

@@ -125,16 +125,11 @@ type Absorbing = { held: readonly HeldJob[]; plan: ReadonlyMap<string, PlannedJo
 async function absorbEnded(sql: SqlOrTransaction, { held, plan, changes }: Absorbing): Promise<void> {
   const running = held.filter((row) => row.state === "running");
   if (running.length === 0) return;
-  const ended = new Map(
-    (
-      await listEnded(
-        sql,
-        running.map((row) => row.workloadId!),
-      )
-    ).map((one) => [one.id, one]),
-  );
+  const keys = running.flatMap((row) => row.workloadKey ?? []);
+  const found = await listEnded(sql, held[0]!.organizationId, keys);
+  const ended = new Map(found.map((one) => [one.key, one]));
   for (const row of running) {
-    const workload = ended.get(row.workloadId!);
+    const workload = ended.get(row.workloadKey!);
     if (!workload) continue;
     const change = unchanged(row);
     endTry(change, row, { workload, planned: plan.get(row.name)! });
@@ -227,7 +222,11 @@ async function enqueue(deps: AdvanceDeps, sql: SqlOrTransaction, joining: Enqueu
     const isBare = run.bundleDigest !== "" && !bundle;
     const fault =
       uploadFault(step.job.artifacts) ??
-      ("problem" in found ? found.problem : isBare ? `its bundle ${run.bundleDigest} is not there any more` : undefined);
+      ("problem" in found
+        ? found.problem
+        : isBare
+          ? `its bundle ${run.bundleDigest} is not there any more`
+          : undefined);
     if (fault !== undefined || "problem" in found) {
       applyStep(change, { kind: "fail", reason: fault! }, now);
       continue;

@@ -82,11 +82,16 @@ function waitsForArtifacts(planned: PlannedJob, byName: ReadonlyMap<string, JobS
   const { download } = planned.definition.artifacts;
   if (download.length === 0) return false;
   const wanted = new Set(download.map((one) => one.job));
-  return jobsBefore(planned, byName).some((one) => one.isUploading && (wanted.has(null) || wanted.has(one.planned.key)));
+  return jobsBefore(planned, byName).some(
+    (one) => one.isUploading && (wanted.has(null) || wanted.has(one.planned.key)),
+  );
 }
 
 /** The jobs that a job needs, and those that they need. */
-export function jobsBefore<J extends { planned: PlannedJob }>(planned: PlannedJob, byName: ReadonlyMap<string, J>): J[] {
+export function jobsBefore<J extends { planned: PlannedJob }>(
+  planned: PlannedJob,
+  byName: ReadonlyMap<string, J>,
+): J[] {
   const names = new Set(planned.needs);
   // A set hands out what is added while it is walked.
   for (const name of names) for (const need of byName.get(name)!.planned.needs) names.add(need);

@@ -84,7 +84,9 @@ export function resolveDownloads(
   const downloads: Download[] = [];
   for (const { job, name } of download) {
     const makers = held.filter((row) => before.has(row.name) && (job === null || before.get(row.name) === job));
-    const found = artifacts.filter((one) => one.name === name && makers.some((row) => row.workloadId === one.workloadId));
+    const found = artifacts.filter(
+      (one) => one.name === name && makers.some((row) => row.workloadId === one.workloadId),
+    );
     const complete = found.filter((one) => one.state === "complete");
     const wanted = `artifact ${JSON.stringify(name)}${job === null ? "" : ` of ${job}`}`;
     if (complete.length > 1) {

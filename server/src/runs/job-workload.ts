@@ -54,9 +54,10 @@ export function toJobWorkload(
     ...(uploads.length + downloads.length > 0 && { artifacts: { uploads, downloads: [...downloads] } }),
     ...(definition.timeout_ms !== null && { timeout: durationFromMs(definition.timeout_ms) }),
   });
-  return { spec, demand: demandOf(run.organizationId, resolved) };
+  return { spec, demand: demandOf(run.organizationId, definition.command, resolved) };
 }
 
+/** A graph is its file, for runners that have an executor for graphs. */
 function commandOf(command: JobCommand): WorkloadSpec["command"] {
   if (command.kind === "argv") {
     return { case: "argv", value: { $typeName: "agyn.orchestrator.v1.Argv", arguments: [...command.arguments] } };
@@ -93,14 +94,14 @@ function variablesOf(prefix: string, values: Readonly<Record<string, unknown>>):
   );
 }
 
-function demandOf(organizationId: string, { requires, container }: ResolvedJob): DemandJson {
+function demandOf(organizationId: string, { kind }: JobCommand, { requires, container }: ResolvedJob): DemandJson {
   const resources = new Map(Object.entries(requires.resources));
   if (!resources.has("slots")) resources.set("slots", 1);
   return demandToJson({
     organizationId,
     requirements: requires.labels.map(requirementOf),
     capabilities: [...requires.capabilities],
-    executor: executorOf(requires, container),
+    executor: kind === "graph" ? "graph" : executorOf(requires, container),
     resources,
     preferences: requires.prefer.map(({ requirement, weight }) => ({
       requirement: requirementOf(requirement),

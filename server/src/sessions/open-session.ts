@@ -5,18 +5,31 @@ import { AgynError } from "../domain/errors.ts";
 import { refuseDeadIdentity, refuseEndedIdentity } from "../domain/identity.ts";
 import { reconcileHello, type HelloRepair } from "../domain/reconcile-hello.ts";
 import type { Sql } from "../store/database.ts";
-import { findGeneration, useGeneration } from "../store/identities.ts";
+import { findGeneration, useGeneration, type GenerationRow } from "../store/identities.ts";
 import { lockClone } from "../store/runner-lock.ts";
-import { beginSession, lockRunner, type RunnerRow } from "../store/runners.ts";
+import { beginSession } from "../store/runner-sessions.ts";
+import { lockRunner, type RunnerRow } from "../store/runners.ts";
 import { listWorkloadsOfRunner, markReachable, type WorkloadRow } from "../store/workloads.ts";
 import { toHeld, toReport } from "./hello.ts";
 
 export type RunnerCaller = Extract<Caller, { kind: "runner" }>;
 
 /** A session that the store has begun. */
-export type OpenedSession = { number: bigint; runner: RunnerRow; bound: WorkloadRow[]; repair: HelloRepair };
+export type OpenedSession = {
+  number: bigint;
+  runner: RunnerRow;
+  generation: GenerationRow;
+  bound: WorkloadRow[];
+  repair: HelloRepair;
+};
 
-export type OpenSessionDeps = { sql: Sql; replicaId: string; lease_ms: number };
+export type OpenSessionDeps = {
+  sql: Sql;
+  replicaId: string;
+  lease_ms: number;
+  /** Tells replicas that sessions are to end. */
+  onRevoked: () => void;
+};
 
 /** What a runner keeps on its disk has at most 18 digits. */
 const sessionNumberLimit = 10n ** 18n - 1n;
@@ -61,7 +74,7 @@ export async function openSession(deps: OpenSessionDeps, caller: RunnerCaller, h
       );
     }
     const number = bigger(runner.sessionNumber, hello.lastSessionNumber) + 1n;
-    await useGeneration(transaction, generation.identityId, generation.generation);
+    const supersedes = await useGeneration(transaction, generation);
     await beginSession(transaction, runner.id, {
       number,
       replicaId: deps.replicaId,
@@ -70,8 +83,9 @@ export async function openSession(deps: OpenSessionDeps, caller: RunnerCaller, h
     });
     await markReachable(transaction, runner.id, deps.replicaId);
     const bound = await listWorkloadsOfRunner(transaction, runner.id);
-    return { number, runner, bound, repair: reconcileHello(bound, hello.held.map(toHeld)) };
+    return { number, runner, generation, bound, supersedes, repair: reconcileHello(bound, hello.held.map(toHeld)) };
   });
+  if (!outcome || outcome.supersedes) deps.onRevoked();
   if (!outcome)
     throw new AgynError(
       "RUNNER_LOCKED",

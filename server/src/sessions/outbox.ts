@@ -1,25 +1,45 @@
 /** Messages on their way to one reader: bounded, handed out in batches. */
 export interface Outbox<T> {
-  /** Queues a message; `false` where the bound is hit, and the reader is too slow to be served. */
-  push(message: T): boolean;
+  /** Queues a message of about so many bytes; `false` where a bound is hit, and the reader is too slow to be served. */
+  push(message: T, bytes?: number): boolean;
+  /** Lets go of what waits. */
+  clear(): void;
   /** What is queued ends with this; nothing is taken any more. */
   close(): void;
-  /** Batches of at most `batchLimit` messages, until closed and empty. For one reader. */
+  /** Batches within their bounds, or of one message that is larger, until closed and empty. For one reader. */
   batches(): AsyncIterable<T[]>;
 }
 
-/** An outbox for at most `limit` waiting messages. */
-export function createOutbox<T>(limit: number, batchLimit: number): Outbox<T> {
-  let queue: T[] = [];
+export type OutboxBounds = {
+  /** What may wait. */
+  messages: number;
+  bytes: number;
+  /** What is handed out at once. */
+  batchMessages: number;
+  batch_bytes: number;
+};
+
+/** What a message counts whose size is not told. */
+const usual_bytes = 128;
+
+/** An outbox for at most as many waiting messages and bytes. */
+export function createOutbox<T>(bounds: OutboxBounds): Outbox<T> {
+  let queue: { message: T; bytes: number }[] = [];
+  let waiting_bytes = 0;
   let closed = false;
   let wake: (() => void) | undefined;
   return {
-    push(message) {
+    push(message, bytes = usual_bytes) {
       if (closed) return true;
-      if (queue.length >= limit) return false;
-      queue.push(message);
+      if (queue.length >= bounds.messages || (queue.length > 0 && waiting_bytes + bytes > bounds.bytes)) return false;
+      queue.push({ message, bytes });
+      waiting_bytes += bytes;
       wake?.();
       return true;
+    },
+    clear() {
+      queue = [];
+      waiting_bytes = 0;
     },
     close() {
       closed = true;
@@ -35,10 +55,23 @@ export function createOutbox<T>(limit: number, batchLimit: number): Outbox<T> {
           await new Promise<void>((resolve) => setImmediate(resolve));
           continue;
         }
-        const batch = queue.length <= batchLimit ? queue : queue.slice(0, batchLimit);
-        queue = queue.length <= batchLimit ? [] : queue.slice(batchLimit);
-        yield batch;
+        const { length, bytes } = measureBatch(queue, bounds);
+        const batch = queue.slice(0, length);
+        queue = length === queue.length ? [] : queue.slice(length);
+        waiting_bytes -= bytes;
+        yield batch.map(({ message }) => message);
       }
     },
   };
+}
+
+/** How many messages make the next batch: at least one. */
+function measureBatch(queue: readonly { bytes: number }[], { batchMessages, batch_bytes }: OutboxBounds) {
+  let bytes = queue[0]!.bytes;
+  let length = 1;
+  for (; length < Math.min(queue.length, batchMessages); length += 1) {
+    if (bytes + queue[length]!.bytes > batch_bytes) break;
+    bytes += queue[length]!.bytes;
+  }
+  return { length, bytes };
 }

@@ -23,13 +23,14 @@ type Position = MessageInitShape<typeof LogPositionSchema>;
 
 /** Messages of one stream that are being made durable at one time; a runner that sends more is slowed (I9). */
 const messagesInFlight = 16;
-const positionsWaiting = 20_000;
+/** Positions are small: their number is what bounds them. */
+const positionBounds = { messages: 20_000, bytes: Infinity, batchMessages: 1000, batch_bytes: Infinity };
 const overloadRetry_ms = 1000;
 
 /** Makes the log chunks of one runner durable, and answers with how far each log is (I4). */
 export async function* pushLogs(deps: PushDeps, caller: RunnerCaller, requests: AsyncIterable<PushRequest>) {
   await refuseOldGeneration(deps.sql, caller);
-  const positions = createOutbox<Position>(positionsWaiting, 1000);
+  const positions = createOutbox<Position>(positionBounds);
   const owned = new Map<string, Promise<boolean>>();
   const owns = (workloadId: string, fence: bigint) => {
     const name = `${workloadId} ${fence}`;
@@ -78,7 +79,7 @@ async function takeRequest(
 
 function answerOrFail(positions: Outbox<Position>, answer: Position): void {
   if (!positions.push(answer))
-    throw new AgynError("LIMIT", `the runner reads too slowly: ${positionsWaiting} log positions wait for it`);
+    throw new AgynError("LIMIT", `the runner reads too slowly: ${positionBounds.messages} log positions wait for it`);
 }
 
 async function answerFor(
@@ -128,7 +129,9 @@ async function append(deps: PushDeps, chunk: LogChunk): Promise<Position> {
 }
 
 async function endLog(deps: PushDeps, { workloadId, fence, lineCount }: LogEnd): Promise<Position> {
-  const nextLine = await deps.logStore.nextLine({ workloadId, fence });
+  const known = await deps.logStore.nextLine({ workloadId, fence });
+  const isWhole = BigInt(known) >= lineCount;
+  const nextLine = isWhole ? known : await deps.logStore.nextLine({ workloadId, fence }, "append");
   if (BigInt(nextLine) < lineCount) return { workloadId, fence, nextLine: BigInt(nextLine) };
   await deps.logStore.end({ workloadId, fence });
   return { workloadId, fence, nextLine: BigInt(nextLine), ended: true };

@@ -3,7 +3,7 @@ import { phaseRank, terminalPhaseOf, type WorkloadResult } from "../domain/workl
 import type { FleetState } from "../loops/fleet-state.ts";
 import type { Placer } from "../loops/place-workloads.ts";
 import type { Sql } from "../store/database.ts";
-import { renewLeases } from "../store/runners.ts";
+import { renewLeases } from "../store/runner-sessions.ts";
 import {
   advanceWorkloads,
   endWorkloads,
@@ -112,8 +112,9 @@ export function createRecorder(deps: RecorderDeps): Recorder {
   const writeAdvances = async (advances: readonly (Advance & { session: RunnerSession })[]) => {
     const known = await advanceWorkloads(sql, writer, advances);
     for (const { id, fence, session } of advances) {
-      if (!known.has(id))
-        session.send({ case: "forget", value: { workloadId: id, fence, reason: "its fence is not the live one" } });
+      if (known.has(id)) continue;
+      session.sent.settle(id, fence);
+      session.send({ case: "forget", value: { workloadId: id, fence, reason: "its fence is not the live one" } });
     }
   };
   const writeRejections = async (rejections: readonly (Unplacement & { session: RunnerSession })[]) => {
@@ -124,7 +125,7 @@ export function createRecorder(deps: RecorderDeps): Recorder {
       const row = await getWorkload(sql, id);
       if (row) rows.push(row);
     }
-    for (const { session, id, fence } of rejections) if (session.sent.get(id) === fence) session.sent.delete(id);
+    for (const { session, id, fence } of rejections) session.sent.settle(id, fence);
     placer.consider(rows);
   };
   const writeCompletions = async (completions: readonly (Completion & { session: RunnerSession })[]) => {
@@ -133,7 +134,7 @@ export function createRecorder(deps: RecorderDeps): Recorder {
     for (const one of ended) fleet.vacate(one.id);
     deps.onEnded(ended);
     for (const { session, id, fence } of completions) {
-      if (session.sent.get(id) === fence) session.sent.delete(id);
+      session.sent.settle(id, fence);
       const isEnded = byId.get(id)?.runnerId === session.runnerId && byId.get(id)?.fence === fence;
       if (isEnded || (await endedBefore(id, fence, session.runnerId))) {
         session.send({ case: "completionAcknowledged", value: { workloadId: id, fence } });

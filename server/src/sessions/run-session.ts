@@ -10,15 +10,17 @@ import {
 } from "../../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import type { EndpointSchema } from "../../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { AgynError } from "../domain/errors.ts";
+import { renewalDue } from "../domain/identity.ts";
 import type { HelloRepair } from "../domain/reconcile-hello.ts";
 import { phases } from "../domain/workload.ts";
 import type { MasterKey } from "../identity/master-key.ts";
 import type { Placer } from "../loops/place-workloads.ts";
 import type { FleetState } from "../loops/fleet-state.ts";
 import type { Sql } from "../store/database.ts";
-import { confirmSession, endSession } from "../store/runners.ts";
+import { confirmSession, endSession } from "../store/runner-sessions.ts";
 import { endWorkloads, lostEnding, type Advance, type Writer } from "../store/workload-transitions.ts";
 import { getWorkload, markUnreachable, type WorkloadRow } from "../store/workloads.ts";
+import { callAt } from "./call-at.ts";
 import { toResult, toTime } from "./hello.ts";
 import { openSession, type OpenedSession, type RunnerCaller } from "./open-session.ts";
 import { toPlaceMessage, toPlacement, type Placement } from "./place-message.ts";
@@ -37,9 +39,12 @@ export type SessionDeps = {
   endpoints: () => MessageInitShape<typeof EndpointSchema>[];
   heartbeat_ms: number;
   lease_ms: number;
+  certificateTtl_ms: number;
   metricsInterval_ms: number;
   /** Hears that runners changed in a way other replicas and watchers want to see. */
   onRunnersChanged: () => void;
+  /** Tells replicas that sessions are to end. */
+  onRevoked: () => void;
 };
 
 const helloTimeout_ms = 10_000;
@@ -54,21 +59,24 @@ export async function* runSession(
   const incoming = requests[Symbol.asyncIterator]();
   const { hello, rest } = await readHello(incoming, signal);
   const opened = await openSession(
-    { sql: deps.sql, replicaId: deps.writer.replicaId, lease_ms: deps.lease_ms },
+    { sql: deps.sql, replicaId: deps.writer.replicaId, lease_ms: deps.lease_ms, onRevoked: deps.onRevoked },
     caller,
     hello,
   );
-  const session = createSession(caller.runnerId, opened.number);
+  const session = createSession(caller, opened.number);
   session.send({ case: "welcome", value: toWelcome(deps, opened) });
   // What was bound before the hello is held, or goes back to pending: under its fence it is never sent again (I1).
-  for (const row of opened.bound) session.sent.set(row.id, row.fence);
+  for (const row of opened.bound) session.sent.add(row.id, row.fence);
   deps.registry.add(session);
   const log = deps.log.child({ runner_id: caller.runnerId, session_number: String(opened.number) });
   log.info({ host: hello.machine?.host, held: hello.held.length }, "runner connected");
-  const expiry = setTimeout(
-    () => session.end("IDENTITY_EXPIRED", "the certificate has expired", 0),
-    Math.min(caller.expireTime.getTime() - Date.now(), 2 ** 31 - 1),
+  const cancelExpiry = callAt(caller.expireTime, () =>
+    session.end("IDENTITY_EXPIRED", "the certificate has expired", 0),
   );
+  const { issueTime, expireTime } = opened.generation;
+  const life = { issueTime_ms: issueTime.getTime(), expireTime_ms: expireTime.getTime() };
+  const renewal_ms = renewalDue(life, deps.certificateTtl_ms, Date.now(), Math.random());
+  const cancelRenewal = callAt(new Date(renewal_ms), () => session.send({ case: "renewIdentity", value: {} }));
   let left = false;
   const reading = (async () => {
     await repair(deps, session, opened);
@@ -90,7 +98,8 @@ export async function* runSession(
   try {
     for await (const messages of session.outbox.batches()) yield create(PlacementsResponseSchema, { messages });
   } finally {
-    clearTimeout(expiry);
+    cancelExpiry();
+    cancelRenewal();
     session.outbox.close();
     deps.registry.remove(session);
     await reading;
@@ -243,10 +252,10 @@ export function tell(session: RunnerSession, row: WorkloadRow, masterKey: Master
 
 /** Sends a placement once in a session. Throws where the record cannot be read; then nothing was sent. */
 export function sendPlacement(session: RunnerSession, placement: Placement, masterKey: MasterKey): void {
-  if (session.sent.get(placement.id) === placement.fence) return;
+  if (session.sent.has(placement.id, placement.fence)) return;
   const message = toPlaceMessage(placement, masterKey);
-  session.sent.set(placement.id, placement.fence);
-  session.send(message);
+  session.sent.add(placement.id, placement.fence);
+  session.send(message, placement.spec.length);
 }
 
 function sendStop(session: RunnerSession, row: WorkloadRow): void {

@@ -1,5 +1,6 @@
+import type { PendingQuery, Row } from "postgres";
 import type { SqlOrTransaction } from "./database.ts";
-import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
 
 export type AccessToken = {
   id: string;
@@ -72,20 +73,22 @@ export async function listAccessTokens(sql: SqlOrTransaction, userId: string, pa
     select ${columns(sql)}, (extract(epoch from create_time) * 1000000)::bigint::text as position from access_token
     where user_id = ${userId} and (${before ?? null}::bigint is null or (extract(epoch from create_time) * 1000000)::bigint < ${before ?? null}::bigint)
     order by create_time desc limit ${page.size + 1}`;
-  const tokens = rows.slice(0, page.size);
-  const last = rows.length > page.size ? tokens.at(-1) : undefined;
-  return { tokens, nextToken: last ? encodeCursor("access_token", last.position) : "" };
+  return cut("access_token", rows, page, ({ position }) => position);
 }
 
-/** Revokes the caller's token with this id or unique id prefix; answers what fits. */
+/** What a reference to one of the user's tokens may mean: exact id; else the name of one that is not revoked; else an id prefix. */
 export async function findOwnAccessTokens(
   sql: SqlOrTransaction,
   userId: string,
   reference: string,
 ): Promise<AccessToken[]> {
-  return sql<
-    AccessToken[]
-  >`select ${columns(sql)} from access_token where user_id = ${userId} and starts_with(id, ${reference}) limit 5`;
+  const own = (condition: PendingQuery<Row[]>) => sql<AccessToken[]>`
+    select ${columns(sql)} from access_token where user_id = ${userId} and ${condition} order by create_time desc limit 5`;
+  const exact = await own(sql`id = ${reference}`);
+  if (exact.length > 0) return exact;
+  const named = await own(sql`name = ${reference} and revoke_time is null`);
+  if (named.length > 0 || !reference.startsWith("tok_")) return named;
+  return own(sql`starts_with(id, ${reference})`);
 }
 
 export async function revokeAccessToken(sql: SqlOrTransaction, id: string): Promise<AccessToken> {
@@ -93,4 +96,13 @@ export async function revokeAccessToken(sql: SqlOrTransaction, id: string): Prom
     AccessToken[]
   >`update access_token set revoke_time = coalesce(revoke_time, now()) where id = ${id} returning ${columns(sql)}`;
   return row!;
+}
+
+/** Deletes at most `limit` tokens that expired or were revoked so long ago; answers how many. */
+export async function sweepAccessTokens(sql: SqlOrTransaction, keep_ms: number, limit: number): Promise<number> {
+  const { count } = await sql`
+    delete from access_token where id in (
+      select id from access_token
+      where least(expire_time, revoke_time) < now() - ${keep_ms}::float8 * interval '1 millisecond' limit ${limit})`;
+  return count;
 }

@@ -1,4 +1,4 @@
-const bare = /^[A-Za-z0-9_.:+-]+$/;
+const bare = /^[A-Za-z0-9_.:+/=-]+$/;
 const escaped = /["\\]/g;
 
 /**

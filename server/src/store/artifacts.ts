@@ -1,4 +1,4 @@
-import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
 import type { SqlOrTransaction } from "./database.ts";
 import { findRuns } from "./runs.ts";
 import { dropUploads } from "./uploads.ts";
@@ -140,9 +140,7 @@ export async function listArtifacts(sql: SqlOrTransaction, filter: ArtifactFilte
       and (${filter.states.length === 0} or a.state = any(${[...filter.states]}))
       and (${before ?? null}::bigint is null or a.key < ${before ?? null}::bigint)
     order by a.key desc limit ${page.size + 1}`;
-  const artifacts = rows.slice(0, page.size);
-  const last = rows.length > page.size ? artifacts.at(-1) : undefined;
-  return { artifacts, nextToken: last ? encodeCursor("artifact", String(last.key)) : "" };
+  return cut("artifact", rows, page, (row) => String(row.key));
 }
 
 /** The complete ones of an attempt's last tries, those that it kept from earlier attempts with them; by job and name. */

@@ -1,7 +1,7 @@
 import { createId } from "../../../wire/ids.ts";
 import type { Scope } from "../domain/access.ts";
 import type { SqlOrTransaction } from "./database.ts";
-import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
 
 /** Who did what, from where, and how it ended. `details` never holds a secret. */
 export type AuditEvent = {
@@ -50,7 +50,14 @@ export async function listAuditEvents(sql: SqlOrTransaction, filter: AuditFilter
       and (${filter.action} = '' or action = ${filter.action})
       and (${before ?? null}::bigint is null or key < ${before ?? null}::bigint)
     order by key desc limit ${page.size + 1}`;
-  const events = rows.slice(0, page.size);
-  const last = rows.length > page.size ? events.at(-1) : undefined;
-  return { events, nextToken: last ? encodeCursor("audit_event", String(last.key)) : "" };
+  return cut("audit_event", rows, page, ({ key }) => String(key));
+}
+
+/** Deletes at most `limit` of the oldest events, as far as they are so old; answers how many. */
+export async function sweepAuditEvents(sql: SqlOrTransaction, keep_ms: number, limit: number): Promise<number> {
+  const { count } = await sql`
+    delete from audit_event where key in (
+      select key from (select key, time from audit_event order by key limit ${limit}) oldest
+      where time < now() - ${keep_ms}::float8 * interval '1 millisecond')`;
+  return count;
 }

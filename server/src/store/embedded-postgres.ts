@@ -44,9 +44,18 @@ export async function startEmbeddedPostgres(
   };
   const adopted = await readPid(data);
   const pid = adopted ?? (await launch(binaries, { directory, data, socketDirectory, settings }));
+  // A server that leaves without closing takes it along all the same; only one that is killed leaves it to the next.
+  const onExit = () => signal(pid, "SIGINT");
+  process.once("exit", onExit);
   await waitUntilReady(connection, pid, directory);
   await createDatabase(connection);
-  return { connection, stop: () => stop(data, pid, socketDirectory) };
+  return {
+    connection,
+    async stop() {
+      await stop(data, pid, socketDirectory);
+      process.off("exit", onExit);
+    },
+  };
 }
 
 type Binaries = { initdb: string; postgres: string };

@@ -22,3 +22,11 @@ export async function claimIdempotencyKey(sql: SqlOrTransaction, claim: Idempote
   }
   return row.objectId;
 }
+
+/** Forgets at most `limit` keys that were claimed so long ago; answers how many. */
+export async function sweepIdempotencyKeys(sql: SqlOrTransaction, keep_ms: number, limit: number): Promise<number> {
+  const { count } = await sql`
+    delete from idempotency_key where ctid in (
+      select ctid from idempotency_key where create_time < now() - ${keep_ms}::float8 * interval '1 millisecond' limit ${limit})`;
+  return count;
+}

@@ -48,10 +48,12 @@ export async function getLatestGeneration(
   return row;
 }
 
-/** Starts an identity for a key; the runner's earlier ones are superseded. */
+/** Starts an identity for a key; the runner's earlier ones are superseded, and what they have open is to end. */
 export async function insertIdentity(sql: SqlOrTransaction, runnerId: string, spkiSha256: string): Promise<string> {
   const id = createId("identity");
-  await sql`update identity set state = 'superseded', end_time = now() where runner_id = ${runnerId} and state = 'current'`;
+  const superseded =
+    await sql`update identity set state = 'superseded', end_time = now() where runner_id = ${runnerId} and state = 'current'`;
+  if (superseded.count > 0) await insertRevocation(sql, runnerId, "IDENTITY_SUPERSEDED");
   await sql`insert into identity (id, runner_id, state, spki_sha256) values (${id}, ${runnerId}, 'current', ${spkiSha256})`;
   return id;
 }
@@ -63,9 +65,28 @@ export async function insertGeneration(sql: SqlOrTransaction, generation: NewGen
       ${generation.issueTime}, ${generation.expireTime})`;
 }
 
-/** Notes that a generation was used on a connection; from then on older ones are dead (I12). */
-export async function useGeneration(sql: SqlOrTransaction, identityId: string, generation: bigint): Promise<void> {
-  await sql`update identity set used_generation = ${generation} where id = ${identityId} and used_generation < ${generation}`;
+/**
+ * Notes that a generation was used on a connection; from then on older ones are dead, and what they have open is to end (I12). Answers
+ * whether there are older ones that were not dead before.
+ */
+export async function useGeneration(
+  sql: SqlOrTransaction,
+  { identityId, runnerId, generation }: Pick<GenerationRow, "identityId" | "runnerId" | "generation">,
+): Promise<boolean> {
+  const used =
+    await sql`update identity set used_generation = ${generation} where id = ${identityId} and used_generation < ${generation}`;
+  const supersedes = used.count > 0 && generation > 1n;
+  if (supersedes) await insertRevocation(sql, runnerId, "IDENTITY_SUPERSEDED");
+  return supersedes;
+}
+
+/** Of the keys of certificates, those that are live: of a current identity of which no later generation was used. */
+export async function listLiveKeys(sql: SqlOrTransaction, keys: readonly string[]): Promise<string[]> {
+  if (keys.length === 0) return [];
+  const rows = await sql<{ key: string }[]>`
+    select g.spki_sha256 as key from identity_generation g join identity i on i.id = g.identity_id
+    where g.spki_sha256 = any(${[...keys]}) and i.state = 'current' and g.generation >= i.used_generation`;
+  return rows.map((row) => row.key);
 }
 
 /** Whether the runner has an identity that is neither superseded nor revoked. */
@@ -86,14 +107,21 @@ export async function noteRefusal(sql: SqlOrTransaction, identityId: string): Pr
   return rows.length > 0;
 }
 
+/** Why a runner's sessions are to end: all of them, or those whose identity is superseded. */
+export type RevocationReason = "IDENTITY_REVOKED" | "RUNNER_LOCKED" | "IDENTITY_SUPERSEDED";
+
 /** Tells every replica to end the runner's sessions. */
-export async function insertRevocation(sql: SqlOrTransaction, runnerId: string, reason: string): Promise<void> {
+export async function insertRevocation(
+  sql: SqlOrTransaction,
+  runnerId: string,
+  reason: RevocationReason,
+): Promise<void> {
   await sql`insert into revocation (runner_id, reason) values (${runnerId}, ${reason})`;
 }
 
 /** Revocations after `number`. A row may become visible after one with a higher number, so the reader looks back a little. */
 export async function listRevocations(sql: SqlOrTransaction, number: bigint) {
-  return sql<{ number: bigint; runnerId: string; reason: string }[]>`
+  return sql<{ number: bigint; runnerId: string; reason: RevocationReason }[]>`
     select number, runner_id as "runnerId", reason from revocation where number > ${number} order by number limit 1000`;
 }
 
@@ -112,4 +140,23 @@ export async function listLatestGenerations(
     select distinct on (i.id) ${columns(sql)} from identity_generation g join identity i on i.id = g.identity_id
     where i.id = any(${[...identityIds]}) order by i.id, g.generation desc`;
   return new Map(rows.map((row) => [row.identityId, row]));
+}
+
+/** Deletes at most `limit` certificates that expired so long ago and were followed by a used one; answers how many. */
+export async function sweepGenerations(sql: SqlOrTransaction, keep_ms: number, limit: number): Promise<number> {
+  const { count } = await sql`
+    delete from identity_generation where (identity_id, generation) in (
+      select g.identity_id, g.generation from identity_generation g join identity i on i.id = g.identity_id
+      where g.expire_time < now() - ${keep_ms}::float8 * interval '1 millisecond' and g.generation < i.used_generation
+      limit ${limit})`;
+  return count;
+}
+
+/** Deletes at most `limit` revocations that are so old that every replica has read them, or started since; answers how many. */
+export async function sweepRevocations(sql: SqlOrTransaction, keep_ms: number, limit: number): Promise<number> {
+  const { count } = await sql`
+    delete from revocation where number in (
+      select number from (select number, time from revocation order by number limit ${limit}) oldest
+      where time < now() - ${keep_ms}::float8 * interval '1 millisecond')`;
+  return count;
 }

@@ -3,7 +3,7 @@ import { rankBetween, rankLimit_characters } from "../domain/rank.ts";
 import type { NoneVerdict } from "../domain/selection.ts";
 import type { SqlOrTransaction } from "./database.ts";
 import { jobColumns, type JobRow } from "./jobs.ts";
-import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
 
 /*
  * The order of an organization's queue: priority, then rank, then key. Moves of one organization take turns, so that two
@@ -173,9 +173,7 @@ export async function listQueuedJobs(sql: SqlOrTransaction, filter: QueueFilter,
   const found = await sql<JobRow[]>`
     select ${jobColumns(sql)} from job where ${matches(sql, filter)} ${after}
     order by job.priority desc, job.rank, job.key limit ${page.size + 1}`;
-  const rows = found.slice(0, page.size);
-  const last = found.length > page.size ? rows.at(-1) : undefined;
-  return { rows, nextToken: last ? encodeCursor("queue", `${last.priority} ${last.rank} ${last.key}`) : "" };
+  return cut("queue", found, page, (row) => `${row.priority} ${row.rank} ${row.key}`);
 }
 
 /** Every queued job that fits: for a bulk cancel. */

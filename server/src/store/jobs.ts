@@ -2,7 +2,7 @@ import type { MatrixCell, SkipCause } from "../../../pipelines/pipeline.ts";
 import type { JobState } from "../domain/run-state.ts";
 import type { DemandJson } from "../domain/workload.ts";
 import type { SqlOrTransaction } from "./database.ts";
-import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
 import { findRuns } from "./runs.ts";
 
 /** A job's record. */
@@ -40,6 +40,7 @@ export type JobRow = {
   /** The user, or the trigger, behind it. */
   createdBy: string;
   workloadId: string | null;
+  workloadKey: bigint | null;
   runnerId: string | null;
   workloadIds: string[];
   stopRequested: boolean;
@@ -70,7 +71,7 @@ export const jobColumns = (sql: SqlOrTransaction) => sql`
   job.skip_cause as "skipCause", job.verdict, job.demand, job.priority, job.rank, job.tag,
   job.concurrency_group as "concurrencyGroup", job.concurrency_limit as "concurrencyLimit", job.cancels_older as "cancelsOlder",
   job.matrix_limit as "matrixLimit", job.try, job.maximum_tries as "maximumTries",
-  job.retry_on_lost as "retryOnLost", job.lost_after_ms as "lostAfter_ms", job.created_by as "createdBy", job.workload_id as "workloadId", job.runner_id as "runnerId",
+  job.retry_on_lost as "retryOnLost", job.lost_after_ms as "lostAfter_ms", job.created_by as "createdBy", job.workload_id as "workloadId", job.workload_key as "workloadKey", job.runner_id as "runnerId",
   job.workload_ids as "workloadIds", job.stop_requested as "stopRequested", job.exit_code as "exitCode", job.outputs, job.reused,
   job.queue_time as "queueTime", job.available_time as "availableTime", job.queue_deadline as "queueDeadline",
   job.start_time as "startTime", job.end_time as "endTime", job.change_xid::text as "changeXid"`;
@@ -134,9 +135,7 @@ export async function listJobs(sql: SqlOrTransaction, of: { runId: string; attem
     select ${jobColumns(sql)} from job
     where run_id = ${of.runId} and attempt = ${of.attempt} and (${after ?? null}::bigint is null or key > ${after ?? null}::bigint)
     order by key limit ${page.size + 1}`;
-  const rows = found.slice(0, page.size);
-  const last = found.length > page.size ? rows.at(-1) : undefined;
-  return { rows, nextToken: last ? encodeCursor("job", String(last.key)) : "" };
+  return cut("job", found, page, (row) => String(row.key));
 }
 
 /** Of the last attempts of live runs, oldest first. */

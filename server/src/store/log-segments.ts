@@ -1,4 +1,5 @@
 import type postgres from "postgres";
+import type { SqlOrTransaction } from "./database.ts";
 import type { LogKey, LogSegment, SegmentIndex } from "../logs/segment-index.ts";
 
 type LogSegmentRow = {
@@ -66,4 +67,15 @@ function fromRow(row: LogSegmentRow): LogSegment {
     indexOffset: Number(row.index_offset),
     createTime: row.create_time,
   };
+}
+
+/** At most `limit` workloads that have no record, but lines that were sealed so long ago: by a replica that did so after the sweep. */
+export async function listOrphanLogs(sql: SqlOrTransaction, keep_ms: number, limit: number): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`
+    select distinct workload_id as id from (
+      select workload_id, create_time as time from log_segments union all select workload_id, end_time from ended_logs) l
+    where time < now() - ${keep_ms}::float8 * interval '1 millisecond'
+      and not exists (select from workload w where w.id = l.workload_id)
+    limit ${limit}`;
+  return rows.map((row) => row.id);
 }

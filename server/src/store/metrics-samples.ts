@@ -23,10 +23,15 @@ export async function listMetricsSamples(
     where runner_id = ${runnerId} and time > ${after} order by time limit 10000`;
 }
 
-/** Deletes what is older than the hours that are kept, and what a wrong clock dated as far ahead, which would stay for ever. */
-export async function sweepMetricsSamples(sql: SqlOrTransaction, keep_ms: number): Promise<void> {
-  await sql`
-    delete from metrics_sample
-    where time not between now() - ${keep_ms}::float8 * interval '1 millisecond'
-      and now() + ${keep_ms}::float8 * interval '1 millisecond'`;
+/**
+ * Deletes at most `limit` samples that are older than what is kept, or that a wrong clock dated as far ahead, which would stay for ever;
+ * answers how many.
+ */
+export async function sweepMetricsSamples(sql: SqlOrTransaction, keep_ms: number, limit: number): Promise<number> {
+  const { count } = await sql`
+    delete from metrics_sample where (runner_id, time) in (
+      select runner_id, time from metrics_sample
+      where time < now() - ${keep_ms}::float8 * interval '1 millisecond'
+        or time > now() + ${keep_ms}::float8 * interval '1 millisecond' limit ${limit})`;
+  return count;
 }

@@ -2,10 +2,12 @@ import type { Logger } from "pino";
 import type { Sql } from "./database.ts";
 
 /** What replicas tell each other. A message only says where to look; what counts is in the tables. */
-export type Topic = "pending" | "deliver" | "runners" | "workloads" | "revocations" | "runs";
+export type Topic = "pending" | "deliver" | "runners" | "workloads" | "revocations" | "seals" | "runs";
 
 /** Signals between replicas: sent after commit, coalesced, and only a hint (a poll stands behind each). */
 export interface Notifications {
+  /** Whether another replica has been heard since the start. */
+  readonly hearsOthers: boolean;
   /** Tells the other replicas. */
   send(topic: Topic): void;
   /** Hears the other replicas, and this one. */
@@ -24,6 +26,8 @@ export async function openNotifications(sql: Sql, replicaId: string, log: Logger
   const outgoing = new Set<Topic>();
   let timer: NodeJS.Timeout | undefined;
   let sent_ms = -Infinity;
+  let closed = false;
+  let hearsOthers = false;
   const tell = (topic: string) => {
     for (const listener of listeners.get(topic) ?? []) listener();
   };
@@ -31,7 +35,9 @@ export async function openNotifications(sql: Sql, replicaId: string, log: Logger
     channel,
     (payload) => {
       const [sender, ...topics] = payload.split(" ");
-      if (sender !== replicaId) for (const topic of topics) tell(topic);
+      if (sender === replicaId) return;
+      hearsOthers = true;
+      for (const topic of topics) tell(topic);
     },
     () => {
       for (const topic of listeners.keys()) tell(topic);
@@ -45,7 +51,11 @@ export async function openNotifications(sql: Sql, replicaId: string, log: Logger
     sql.notify(channel, payload).catch((error: unknown) => log.warn({ err: error }, "notification not sent"));
   };
   return {
+    get hearsOthers() {
+      return hearsOthers;
+    },
     send(topic) {
+      if (closed) return;
       outgoing.add(topic);
       timer ??= setTimeout(flush, Math.max(coalesce_ms, sent_ms + spacing_ms - performance.now()));
     },
@@ -53,6 +63,7 @@ export async function openNotifications(sql: Sql, replicaId: string, log: Logger
       listeners.set(topic, [...(listeners.get(topic) ?? []), listener]);
     },
     async close() {
+      closed = true;
       clearTimeout(timer);
       await subscription.unlisten();
     },

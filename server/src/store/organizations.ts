@@ -1,9 +1,8 @@
 import { createId } from "../../../wire/ids.ts";
 import type { MemberRole, Membership } from "../domain/access.ts";
-import { AgynError } from "../domain/errors.ts";
 import type { SqlOrTransaction } from "./database.ts";
-import { decodeCursor, encodeCursor, type CursorKind, type Page } from "./paging.ts";
-import { isUniqueViolation } from "./unique.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
+import { orNameTaken } from "./unique.ts";
 
 export type Organization = {
   id: string;
@@ -26,7 +25,7 @@ export async function insertOrganization(
 ): Promise<Organization> {
   const [row] = await sql<Organization[]>`
     insert into organization (id, name, personal_user_id) values (${id}, ${name}, ${personalUserId})
-    returning ${columns(sql)}`.catch(orNameTaken(name));
+    returning ${columns(sql)}`.catch(orNameTaken(`the name "${name}" is taken`));
   return row!;
 }
 
@@ -81,7 +80,7 @@ export async function renameOrganization(sql: SqlOrTransaction, id: string, name
   const [row] = await sql<
     Organization[]
   >`update organization set name = ${name}, update_time = now() where id = ${id} returning ${columns(sql)}`.catch(
-    orNameTaken(name),
+    orNameTaken(`the name "${name}" is taken`),
   );
   return row!;
 }
@@ -93,7 +92,7 @@ export async function countBelongings(
 ): Promise<{ runners: number; workloads: number }> {
   const [row] = await sql<{ runners: number; workloads: number }[]>`
     select (select count(*)::int from runner where organization_id = ${id} and delete_time is null) as runners,
-      (select count(*)::int from workload where organization_id = ${id}) as workloads`;
+      (select count(*)::int from workload_life where organization_id = ${id}) as workloads`;
   return row!;
 }
 
@@ -155,23 +154,4 @@ export async function listMemberships(sql: SqlOrTransaction, userId: string): Pr
   return sql<Membership[]>`
     select o.id as "organizationId", o.name as "organizationName", o.personal_user_id is not null as personal, m.role
     from member m join organization o on o.id = m.organization_id where m.user_id = ${userId} order by o.name`;
-}
-
-/** One page of rows that were read with one more than its size, and the token of the next. */
-export function cut<T>(
-  kind: CursorKind,
-  rows: readonly T[],
-  page: Page,
-  name: (row: T) => string,
-): { rows: T[]; nextToken: string } {
-  const kept = rows.slice(0, page.size);
-  const last = rows.length > page.size ? kept.at(-1) : undefined;
-  return { rows: kept, nextToken: last === undefined ? "" : encodeCursor(kind, name(last)) };
-}
-
-function orNameTaken(name: string) {
-  return (error: unknown): never => {
-    if (isUniqueViolation(error)) throw new AgynError("NAME_TAKEN", `the name "${name}" is taken`);
-    throw error;
-  };
 }

@@ -21,7 +21,7 @@ const positions = {
   artifact: "number",
 } as const;
 
-export type CursorKind = keyof typeof positions;
+type CursorKind = keyof typeof positions;
 
 /** The page of a request; its size is bounded by the contract. */
 export function toPage(request: { pageSize: number; pageToken: string }): Page {
@@ -29,7 +29,7 @@ export function toPage(request: { pageSize: number; pageToken: string }): Page {
 }
 
 /** A page token: opaque to clients, valid for lists of the same kind only. */
-export function encodeCursor(kind: CursorKind, position: string): string {
+function encodeCursor(kind: CursorKind, position: string): string {
   return Buffer.from(`${kind} ${position}`).toString("base64url");
 }
 
@@ -41,4 +41,16 @@ export function decodeCursor(token: string, kind: CursorKind): string | undefine
   const isPosition = positions[kind] === "text" ? !position.includes("\0") : /^[0-9]{1,18}$/.test(position);
   if (!text.startsWith(`${kind} `) || !isPosition) throw invalidField("page_token", "it is not of this list");
   return position;
+}
+
+/** One page of rows that were read with one more than its size, and the token of the next; `position` is where a row stands in the list. */
+export function cut<T>(
+  kind: CursorKind,
+  rows: readonly T[],
+  page: Page,
+  position: (row: T) => string,
+): { rows: T[]; nextToken: string } {
+  const kept = rows.slice(0, page.size);
+  const last = rows.length > page.size ? kept.at(-1) : undefined;
+  return { rows: kept, nextToken: last === undefined ? "" : encodeCursor(kind, position(last)) };
 }

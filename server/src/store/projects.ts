@@ -1,7 +1,6 @@
 import type { SqlOrTransaction } from "./database.ts";
-import { AgynError } from "../domain/errors.ts";
-import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
-import { isUniqueViolation } from "./unique.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
+import { orNameTaken } from "./unique.ts";
 
 /** A named place of an organization, with a source repository. */
 export type Project = {
@@ -39,7 +38,7 @@ export async function insertProject(
     insert into project (id, organization_id, name, source_url, default_ref, weight, maximum_running_jobs, retention_days)
     values (${id}, ${organizationId}, ${settings.name}, ${settings.sourceUrl}, ${settings.defaultRef}, ${settings.weight},
       ${settings.maximumRunningJobs}, ${settings.retentionDays}) returning ${columns(sql)}`.catch(
-    orNameTaken(settings.name),
+    orTaken(settings.name),
   );
   return row!;
 }
@@ -79,9 +78,7 @@ export async function listProjects(sql: SqlOrTransaction, organizationId: string
     select ${columns(sql)} from project
     where organization_id = ${organizationId} and (${after ?? null}::text is null or name > ${after ?? null})
     order by name limit ${page.size + 1}`;
-  const projects = rows.slice(0, page.size);
-  const last = rows.length > page.size ? projects.at(-1) : undefined;
-  return { projects, nextToken: last ? encodeCursor("project", last.name) : "" };
+  return cut("project", rows, page, (row) => row.name);
 }
 
 export async function updateProject(
@@ -93,7 +90,7 @@ export async function updateProject(
     update project set name = ${settings.name}, source_url = ${settings.sourceUrl}, default_ref = ${settings.defaultRef},
       weight = ${settings.weight}, maximum_running_jobs = ${settings.maximumRunningJobs},
       retention_days = ${settings.retentionDays}, update_time = now()
-    where id = ${id} returning ${columns(sql)}`.catch(orNameTaken(settings.name));
+    where id = ${id} returning ${columns(sql)}`.catch(orTaken(settings.name));
   return row;
 }
 
@@ -107,9 +104,6 @@ export async function deleteProject(sql: SqlOrTransaction, id: string): Promise<
   return row!.live;
 }
 
-function orNameTaken(name: string): (error: unknown) => never {
-  return (error) => {
-    if (isUniqueViolation(error)) throw new AgynError("NAME_TAKEN", `the organization has a project "${name}" already`);
-    throw error;
-  };
+function orTaken(name: string): (error: unknown) => never {
+  return orNameTaken(`the organization has a project "${name}" already`);
 }

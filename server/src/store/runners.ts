@@ -5,10 +5,9 @@ import {
   type RunnerScope,
   type RunnerStatus,
 } from "../domain/runner.ts";
-import { AgynError } from "../domain/errors.ts";
 import type { SqlOrTransaction } from "./database.ts";
-import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
-import { isUniqueViolation } from "./unique.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
+import { orNameTaken } from "./unique.ts";
 
 /** What a runner said of itself in its last hello. */
 export type RunnerReport = {
@@ -122,13 +121,19 @@ export async function insertRunner(
     insert into runner (id, organization_id, name, labels, capabilities, token_public_key, token_maximum_uses, token_expire_time, token_source_cidrs)
     values (${runner.id}, ${runner.organizationId}, ${runner.name}, ${sql.json(runner.labels)}, ${[...runner.capabilities]},
       ${token.publicKey}, ${token.maximumUses}, now() + ${token.lifetime_ms}::float8 * interval '1 millisecond', ${[...token.sourceCidrs]})
-    returning ${columns(sql)}`.catch(orNameTaken(runner.name));
+    returning ${columns(sql)}`.catch(orNameTaken(`a runner named "${runner.name}" exists in this scope`));
   return row!;
 }
 
 export async function getRunner(sql: SqlOrTransaction, id: string): Promise<RunnerRow | undefined> {
   const [row] = await sql<RunnerRow[]>`select ${columns(sql)} from runner where id = ${id}`;
   return row;
+}
+
+/** The records with these ids, as far as there are such. */
+export async function listRunnersById(sql: SqlOrTransaction, ids: readonly string[]): Promise<RunnerRow[]> {
+  if (ids.length === 0) return [];
+  return sql<RunnerRow[]>`select ${columns(sql)} from runner where id = any(${[...ids]})`;
 }
 
 /** The record, locked until the transaction ends. */
@@ -173,9 +178,7 @@ export async function listRunners(sql: SqlOrTransaction, filter: RunnerFilter, p
       and (${filter.statuses.length === 0} or status = any(${[...filter.statuses]}))
       and (name, id) > (${after[0] ?? ""}, ${after[1] ?? ""})
     order by name, id limit ${page.size + 1}`;
-  const runners = rows.slice(0, page.size);
-  const last = rows.length > page.size ? runners.at(-1) : undefined;
-  return { runners, nextToken: last ? encodeCursor("runner", `${last.name}\n${last.id}`) : "" };
+  return cut("runner", rows, page, ({ name, id }) => `${name}\n${id}`);
 }
 
 /** Every record that is not a tombstone. */
@@ -199,7 +202,9 @@ export async function updateRunner(
       labels = coalesce(${change.labels ? sql.json(change.labels) : null}::jsonb, labels),
       capabilities = coalesce(${change.capabilities ? [...change.capabilities] : null}::text[], capabilities),
       update_time = now(), change_xid = pg_current_xact_id()
-    where id = ${id} returning ${columns(sql)}`.catch(orNameTaken(change.name ?? ""));
+    where id = ${id} returning ${columns(sql)}`.catch(
+    orNameTaken(`a runner named "${change.name}" exists in this scope`),
+  );
   return row!;
 }
 
@@ -240,82 +245,4 @@ export async function bindIdentity(sql: SqlOrTransaction, id: string, identityId
     update runner set identity_id = ${identityId}, token_uses = token_uses + 1, enroll_time = now(), confirmed_session_number = 0,
       update_time = now(), change_xid = pg_current_xact_id()
     where id = ${id}`;
-}
-
-/** Begins a session: the runner is enrolled, with a fresh lease. */
-export async function beginSession(
-  sql: SqlOrTransaction,
-  id: string,
-  session: { number: bigint; replicaId: string; lease_ms: number; report: RunnerReport },
-): Promise<void> {
-  await sql`
-    update runner set status = 'enrolled', session_number = ${session.number}, session_replica_id = ${session.replicaId},
-      lease_time = now() + ${session.lease_ms}::float8 * interval '1 millisecond', heartbeat_time = now(),
-      reported = ${sql.json(session.report)}, change_xid = pg_current_xact_id()
-    where id = ${id}`;
-}
-
-/** Notes that the runner has kept the number of its live session. */
-export async function confirmSession(sql: SqlOrTransaction, id: string, number: bigint): Promise<void> {
-  await sql`update runner set confirmed_session_number = ${number} where id = ${id} and session_number = ${number} and session_replica_id is not null and confirmed_session_number < ${number}`;
-}
-
-/** Ends a session, if it is still the live one: `offline` at once on a clean leave; on a lost link the lease decides. */
-export async function endSession(
-  sql: SqlOrTransaction,
-  id: string,
-  number: bigint,
-  offline: boolean,
-): Promise<boolean> {
-  const rows = await sql`
-    update runner set session_replica_id = null, status = case when ${offline} then 'offline' else status end,
-      lease_time = case when ${offline} then now() else lease_time end, change_xid = pg_current_xact_id()
-    where id = ${id} and session_number = ${number} and session_replica_id is not null returning 1`;
-  return rows.length > 0;
-}
-
-/** Renews the leases of sessions; answers the runners whose session is still the live one. Rows are locked by id, as in `regrantLeases`. */
-export async function renewLeases(
-  sql: SqlOrTransaction,
-  sessions: readonly { runnerId: string; number: bigint }[],
-  lease_ms: number,
-): Promise<string[]> {
-  const rows = await sql<{ id: string }[]>`
-    with live as (
-      select r.id from runner r
-      join unnest(${sessions.map((one) => one.runnerId)}::text[], ${sessions.map((one) => String(one.number))}::bigint[])
-        as s (id, number) on r.id = s.id and r.session_number = s.number
-      where r.session_replica_id is not null order by r.id for update of r
-    )
-    update runner r set lease_time = now() + ${lease_ms}::float8 * interval '1 millisecond', heartbeat_time = now()
-    from live where r.id = live.id returning r.id`;
-  return rows.map((row) => row.id);
-}
-
-/** Marks runners whose lease has run out as offline; answers their ids. One that is being renewed, or returns, is left for the next time. */
-export async function expireRunnerLeases(sql: SqlOrTransaction): Promise<string[]> {
-  const rows = await sql<{ id: string }[]>`
-    update runner set status = 'offline', session_replica_id = null, change_xid = pg_current_xact_id()
-    where id in (select id from runner where status = 'enrolled' and lease_time < now() for update skip locked) returning id`;
-  return rows.map((row) => row.id);
-}
-
-/** Grants every enrolled runner a full lease: time in which nobody could renew does not count. */
-export async function regrantLeases(sql: SqlOrTransaction, lease_ms: number): Promise<void> {
-  await sql`
-    with enrolled as (select id from runner where status = 'enrolled' order by id for update)
-    update runner r set lease_time = greatest(r.lease_time, now() + ${lease_ms}::float8 * interval '1 millisecond')
-    from enrolled where r.id = enrolled.id`;
-}
-
-function orNameTaken(name: string) {
-  return (error: unknown): never => {
-    if (isUniqueViolation(error)) throw new AgynError("NAME_TAKEN", `a runner named "${name}" exists in this scope`);
-    throw error;
-  };
-}
-
-/** After a start, no session of an earlier process of this replica is live. */
-export async function clearSessionsOf(sql: SqlOrTransaction, replicaId: string): Promise<void> {
-  await sql`update runner set session_replica_id = null, change_xid = pg_current_xact_id() where session_replica_id = ${replicaId}`;
 }

@@ -1,7 +1,7 @@
 import type { InputValues, Pipeline } from "../../../pipelines/pipeline.ts";
 import type { JobState, RunState } from "../domain/run-state.ts";
 import type { SqlOrTransaction } from "./database.ts";
-import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
 
 /** Who or what started a run. */
 export type Cause = {
@@ -155,9 +155,7 @@ export async function listRuns(sql: SqlOrTransaction, filter: RunFilter, page: P
     select ${columns(sql)} from run
     where ${matches(sql, filter)} and (${before ?? null}::bigint is null or key < ${before ?? null}::bigint)
     order by key desc limit ${page.size + 1}`;
-  const runs = rows.slice(0, page.size);
-  const last = rows.length > page.size ? runs.at(-1) : undefined;
-  return { runs, nextToken: last ? encodeCursor("run", String(last.key)) : "" };
+  return cut("run", rows, page, (row) => String(row.key));
 }
 
 /** The live ones that fit, oldest first. */
@@ -180,7 +178,8 @@ export async function listDueRuns(sql: SqlOrTransaction, limit: number): Promise
     union
     select run_id from job where state in ('queued', 'running') and (
       state = 'queued' and queue_deadline < now()
-      or state = 'running' and exists (select from workload_history w where w.id = job.workload_id))
+      or state = 'running' and exists (
+        select from workload_end e where e.organization_id = job.organization_id and e.key = job.workload_key))
     limit ${limit}`;
   return rows.map((row) => row.id);
 }

@@ -8,7 +8,10 @@ export type UploadPart = { firstByte: bigint; sizeBytes: bigint; blobKey: string
 const columns = (sql: SqlOrTransaction) =>
   sql`id, organization_id as "organizationId", received_bytes as "receivedBytes"`;
 
-export async function insertUpload(sql: SqlOrTransaction, upload: Pick<Upload, "id" | "organizationId">): Promise<void> {
+export async function insertUpload(
+  sql: SqlOrTransaction,
+  upload: Pick<Upload, "id" | "organizationId">,
+): Promise<void> {
   await sql`
     insert into upload (id, organization_id) values (${upload.id}, ${upload.organizationId}) on conflict (id) do nothing`;
 }

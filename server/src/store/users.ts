@@ -1,9 +1,7 @@
 import { createId } from "../../../wire/ids.ts";
-import { AgynError } from "../domain/errors.ts";
 import type { SqlOrTransaction } from "./database.ts";
-import { cut } from "./organizations.ts";
-import { decodeCursor, type Page } from "./paging.ts";
-import { isUniqueViolation } from "./unique.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
+import { orNameTaken } from "./unique.ts";
 
 export type User = { id: string; name: string; clusterAdmin: boolean; createTime: Date };
 
@@ -15,26 +13,34 @@ const columns = (sql: SqlOrTransaction) => sql`id, name, cluster_admin as "clust
 export async function insertUser(sql: SqlOrTransaction, name: string, clusterAdmin: boolean): Promise<User> {
   const [row] = await sql<User[]>`
     insert into app_user (id, name, cluster_admin) values (${createId("user")}, ${name}, ${clusterAdmin}) returning ${columns(sql)}`.catch(
-    (error: unknown) => {
-      if (isUniqueViolation(error)) throw new AgynError("NAME_TAKEN", `the name "${name}" is taken`);
-      throw error;
-    },
+    orNameTaken(`the name "${name}" is taken`),
   );
   return row!;
 }
 
-/** By id or name. */
-export async function findUser(sql: SqlOrTransaction, reference: string): Promise<User | undefined> {
-  const [row] = await sql<
+/**
+ * What a reference may mean: exact id; else the name; else an id prefix, of those who share an organization with `fellowOf`, or of all
+ * where it is undefined. At most a few candidates.
+ */
+export async function findUsers(
+  sql: SqlOrTransaction,
+  reference: string,
+  fellowOf: string | undefined,
+): Promise<User[]> {
+  const exact = await sql<
     User[]
   >`select ${columns(sql)} from app_user where id = ${reference} or name = ${reference} order by id <> ${reference} limit 1`;
-  return row;
+  if (exact.length > 0 || !reference.startsWith("usr_")) return exact;
+  return sql<User[]>`
+    select ${columns(sql)} from app_user
+    where starts_with(id, ${reference}) and (${fellowOf ?? null}::text is null or id in (
+      select fellow.user_id from member fellow join member own using (organization_id) where own.user_id = ${fellowOf ?? null}))
+    limit 5`;
 }
 
-/** By id or name, locked until the transaction ends. */
-export async function lockUser(sql: SqlOrTransaction, reference: string): Promise<User | undefined> {
-  const user = await findUser(sql, reference);
-  const [row] = await sql<User[]>`select ${columns(sql)} from app_user where id = ${user?.id ?? null} for update`;
+/** The user, locked until the transaction ends. */
+export async function lockUser(sql: SqlOrTransaction, id: string): Promise<User | undefined> {
+  const [row] = await sql<User[]>`select ${columns(sql)} from app_user where id = ${id} for update`;
   return row;
 }
 

@@ -1,13 +1,12 @@
-import type { PendingQuery, Row } from "postgres";
 import { createId } from "../../../wire/ids.ts";
-import type { DemandJson, LivePhase, TerminalPhase, WorkloadResult } from "../domain/workload.ts";
-import { toArrayLiteral } from "./array-literal.ts";
+import type { LivePhase, TerminalPhase, WorkloadResult } from "../domain/workload.ts";
+import { column, groupBy, unpack, type Answer } from "./batch.ts";
 import type { Sql, SqlOrTransaction } from "./database.ts";
-import { isUniqueViolation } from "./unique.ts";
 
 /*
  * The transitions of workloads, each one statement for a whole batch (I1, I2, I3, I10):
- *   start → pending | placed,  pending → placed,  placed → pending,  placed → starting → running → stopping,  live → ended.
+ *   pending → placed,  placed → pending,  placed → starting → running → stopping,  live → ended.
+ * How they begin is in workload-starts.ts.
  * What carries a fence changes nothing unless it is the live one. Placing is guarded by the leader's row: its epoch, so
  * that a former leader places nothing, and the fleet version, so that no placement rests on a fleet that operators have
  * changed since it was read.
@@ -19,106 +18,20 @@ export type PlacingGuard = { epoch: bigint; fleetVersion: bigint };
 /** What every batch of one replica shares. */
 export type Writer = { replicaId: string; storeEpoch: number };
 
-export type NewWorkload = {
-  id: string;
-  organizationId: string;
-  name: string;
-  labels: Record<string, string>;
-  spec: Uint8Array;
-  demand: DemandJson;
-  maximumTries: number;
-  retryOnLost: boolean;
-  retryOnFailed: boolean;
-  /** null: never. */
-  lostAfter_ms: number | null;
-  pendingTimeout_ms: number;
-  createdBy: string;
-  /** The runner picked for it; null where it is to wait. */
-  runnerId: string | null;
-  verdict: string;
-  message: string;
-};
-
-export type StartedWorkload = {
-  id: string;
-  key: bigint;
-  fence: bigint;
-  phase: "pending" | "placed";
-  createTime: Date;
-};
-
-/** Inserts workloads, placed where a runner was picked and the guard holds, else pending. One that is there stays. */
-export async function startWorkloads(
-  sql: Sql,
-  writer: Writer,
-  guard: PlacingGuard,
-  workloads: readonly NewWorkload[],
-): Promise<StartedWorkload[]> {
-  const insert = (onConflict: PendingQuery<Row[]>) => insertWorkloads({ sql, writer, guard, onConflict }, workloads);
-  // Looking for a conflict first costs each row a lookup and a second record in the log; nearly always there is none.
-  return insert(sql``).catch((error: unknown) => {
-    if (!isUniqueViolation(error)) throw error;
-    return insert(sql`on conflict (id) do nothing`);
-  });
-}
-
-type Insertion = { sql: Sql; writer: Writer; guard: PlacingGuard; onConflict: PendingQuery<Row[]> };
-
-async function insertWorkloads(
-  { sql, writer, guard, onConflict }: Insertion,
-  workloads: readonly NewWorkload[],
-): Promise<StartedWorkload[]> {
-  return sql<StartedWorkload[]>`
-    with guard as (
-      select true as held from leader
-      where name = 'orchestrator' and epoch = ${guard.epoch} and fleet_version = ${guard.fleetVersion}
-        and expire_time > now() for share
-    ), input as (
-      select *, runner_id <> '' and exists (select from guard) as placed from unnest(
-        ${column(workloads, (one) => one.id)}::text[], ${column(workloads, (one) => one.organizationId)}::text[],
-        ${column(workloads, (one) => one.name)}::text[], ${column(workloads, (one) => JSON.stringify(one.labels))}::text[],
-        ${column(workloads, (one) => Buffer.from(one.spec).toString("base64"))}::text[],
-        ${column(workloads, (one) => JSON.stringify(one.demand))}::text[],
-        ${column(workloads, (one) => one.maximumTries)}::int[], ${column(workloads, (one) => one.retryOnLost)}::boolean[],
-        ${column(workloads, (one) => one.retryOnFailed)}::boolean[],
-        ${column(workloads, (one) => one.lostAfter_ms ?? -1)}::bigint[],
-        ${column(workloads, (one) => one.pendingTimeout_ms)}::bigint[], ${column(workloads, (one) => one.createdBy)}::text[],
-        ${column(workloads, (one) => one.runnerId ?? "")}::text[], ${column(workloads, (one) => one.verdict)}::text[],
-        ${column(workloads, (one) => one.message)}::text[]
-      ) as i (id, organization_id, name, labels, spec, demand, maximum_tries, retry_on_lost, retry_on_failed, lost_after_ms,
-        pending_timeout_ms, created_by, runner_id, verdict, message)
-    )
-    insert into workload (id, organization_id, name, labels, spec, demand, maximum_tries, retry_on_lost, retry_on_failed,
-      lost_after_ms, pending_timeout_ms, created_by, runner_id, phase, fence, place_time, verdict, message, writer)
-    select id, organization_id, name, labels::jsonb, decode(spec, 'base64'), demand::json, maximum_tries, retry_on_lost,
-      retry_on_failed, nullif(lost_after_ms, -1), pending_timeout_ms, created_by, case when placed then runner_id end,
-      case when placed then 'placed' else 'pending' end,
-      case when placed then (${writer.storeEpoch}::bigint << 40) + nextval('fence_counter') else 0 end,
-      case when placed then now() end, verdict, message, ${writer.replicaId}
-    from input
-    ${onConflict}
-    returning id, key, fence, phase, create_time as "createTime"`;
-}
-
 /** Places pending workloads; answers those that were. */
 export async function placeWorkloads(
   sql: Sql,
   writer: Writer,
   guard: PlacingGuard,
-  picks: readonly { id: string; runnerId: string }[],
+  picks: readonly { key: bigint; runnerId: string }[],
 ): Promise<{ id: string; fence: bigint }[]> {
   return sql<{ id: string; fence: bigint }[]>`
-    with guard as (
-      select true as held from leader
-      where name = 'orchestrator' and epoch = ${guard.epoch} and fleet_version = ${guard.fleetVersion}
-        and expire_time > now() for share
-    )
-    update workload w set phase = 'placed', runner_id = i.runner_id,
-      fence = (${writer.storeEpoch}::bigint << 40) + nextval('fence_counter'),
+    with ${guarded(sql, guard)}
+    update workload_life l set phase = 'placed', runner_id = i.runner_id, fence = ${nextFence(sql, writer)},
       place_time = now(), verdict = '', message = '', writer = ${writer.replicaId}, change_xid = pg_current_xact_id()
-    from unnest(${column(picks, (one) => one.id)}::text[], ${column(picks, (one) => one.runnerId)}::text[]) as i (id, runner_id)
-    where w.id = i.id and w.phase = 'pending' and not w.stop_requested and exists (select from guard)
-    returning w.id, w.fence`;
+    from unnest(${column(picks, (one) => one.key)}::bigint[], ${column(picks, (one) => one.runnerId)}::text[]) as i (key, runner_id)
+    where l.key = i.key and l.phase = 'pending' and not l.stop_requested and exists (select from guard)
+    returning l.id, l.fence`;
 }
 
 export type Unplacement = { id: string; fence: bigint; runnerId: string; message: string; excludeFor_ms: number };
@@ -130,16 +43,16 @@ export async function unplaceWorkloads(
   unplacements: readonly Unplacement[],
 ): Promise<string[]> {
   const rows = await sql<{ id: string }[]>`
-    update workload w set phase = 'pending', runner_id = null, message = i.message, pend_time = now(), place_time = null,
+    update workload_life l set phase = 'pending', runner_id = null, message = i.message, pend_time = now(), place_time = null,
       unreachable_since = null,
-      excluded = case when i.exclude_ms = 0 then w.excluded else w.excluded
+      excluded = case when i.exclude_ms = 0 then l.excluded else l.excluded
         || jsonb_build_object(i.runner_id, floor(extract(epoch from clock_timestamp()) * 1000 + i.exclude_ms)) end,
       writer = ${writer.replicaId}, change_xid = pg_current_xact_id()
-    from unnest(${column(unplacements, (one) => one.id)}::text[], ${column(unplacements, (one) => one.fence)}::bigint[],
+    from unnest(${column(unplacements, (one) => one.fence)}::bigint[], ${column(unplacements, (one) => one.id)}::text[],
       ${column(unplacements, (one) => one.runnerId)}::text[], ${column(unplacements, (one) => one.message)}::text[],
-      ${column(unplacements, (one) => one.excludeFor_ms)}::float8[]) as i (id, fence, runner_id, message, exclude_ms)
-    where w.id = i.id and w.fence = i.fence and w.runner_id = i.runner_id and w.phase = 'placed'
-    returning w.id`;
+      ${column(unplacements, (one) => one.excludeFor_ms)}::float8[]) as i (fence, id, runner_id, message, exclude_ms)
+    where l.fence = i.fence and l.id = i.id and l.runner_id = i.runner_id and l.phase = 'placed'
+    returning l.id`;
   return rows.map((row) => row.id);
 }
 
@@ -157,18 +70,21 @@ export async function advanceWorkloads(
   writer: Writer,
   advances: readonly Advance[],
 ): Promise<Set<string>> {
-  const rows = await sql<{ id: string }[]>`
-    update workload w set
-      phase = case when w.phase = 'placed' or w.phase = 'starting' and i.phase <> 'starting' or i.phase = 'stopping'
-        then i.phase else w.phase end,
-      start_time = case when i.phase = 'running' then coalesce(w.start_time, i.time) else w.start_time end,
-      writer = ${writer.replicaId}, change_xid = pg_current_xact_id()
-    from unnest(${column(advances, (one) => one.id)}::text[], ${column(advances, (one) => one.fence)}::bigint[],
-      ${column(advances, (one) => one.runnerId)}::text[], ${column(advances, (one) => one.phase)}::text[],
-      ${column(advances, (one) => one.time.toISOString())}::timestamptz[]) as i (id, fence, runner_id, phase, time)
-    where w.id = i.id and w.fence = i.fence and w.runner_id = i.runner_id and w.phase <> 'pending'
-    returning w.id`;
-  return new Set(rows.map((row) => row.id));
+  const [answer] = await sql<Answer<"ids">[]>`
+    with moved as (
+      update workload_life l set
+        phase = case when l.phase = 'placed' or l.phase = 'starting' and i.phase <> 'starting' or i.phase = 'stopping'
+          then i.phase else l.phase end,
+        start_time = case when i.phase = 'running' then coalesce(l.start_time, to_timestamp(i.time_ms / 1000)) else l.start_time end,
+        writer = ${writer.replicaId}, change_xid = pg_current_xact_id()
+      from unnest(${column(advances, (one) => one.fence)}::bigint[], ${column(advances, (one) => one.id)}::text[],
+        ${column(advances, (one) => one.runnerId)}::text[], ${column(advances, (one) => one.phase)}::text[],
+        ${column(advances, (one) => one.time.getTime())}::float8[]) as i (fence, id, runner_id, phase, time_ms)
+      where l.fence = i.fence and l.id = i.id and l.runner_id = i.runner_id and l.phase <> 'pending'
+      returning l.id
+    )
+    select string_agg(id, ' ') as ids from moved`;
+  return new Set(unpack(answer!.ids));
 }
 
 /** An end: what it leads to, also in case people had asked for a stop. */
@@ -186,10 +102,15 @@ export type Ending = {
   mayRetry: boolean;
 };
 
-/** The end of a workload whose runner is gone for good, whoever asked for a stop before. */
-export function lostEnding({ id, fence }: { id: string; fence: bigint }, message: string, mayRetry: boolean): Ending {
-  const terms = { phase: "lost", message, phaseIfStopped: "lost", messageIfStopped: message } as const;
-  return { id, fence, runnerId: null, ...terms, result: null, mayRetry };
+/** An end that the control plane decrees, whoever holds the workload and whoever asked for a stop before. */
+export function decreedEnding(of: { id: string; fence: bigint }, phase: TerminalPhase, message: string): Ending {
+  const terms = { phase, message, phaseIfStopped: phase, messageIfStopped: message };
+  return { id: of.id, fence: of.fence, runnerId: null, ...terms, result: null, mayRetry: false };
+}
+
+/** The end of a workload whose runner is gone for good. */
+export function lostEnding(of: { id: string; fence: bigint }, message: string, mayRetry: boolean): Ending {
+  return { ...decreedEnding(of, "lost", message), mayRetry };
 }
 
 export type Ended = {
@@ -198,63 +119,96 @@ export type Ended = {
   phase: TerminalPhase;
   runnerId: string | null;
   retriedBy: string | null;
-  organizationId: string;
-  /** The job it was a try of. */
-  jobId: string | null;
 };
 
 /**
- * Ends workloads: each moves to the history, and where its retry policy says so the next try is inserted in the same
- * statement, so that neither can be without the other. Answers those that were live with this fence.
+ * Ends workloads: what changed of each is replaced by its end, and where its retry policy says so the next try is inserted in
+ * the same statement, so that neither can be without the other. Answers those that were live with this fence.
  */
 export async function endWorkloads(
   sql: SqlOrTransaction,
   writer: Writer,
   endings: readonly Ending[],
 ): Promise<Ended[]> {
-  const retried = sql`, retried as (
-      insert into workload (id, organization_id, name, labels, spec, demand, phase, try, retry_of, maximum_tries,
-        retry_on_lost, retry_on_failed, lost_after_ms, pending_timeout_ms, created_by, excluded, writer)
-      select retry_id, organization_id, name, labels, spec, demand, 'pending', try + 1, id, maximum_tries, retry_on_lost,
-        retry_on_failed, lost_after_ms, pending_timeout_ms, created_by, excluded, ${writer.replicaId}
-      from gone where retry_id is not null
-    )`;
-  return sql<Ended[]>`
+  const { rows, groups } = groupBy(endings, termsKey);
+  const mayRetry = endings.some((one) => one.mayRetry);
+  const fence = endings.every((one) => one.fence > 0n)
+    ? sql`i.fence`
+    : sql`coalesce(nullif(i.fence, 0), (select -key from workload where id = i.id))`;
+  const retry = {
+    ids: sql`, (${column(rows, (one) => (one.mayRetry ? createId("workload") : ""))}::text[])[first:last]`,
+    id: sql`case when i.retry_id <> '' and w.job_id is null and not l.stop_requested and w.try < w.maximum_tries
+      and (t.phase = 'lost' and w.retry_on_lost or t.phase = 'failed' and w.retry_on_failed) then i.retry_id end`,
+  };
+  const [answer] = await sql<Answer<"ids" | "fences" | "phases" | "runnerIds" | "retryIds">[]>`
     with gone as (
-      delete from workload w using unnest(
-        ${column(endings, (one) => one.id)}::text[], ${column(endings, (one) => one.fence)}::bigint[],
-        ${column(endings, (one) => one.runnerId ?? "")}::text[], ${column(endings, (one) => one.phase)}::text[],
-        ${column(endings, (one) => one.message)}::text[], ${column(endings, (one) => one.phaseIfStopped)}::text[],
-        ${column(endings, (one) => one.messageIfStopped)}::text[],
-        ${column(endings, (one) => (one.result === null ? "" : JSON.stringify(one.result)))}::text[],
-        ${column(endings, (one) => one.result?.startTime_ms ?? -1)}::float8[],
-        ${column(endings, (one) => one.result?.endTime_ms ?? -1)}::float8[],
-        ${column(endings, (one) => (one.mayRetry ? createId("workload") : ""))}::text[]
-      ) as i (id, fence, runner_id, phase, message, stopped_phase, stopped_message, result, start_ms, end_ms, retry_id)
-      where w.id = i.id and w.fence = i.fence and (i.runner_id = '' or w.runner_id = i.runner_id)
-      returning w.key, w.id, w.organization_id, w.name, w.labels, w.spec, w.demand,
-        case when w.stop_requested then i.stopped_phase else i.phase end as phase,
-        case when w.stop_requested then i.stopped_message else i.message end as message,
-        w.verdict, w.runner_id, w.fence, w.try, w.retry_of,
-        case when i.retry_id <> '' and w.job_id is null and not w.stop_requested and w.try < w.maximum_tries
-          and (i.phase = 'lost' and w.retry_on_lost or i.phase = 'failed' and w.retry_on_failed) then i.retry_id
-        end as retry_id,
-        w.maximum_tries, w.retry_on_lost, w.retry_on_failed, w.lost_after_ms, w.stop_requested, w.stop_grace_ms,
-        w.stop_reason, w.excluded, w.unreachable_since, w.pending_timeout_ms, w.create_time, w.pend_time, w.place_time,
-        coalesce(w.start_time, to_timestamp(nullif(i.start_ms, -1) / 1000)) as start_time,
-        coalesce(to_timestamp(nullif(i.end_ms, -1) / 1000), now()) as end_time,
-        nullif(i.result, '')::json as result, w.created_by, w.run_id, w.job_id
-    )${endings.some((one) => one.mayRetry) ? retried : sql``}
-    insert into workload_history (key, id, organization_id, name, labels, spec, demand, phase, message, verdict, runner_id,
-      fence, try, retry_of, retried_by, maximum_tries, retry_on_lost, retry_on_failed, lost_after_ms, stop_requested,
-      stop_grace_ms, stop_reason, excluded, unreachable_since, pending_timeout_ms, create_time, pend_time, place_time,
-      start_time, end_time, result, created_by, run_id, job_id, writer, change_xid)
-    select *, ${writer.replicaId}, pg_current_xact_id() from gone
-    returning id, fence, phase, runner_id as "runnerId", retried_by as "retriedBy", organization_id as "organizationId",
-      job_id as "jobId"`;
+      delete from workload_life l using unnest(
+        ${column(groups, ({ one }) => one.phase)}::text[], ${column(groups, ({ one }) => one.message)}::text[],
+        ${column(groups, ({ one }) => one.phaseIfStopped)}::text[], ${column(groups, ({ one }) => one.messageIfStopped)}::text[],
+        ${column(groups, ({ first }) => first)}::int[], ${column(groups, ({ last }) => last)}::int[]
+      ) as t (phase, message, stopped_phase, stopped_message, first, last)
+      cross join lateral unnest(
+        (${column(rows, (one) => one.fence)}::bigint[])[first:last], (${column(rows, (one) => one.id)}::text[])[first:last],
+        (${column(rows, (one) => one.runnerId ?? "")}::text[])[first:last],
+        (${column(rows, (one) => (one.result === null ? "" : JSON.stringify(one.result)))}::text[])[first:last],
+        (${column(rows, (one) => one.result?.startTime_ms ?? -1)}::float8[])[first:last],
+        (${column(rows, (one) => one.result?.endTime_ms ?? -1)}::float8[])[first:last] ${mayRetry ? retry.ids : sql``}
+      ) as i (fence, id, runner_id, result, start_ms, end_ms ${mayRetry ? sql`, retry_id` : sql``})
+      ${mayRetry ? sql`, workload w` : sql``}
+      where l.fence = ${fence} and l.id = i.id and (i.runner_id = '' or l.runner_id = i.runner_id)
+        ${mayRetry ? sql`and w.key = l.key` : sql``}
+      returning l.key, l.id, l.organization_id, case when l.stop_requested then t.stopped_phase else t.phase end as phase,
+        case when l.stop_requested then t.stopped_message else t.message end as message, l.verdict, l.runner_id, l.fence,
+        ${mayRetry ? retry.id : sql`null::text`} as retry_id, l.stop_requested, l.stop_grace_ms, l.stop_reason, l.excluded,
+        l.unreachable_since, l.pend_time, l.place_time,
+        coalesce(l.start_time, to_timestamp(nullif(i.start_ms, -1) / 1000)) as start_time,
+        coalesce(to_timestamp(nullif(i.end_ms, -1) / 1000), now()) as end_time, nullif(i.result, '')::json as result
+    ), ended as (
+      insert into workload_end (key, organization_id, phase, message, verdict, runner_id, fence, retried_by, stop_requested,
+        stop_grace_ms, stop_reason, excluded, unreachable_since, pend_time, place_time, start_time, end_time, result, writer)
+      select key, organization_id, phase, message, verdict, runner_id, fence, retry_id, stop_requested, stop_grace_ms,
+        stop_reason, excluded, unreachable_since, pend_time, place_time, start_time, end_time, result, ${writer.replicaId}
+      from gone
+    )${mayRetry ? nextTries(sql, writer) : sql``}
+    select string_agg(id, ' ') as ids, string_agg(greatest(fence, 0)::text, ' ') as fences, string_agg(phase, ' ') as phases,
+      string_agg(coalesce(runner_id, ''), ' ') as "runnerIds", string_agg(coalesce(retry_id, ''), ' ') as "retryIds" from gone`;
+  const [fences, phases] = [unpack(answer!.fences), unpack(answer!.phases)];
+  const [runnerIds, retryIds] = [unpack(answer!.runnerIds), unpack(answer!.retryIds)];
+  return unpack(answer!.ids).map((id, row) => ({
+    id,
+    fence: BigInt(fences[row]!),
+    phase: phases[row] as TerminalPhase,
+    runnerId: runnerIds[row] || null,
+    retriedBy: retryIds[row] || null,
+  }));
 }
 
-/** One column of a batch, for `unnest`. */
-function column<T>(rows: readonly T[], value: (one: T) => string | number | bigint | boolean): string {
-  return toArrayLiteral(rows.map(value));
+/** What many endings have in common. No text has a NUL. */
+function termsKey({ phase, message, phaseIfStopped, messageIfStopped }: Ending): string {
+  return [phase, message, phaseIfStopped, messageIfStopped].join("\0");
 }
+
+/** The part of the statement that inserts what is tried again. */
+const nextTries = (sql: SqlOrTransaction, writer: Writer) => sql`, next as (
+      insert into workload (key, id, organization_id, name, labels, spec, demand, try, retry_of, maximum_tries, retry_on_lost,
+        retry_on_failed, lost_after_ms, pending_timeout_ms, created_by)
+      select ${nextFence(sql, writer)}, g.retry_id, w.organization_id, w.name, w.labels, w.spec, w.demand, w.try + 1, w.id,
+        w.maximum_tries, w.retry_on_lost, w.retry_on_failed, w.lost_after_ms, w.pending_timeout_ms, w.created_by
+      from gone g join workload w on w.key = g.key where g.retry_id is not null
+      returning key, id
+    ), next_life as (
+      insert into workload_life (key, id, organization_id, phase, fence, excluded, writer)
+      select n.key, n.id, g.organization_id, 'pending', -n.key, g.excluded, ${writer.replicaId}
+      from next n join gone g on g.retry_id = n.id
+    )`;
+
+/** The one growing sequence of fences (I1), which also numbers workloads. */
+export const nextFence = (sql: SqlOrTransaction, writer: Writer) =>
+  sql`(${writer.storeEpoch}::bigint << 40) + nextval('fence_counter')`;
+
+/** The part of a statement, `guard`, that has a row while the right to place holds (I10). */
+export const guarded = (sql: SqlOrTransaction, guard: PlacingGuard) => sql`guard as (
+      select from leader
+      where name = 'orchestrator' and epoch = ${guard.epoch} and fleet_version = ${guard.fleetVersion}
+        and expire_time > now() for share
+    )`;

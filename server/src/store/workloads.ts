@@ -1,6 +1,7 @@
 import type { DemandJson, Phase, WorkloadResult } from "../domain/workload.ts";
+import { toArrayLiteral } from "./array-literal.ts";
 import type { SqlOrTransaction } from "./database.ts";
-import { decodeCursor, encodeCursor, type Page } from "./paging.ts";
+import { cut, decodeCursor, type Page } from "./paging.ts";
 
 /** A workload's record, live or ended. */
 export type WorkloadRow = {
@@ -56,7 +57,8 @@ export const workloadColumns = (sql: SqlOrTransaction) => sql`
   created_by as "createdBy", run_id as "runId", job_id as "jobId", change_xid::text as "changeXid"`;
 
 export async function getWorkload(sql: SqlOrTransaction, id: string): Promise<WorkloadRow | undefined> {
-  const [row] = await sql<WorkloadRow[]>`select ${workloadColumns(sql)} from any_workload where id = ${id}`;
+  const [row] = await sql<WorkloadRow[]>`select ${workloadColumns(sql)} from any_workload
+    where (organization_id, key) = (select organization_id, key from workload where id = ${id})`;
   return row;
 }
 
@@ -71,11 +73,15 @@ export async function findWorkloads(
   if (organizationId === undefined) return [];
   const named = await sql<WorkloadRow[]>`
     select ${workloadColumns(sql)} from any_workload
-    where organization_id = ${organizationId} and name = ${reference} order by key desc limit 1`;
+    where organization_id = ${organizationId} and key = (
+      select key from workload where organization_id = ${organizationId} and name = ${reference} and name <> ''
+      order by key desc limit 1)`;
   if (named.length > 0 || !reference.startsWith("wkl_")) return named;
   return sql<WorkloadRow[]>`
     select ${workloadColumns(sql)} from any_workload
-    where organization_id = ${organizationId} and starts_with(id, ${reference}) limit 5`;
+    where organization_id = ${organizationId} and key = any(array(
+      select key from workload
+      where id >= ${reference} and id < ${reference} || '{' and organization_id = ${organizationId} limit 5))`;
 }
 
 export type WorkloadFilter = {
@@ -96,33 +102,31 @@ export async function listWorkloads(sql: SqlOrTransaction, filter: WorkloadFilte
       and labels @> ${sql.json(filter.labels)}
       and (${before ?? null}::bigint is null or key < ${before ?? null}::bigint)
     order by key desc limit ${page.size + 1}`;
-  const workloads = rows.slice(0, page.size);
-  const last = rows.length > page.size ? workloads.at(-1) : undefined;
-  return { workloads, nextToken: last ? encodeCursor("workload", String(last.key)) : "" };
+  return cut("workload", rows, page, ({ key }) => String(key));
 }
 
 /** All live ones, oldest first. */
 export async function listLiveWorkloads(sql: SqlOrTransaction): Promise<WorkloadRow[]> {
-  return sql<WorkloadRow[]>`select ${workloadColumns(sql)} from workload order by key`;
+  return sql<WorkloadRow[]>`select ${workloadColumns(sql)} from live_workload order by key`;
 }
 
 /** The live ones of an organization, oldest first. */
 export async function listLiveWorkloadsOf(sql: SqlOrTransaction, organizationId: string): Promise<WorkloadRow[]> {
   return sql<WorkloadRow[]>`
-    select ${workloadColumns(sql)} from workload where organization_id = ${organizationId} order by key`;
+    select ${workloadColumns(sql)} from live_workload where organization_id = ${organizationId} order by key`;
 }
 
 /** Those bound to a runner. */
 export async function listWorkloadsOfRunner(sql: SqlOrTransaction, runnerId: string): Promise<WorkloadRow[]> {
   return sql<WorkloadRow[]>`
-    select ${workloadColumns(sql)} from workload where runner_id = ${runnerId} and phase <> 'pending' order by key`;
+    select ${workloadColumns(sql)} from live_workload where runner_id = ${runnerId} and phase <> 'pending' order by key`;
 }
 
 /** Of the runners, the workloads that they are to be told of: placed, or asked to stop. */
 export async function listDeliverable(sql: SqlOrTransaction, runnerIds: readonly string[]): Promise<WorkloadRow[]> {
   if (runnerIds.length === 0) return [];
   return sql<WorkloadRow[]>`
-    select ${workloadColumns(sql)} from workload
+    select ${workloadColumns(sql)} from live_workload
     where runner_id = any(${[...runnerIds]}) and (phase = 'placed' or (stop_requested and phase <> 'pending'))
     order by key`;
 }
@@ -153,7 +157,7 @@ export async function listChangedWorkloadsOf(
 ): Promise<WorkloadRow[]> {
   return sql<WorkloadRow[]>`
     select ${workloadColumns(sql)} from any_workload
-    where change_xid >= ${fromXid}::xid8 and organization_id = ${organizationId} order by key limit ${limit}`;
+    where change_xid >= ${fromXid}::xid8 and organization_id = ${organizationId} order by change_xid, key limit ${limit}`;
 }
 
 /** The oldest transaction that is still under way, in any database of the cluster: what is before it has ended. */
@@ -168,10 +172,13 @@ export async function requestStop(
   id: string,
   stop: { grace_ms: number | null; reason: string; writer: string },
 ): Promise<WorkloadRow | undefined> {
-  const [row] = await sql<WorkloadRow[]>`
-    update workload set stop_requested = true, stop_grace_ms = ${stop.grace_ms}, stop_reason = ${stop.reason},
+  await sql`
+    update workload_life set stop_requested = true, stop_grace_ms = ${stop.grace_ms}, stop_reason = ${stop.reason},
       writer = ${stop.writer}, change_xid = pg_current_xact_id()
-    where id = ${id} returning ${workloadColumns(sql)}`;
+    where key = (select key from workload where id = ${id})`;
+  const [row] = await sql<
+    WorkloadRow[]
+  >`select ${workloadColumns(sql)} from live_workload where key = (select key from workload where id = ${id})`;
   return row;
 }
 
@@ -185,23 +192,23 @@ export async function markUnreachable(
   absence: { lease_ms: number; writer: string },
 ): Promise<void> {
   await sql`
-    update workload w set unreachable_since = r.lease_time - ${absence.lease_ms}::float8 * interval '1 millisecond',
+    update workload_life l set unreachable_since = r.lease_time - ${absence.lease_ms}::float8 * interval '1 millisecond',
       writer = ${absence.writer}, change_xid = pg_current_xact_id()
     from runner r
-    where r.id = any(${[...runnerIds]}) and w.runner_id = r.id and w.phase <> 'pending' and w.unreachable_since is null`;
+    where r.id = any(${[...runnerIds]}) and l.runner_id = r.id and l.phase <> 'pending' and l.unreachable_since is null`;
 }
 
 /** The runner is back: its workloads are in reach again. */
 export async function markReachable(sql: SqlOrTransaction, runnerId: string, writer: string): Promise<void> {
   await sql`
-    update workload set unreachable_since = null, writer = ${writer}, change_xid = pg_current_xact_id()
+    update workload_life set unreachable_since = null, writer = ${writer}, change_xid = pg_current_xact_id()
     where runner_id = ${runnerId} and unreachable_since is not null`;
 }
 
 /** Time in which the control plane was down does not count towards a loss. */
 export async function shiftUnreachable(sql: SqlOrTransaction, gap_ms: number): Promise<void> {
   await sql`
-    update workload set unreachable_since = unreachable_since + ${gap_ms}::float8 * interval '1 millisecond'
+    update workload_life set unreachable_since = unreachable_since + ${gap_ms}::float8 * interval '1 millisecond'
     where unreachable_since is not null`;
 }
 
@@ -211,7 +218,7 @@ export async function listOverdue(
   margin: { least_ms: number; share: number },
 ): Promise<Pick<WorkloadRow, "id" | "fence" | "runnerId">[]> {
   return sql<Pick<WorkloadRow, "id" | "fence" | "runnerId">[]>`
-    select id, fence, runner_id as "runnerId" from workload
+    select id, fence, runner_id as "runnerId" from live_workload
     where unreachable_since is not null and lost_after_ms is not null
       and unreachable_since + (lost_after_ms + greatest(${margin.least_ms}::float8, lost_after_ms * ${margin.share}::float8))
         * interval '1 millisecond' < now()
@@ -221,32 +228,36 @@ export async function listOverdue(
 /** Pending workloads that have waited for as long as they may, or that people asked to stop while a runner seemed to have them. */
 export async function listExpiredPending(sql: SqlOrTransaction): Promise<WorkloadRow[]> {
   return sql<WorkloadRow[]>`
-    select ${workloadColumns(sql)} from workload
+    select ${workloadColumns(sql)} from live_workload
     where phase = 'pending' and (stop_requested or pend_time + pending_timeout_ms * interval '1 millisecond' < now()) limit 1000`;
 }
 
 /** Shows people why workloads wait. */
 export async function recordWaiting(
   sql: SqlOrTransaction,
-  waits: readonly { id: string; verdict: string; message: string }[],
+  waits: readonly { key: bigint; verdict: string; message: string }[],
   writer: string,
 ): Promise<void> {
   await sql`
-    update workload w set verdict = i.verdict, message = i.message, writer = ${writer}, change_xid = pg_current_xact_id()
-    from unnest(${waits.map((one) => one.id)}::text[], ${waits.map((one) => one.verdict)}::text[],
-      ${waits.map((one) => one.message)}::text[]) as i (id, verdict, message)
-    where w.id = i.id and w.phase = 'pending' and (w.verdict, w.message) is distinct from (i.verdict, i.message)`;
+    update workload_life l set verdict = i.verdict, message = i.message, writer = ${writer}, change_xid = pg_current_xact_id()
+    from unnest(${toArrayLiteral(waits.map((one) => one.key))}::bigint[], ${waits.map((one) => one.verdict)}::text[],
+      ${waits.map((one) => one.message)}::text[]) as i (key, verdict, message)
+    where l.key = i.key and l.phase = 'pending' and (l.verdict, l.message) is distinct from (i.verdict, i.message)`;
 }
 
 /** How a workload of a job ended. */
 export type EndedWorkload = Pick<
   WorkloadRow,
-  "id" | "phase" | "message" | "result" | "startTime" | "endTime" | "stopRequested"
+  "key" | "phase" | "message" | "result" | "startTime" | "endTime" | "stopRequested"
 >;
 
-/** Of the named workloads, those that have ended. */
-export async function listEnded(sql: SqlOrTransaction, ids: readonly string[]): Promise<EndedWorkload[]> {
+/** Of an organization's workloads with these keys, those that have ended. */
+export async function listEnded(
+  sql: SqlOrTransaction,
+  organizationId: string,
+  keys: readonly bigint[],
+): Promise<EndedWorkload[]> {
   return sql<EndedWorkload[]>`
-    select id, phase, message, result, start_time as "startTime", end_time as "endTime", stop_requested as "stopRequested"
-    from workload_history where id = any(${[...ids]})`;
+    select key, phase, message, result, start_time as "startTime", end_time as "endTime", stop_requested as "stopRequested"
+    from workload_end where organization_id = ${organizationId} and key = any(${toArrayLiteral(keys)}::bigint[])`;
 }

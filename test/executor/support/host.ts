@@ -18,6 +18,7 @@ const sink: Sink = {
     if (spooledBytes >= Number(dieAfterBytes)) process.kill(process.pid, "SIGKILL");
     return undefined;
   },
+  position: () => ({ line: spooledBytes, heldBytes: 0 }),
   system: () => undefined,
   started: () => writeFileSync(join(directory, "started"), ""),
 };

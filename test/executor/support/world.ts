@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -58,7 +58,7 @@ export async function openWorld(isolation?: Isolation): Promise<World> {
     async restart() {
       const logs = new Map<WorkloadSpec, Log>();
       const adopted = await createProcessExecutor(options).adopt((spec) => {
-        const { log, sink } = recorder();
+        const { log, sink } = recorder(spooledBytes(directory));
         logs.set(spec, log);
         return sink;
       });
@@ -106,8 +106,15 @@ export function specOf(command: Command | string[], more: Partial<WorkloadSpec> 
   };
 }
 
-export function recorder(): { log: Log; sink: Sink } {
+/** What `host.ts` has spooled. */
+function spooledBytes(directory: string): number {
+  return statSync(join(directory, "spool"), { throwIfNoEntry: false })?.size ?? 0;
+}
+
+/** A sink that records; `takenBytes`: what sinks before it have taken. */
+export function recorder(takenBytes = 0): { log: Log; sink: Sink } {
   const said = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
+  let line = takenBytes;
   let system = "";
   let hasStarted = false;
   const log: Log = {
@@ -120,8 +127,10 @@ export function recorder(): { log: Log; sink: Sink } {
   const sink: Sink = {
     output(stream, bytes) {
       said[stream].push(bytes);
+      line += bytes.length;
       return log.pauses ? "pause" : undefined;
     },
+    position: () => ({ line, heldBytes: 0 }),
     system: (text) => (system += text),
     started: () => (hasStarted = true),
   };

@@ -50,8 +50,8 @@ function readAccess(method: DescMethod): AccessRule {
   if (!requiredRole || rule.plane === Plane.UNSPECIFIED || rule.resource === Resource.UNSPECIFIED) {
     throw new Error(`${method.parent.typeName}.${method.name} has no complete access option`);
   }
-  if (requiredRole !== "public" && rule.permission === "")
-    throw new Error(`${method.parent.typeName}.${method.name} names no permission`);
+  if (requiredRole !== "public" && !/^[a-z_]+\.[a-z_]+$/.test(rule.permission))
+    throw new Error(`${method.parent.typeName}.${method.name} names no permission such as runners.read`);
   return { ...rule, requiredRole };
 }
 

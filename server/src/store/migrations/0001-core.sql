@@ -145,56 +145,115 @@ insert into leader (name, holder, epoch, renew_time, expire_time) values ('orche
 
 create sequence fence_counter as bigint minvalue 1 maxvalue 1099511627775;
 
--- Live workloads. A terminal one moves to workload_history in the statement that ends it, so this table stays small
--- and a terminal phase cannot change. No index on what changes while a workload lives, so that updates stay in their page.
+-- A workload is three rows with one ordered key. What never changes is written once, and never moved (decision 2).
 create table workload (
-  key bigint generated always as identity,
-  id text primary key,
+  -- a number of the same sequence as fences: the fence of a workload that was placed as it started
+  key bigint primary key,
+  try integer not null default 1,
+  maximum_tries integer not null default 1,
+  -- null: never
+  lost_after_ms bigint,
+  pending_timeout_ms bigint not null,
+  create_time timestamptz not null default now(),
+  retry_on_lost boolean not null default false,
+  retry_on_failed boolean not null default false,
+  -- in the order of bytes, whatever the database's language, so that a prefix is a range
+  id text collate "C" not null unique,
   organization_id text not null,
   name text not null default '',
+  retry_of text,
+  created_by text not null,
+  -- the job that it is a try of, and its run; null where it was started directly. Its retries are the job's.
+  run_id text,
+  job_id text,
   labels jsonb not null default '{}',
   -- the contract's WorkloadSpec in binary; values of secret variables are sealed
   spec bytea not null,
-  demand json not null,
-  phase text not null,
-  message text not null default '',
-  verdict text not null default '',
-  runner_id text,
-  fence bigint not null default 0,
-  try integer not null default 1,
-  retry_of text,
-  retried_by text,
-  maximum_tries integer not null default 1,
-  retry_on_lost boolean not null default false,
-  retry_on_failed boolean not null default false,
-  -- null: never
-  lost_after_ms bigint,
-  stop_requested boolean not null default false,
-  stop_grace_ms integer,
-  stop_reason text not null default '',
-  -- runner id → until when it is passed over, in ms since 1970
-  excluded jsonb not null default '{}',
-  unreachable_since timestamptz,
-  pending_timeout_ms bigint not null,
-  create_time timestamptz not null default now(),
+  demand json not null
+);
+create index workload_name on workload (organization_id, name, key) where name <> '';
+
+-- What changes while a workload lives; gone with the statement that ends it, so this table stays small. No index on what
+-- changes between placing and the end, and half of each page free, so that a batch of updates stays in its pages.
+create table workload_life (
+  key bigint primary key,
+  -- of the last placement; before the first, the key with a minus, so that it is always a number of its own
+  fence bigint not null unique,
   pend_time timestamptz not null default now(),
   place_time timestamptz,
   start_time timestamptz,
-  end_time timestamptz,
-  result json,
-  created_by text not null,
-  -- the replica that made the last change, and its transaction
+  unreachable_since timestamptz,
+  -- the transaction of the last change, and below the replica that made it
+  change_xid xid8 not null default pg_current_xact_id(),
+  stop_grace_ms integer,
+  stop_requested boolean not null default false,
+  id text not null,
+  organization_id text not null,
+  phase text not null,
+  runner_id text,
   writer text not null default '',
-  change_xid xid8 not null default pg_current_xact_id()
-) with (fillfactor = 60, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+  message text not null default '',
+  verdict text not null default '',
+  stop_reason text not null default '',
+  -- runner id → until when it is passed over, in ms since 1970
+  excluded jsonb not null default '{}'
+) with (fillfactor = 45, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
 
-create table workload_history (like workload including defaults including storage including generated);
-alter table workload_history add primary key (key);
-create unique index workload_history_id on workload_history (id);
-create index workload_history_organization on workload_history (organization_id, key);
-create index workload_history_change on workload_history (change_xid);
+-- How a workload ended. Nothing updates here, so a terminal phase cannot change; the sweep deletes what is old enough.
+create table workload_end (
+  key bigint not null,
+  fence bigint not null,
+  pend_time timestamptz not null,
+  place_time timestamptz,
+  start_time timestamptz,
+  end_time timestamptz not null,
+  unreachable_since timestamptz,
+  change_xid xid8 not null default pg_current_xact_id(),
+  stop_grace_ms integer,
+  stop_requested boolean not null default false,
+  organization_id text not null,
+  phase text not null,
+  runner_id text,
+  retried_by text,
+  writer text not null,
+  message text not null,
+  verdict text not null,
+  stop_reason text not null default '',
+  excluded jsonb not null default '{}',
+  result json,
+  primary key (organization_id, key)
+);
+create index workload_end_change on workload_end (change_xid);
 
-create view any_workload as select * from workload union all select * from workload_history;
+create view workload_state as
+  select key, organization_id, phase, message, verdict, runner_id, greatest(fence, 0) as fence, null::text as retried_by,
+    stop_requested, stop_grace_ms, stop_reason, excluded, unreachable_since, pend_time, place_time, start_time,
+    null::timestamptz as end_time, null::json as result, writer, change_xid
+  from workload_life
+  union all
+  select key, organization_id, phase, message, verdict, runner_id, greatest(fence, 0), retried_by, stop_requested,
+    stop_grace_ms, stop_reason, excluded, unreachable_since, pend_time, place_time, start_time, end_time, result, writer,
+    change_xid
+  from workload_end;
+
+-- The whole of a workload. Its state is found first, by an index of what is asked for; `offset 0` keeps the planner from
+-- reading all records that ever were for a merge or a hash. By id: (organization_id, key) = (select … from workload where id = …).
+create view any_workload as
+  select s.*, w.* from workload_state s cross join lateral (
+    select id, name, labels, spec, demand, try, retry_of, maximum_tries, retry_on_lost, retry_on_failed, lost_after_ms,
+      pending_timeout_ms, create_time, created_by, run_id, job_id
+    from workload where key = s.key offset 0) w;
+
+create view live_workload as
+  select s.*, w.* from (
+    select key, organization_id, phase, message, verdict, runner_id, greatest(fence, 0) as fence, null::text as retried_by,
+      stop_requested, stop_grace_ms, stop_reason, excluded, unreachable_since, pend_time, place_time, start_time,
+      null::timestamptz as end_time, null::json as result, writer, change_xid
+    from workload_life) s
+  cross join lateral (
+    select id, name, labels, spec, demand, try, retry_of, maximum_tries, retry_on_lost, retry_on_failed, lost_after_ms,
+      pending_timeout_ms, create_time, created_by, run_id, job_id
+    from workload where key = s.key offset 0) w;
 
 create table idempotency_key (
   organization_id text not null,

@@ -114,6 +114,7 @@ create table job (
   created_by text not null default '',
   -- of the last try
   workload_id text,
+  workload_key bigint,
   runner_id text,
   workload_ids jsonb not null default '[]',
   stop_requested boolean not null default false,
@@ -133,8 +134,3 @@ create index job_tag on job (organization_id, tag) where state = 'queued';
 create index job_project_tag on job (organization_id, project_id, tag) where state = 'queued';
 create index job_live on job (key) where state in ('queued', 'running');
 create index job_change on job (change_xid);
-
--- The job that a workload is a try of; null where it was started directly. Its retries are the job's.
-alter table workload add column run_id text, add column job_id text;
-alter table workload_history add column run_id text, add column job_id text;
-create or replace view any_workload as select * from workload union all select * from workload_history;

@@ -99,7 +99,7 @@ export type ListAuditEventsRequest = Message<"agyn.audit.v1.ListAuditEventsReque
   scope?: Scope | undefined;
 
   /**
-   * Only events on this object.
+   * Only events on this object: its id.
    *
    * @generated from field: string object_id = 2;
    */

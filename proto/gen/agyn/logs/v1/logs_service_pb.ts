@@ -200,7 +200,7 @@ export type ReadLogRequest = Message<"agyn.logs.v1.ReadLogRequest"> & {
   workload: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -285,7 +285,7 @@ export type FollowLogRequest = Message<"agyn.logs.v1.FollowLogRequest"> & {
   workload: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */

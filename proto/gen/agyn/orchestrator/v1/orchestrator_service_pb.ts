@@ -29,13 +29,15 @@ export const file_agyn_orchestrator_v1_orchestrator_service: GenFile = /*@__PURE
  */
 export type StartWorkloadRequest = Message<"agyn.orchestrator.v1.StartWorkloadRequest"> & {
   /**
-   * An organization's id or name; empty means the caller's default organization.
+   * An organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 1;
    */
   organization: string;
 
   /**
+   * Not in the form of an id, nor beginning with wkl_.
+   *
    * @generated from field: string name = 2;
    */
   name: string;
@@ -75,7 +77,7 @@ export type StartWorkloadRequest = Message<"agyn.orchestrator.v1.StartWorkloadRe
   pendingTimeout?: Duration | undefined;
 
   /**
-   * The same key with the same request starts once; with another request it fails.
+   * Within 24 hours the same key with the same request starts once; with another request it fails.
    *
    * @generated from field: string idempotency_key = 9;
    */
@@ -118,7 +120,7 @@ export type GetWorkloadRequest = Message<"agyn.orchestrator.v1.GetWorkloadReques
   workload: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -235,7 +237,7 @@ export type StopWorkloadRequest = Message<"agyn.orchestrator.v1.StopWorkloadRequ
   workload: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -425,7 +427,7 @@ export const WatchWorkloadsResponseSchema: GenMessage<WatchWorkloadsResponse> = 
 export const OrchestratorService: GenService<{
   /**
    * Starts a workload. Fails at once with NO_RUNNER when no registered runner could ever take it; the error's metadata
-   * names the failed workload that was recorded.
+   * names the failed workload that was recorded, and the same idempotency key is refused in the same way again.
    *
    * @generated from rpc agyn.orchestrator.v1.OrchestratorService.StartWorkload
    */

@@ -93,7 +93,7 @@ export type Runner = Message<"agyn.runners.v1.Runner"> & {
   availabilityReason: string;
 
   /**
-   * It has live workloads.
+   * It has live workloads. A watch tells of it within about a second, and not of every turn in between.
    *
    * @generated from field: bool busy = 7;
    */

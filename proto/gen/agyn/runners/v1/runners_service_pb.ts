@@ -23,6 +23,8 @@ export const file_agyn_runners_v1_runners_service: GenFile = /*@__PURE__*/
  */
 export type RegisterRunnerRequest = Message<"agyn.runners.v1.RegisterRunnerRequest"> & {
   /**
+   * Not in the form of an id, nor beginning with rnr_.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
@@ -48,8 +50,8 @@ export type RegisterRunnerRequest = Message<"agyn.runners.v1.RegisterRunnerReque
   tokenOptions?: ServiceTokenOptions | undefined;
 
   /**
-   * The same key with the same request registers once. The token is shown once only, so a repeated call answers the
-   * runner without it.
+   * Within 24 hours the same key with the same request registers once. The token is shown once only, so a repeated
+   * call answers the runner without it.
    *
    * @generated from field: string idempotency_key = 6;
    */
@@ -99,7 +101,7 @@ export type GetRunnerRequest = Message<"agyn.runners.v1.GetRunnerRequest"> & {
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -137,7 +139,7 @@ export const GetRunnerResponseSchema: GenMessage<GetRunnerResponse> = /*@__PURE_
  */
 export type ListRunnersRequest = Message<"agyn.runners.v1.ListRunnersRequest"> & {
   /**
-   * An organization's id or name; empty means the caller's default organization.
+   * An organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 1;
    */
@@ -220,7 +222,7 @@ export type UpdateRunnerRequest = Message<"agyn.runners.v1.UpdateRunnerRequest">
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -235,6 +237,8 @@ export type UpdateRunnerRequest = Message<"agyn.runners.v1.UpdateRunnerRequest">
   updateMask?: FieldMask | undefined;
 
   /**
+   * Not in the form of an id, nor beginning with rnr_.
+   *
    * @generated from field: string name = 4;
    */
   name: string;
@@ -286,7 +290,7 @@ export type DeleteRunnerRequest = Message<"agyn.runners.v1.DeleteRunnerRequest">
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -338,7 +342,7 @@ export type PauseRunnerRequest = Message<"agyn.runners.v1.PauseRunnerRequest"> &
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -390,7 +394,7 @@ export type ResumeRunnerRequest = Message<"agyn.runners.v1.ResumeRunnerRequest">
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -442,7 +446,7 @@ export type DrainRunnerRequest = Message<"agyn.runners.v1.DrainRunnerRequest"> &
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -494,7 +498,7 @@ export type UnlockRunnerRequest = Message<"agyn.runners.v1.UnlockRunnerRequest">
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -546,7 +550,7 @@ export type RotateServiceTokenRequest = Message<"agyn.runners.v1.RotateServiceTo
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -601,7 +605,7 @@ export type RevokeIdentityRequest = Message<"agyn.runners.v1.RevokeIdentityReque
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */
@@ -646,7 +650,7 @@ export const RevokeIdentityResponseSchema: GenMessage<RevokeIdentityResponse> = 
  */
 export type WatchRunnersRequest = Message<"agyn.runners.v1.WatchRunnersRequest"> & {
   /**
-   * An organization's id or name; empty means the caller's default organization.
+   * An organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 1;
    */
@@ -712,7 +716,7 @@ export type ReadMetricsRequest = Message<"agyn.runners.v1.ReadMetricsRequest"> &
   runner: string;
 
   /**
-   * Where the name is looked up: an organization's id or name; empty means the caller's default organization.
+   * Where the name is looked up: an organization's id, name or unique id prefix; empty means the caller's default organization.
    *
    * @generated from field: string organization = 2;
    */

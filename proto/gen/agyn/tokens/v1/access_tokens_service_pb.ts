@@ -70,6 +70,8 @@ export const AccessTokenSchema: GenMessage<AccessToken> = /*@__PURE__*/
  */
 export type CreateAccessTokenRequest = Message<"agyn.tokens.v1.CreateAccessTokenRequest"> & {
   /**
+   * Not in the form of an id, nor beginning with tok_.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
@@ -173,7 +175,7 @@ export const ListAccessTokensResponseSchema: GenMessage<ListAccessTokensResponse
  */
 export type RevokeAccessTokenRequest = Message<"agyn.tokens.v1.RevokeAccessTokenRequest"> & {
   /**
-   * Id, or unique id prefix.
+   * A reference to a token of the caller: id, name of one that is not revoked, or unique id prefix.
    *
    * @generated from field: string access_token = 1;
    */

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file agyn/users/v1/users_service.proto.
  */
 export const file_agyn_users_v1_users_service: GenFile = /*@__PURE__*/
-  fileDesc("CiFhZ3luL3VzZXJzL3YxL3VzZXJzX3NlcnZpY2UucHJvdG8SDWFneW4udXNlcnMudjEiaAoEVXNlchIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEhUKDWNsdXN0ZXJfYWRtaW4YAyABKAgSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImYKEUNyZWF0ZVVzZXJSZXF1ZXN0EjoKBG5hbWUYASABKAlCLLpIKXInEAEYPzIhXlthLXowLTldKFthLXowLTkuXy1dKlthLXowLTldKT8kEhUKDWNsdXN0ZXJfYWRtaW4YAiABKAgiUgoSQ3JlYXRlVXNlclJlc3BvbnNlEiEKBHVzZXIYASABKAsyEy5hZ3luLnVzZXJzLnYxLlVzZXISGQoMYWNjZXNzX3Rva2VuGAIgASgJQgOAAQEiNwoOR2V0VXNlclJlcXVlc3QSJQoEdXNlchgBIAEoCUIXukgUchIYQDIOXlthLXowLTkuXy1dKiQiNAoPR2V0VXNlclJlc3BvbnNlEiEKBHVzZXIYASABKAsyEy5hZ3luLnVzZXJzLnYxLlVzZXIiYQoQTGlzdFVzZXJzUmVxdWVzdBIdCglwYWdlX3NpemUYASABKAVCCrpIBxoFGOgHKAASLgoKcGFnZV90b2tlbhgCIAEoCUIaukgXchUYgAQyEF5bQS1aYS16MC05Xy1dKiQiUAoRTGlzdFVzZXJzUmVzcG9uc2USIgoFdXNlcnMYASADKAsyEy5hZ3luLnVzZXJzLnYxLlVzZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIp4BChFVcGRhdGVVc2VyUmVxdWVzdBInCgR1c2VyGAEgASgJQhm6SBZyFBABGEAyDl5bYS16MC05Ll8tXSskEkkKC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0IYukgVyAEB4gEPEg1jbHVzdGVyX2FkbWluEhUKDWNsdXN0ZXJfYWRtaW4YAyABKAgiNwoSVXBkYXRlVXNlclJlc3BvbnNlEiEKBHVzZXIYASABKAsyEy5hZ3luLnVzZXJzLnYxLlVzZXIiPAoRRGVsZXRlVXNlclJlcXVlc3QSJwoEdXNlchgBIAEoCUIZukgWchQQARhAMg5eW2EtejAtOS5fLV0rJCIUChJEZWxldGVVc2VyUmVzcG9uc2UypwQKDFVzZXJzU2VydmljZRJrCgpDcmVhdGVVc2VyEiAuYWd5bi51c2Vycy52MS5DcmVhdGVVc2VyUmVxdWVzdBohLmFneW4udXNlcnMudjEuQ3JlYXRlVXNlclJlc3BvbnNlIhiKtRgUCAESDHVzZXJzLm1hbmFnZRgGIAISYwoHR2V0VXNlchIdLmFneW4udXNlcnMudjEuR2V0VXNlclJlcXVlc3QaHi5hZ3luLnVzZXJzLnYxLkdldFVzZXJSZXNwb25zZSIZkAIBirUYEggBEgp1c2Vycy5yZWFkGAIgARJrCglMaXN0VXNlcnMSHy5hZ3luLnVzZXJzLnYxLkxpc3RVc2Vyc1JlcXVlc3QaIC5hZ3luLnVzZXJzLnYxLkxpc3RVc2Vyc1Jlc3BvbnNlIhuQAgGKtRgUCAESDHVzZXJzLm1hbmFnZRgGIAISawoKVXBkYXRlVXNlchIgLmFneW4udXNlcnMudjEuVXBkYXRlVXNlclJlcXVlc3QaIS5hZ3luLnVzZXJzLnYxLlVwZGF0ZVVzZXJSZXNwb25zZSIYirUYFAgBEgx1c2Vycy5tYW5hZ2UYBiACEmsKCkRlbGV0ZVVzZXISIC5hZ3luLnVzZXJzLnYxLkRlbGV0ZVVzZXJSZXF1ZXN0GiEuYWd5bi51c2Vycy52MS5EZWxldGVVc2VyUmVzcG9uc2UiGIq1GBQIARIMdXNlcnMubWFuYWdlGAYgAmIGcHJvdG8z", [file_agyn_options_v1_options, file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
+  fileDesc("CiFhZ3luL3VzZXJzL3YxL3VzZXJzX3NlcnZpY2UucHJvdG8SDWFneW4udXNlcnMudjEiaAoEVXNlchIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEhUKDWNsdXN0ZXJfYWRtaW4YAyABKAgSLwoLY3JlYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImYKEUNyZWF0ZVVzZXJSZXF1ZXN0EjoKBG5hbWUYASABKAlCLLpIKXInEAEYPzIhXlthLXowLTldKFthLXowLTkuXy1dKlthLXowLTldKT8kEhUKDWNsdXN0ZXJfYWRtaW4YAiABKAgiUgoSQ3JlYXRlVXNlclJlc3BvbnNlEiEKBHVzZXIYASABKAsyEy5hZ3luLnVzZXJzLnYxLlVzZXISGQoMYWNjZXNzX3Rva2VuGAIgASgJQgOAAQEiNwoOR2V0VXNlclJlcXVlc3QSJQoEdXNlchgBIAEoCUIXukgUchIYQDIOXlthLXowLTkuXy1dKiQiNAoPR2V0VXNlclJlc3BvbnNlEiEKBHVzZXIYASABKAsyEy5hZ3luLnVzZXJzLnYxLlVzZXIiYQoQTGlzdFVzZXJzUmVxdWVzdBIdCglwYWdlX3NpemUYASABKAVCCrpIBxoFGOgHKAASLgoKcGFnZV90b2tlbhgCIAEoCUIaukgXchUYgAQyEF5bQS1aYS16MC05Xy1dKiQiUAoRTGlzdFVzZXJzUmVzcG9uc2USIgoFdXNlcnMYASADKAsyEy5hZ3luLnVzZXJzLnYxLlVzZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIp4BChFVcGRhdGVVc2VyUmVxdWVzdBInCgR1c2VyGAEgASgJQhm6SBZyFBABGEAyDl5bYS16MC05Ll8tXSskEkkKC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0IYukgVyAEB4gEPEg1jbHVzdGVyX2FkbWluEhUKDWNsdXN0ZXJfYWRtaW4YAyABKAgiNwoSVXBkYXRlVXNlclJlc3BvbnNlEiEKBHVzZXIYASABKAsyEy5hZ3luLnVzZXJzLnYxLlVzZXIiPAoRRGVsZXRlVXNlclJlcXVlc3QSJwoEdXNlchgBIAEoCUIZukgWchQQARhAMg5eW2EtejAtOS5fLV0rJCI3ChJEZWxldGVVc2VyUmVzcG9uc2USIQoEdXNlchgBIAEoCzITLmFneW4udXNlcnMudjEuVXNlcjKnBAoMVXNlcnNTZXJ2aWNlEmsKCkNyZWF0ZVVzZXISIC5hZ3luLnVzZXJzLnYxLkNyZWF0ZVVzZXJSZXF1ZXN0GiEuYWd5bi51c2Vycy52MS5DcmVhdGVVc2VyUmVzcG9uc2UiGIq1GBQIARIMdXNlcnMubWFuYWdlGAYgAhJjCgdHZXRVc2VyEh0uYWd5bi51c2Vycy52MS5HZXRVc2VyUmVxdWVzdBoeLmFneW4udXNlcnMudjEuR2V0VXNlclJlc3BvbnNlIhmQAgGKtRgSCAESCnVzZXJzLnJlYWQYAiABEmsKCUxpc3RVc2VycxIfLmFneW4udXNlcnMudjEuTGlzdFVzZXJzUmVxdWVzdBogLmFneW4udXNlcnMudjEuTGlzdFVzZXJzUmVzcG9uc2UiG5ACAYq1GBQIARIMdXNlcnMubWFuYWdlGAYgAhJrCgpVcGRhdGVVc2VyEiAuYWd5bi51c2Vycy52MS5VcGRhdGVVc2VyUmVxdWVzdBohLmFneW4udXNlcnMudjEuVXBkYXRlVXNlclJlc3BvbnNlIhiKtRgUCAESDHVzZXJzLm1hbmFnZRgGIAISawoKRGVsZXRlVXNlchIgLmFneW4udXNlcnMudjEuRGVsZXRlVXNlclJlcXVlc3QaIS5hZ3luLnVzZXJzLnYxLkRlbGV0ZVVzZXJSZXNwb25zZSIYirUYFAgBEgx1c2Vycy5tYW5hZ2UYBiACYgZwcm90bzM", [file_agyn_options_v1_options, file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message agyn.users.v1.User
@@ -53,6 +53,8 @@ export const UserSchema: GenMessage<User> = /*@__PURE__*/
  */
 export type CreateUserRequest = Message<"agyn.users.v1.CreateUserRequest"> & {
   /**
+   * Not in the form of an id, nor beginning with usr_ or org_.
+   *
    * @generated from field: string name = 1;
    */
   name: string;
@@ -99,7 +101,7 @@ export const CreateUserResponseSchema: GenMessage<CreateUserResponse> = /*@__PUR
  */
 export type GetUserRequest = Message<"agyn.users.v1.GetUserRequest"> & {
   /**
-   * Id or name; empty means the caller. Another user is visible to cluster admins only.
+   * A reference: id, name, or unique id prefix; empty means the caller. Another user is visible to cluster admins only.
    *
    * @generated from field: string user = 1;
    */
@@ -183,7 +185,7 @@ export const ListUsersResponseSchema: GenMessage<ListUsersResponse> = /*@__PURE_
  */
 export type UpdateUserRequest = Message<"agyn.users.v1.UpdateUserRequest"> & {
   /**
-   * Id or name.
+   * A reference: id, name, or unique id prefix.
    *
    * @generated from field: string user = 1;
    */
@@ -229,7 +231,7 @@ export const UpdateUserResponseSchema: GenMessage<UpdateUserResponse> = /*@__PUR
  */
 export type DeleteUserRequest = Message<"agyn.users.v1.DeleteUserRequest"> & {
   /**
-   * Id or name.
+   * A reference: id, name, or unique id prefix.
    *
    * @generated from field: string user = 1;
    */
@@ -247,6 +249,12 @@ export const DeleteUserRequestSchema: GenMessage<DeleteUserRequest> = /*@__PURE_
  * @generated from message agyn.users.v1.DeleteUserResponse
  */
 export type DeleteUserResponse = Message<"agyn.users.v1.DeleteUserResponse"> & {
+  /**
+   * As it was.
+   *
+   * @generated from field: agyn.users.v1.User user = 1;
+   */
+  user?: User | undefined;
 };
 
 /**

@@ -1,0 +1,108 @@
+import { sweepAccessTokens } from "../store/access-tokens.ts";
+import { sweepAuditEvents } from "../store/audit-events.ts";
+import type { Sql } from "../store/database.ts";
+import { deleteEnded, listOldest } from "../store/ended-workloads.ts";
+import { sweepIdempotencyKeys } from "../store/idempotency-keys.ts";
+import { sweepGenerations, sweepRevocations } from "../store/identities.ts";
+import { listOrphanLogs } from "../store/log-segments.ts";
+import { sweepMetricsSamples } from "../store/metrics-samples.ts";
+
+/** How long each kind is kept, in ms. */
+export type Keep = {
+  workloads_ms: number;
+  audit_ms: number;
+  idempotencyKeys_ms: number;
+  metrics_ms: number;
+  /** Of a certificate, after its expiry. */
+  generations_ms: number;
+  revocations_ms: number;
+};
+
+export type SweepDeps = {
+  sql: Sql;
+  keep: Keep;
+  /** One replica sweeps; were it two, each would find less to do. */
+  leads: () => boolean;
+  /** Removes the logs of a workload for good; again is no error. */
+  deleteLogs: (workloadId: string) => Promise<void>;
+  onSwept: (kind: string, count: number) => void;
+};
+
+/** Rows of one statement; its locks are held for so long. */
+const rowLimit = 1000;
+/** Batches of one kind in one run, after which the other kinds get their turn. */
+const batchLimit = 20;
+const workloadLimit = 200;
+const deletionsAtOnce = 8;
+
+/** Deletes one batch, and answers how many rows went. A full batch means that there may be more. */
+type Batch = { kind: string; limit: number; run: () => Promise<number> };
+
+/** Deletes what has been kept for long enough, in bounded batches (I9, I10). Answers whether there is more to do at once. */
+export function createSweep({ sql, keep, leads, deleteLogs, onSwept }: SweepDeps): () => Promise<boolean> {
+  const rows = (
+    kind: string,
+    sweep: (of: Sql, keep_ms: number, limit: number) => Promise<number>,
+    keep_ms: number,
+  ) => ({
+    kind,
+    limit: rowLimit,
+    run: () => sweep(sql, keep_ms, rowLimit),
+  });
+  const batches: readonly Batch[] = [
+    rows("metrics_sample", sweepMetricsSamples, keep.metrics_ms),
+    rows("idempotency_key", sweepIdempotencyKeys, keep.idempotencyKeys_ms),
+    rows("certificate", sweepGenerations, keep.generations_ms),
+    rows("revocation", sweepRevocations, keep.revocations_ms),
+    rows("access_token", sweepAccessTokens, keep.audit_ms),
+    rows("audit_event", sweepAuditEvents, keep.audit_ms),
+  ];
+
+  const deleteAllLogs = async (workloadIds: readonly string[]) => {
+    for (let start = 0; start < workloadIds.length; start += deletionsAtOnce)
+      await Promise.all(workloadIds.slice(start, start + deletionsAtOnce).map(deleteLogs));
+  };
+
+  /** How far a run came that had to stop: the next goes on there. */
+  let after = 0n;
+  /** The record goes last: until then a sweep that was cut off finds it, and with it what is left of its logs. */
+  const sweepWorkloads = async () => {
+    for (let batch = 0; batch < batchLimit && leads(); batch += 1) {
+      const oldest = await listOldest(sql, { after, keep_ms: keep.workloads_ms, limit: workloadLimit });
+      const expired = oldest.filter((one) => one.isExpired);
+      await deleteAllLogs(expired.map((one) => one.id));
+      const keys = expired.map((one) => one.key);
+      if (keys.length > 0) onSwept("workload", await deleteEnded(sql, keys));
+      const last = oldest.at(-1);
+      const isOver = !last?.isOld || oldest.length < workloadLimit;
+      after = isOver ? 0n : last.key;
+      if (isOver) return false;
+    }
+    return true;
+  };
+
+  const sweepOrphanLogs = async () => {
+    const orphans = await listOrphanLogs(sql, keep.workloads_ms, workloadLimit);
+    await deleteAllLogs(orphans);
+    if (orphans.length > 0) onSwept("orphan_log", orphans.length);
+    return orphans.length === workloadLimit;
+  };
+
+  const sweepRows = async ({ kind, limit, run }: Batch) => {
+    for (let batch = 0; batch < batchLimit && leads(); batch += 1) {
+      const count = await run();
+      if (count > 0) onSwept(kind, count);
+      if (count < limit) return false;
+    }
+    return true;
+  };
+
+  return async () => {
+    if (!leads()) return false;
+    let isMore = false;
+    for (const batch of batches) isMore = (await sweepRows(batch)) || isMore;
+    isMore = (await sweepWorkloads()) || isMore;
+    isMore = (await sweepOrphanLogs()) || isMore;
+    return isMore && leads();
+  };
+}

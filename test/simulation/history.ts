@@ -1,0 +1,96 @@
+import { isTerminal } from "../../server/src/domain/workload.ts";
+import { insertOrganization } from "../../server/src/store/organizations.ts";
+import { createActs, startReplica, type Act, type Acts } from "./acts.ts";
+import { createRunner, type Runner } from "./runner.ts";
+import { openSimulation } from "./simulation.ts";
+import type { Simulation } from "./world.ts";
+
+/** How a history went: what it did, and how much of it. */
+export type Outcome = { faults: readonly string[]; notes: readonly string[]; workloads: number; statements: number };
+
+const unrest_ms = 45_000;
+/** After the unrest everything must have ended within this. */
+const drain_ms = 120_000;
+const mendPeriod_ms = 3_000;
+
+/** Lives through the history of a seed, and answers the first faults. */
+export async function liveThrough(seed: number): Promise<Outcome> {
+  await using simulation = await openSimulation(seed, 3);
+  const { pool, replicas, invariants, notes } = simulation;
+  const organization = await simulation.execute(() => insertOrganization(pool, "acme", null, "org_aaaaaaaaaaaaaaaa"));
+  const runners = [
+    await createRunner(simulation, {
+      id: "rnr_aaaaaaaaaaaaaaaa",
+      organizationId: "org_aaaaaaaaaaaaaaaa",
+      slots: 2,
+      capabilities: [],
+    }),
+    await createRunner(simulation, {
+      id: "rnr_bbbbbbbbbbbbbbbb",
+      organizationId: "org_aaaaaaaaaaaaaaaa",
+      slots: 3,
+      capabilities: ["gpu"],
+    }),
+    await createRunner(simulation, {
+      id: "rnr_cccccccccccccccc",
+      organizationId: null,
+      slots: 2,
+      capabilities: ["gpu"],
+    }),
+  ];
+  const acts = createActs(simulation, runners, organization);
+  for (const replica of replicas) void startReplica(simulation, replica);
+  for (const runner of runners) runner.start();
+  const faults = (await disturb(simulation, acts.all)) ?? (await drain(simulation, acts, runners)) ?? [];
+  return { faults, notes, workloads: invariants.workloads.size, statements: simulation.statements };
+}
+
+/** Answers faults as soon as there are any. */
+async function disturb(simulation: Simulation, acts: readonly Act[]): Promise<readonly string[] | undefined> {
+  const { chaos } = simulation;
+  const end = Date.now() + unrest_ms;
+  const actNext = () => {
+    if (Date.now() >= end) return;
+    const act = draw(acts, chaos.below);
+    simulation.note(act.name);
+    const done = (async () => act.run())();
+    done.catch((error: unknown) => simulation.note(`${act.name}: ${String(error)}`));
+    setTimeout(actNext, 20 + chaos.below(400));
+  };
+  setTimeout(actNext, 3000);
+  while (Date.now() < end) {
+    const faults = await simulation.step();
+    if (faults.length > 0) return faults;
+  }
+  return undefined;
+}
+
+async function drain(
+  simulation: Simulation,
+  acts: Acts,
+  runners: readonly Runner[],
+): Promise<readonly string[] | undefined> {
+  const { chaos, invariants } = simulation;
+  simulation.note("everything is mended");
+  chaos.calm();
+  const end = Date.now() + drain_ms;
+  const mend = () => {
+    acts.mend();
+    setTimeout(mend, mendPeriod_ms);
+  };
+  mend();
+  const live = () => [...invariants.workloads.values()].filter((row) => !isTerminal(row.phase));
+  while (live().length > 0 || !runners.every((one) => one.isIdle)) {
+    const faults = await simulation.step();
+    if (faults.length > 0) return faults;
+    if (Date.now() < end) continue;
+    const left = live().map((row) => `${row.id} is ${row.phase} on ${row.runnerId} at the end: ${row.message}`);
+    return [...left, ...runners.filter((one) => !one.isIdle).map((one) => `${one.id} is not idle at the end`)];
+  }
+  return undefined;
+}
+
+function draw(acts: readonly Act[], below: (bound: number) => number): Act {
+  let at = below(acts.reduce((sum, one) => sum + one.weight, 0));
+  return acts.find((one) => (at -= one.weight) < 0)!;
+}

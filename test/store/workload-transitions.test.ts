@@ -1,0 +1,104 @@
+import { afterAll, expect, test } from "vitest";
+import { acquireLeadership } from "../../server/src/store/leader.ts";
+import { startFailed, startWorkloads, type NewWorkload } from "../../server/src/store/workload-starts.ts";
+import { advanceWorkloads, endWorkloads, type Ending } from "../../server/src/store/workload-transitions.ts";
+import { getWorkload, requestStop } from "../../server/src/store/workloads.ts";
+import { createId } from "../../wire/ids.ts";
+import { createTestDatabase } from "../support/postgres.ts";
+import { newWorkload } from "../support/workload-rows.ts";
+
+const database = await createTestDatabase();
+afterAll(() => database.drop());
+const { sql } = database;
+
+const writer = { replicaId: createId("replica"), storeEpoch: 1 };
+const { epoch, fleetVersion } = (await acquireLeadership(sql, writer.replicaId, 600_000, true))!;
+
+test("workloads of one batch that differ in anything keep what is their own", async () => {
+  const alike = newWorkload({});
+  const batch = [
+    alike,
+    newWorkload({ labels: { tier: "fast" } }),
+    newWorkload({ spec: Buffer.of(255, 254) }),
+    newWorkload({ runnerId: null, verdict: "busy" }),
+    newWorkload({ lostAfter_ms: null, maximumTries: 3 }),
+    { ...alike, id: createId("workload"), runnerId: "rnr_other" },
+  ];
+
+  const started = await start(batch);
+
+  for (const { id, labels, spec, runnerId, verdict, maximumTries, lostAfter_ms } of batch) {
+    const row = await getWorkload(sql, id);
+    const lostAfter = lostAfter_ms === null ? null : BigInt(lostAfter_ms);
+    expect(row).toMatchObject({ id, labels, runnerId, verdict, maximumTries, lostAfter_ms: lostAfter });
+    expect(Buffer.from(row!.spec)).toEqual(Buffer.from(spec));
+    expect(started.find((one) => one.id === id)).toMatchObject({ key: row!.key, fence: row!.fence, phase: row!.phase });
+  }
+});
+
+test("endings of one batch that differ lead each to its own end, and only a failure that may is tried again", async () => {
+  const retrying = { maximumTries: 2, retryOnFailed: true };
+  const [done, failed, stopped] = [newWorkload(retrying), newWorkload(retrying), newWorkload(retrying)];
+  const fences = new Map((await start([done, failed, stopped])).map((one) => [one.id, one.fence]));
+  await requestStop(sql, stopped.id, { grace_ms: null, reason: "enough", writer: writer.replicaId });
+
+  const ended = await endWorkloads(sql, writer, [
+    ending(failed, fences, { phase: "failed", message: "exited with code 1" }),
+    ending(done, fences, { phase: "succeeded" }),
+    ending(stopped, fences, { phase: "failed", phaseIfStopped: "cancelled", messageIfStopped: "enough" }),
+  ]);
+
+  const rows = await Promise.all([done, failed, stopped].map(({ id }) => getWorkload(sql, id)));
+  expect(rows.map((row) => [row!.phase, row!.message, row!.retriedBy !== null])).toEqual([
+    ["succeeded", "", false],
+    ["failed", "exited with code 1", true],
+    ["cancelled", "enough", false],
+  ]);
+  const retry = await getWorkload(sql, rows[1]!.retriedBy!);
+  expect(retry).toMatchObject({ phase: "pending", try: 2, retryOf: failed.id, fence: 0n, maximumTries: 2 });
+  expect(ended.find((one) => one.id === failed.id)).toMatchObject({ retriedBy: retry!.id, runnerId: failed.runnerId });
+});
+
+test("a word with the fence of another workload of the same runner moves neither", async () => {
+  const [mine, other] = [newWorkload({}), newWorkload({})];
+  const [fence, otherFence] = (await start([mine, other])).map((one) => one.fence) as [bigint, bigint];
+  const word = { runnerId: mine.runnerId!, phase: "running", time: new Date() } as const;
+
+  const known = await advanceWorkloads(sql, writer, [
+    { ...word, id: mine.id, fence: otherFence },
+    { ...word, id: other.id, fence },
+  ]);
+
+  expect(known.size).toBe(0);
+  expect((await getWorkload(sql, mine.id))!.phase).toBe("placed");
+});
+
+test("a workload that never was placed ends by the fence 0, once", async () => {
+  const waiting = newWorkload({ runnerId: null });
+  await start([waiting]);
+  const fences = new Map([[waiting.id, 0n]]);
+  const end = () => endWorkloads(sql, writer, [ending(waiting, fences, { phase: "cancelled", runnerId: null })]);
+
+  expect(await end()).toEqual([{ id: waiting.id, fence: 0n, phase: "cancelled", runnerId: null, retriedBy: null }]);
+  expect(await end()).toEqual([]);
+});
+
+test("a workload that no runner ever could take is recorded in its end, and one that is there stays", async () => {
+  const workload = newWorkload({ runnerId: null, verdict: "never", message: "no runner has a gpu" });
+  await startFailed(sql, writer, workload);
+  await startFailed(sql, writer, { ...workload, message: "another" });
+
+  const row = await getWorkload(sql, workload.id);
+  expect(row).toMatchObject({ phase: "failed", verdict: "never", message: "no runner has a gpu", fence: 0n });
+  expect(row!.endTime).toEqual(row!.createTime);
+});
+
+function start(workloads: readonly NewWorkload[]) {
+  return startWorkloads(sql, writer, { epoch, fleetVersion }, workloads);
+}
+
+function ending({ id, runnerId }: NewWorkload, fences: Map<string, bigint>, terms: Partial<Ending>): Ending {
+  const phase = terms.phase ?? "failed";
+  const usual = { phase, message: "", phaseIfStopped: phase, messageIfStopped: "" };
+  return { id, fence: fences.get(id)!, runnerId, ...usual, result: null, mayRetry: true, ...terms };
+}
