@@ -31,6 +31,7 @@ export const groupSummaries: Readonly<Record<string, string>> = {
   runners: "Registers, shows and manages runners",
   workloads: "Starts, shows and stops workloads",
   pipelines: "Checks pipeline files",
+  artifacts: "Shows and downloads what jobs kept",
   orgs: "Manages organizations",
   users: "Manages the users of the cluster",
   members: "Manages who belongs to an organization",

@@ -25,6 +25,11 @@ export const reasonOption = {
   help: "why, for everybody who sees it",
 } as const satisfies Option;
 
+export const artifactArgument = {
+  kind: "required",
+  help: "the artifact: its id, <run>/<name>, or <run>/<job>/<name>",
+} as const;
+
 export const yesOption = { kind: "flag", short: "y", help: "do not ask" } as const satisfies Option;
 
 /** What a workload asks of a runner. */

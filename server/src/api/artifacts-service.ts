@@ -98,7 +98,7 @@ function createReading({ sql, contents }: ArtifactsDeps) {
         const about = { scope, objectId: id, objectName: name, action: "artifact.delete" };
         await insertAuditEvent(transaction, auditOf(context, about));
       });
-      return {};
+      return { artifact: toProto(artifact) };
     },
 
     async listChecksums(_request, context) {
