@@ -11,7 +11,11 @@ export type Expected = { sha256: string; sizeBytes: number };
 export function safeFileName(name: string): string {
   const fault = artifactNameFault(name);
   if (fault !== undefined) {
-    throw new Failure(`the artifact's name ${JSON.stringify(name)} is none for a file: ${fault}`, 1, "choose one with --file");
+    throw new Failure(
+      `the artifact's name ${JSON.stringify(name)} is none for a file: ${fault}`,
+      1,
+      "choose one with --file",
+    );
   }
   return name;
 }
@@ -51,7 +55,8 @@ async function writeChecked(file: Writable, bytes: AsyncIterable<Uint8Array>, ex
     await file.writeFile(piece);
   }
   if (length !== expected.sizeBytes) throw new Failure(`${length} bytes came instead of ${expected.sizeBytes}`);
-  if (hash.digest("hex") !== expected.sha256) throw new Failure(`what came does not have the SHA-256 ${expected.sha256}`);
+  if (hash.digest("hex") !== expected.sha256)
+    throw new Failure(`what came does not have the SHA-256 ${expected.sha256}`);
 }
 
 /** A link never replaces what another program put there meanwhile. */

@@ -62,19 +62,23 @@ async function sendParts(path: string, send: Send): Promise<void> {
   try {
     const { size } = await file.stat();
     const buffer = Buffer.alloc(partBytes);
-    let failures = 0;
-    for (let offset = 0; offset < size; ) {
+    for (let offset = 0; offset < size;) {
       const { bytesRead } = await file.read(buffer, 0, partBytes, offset);
-      try {
-        offset = Number((await send(offset, buffer.subarray(0, bytesRead))).receivedBytes);
-        failures = 0;
-      } catch (error) {
-        failures += 1;
-        if (failures >= maximumTries) throw error;
-      }
+      offset = await sendPart(send, offset, buffer.subarray(0, bytesRead));
     }
   } finally {
     await file.close();
+  }
+}
+
+/** Answers where the control plane stands afterwards. */
+async function sendPart(send: Send, offset: number, data: Uint8Array): Promise<number> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return Number((await send(offset, data)).receivedBytes);
+    } catch (error) {
+      if (tries >= maximumTries) throw error;
+    }
   }
 }
 

@@ -28,7 +28,7 @@ export async function* readContent(
       const request = { workloadId, fence, sha256, offset: BigInt(offset) };
       for await (const { data } of client.readContent(request, { signal })) {
         offset += data.length;
-        if (offset > sizeBytes) throw new ContentError(`content ${sha256} has more than its ${sizeBytes} bytes`);
+        checkSize(offset <= sizeBytes, { sha256, sizeBytes, offset });
         hash.update(data);
         failures = 0;
         yield data;
@@ -41,8 +41,12 @@ export async function* readContent(
       await pause(backoffMs(failures, Math.random()), signal);
     }
   }
-  if (offset !== sizeBytes) throw new ContentError(`content ${sha256} has ${offset} bytes instead of ${sizeBytes}`);
+  checkSize(offset === sizeBytes, { sha256, sizeBytes, offset });
   if (hash.digest("hex") !== sha256) throw new ContentError(`what arrived does not have the SHA-256 ${sha256}`);
+}
+
+function checkSize(isRight: boolean, { sha256, sizeBytes, offset }: ContentRef & { offset: number }): void {
+  if (!isRight) throw new ContentError(`content ${sha256} has ${offset} bytes or more instead of ${sizeBytes}`);
 }
 
 /** What arrived is not what was meant. */

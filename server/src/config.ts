@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { join, resolve } from "node:path";
 import { parse as parseToml } from "smol-toml";
+import type { ArtifactLimits } from "./artifacts/workload-artifacts.ts";
 import {
   ConfigError,
   parseAddress,
@@ -120,33 +121,11 @@ export const settings = {
     range: ["1s", "30d"],
     help: "how long a queued job waits for a runner unless its pipeline says otherwise",
   },
-  artifact_maximum_bytes: {
-    kind: "integer",
-    default: "10737418240",
-    help: "how large one artifact of a job may be",
-  },
-  run_artifacts_maximum_bytes: {
-    kind: "integer",
-    default: "53687091200",
-    help: "how large all artifacts of one run may be",
-  },
-  bundle_maximum_bytes: {
-    kind: "integer",
-    default: "1073741824",
-    help: "how large the files may be, packed, that a run is started with",
-  },
-  artifact_retention: {
-    kind: "duration",
-    default: "30d",
-    range: ["1s", "3650d"],
-    help: "how long artifacts and bundles are kept unless their pipeline or project says otherwise",
-  },
-  artifact_upload_timeout: {
-    kind: "duration",
-    default: "1h",
-    range: ["1s", "30d"],
-    help: "after how long without a byte an upload is given up",
-  },
+  artifact_maximum_bytes: { kind: "integer", default: "10737418240", help: "how large one artifact may be" },
+  run_artifacts_maximum_bytes: { kind: "integer", default: "53687091200", help: "how large a run's artifacts may be" },
+  bundle_maximum_bytes: { kind: "integer", default: "1073741824", help: "how large a packed bundle may be" },
+  artifact_retention: { kind: "duration", default: "30d", range: ["1s", "3650d"], help: "how long artifacts are kept" },
+  artifact_upload_timeout: { kind: "duration", default: "1h", range: ["1s", "30d"], help: "how long uploads may rest" },
   file_sources: {
     kind: "boolean",
     default: "false",
@@ -191,7 +170,7 @@ type DurationName = {
 }[SettingName];
 
 /** The whole configuration; durations in ms. */
-export type Config = {
+export type Config = ArtifactLimits & {
   dataDir: string;
   blobDir: string;
   databaseUrl: string | undefined;
@@ -213,11 +192,6 @@ export type Config = {
   expiredRenewal_ms: number;
   pendingTimeout_ms: number;
   queueTimeout_ms: number;
-  artifactMaximum_bytes: number;
-  runArtifactsMaximum_bytes: number;
-  bundleMaximum_bytes: number;
-  artifactRetention_ms: number;
-  artifactUploadTimeout_ms: number;
   fileSources: boolean;
   rejectionExclusion_ms: number;
   metricsInterval_ms: number;
@@ -261,8 +235,7 @@ export function toConfig(settled: Settled): Config {
   const bytes = (name: SettingName) => parseInteger(name, text(name) ?? "", 1, 2 ** 50);
   const address = (name: SettingName) => parseAddress(name, text(name) ?? "");
   const dataDir = resolve(text("data_dir")!);
-  const cert = text("tls_cert");
-  const key = text("tls_key");
+  const [cert, key] = [text("tls_cert"), text("tls_key")];
   if ((cert === undefined) !== (key === undefined)) throw new ConfigError("tls_cert and tls_key go together");
   const config: Config = {
     dataDir,

@@ -147,6 +147,7 @@ async function subjectFor(
     ...world.acme,
     organizationId: scope === "acme" ? organizationId : undefined,
     runnerId: isDeleted || method.name === "RevokeIdentity" ? (await world.registerRunner(scope)).runnerId : lasting,
+    artifactId: method.name === "DeleteArtifact" ? (await world.createArtifact()).artifactId : world.acme.artifactId,
     projectId: method.name === "DeleteProject" ? (await world.createProject()).projectId : world.acme.projectId,
     spareTokenId: credential.spareTokenId ?? "tok_aaaaaaaaaaaaaaaa",
   };

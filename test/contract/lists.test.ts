@@ -24,6 +24,7 @@ beforeAll(async () => {
     await admin.clients.tokens.createAccessToken({ name });
     await contract.registerRunner("acme");
     await contract.createProject();
+    await contract.createArtifact();
     await admin.clients.runs.startRun({ organization: "acme", ...waitingPipeline });
     const spec = { command: { case: "simulation", value: {} } } as const;
     await admin.clients.orchestrator.startWorkload({ organization: "acme", spec, demand: { executor: "simulated" } });

@@ -7,6 +7,8 @@ import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_
 import { enroll } from "../../runner/src/enroll.ts";
 import { createIdentityMemory, type StoredIdentity } from "../../runner/src/identity-store.ts";
 import { createId } from "../../wire/ids.ts";
+import { insertArtifact } from "../../server/src/store/artifacts.ts";
+import { insertUpload } from "../../server/src/store/uploads.ts";
 import { parseServiceToken } from "../../wire/service-token.ts";
 import { clientsFor, createWorld, type Clients, type World } from "../support/world.ts";
 
@@ -14,7 +16,15 @@ import { clientsFor, createWorld, type Clients, type World } from "../support/wo
 export type TestUser = { id: string; name: string; token: string; clients: Clients };
 
 /** One of each kind of thing that an organization has. */
-export type Things = { runnerId: string; workloadId: string; projectId: string; runId: string; jobId: string };
+export type Things = {
+  runnerId: string;
+  workloadId: string;
+  projectId: string;
+  runId: string;
+  jobId: string;
+  artifactId: string;
+  uploadId: string;
+};
 
 /** What one organization has. */
 export type Belongings = Things & { organizationId: string; serviceToken: string };
@@ -40,6 +50,8 @@ export type ContractWorld = {
   registerRunner: (scope: "acme" | "cluster") => Promise<{ runnerId: string; serviceToken: string }>;
   /** Another project of acme. */
   createProject: () => Promise<{ projectId: string }>;
+  /** Another artifact of acme. */
+  createArtifact: () => Promise<{ artifactId: string }>;
   createToken: (user: TestUser, scopes: string[], lifetime_s?: number) => Promise<{ id: string; token: string }>;
   close: () => Promise<void>;
 };
@@ -102,6 +114,7 @@ export async function openContractWorld(): Promise<ContractWorld> {
       const { project } = await olga.clients.projects.createProject({ organization: "acme", name });
       return { projectId: project!.id };
     },
+    createArtifact: () => insertArtifactOf(world, acme, acme.organizationId),
     async createToken(owner, scopes, lifetime_s) {
       const lifetime = lifetime_s === undefined ? {} : { lifetime: { seconds: BigInt(lifetime_s) } };
       const made = await owner.clients.tokens.createAccessToken({ name: "test", scopes, ...lifetime });
@@ -130,8 +143,25 @@ async function createBelongings(world: World, name: string, members: [TestUser, 
   const { project } = await projects.createProject({ organization: name, name: "first" });
   const { run } = await runs.startRun({ organization: name, project: "first", ...waitingPipeline });
   const { jobs } = await runs.listJobs({ run: run!.id });
-  const things = { runnerId, workloadId, projectId: project!.id, runId: run!.id, jobId: jobs[0]!.id };
+  const of = { workloadId, runId: run!.id, jobId: jobs[0]!.id };
+  const { artifactId } = await insertArtifactOf(world, of, organization!.id);
+  const uploadId = createId("upload");
+  await insertUpload(world.database.sql, { id: uploadId, organizationId: organization!.id });
+  const things = { runnerId, ...of, projectId: project!.id, artifactId, uploadId };
   return { ...things, organizationId: organization!.id, serviceToken };
+}
+
+/** An artifact that a job is about to have. */
+async function insertArtifactOf(
+  world: World,
+  { workloadId, runId, jobId }: Pick<Things, "workloadId" | "runId" | "jobId">,
+  organizationId: string,
+): Promise<{ artifactId: string }> {
+  const id = createId("artifact");
+  const of = { id, organizationId, runId, jobId, workloadId, fence: 1n };
+  const kept = { directory: false, retention_ms: null, defaultRetention_ms: 86_400_000 };
+  await insertArtifact(world.database.sql, { ...of, name: id, nameKey: id, ...kept });
+  return { artifactId: id };
 }
 
 const waiting = "{ run: 'true', requires: { labels: { nowhere: here } } }";

@@ -24,7 +24,11 @@ export const artifactsDownload = defineCommand({
     const request = { artifact: artifact.id, organization };
     const expected = { sha256: artifact.sha256, sizeBytes: Number(artifact.sizeBytes), isForced: force };
     await saveArtifact(path, dataOf(artifacts.downloadArtifact(request, streamOptions)), expected);
-    await output.done(artifactView, artifact, `${path}: ${formatBytes(artifact.sizeBytes)}, SHA-256 ${artifact.sha256}`);
+    await output.done(
+      artifactView,
+      artifact,
+      `${path}: ${formatBytes(artifact.sizeBytes)}, SHA-256 ${artifact.sha256}`,
+    );
     return undefined;
   },
 });

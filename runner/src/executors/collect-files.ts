@@ -92,8 +92,10 @@ async function kindOf(workspace: string, path: string): Promise<Kind> {
     at = join(at, part);
     const status = await lstat(at).catch(() => undefined);
     if (status === undefined) return "none";
-    if (index === parts.length - 1) return status.isFile() ? "file" : status.isDirectory() ? "directory" : "other";
-    if (!status.isDirectory()) return status.isSymbolicLink() ? "other" : "none";
+    const isLast = index === parts.length - 1;
+    if (isLast && status.isFile()) return "file";
+    if (status.isDirectory()) continue;
+    return isLast || status.isSymbolicLink() ? "other" : "none";
   }
   return "directory";
 }

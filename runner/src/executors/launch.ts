@@ -53,13 +53,13 @@ function enclosureOf(settings: ProcessExecutorSettings, record: ExecutionRecord)
 }
 
 /** Brings everything into the workspace that the job starts with; all of it in the time for a source. */
-async function bringSource(launch: Launch, enclosing: string[]): Promise<void> {
-  const { settings, signal } = launch;
+async function bringSource(asked: Launch, enclosing: string[]): Promise<void> {
+  const { settings, signal } = asked;
   const late = new AbortController();
   const timer = setTimeout(() => {
     late.abort(new Error(`source was not there after ${settings.sourceTimeoutMs} ms`));
   }, settings.sourceTimeoutMs);
-  const bounded = { ...launch, signal: AbortSignal.any([signal, late.signal]) };
+  const bounded = { ...asked, signal: AbortSignal.any([signal, late.signal]) };
   try {
     await bringBundle(bounded);
     await bringRepository(bounded, enclosing);

@@ -192,9 +192,19 @@ export function openProcessExecution(
   const conclude = (usage = { cpuMs: 0, memoryPeakBytes: 0, sampled: true }): void => {
     const exit = readExit();
     const endTime = statSync(files.exit, { throwIfNoEntry: false })?.mtime ?? new Date();
-    const { outputs, refusals } = readOutputs(record.jobDirectory);
-    for (const refusal of refusals) sink.system(`${refusal}\n`);
-    resolve(resultOf({ exit, start: readStart(files), ending, usage, startTime: startTime(), endTime, outputs }));
+    const handedOn = readOutputs(record.jobDirectory);
+    for (const refusal of handedOn.refusals) sink.system(`${refusal}\n`);
+    resolve(
+      resultOf({
+        exit,
+        start: readStart(files),
+        ending,
+        usage,
+        startTime: startTime(),
+        endTime,
+        outputs: handedOn.outputs,
+      }),
+    );
   };
 
   const readExit = (): Exit | undefined => parseExit(readIfThere(files.exit) ?? "");

@@ -12,7 +12,7 @@ import { holdJobs, lastTag, saveJobs, type HeldJob, type JobChange, type JobRow 
 import { getProjectWeight } from "../store/projects.ts";
 import { clearAdvanceRequest, lockRun, saveDerived, type RunRow, type WholeRun } from "../store/runs.ts";
 import { listEnded, type EndedWorkload } from "../store/workloads.ts";
-import { artifactsOf, bundleOf, expectArtifacts, resolveDownloads, uploadFault } from "./job-artifacts.ts";
+import { artifactsOf, bundleFault, bundleOf, expectArtifacts, resolveDownloads, uploadFault } from "./job-artifacts.ts";
 import { toJobWorkload } from "./job-workload.ts";
 import { planJobs } from "../../../pipelines/plan-jobs.ts";
 
@@ -219,16 +219,9 @@ async function enqueue(deps: AdvanceDeps, sql: SqlOrTransaction, joining: Enqueu
       continue;
     }
     const found = resolveDownloads(plan.get(row.name)!, step.job.artifacts, { held, plan, artifacts });
-    const isBare = run.bundleDigest !== "" && !bundle;
-    const fault =
-      uploadFault(step.job.artifacts) ??
-      ("problem" in found
-        ? found.problem
-        : isBare
-          ? `its bundle ${run.bundleDigest} is not there any more`
-          : undefined);
+    const fault = uploadFault(step.job.artifacts) ?? bundleFault(run, bundle);
     if (fault !== undefined || "problem" in found) {
-      applyStep(change, { kind: "fail", reason: fault! }, now);
+      applyStep(change, { kind: "fail", reason: fault ?? ("problem" in found ? found.problem : "") }, now);
       continue;
     }
     const secrets = new Map(Object.entries(step.job.secrets).map(([name, secret]) => [name, known.get(secret)!]));

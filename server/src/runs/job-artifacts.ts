@@ -131,3 +131,8 @@ export async function bundleOf(
   if (bundle) await noteBundle(sql, organizationId, bundleDigest);
   return bundle && { sha256: bundle.sha256, sizeBytes: bundle.sizeBytes };
 }
+
+/** Why a run cannot start its jobs with its files. */
+export function bundleFault({ bundleDigest }: Pick<RunRow, "bundleDigest">, bundle: unknown): string | undefined {
+  return bundleDigest === "" || bundle !== undefined ? undefined : `its bundle ${bundleDigest} is not there any more`;
+}
