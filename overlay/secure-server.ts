@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { OverlayError } from "./errors.ts";
 import type { Caller } from "./overlay.ts";
+import { pong } from "./pong.ts";
 import { connectionWindow_bytes, defaultSecureLimits, http2Options, type SecureLimits } from "./secure-limits.ts";
 
 /** A certificate to show, and its key. */
@@ -35,6 +36,8 @@ export interface SecureSession {
   readonly from: Caller;
   /** Settles when the connection is gone. */
   readonly closed: Promise<void>;
+  /** Whether the other end is there now: answers what is sent to it, in time. */
+  answers(timeout_ms: number): Promise<boolean>;
   /** Ends the connection and all its streams at once; `why` travels in the last frame. */
   end(why: string): void;
 }
@@ -75,6 +78,8 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
   const limits = { ...defaultSecureLimits, ...options.limits };
   const now = options.now ?? (() => new Date());
   const issuers = options.clientIssuersPem.map((pem) => new X509Certificate(pem));
+  /** All that are not closed, whatever has become of them. */
+  const connections = new Map<Duplex, Promise<void>>();
   const pending = new Set<Handshake>();
   const open = new Map<http2.Http2Session, SecureSession>();
   // TLS does not say which connection it finished its handshake on; what runs in its events runs in this context.
@@ -114,7 +119,13 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
         deadline: setTimeout(() => onDeadline(handshake), limits.handshakeTimeout_ms),
       };
       pending.add(handshake);
-      connection.once("close", () => onClose(handshake));
+      const gone = Promise.withResolvers<void>();
+      connections.set(connection, gone.promise);
+      connection.once("close", () => {
+        connections.delete(connection);
+        onClose(handshake);
+        gone.resolve();
+      });
       connection.allowHalfOpen = false;
       accepted.run(handshake, () => server.emit("connection", connection));
     },
@@ -132,14 +143,13 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
     async close({ grace_ms }) {
       closing = true;
       for (const { connection } of pending) connection.destroy();
-      const left = [...open].map(([session, { closed }]) => {
-        session.close();
-        return closed;
-      });
+      for (const session of open.keys()) session.close();
       const force = setTimeout(() => {
         for (const session of open.keys()) session.destroy();
+        // A session that ends in order waits for the other end, which may be gone without a word.
+        for (const connection of connections.keys()) connection.destroy();
       }, grace_ms);
-      await Promise.all(left);
+      await Promise.all(connections.values());
       clearTimeout(force);
     },
   };
@@ -215,7 +225,8 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
       open.delete(session);
       endSession(session, connection, why);
     };
-    const secured = { peer, from, closed: closed.promise, end };
+    const answers = (timeout_ms: number) => pong(session, timeout_ms);
+    const secured = { peer, from, closed: closed.promise, answers, end };
     open.set(session, secured);
     session.once("close", () => {
       open.delete(session);

@@ -2,6 +2,7 @@ import type { X509Certificate } from "node:crypto";
 import http2 from "node:http2";
 import type { Duplex } from "node:stream";
 import { OverlayError } from "./errors.ts";
+import { pong } from "./pong.ts";
 import { openSecureSocket, type SecureClientOptions } from "./secure-client.ts";
 import { http2Options } from "./secure-limits.ts";
 
@@ -84,15 +85,6 @@ function endOf(session: http2.ClientHttp2Session): Promise<string> {
   });
   session.once("close", () => resolve(lastWords ?? why));
   return promise;
-}
-
-/** Whether the other end answers a ping in time. */
-async function pong(session: http2.ClientHttp2Session, timeout_ms: number): Promise<boolean> {
-  if (session.closed || session.destroyed) return false;
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => resolve(false), timeout_ms);
-  session.ping((error) => resolve(error === null));
-  return promise.finally(() => clearTimeout(timer));
 }
 
 async function checkAlive(session: http2.ClientHttp2Session, { pingTimeout_ms }: KeepAlive): Promise<void> {

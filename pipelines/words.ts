@@ -8,13 +8,11 @@ import type { YamlScalar } from "./read-yaml.ts";
 import { boolean, choice, duration, name, number, template, text } from "./scalar-shapes.ts";
 import { as, byKind, kindText, list, located, map, record, type Located, type Shape } from "./shapes.ts";
 
-/** What the shell and the runner set themselves. */
-const ownVariables =
-  "BASHOPTS|BASH_VERSINFO|EUID|LINENO|OPTIND|PPID|SHELLOPTS|UID|__proto__|" +
-  "AGYN_(?:OUTPUT|WORKSPACE|RUNNER_ID|ORGANIZATION_ID|WORKLOAD_ID|FENCE)";
+/** What the shell, the runner and the server set themselves. */
+const ownVariables = "BASHOPTS|BASH_VERSINFO|EUID|LINENO|OPTIND|PPID|SHELLOPTS|UID|__proto__|AGYN_[A-Za-z0-9_]*";
 
 const variableName = text({
-  what: "the name of a variable that is free to set: letters, digits and _, the first no digit",
+  what: "the name of a variable that is free to set: letters, digits and _, the first no digit, and not AGYN_",
   limit: "displayName_characters",
   pattern: new RegExp(`^(?!(?:${ownVariables})$)[A-Za-z_][A-Za-z0-9_]*$`),
   noExpressions: "write a name",
@@ -111,9 +109,9 @@ const argument = text({ what: "a word", limit: "argument_bytes", hasLines: true,
 export type RunWords = { kind: "script"; text: string } | { kind: "argv"; arguments: readonly string[] };
 
 const secretName = text({
-  what: "the name of a secret: letters, digits, _, -, . and /",
+  what: "the name of a secret: letters, digits and _, the first no digit",
   limit: "displayName_characters",
-  pattern: /^[A-Za-z0-9_][A-Za-z0-9_./-]*$/,
+  pattern: /^[A-Za-z_][A-Za-z0-9_]*$/,
   noExpressions: "secrets are named before the run",
 });
 type SecretPair = readonly [variable: string, secret: string];

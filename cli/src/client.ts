@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
+import type { DescMethod } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient, type Client, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
@@ -9,8 +10,12 @@ import { AuditService } from "../../proto/gen/agyn/audit/v1/audit_service_pb.ts"
 import { LogsService } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import { OrganizationsService } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
+import { ProjectsService } from "../../proto/gen/agyn/projects/v1/projects_service_pb.ts";
+import { QueueService } from "../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { ServerService } from "../../proto/gen/agyn/server/v1/server_service_pb.ts";
+import { SecretsService } from "../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
 import { gatewayTrust, type GatewayTrust } from "../../wire/gateway-trust.ts";
@@ -24,8 +29,12 @@ export interface ControlPlane {
   readonly logs: Client<typeof LogsService>;
   readonly orchestrator: Client<typeof OrchestratorService>;
   readonly organizations: Client<typeof OrganizationsService>;
+  readonly projects: Client<typeof ProjectsService>;
+  readonly queue: Client<typeof QueueService>;
   readonly runners: Client<typeof RunnersService>;
+  readonly runs: Client<typeof RunsService>;
   readonly server: Client<typeof ServerService>;
+  readonly secrets: Client<typeof SecretsService>;
   readonly tokens: Client<typeof AccessTokensService>;
   readonly users: Client<typeof UsersService>;
   /** Ends every connection at once. */
@@ -82,8 +91,12 @@ function createServices(transport: Transport, close: () => void): ControlPlane {
     logs: createClient(LogsService, transport),
     orchestrator: createClient(OrchestratorService, transport),
     organizations: createClient(OrganizationsService, transport),
+    projects: createClient(ProjectsService, transport),
+    queue: createClient(QueueService, transport),
     runners: createClient(RunnersService, transport),
+    runs: createClient(RunsService, transport),
     server: createClient(ServerService, transport),
+    secrets: createClient(SecretsService, transport),
     tokens: createClient(AccessTokensService, transport),
     users: createClient(UsersService, transport),
     close,
@@ -137,11 +150,17 @@ function authenticate(token: string | undefined, { signal, onAnswer }: ConnectOp
   };
 }
 
+/** Calls that are always given a key, and so act once however often they are made. */
+const keyedStarts: readonly DescMethod[] = [
+  OrchestratorService.method.startWorkload,
+  RunsService.method.startRun,
+  RunsService.method.rerunRun,
+];
+
 /** Repeats calls that the server was not reached by, where repeating changes nothing: reads, and starts with a key. */
 const retrySafeCalls: Interceptor = (next) => async (request) => {
   const isRead = request.method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
-  const isKeyedStart = request.method === OrchestratorService.method.startWorkload;
-  if (request.stream || !(isRead || isKeyedStart)) return next(request);
+  if (request.stream || !(isRead || keyedStarts.includes(request.method))) return next(request);
   for (const wait of retryDelaysMs) {
     try {
       return await next(request);

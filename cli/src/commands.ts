@@ -8,6 +8,7 @@ import { auditList } from "./commands/audit-list.ts";
 import { completion } from "./commands/completion.ts";
 import { explain } from "./commands/explain.ts";
 import { help } from "./commands/help.ts";
+import { jobsGet } from "./commands/jobs-get.ts";
 import { membersList } from "./commands/members-list.ts";
 import { membersRemove } from "./commands/members-remove.ts";
 import { membersSet } from "./commands/members-set.ts";
@@ -17,6 +18,19 @@ import { orgsGet } from "./commands/orgs-get.ts";
 import { orgsList } from "./commands/orgs-list.ts";
 import { orgsRename } from "./commands/orgs-rename.ts";
 import { pipelinesValidate } from "./commands/pipelines-validate.ts";
+import { projectsCreate } from "./commands/projects-create.ts";
+import { projectsDelete } from "./commands/projects-delete.ts";
+import { projectsGet } from "./commands/projects-get.ts";
+import { projectsList } from "./commands/projects-list.ts";
+import { projectsUpdate } from "./commands/projects-update.ts";
+import { queue } from "./commands/queue.ts";
+import { queueCancel } from "./commands/queue-cancel.ts";
+import { queueExplain } from "./commands/queue-explain.ts";
+import { queueLimits } from "./commands/queue-limits.ts";
+import { queueMove } from "./commands/queue-move.ts";
+import { queuePause } from "./commands/queue-pause.ts";
+import { queueResume } from "./commands/queue-resume.ts";
+import { run } from "./commands/run.ts";
 import { runnersDelete } from "./commands/runners-delete.ts";
 import { runnersDrain } from "./commands/runners-drain.ts";
 import { runnersGet } from "./commands/runners-get.ts";
@@ -30,6 +44,14 @@ import { runnersRotateToken } from "./commands/runners-rotate-token.ts";
 import { runnersUnlock } from "./commands/runners-unlock.ts";
 import { runnersUpdate } from "./commands/runners-update.ts";
 import { runnersWatch } from "./commands/runners-watch.ts";
+import { runsCancel } from "./commands/runs-cancel.ts";
+import { runsExplain } from "./commands/runs-explain.ts";
+import { runsGet } from "./commands/runs-get.ts";
+import { runsJobs } from "./commands/runs-jobs.ts";
+import { runsList } from "./commands/runs-list.ts";
+import { runsLogs } from "./commands/runs-logs.ts";
+import { runsRerun } from "./commands/runs-rerun.ts";
+import { runsWatch } from "./commands/runs-watch.ts";
 import { tokensCreate } from "./commands/tokens-create.ts";
 import { tokensList } from "./commands/tokens-list.ts";
 import { tokensRevoke } from "./commands/tokens-revoke.ts";
@@ -50,6 +72,28 @@ import { workloadsWatch } from "./commands/workloads-watch.ts";
 
 /** Every command, in the order of the help. */
 export const commands: readonly Command[] = [
+  run,
+  runsList,
+  runsGet,
+  runsJobs,
+  runsLogs,
+  runsWatch,
+  runsRerun,
+  runsCancel,
+  runsExplain,
+  jobsGet,
+  queue,
+  queueMove,
+  queueCancel,
+  queueExplain,
+  queuePause,
+  queueResume,
+  queueLimits,
+  projectsList,
+  projectsGet,
+  projectsCreate,
+  projectsUpdate,
+  projectsDelete,
   runnersList,
   runnersGet,
   runnersRegister,

@@ -110,7 +110,7 @@ function hintForReason(reason: string, metadata: Readonly<Record<string, string>
     case "AMBIGUOUS_REFERENCE":
       return "use a whole id, or choose the organization with --org";
     case "NOT_FOUND":
-      return "list to see what is there; runners and workloads are looked up by name in --org, or in your default organization";
+      return "list to see what is there; names and numbers are looked up in --org, or in your default organization";
     case "TOKEN_SCOPE":
       return "use a token with that scope: agynctl tokens create --scope";
     case "PERMISSION_DENIED":

@@ -6,20 +6,16 @@ import { layOutTable } from "./table.ts";
 import { messageJson } from "./view.ts";
 
 /** Shows for each runner whether it fits and why not; the exit code says whether any ever could. */
-export async function showExplanation({ output, terminal }: Context, explanation: Explanation): Promise<number> {
-  await output.document(
-    () => messageJson(ExplanationSchema)(explanation),
-    explanationText(explanation, output, terminal.stdout),
-  );
+export async function showExplanation(context: Context, explanation: Explanation): Promise<number> {
+  const { output } = context;
+  await output.document(() => messageJson(ExplanationSchema)(explanation), explanationText(context, explanation));
   if (output.format === "name") for (const id of explanation.eligibleRunnerIds) await output.line(safe(id));
   return explanation.verdict === Verdict.NEVER ? exitCodes.noRunner : exitCodes.ok;
 }
 
-function explanationText(
-  explanation: Explanation,
-  output: Context["output"],
-  stdout: Context["terminal"]["stdout"],
-): string {
+/** An explanation for a person: the text, and a table of the runners. */
+export function explanationText({ output, terminal }: Context, explanation: Explanation): string {
+  const { stdout } = terminal;
   const isPlaceable = explanation.verdict === Verdict.PLACEABLE;
   const lines = [output.toned(safe(explanation.text), isPlaceable ? "good" : "warning")];
   if (explanation.runners.length > 0) {

@@ -6,14 +6,12 @@ import { streamOptions } from "./client.ts";
 import type { Context } from "./context.ts";
 import { failingRules } from "./explanation.ts";
 import { exitCodes } from "./failures.ts";
-import { createLogPrinter, type LogPrinter } from "./log-printer.ts";
-import { followLines } from "./log-reader.ts";
+import { createLogPrinter } from "./log-printer.ts";
+import { createLogTask } from "./log-task.ts";
 import { phaseText, resultText, runTime, isTerminal } from "./views/workload.ts";
 import { quote } from "./quote.ts";
 import { watchMessages } from "./watch.ts";
 
-/** After the workload has ended, its log is waited for until no line has come for this long. */
-const logQuietMs = 10_000;
 /** How long after the end of a try the next one is waited for, where the workload is to be retried. */
 const retryWaitMs = 5000;
 const pollMs = 250;
@@ -46,7 +44,7 @@ async function tellDetached({ output }: Context, { id }: Workload): Promise<void
 async function followTry(context: Context, workload: Workload): Promise<Workload> {
   const { terminal, output } = context;
   const printer = createLogPrinter(terminal, { format: "table", hasTimes: false, isRaw: false });
-  const log = createLogTask(context, workload, printer);
+  const log = createLogTask(context, workload, (line) => printer.print(line));
   const tell = createTeller(context);
   const ended = await awaitEnd(context, workload, async (seen) => {
     await tell(seen);
@@ -128,45 +126,6 @@ async function findRetry(context: Context, ended: Workload): Promise<Workload | 
   return latest === undefined || latest.retriedBy === ""
     ? undefined
     : getWorkload(context, latest.retriedBy, ended.organizationId);
-}
-
-interface LogTask {
-  start(): void;
-  /** Waits for the end of the log, or until it has been quiet for long. */
-  finish(): Promise<void>;
-}
-
-function createLogTask(context: Context, workload: Workload, printer: LogPrinter): LogTask {
-  let task: Promise<void> | undefined;
-  let isDone = false;
-  let lastLineMs = 0;
-  const stop = new AbortController();
-  return {
-    start() {
-      task ??= printLog(context, workload, stop.signal, async (line) => {
-        lastLineMs = performance.now();
-        await printer.print(line);
-      }).finally(() => (isDone = true));
-      // `finish` takes the failure; until then it must not count as unhandled.
-      task.catch(() => undefined);
-    },
-    async finish() {
-      if (task === undefined) return;
-      lastLineMs = performance.now();
-      while (!isDone && performance.now() - lastLineMs < logQuietMs) await Promise.race([task, delay(pollMs)]);
-      if (isDone) return task;
-      stop.abort();
-      await context.output.note("the log has not ended: the rest is in agynctl workloads logs", "dim");
-    },
-  };
-}
-
-type PrintLine = LogPrinter["print"];
-
-async function printLog(context: Context, workload: Workload, signal: AbortSignal, print: PrintLine): Promise<void> {
-  const { logs } = await context.controlPlane();
-  const range = { workload: workload.id, organization: workload.organizationId, tail: undefined, fromLine: undefined };
-  for await (const line of followLines(context, logs, range, { ...streamOptions, signal })) await print(line);
 }
 
 /** Says why it went there and not elsewhere; saying less is no reason to fail. */

@@ -27,7 +27,7 @@ interface Channel {
 }
 
 /** What a sanitizer leaves of escapes. */
-const colourSequence = new RegExp(`${String.fromCharCode(27)}\\[[\\d;:]*m`, "g");
+export const colourSequence = new RegExp(`${String.fromCharCode(27)}\\[[\\d;:]*m`, "g");
 
 export function createLogPrinter(terminal: Terminal, options: LogPrinterOptions): LogPrinter {
   const { stdout, stderr, environment } = terminal;
@@ -55,11 +55,7 @@ export function createLogPrinter(terminal: Terminal, options: LogPrinterOptions)
     async print(line) {
       if (options.format === "json") return write(stdout, lineJson(line));
       if (line.droppedLines > 0n) {
-        const size = formatBytes(line.droppedBytes);
-        return write(
-          stderr,
-          `${dimmed(`… ${line.droppedLines} lines (${size}) were dropped: the runner's spool was full`)}\n`,
-        );
+        return write(stderr, `${dimmed(droppedText(line))}\n`);
       }
       if (line.stream === LogStream.SYSTEM) return printSystem(line);
       const channel = line.stream === LogStream.STDERR ? error : out;
@@ -73,10 +69,15 @@ export function createLogPrinter(terminal: Terminal, options: LogPrinterOptions)
   };
 }
 
-/** One JSON document a line; the content also as text, where it is UTF-8. */
-function lineJson(line: LogLine): string {
+/** In place of lines that the runner had no room for. */
+export function droppedText({ droppedLines, droppedBytes }: LogLine): string {
+  return `… ${droppedLines} lines (${formatBytes(droppedBytes)}) were dropped: the runner's spool was full`;
+}
+
+/** One JSON document a line; the content also as text, where it is UTF-8, and whatever else tells where it is from. */
+export function lineJson(line: LogLine, origin: Readonly<Record<string, string>> = {}): string {
   const json = toJson(LogLineSchema, line);
   const fields = typeof json === "object" && json !== null && !Array.isArray(json) ? json : {};
-  const value = { ...fields, text: Buffer.from(line.content).toString("utf8") };
+  const value = { ...origin, ...fields, text: Buffer.from(line.content).toString("utf8") };
   return `${toSafeJson(value).replace(/\n\s*/g, " ").trim()}\n`;
 }

@@ -1,9 +1,12 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { QueueFilterSchema } from "../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
+import type { RunFilterSchema } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import type { DemandSchema } from "../../proto/gen/agyn/orchestrator/v1/demand_pb.ts";
 import type { ServiceTokenOptionsSchema } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
 import type { Option, Options, OptionValues } from "./command-shape.ts";
 import { parseDuration, toProtoDuration } from "./durations.ts";
-import { parseAmounts, parseInteger, parsePreference, parseRequirement } from "./requirements.ts";
+import { parseAmounts, parseInteger, parsePairs, parsePreference, parseRequirement } from "./requirements.ts";
+import { runStates } from "./views/run.ts";
 
 export const limitOption = {
   kind: "parsed",
@@ -29,6 +32,28 @@ export const artifactArgument = {
   kind: "required",
   help: "the artifact: its id, <run>/<name>, or <run>/<job>/<name>",
 } as const;
+
+export const graceOption = {
+  kind: "parsed",
+  placeholder: "duration",
+  parse: parseDuration,
+  help: "between SIGTERM and SIGKILL (default: each job's own)",
+} as const satisfies Option;
+
+export const dryRunOption = { kind: "flag", help: "only say what would be cancelled" } as const satisfies Option;
+
+export const idempotencyKeyOption = {
+  kind: "text",
+  placeholder: "key",
+  help: "the same key with the same request starts once",
+} as const satisfies Option;
+
+export const attemptOption = {
+  kind: "parsed",
+  placeholder: "n",
+  parse: parseInteger("attempt", 1, 10_000),
+  help: "of this attempt (default: the last)",
+} as const satisfies Option;
 
 export const yesOption = { kind: "flag", short: "y", help: "do not ask" } as const satisfies Option;
 
@@ -93,4 +118,84 @@ export function toServiceTokenOptions(
     lifetime: options.tokenLifetime === undefined ? undefined : toProtoDuration(options.tokenLifetime),
     sourceCidrs: [...options.tokenSource],
   };
+}
+
+/** What a project is; where it is created, what is not given has the server's default. */
+export const projectOptions = {
+  source: { kind: "text", placeholder: "url", help: "git repository with its pipelines and sources" },
+  ref: { kind: "text", placeholder: "ref", help: "branch, tag or commit of runs that name none" },
+  weight: {
+    kind: "parsed",
+    placeholder: "n",
+    parse: parseInteger("weight", 1, 1000),
+    help: "its share beside other projects where runners are short (default: 1)",
+  },
+  maxRunning: {
+    kind: "parsed",
+    placeholder: "n",
+    parse: parseInteger("running jobs", 0, 1_000_000),
+    help: "at most so many of its jobs run at once; 0: any number",
+  },
+  retentionDays: {
+    kind: "parsed",
+    placeholder: "n",
+    parse: parseInteger("days", 0, 36_500),
+    help: "how many days its ended runs stay; 0: the server's default",
+  },
+} as const satisfies Options;
+
+const projectFilterOption = {
+  kind: "text",
+  placeholder: "project",
+  help: "only those of this project",
+} as const satisfies Option;
+
+const pipelineFilterOption = {
+  kind: "text",
+  placeholder: "path",
+  help: "only those of this pipeline, such as pipelines/build.yaml",
+} as const satisfies Option;
+
+/** Which runs. */
+export const runFilterOptions = {
+  project: projectFilterOption,
+  label: labelFilterOption,
+  state: {
+    kind: "list",
+    placeholder: "state",
+    choices: Object.keys(runStates),
+    help: "only those in this state; repeatable",
+  },
+  pipeline: pipelineFilterOption,
+} as const satisfies Options;
+
+export function toRunFilter({ project, label, state, pipeline }: OptionValues<typeof runFilterOptions>) {
+  return {
+    project: project ?? "",
+    labels: parsePairs("label", label),
+    states: Object.entries(runStates).flatMap(([word, value]) => (state.includes(word) ? [value] : [])),
+    pipeline: pipeline ?? "",
+  } satisfies MessageInitShape<typeof RunFilterSchema>;
+}
+
+/** Which queued jobs. */
+export const queueFilterOptions = {
+  project: projectFilterOption,
+  label: labelFilterOption,
+  pipeline: pipelineFilterOption,
+  verdict: {
+    kind: "text",
+    placeholder: "verdict",
+    choices: ["never", "unavailable", "full"],
+    help: "only those that wait for this: no runner ever, one that is away, or room",
+  },
+} as const satisfies Options;
+
+export function toQueueFilter({ project, label, pipeline, verdict }: OptionValues<typeof queueFilterOptions>) {
+  return {
+    project: project ?? "",
+    labels: parsePairs("label", label),
+    pipeline: pipeline ?? "",
+    verdict: verdict ?? "",
+  } satisfies MessageInitShape<typeof QueueFilterSchema>;
 }

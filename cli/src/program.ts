@@ -85,6 +85,8 @@ export function createProgram(
     refuseBy(leaf, command.path);
     for (const [name, argument] of Object.entries(command.arguments))
       leaf.argument(argumentUsage(name, argument.kind), argument.help);
+    // A command may be a group, too, as `queue` is: what stands behind a word of the group is that word's.
+    leaf.enablePositionalOptions();
     leaf.passThroughOptions(command.passesOptionsThrough === true);
     addOptions(leaf, command.options);
     addOptions(leaf, globalOptions, "Global options:");

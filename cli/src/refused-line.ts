@@ -18,8 +18,9 @@ export class RefusedLine extends Error {
 
 /** The parser's words as one line for a person, with the nearest line that it would take and where help is. */
 export function toUsageError({ path, reason }: RefusedLine, commands: readonly CommandShape[]): UsageError {
-  const [, message = "", nearest = ""] =
+  const [, told = "", nearest = ""] =
     /^(?:error: )?(.*?)(?:\n\(Did you mean (?:one of )?(.*)\?\))?$/s.exec(reason.message) ?? [];
+  const message = unknownWord(path, reason, commands) ?? told;
   const line = ["agynctl", ...path].join(" ");
   const isCommand = reason.code === "commander.unknownCommand";
   const guesses = nearest === "" ? [] : nearest.split(", ").map((word) => (isCommand ? `${line} ${word}` : word));
@@ -29,4 +30,17 @@ export function toUsageError({ path, reason }: RefusedLine, commands: readonly C
   const meant = lines.length > 0 && lines.length <= maximumGuesses ? lines : guesses;
   const question = meant.length === 0 ? "" : `did you mean ${meant.join(" or ")}? `;
   return new UsageError(message, `${question}${line} --help shows how`);
+}
+
+/** What a command that is a group, too, takes for one argument too many is a word of the group that there is not. */
+function unknownWord(
+  path: readonly string[],
+  reason: CommanderError,
+  commands: readonly CommandShape[],
+): string | undefined {
+  const isWithin = (words: readonly string[]): boolean =>
+    words.length > path.length && path.every((word, index) => word === words[index]);
+  const [, word] = /^error: too many arguments for .* got \d+: ([^,]*?)(?:, .*)?\.$/s.exec(reason.message) ?? [];
+  const isWord = word !== undefined && commands.some(({ path: words }) => isWithin(words));
+  return isWord ? `unknown command '${word}'` : undefined;
 }

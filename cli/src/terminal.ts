@@ -42,6 +42,14 @@ export function hasColours(stream: OutputStream, environment: NodeJS.ProcessEnv)
   return stream.isTTY === true && !isOff;
 }
 
+/** Colours that tell things apart and mean nothing. */
+const hues = ["36", "33", "35", "34", "32", "96", "95", "94"] as const;
+
+/** `text` in the colour of the `index`th of several things. */
+export function paintHue(text: string, index: number): string {
+  return `\u001b[${hues[index % hues.length]}m${text}\u001b[0m`;
+}
+
 /** `text` in the colour of `tone`. */
 export function paint(text: string, tone: Tone): string {
   return `\u001b[${codes[tone]}m${text}\u001b[0m`;

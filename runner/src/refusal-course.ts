@@ -27,7 +27,9 @@ export function courseAfter({ reason, message }: Pick<Refusal, "reason" | "messa
       return refused === "hello" ? { kind: "enroll_anew" } : { kind: "again" };
     case "IDENTITY_REVOKED":
       if (refused === "hello") return { kind: "enroll_anew" };
-      return giveUp("the identity of this runner was revoked; start it again to enroll anew with its service token");
+      return giveUp(
+        "the identity of this runner was revoked, or the runner deleted; if it is still there, start it again to enroll anew with its service token",
+      );
     case "IDENTITY_EXPIRED":
       return { kind: "renew_expired" };
     case "RUNNER_LOCKED":

@@ -22,6 +22,7 @@ import { createDeparture } from "./departure.ts";
 import { FatalError } from "./fatal-error.ts";
 import { openHoldings } from "./holdings.ts";
 import { createIdentityMemory, openIdentityDirectory } from "./identity-store.ts";
+import { openSealingKey } from "./sealing-key.ts";
 import { keepLink } from "./link.ts";
 import { Logs } from "./logs.ts";
 import { watchLoss } from "./loss-watch.ts";
@@ -205,6 +206,7 @@ function createExecutors(deps: {
       isolation,
       hiddenPaths,
       readContent: (of, content, signal) => readContent(gate, of, content, signal),
+      sealingKey: openSealingKey(join(directory, "identity")),
     });
     executors.set(executor.name, executor);
   }

@@ -149,6 +149,12 @@ export const settings = {
     range: ["1h", "36500d"],
     help: "for how long ended workloads and their logs are kept",
   },
+  run_retention: {
+    kind: "duration",
+    default: "90d",
+    range: ["1h", "36500d"],
+    help: "for how long ended runs are kept with their jobs and logs, unless their project says otherwise",
+  },
   audit_retention: {
     kind: "duration",
     default: "400d",
@@ -196,6 +202,7 @@ export type Config = ArtifactLimits & {
   rejectionExclusion_ms: number;
   metricsInterval_ms: number;
   workloadRetention_ms: number;
+  runRetention_ms: number;
   auditRetention_ms: number;
   shutdownGrace_ms: number;
   databaseConnections: number;
@@ -268,6 +275,7 @@ export function toConfig(settled: Settled): Config {
     rejectionExclusion_ms: duration("rejection_exclusion"),
     metricsInterval_ms: duration("metrics_interval"),
     workloadRetention_ms: duration("workload_retention"),
+    runRetention_ms: duration("run_retention"),
     auditRetention_ms: duration("audit_retention"),
     shutdownGrace_ms: duration("shutdown_grace"),
     databaseConnections: parseInteger("database_connections", text("database_connections")!, 2, 1000),

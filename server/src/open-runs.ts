@@ -1,11 +1,12 @@
 import type { Logger } from "pino";
 import { listRunChanges, type RunChange } from "./api/runs-watch.ts";
 import type { Config } from "./config.ts";
-import { AgynError } from "./domain/errors.ts";
+import { hasRunEnded } from "./domain/run-state.ts";
 import { isTerminal, demandFromJson } from "./domain/workload.ts";
 import { createBundles } from "./artifacts/bundles.ts";
 import { createWorkloadArtifacts } from "./artifacts/workload-artifacts.ts";
 import { createRunAdvancer } from "./loops/advance-runs.ts";
+import { createQueueExplainer } from "./loops/explain-queue.ts";
 import { createJobPlacer } from "./loops/place-jobs.ts";
 import { openQueueState } from "./loops/queue-state.ts";
 import { createQueueView } from "./loops/queue-view.ts";
@@ -15,7 +16,9 @@ import { createWatchFeed } from "./loops/watch-feed.ts";
 import { onceSignalled, type openPlacing } from "./open-placing.ts";
 import type { OnClose, State } from "./open-state.ts";
 import type { Advanced, AdvanceDeps } from "./runs/advance-run.ts";
+import { demandRoom } from "./runs/demand-room.ts";
 import { createCancelRun } from "./runs/cancel-run.ts";
+import { createReadSecrets } from "./runs/read-secrets.ts";
 import type { StartDeps } from "./runs/start-run.ts";
 import { createSecureRandom } from "./secure-random.ts";
 import type { JobRow } from "./store/jobs.ts";
@@ -87,8 +90,9 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
     jobPlacer.wake();
     announce();
   };
-  const onAdvanced = ({ jobs, stops }: Advanced) => {
+  const onAdvanced = ({ run, jobs, stops }: Advanced) => {
     takeJobs(jobs);
+    if (hasRunEnded(run.state) || jobs.some((one) => one.cancelsOlder)) advance.signal();
     for (const { workloadId, reason } of stops) {
       stopWorkloads([workloadId], { reason, grace_ms: null }).catch((error: unknown) =>
         log.error({ err: error, workload: workloadId }, "a workload was not asked to stop"),
@@ -100,7 +104,7 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
     masterKey,
     queueTimeout_ms: config.queueTimeout_ms,
     artifactRetention_ms: config.artifactRetention_ms,
-    readSecrets: () => Promise.resolve(new Map()),
+    readSecrets: createReadSecrets(masterKey),
   };
   const bundles = createBundles({ sql, contents, maximumBytes: config.bundleMaximum_bytes });
   const startDeps: StartDeps = {
@@ -108,23 +112,29 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
     allowFileSources: config.fileSources,
     onAdvanced,
     readBundleFile: (organizationId, digest, path) => bundles.readFile(organizationId, digest, path),
-    demandRoom(organizationId, jobs) {
-      const maximum = queueState.maximumQueued(organizationId);
-      const depth = queueState.queue.depth(organizationId);
-      if (depth + jobs <= maximum) return;
-      const text = `the queue is full: ${depth} jobs wait, ${jobs} more would pass the organization's limit of ${maximum} (maximum_queued_jobs)`;
-      throw new AgynError("LIMIT", text);
-    },
+    demandRoom: (transaction, organizationId, jobs) =>
+      demandRoom(transaction, organizationId, { jobs, depth: queueState.queue.depth(organizationId) }),
   };
+  const cancelRun = createCancelRun({
+    ...advanceDeps,
+    onAdvanced,
+    stopWorkloads,
+    liveWorkloads: (runId) => listLiveWorkloadsOfRun(sql, runId),
+  });
   const advance = runLoop(
     "advance-runs",
     config.loopPeriod_ms,
-    createRunAdvancer({ ...advanceDeps, log, leads: () => placer.leads, onAdvanced }),
+    createRunAdvancer({ ...advanceDeps, log, leads: () => placer.leads, cancelRun, onAdvanced }),
   );
   const syncQueue = runLoop("sync-queue", config.loopPeriod_ms, async () => {
     await queueState.refresh();
     jobPlacer.wake();
   });
+  runLoop(
+    "explain-queue",
+    config.loopPeriod_ms,
+    createQueueExplainer({ sql, state: queueState, view, leads: () => placer.leads, onExplained: announce }),
+  );
   const onRunsDue = () => {
     advance.signal();
     if (!placer.leads) notifications.send("runs");
@@ -158,12 +168,7 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
       syncQueue.signal();
       notifications.send("runs");
     },
-    cancelRun: createCancelRun({
-      ...advanceDeps,
-      onAdvanced,
-      stopWorkloads,
-      liveWorkloads: (runId) => listLiveWorkloadsOfRun(sql, runId),
-    }),
+    cancelRun,
     runnerName: async (runnerId: string | null) => {
       if (runnerId === null) return "";
       return fleet.index.get(runnerId)?.name ?? (await getRunner(sql, runnerId))?.name ?? "";

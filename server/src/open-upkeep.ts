@@ -4,13 +4,19 @@ import { createSweep } from "./loops/sweep.ts";
 import type { openPlacing } from "./open-placing.ts";
 import type { State } from "./open-state.ts";
 
-export type UpkeepOptions = { config: Config; state: State; placing: Awaited<ReturnType<typeof openPlacing>> };
+export type UpkeepOptions = {
+  config: Config;
+  state: State;
+  placing: Awaited<ReturnType<typeof openPlacing>>;
+  /** Each removes something else that belongs to runs that are swept. */
+  belongings: readonly ((runIds: readonly string[]) => Promise<void>)[];
+};
 
 const sweepPeriod_ms = 10 * 60_000;
 const day_ms = 86_400_000;
 
 /** What keeps the store in order: old records and logs are swept, and logs are sealed where another replica asks for it. */
-export function openUpkeep({ config, state, placing }: UpkeepOptions): void {
+export function openUpkeep({ config, state, placing, belongings }: UpkeepOptions): void {
   const { sql, logStore, notifications, sealRequests } = state;
   const { placer, meters, runLoop } = placing;
   const answerSeals = runLoop("answer-seals", config.loopPeriod_ms, () =>
@@ -21,6 +27,7 @@ export function openUpkeep({ config, state, placing }: UpkeepOptions): void {
     sql,
     keep: {
       workloads_ms: config.workloadRetention_ms,
+      runs_ms: config.runRetention_ms,
       audit_ms: config.auditRetention_ms,
       idempotencyKeys_ms: day_ms,
       metrics_ms: metricsKept_ms,
@@ -29,6 +36,7 @@ export function openUpkeep({ config, state, placing }: UpkeepOptions): void {
     },
     leads: () => placer.leads,
     deleteLogs: (workloadId) => logStore.delete(workloadId),
+    belongings,
     onSwept: (kind, count) => meters.swept.add(count, kind),
   });
   const sweeping = runLoop("sweep", sweepPeriod_ms, async () => {

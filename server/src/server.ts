@@ -10,6 +10,7 @@ import { ProjectsService } from "../../proto/gen/agyn/projects/v1/projects_servi
 import { QueueService } from "../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { SecretsService } from "../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { ServerService } from "../../proto/gen/agyn/server/v1/server_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
@@ -36,6 +37,7 @@ import { createRunnerCheck } from "./api/runner-check.ts";
 import { openRunnerPlane } from "./api/runner-plane.ts";
 import { createRunnerManagement } from "./api/runners-service.ts";
 import { createRunnerWatch } from "./api/runners-watch.ts";
+import { createSecretsService } from "./api/secrets-service.ts";
 import { createServerService } from "./api/server-service.ts";
 import { openUserPlane } from "./api/user-plane.ts";
 import { createTurns } from "./api/turns.ts";
@@ -110,7 +112,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   const { sql, masterKey, authority, nonceKey, logStore, writer, contents } = state;
   const { replicaId, storeEpoch } = writer;
   const placing = await openPlacing({ config, log, state, random: createSecureRandom(), onClose });
-  openUpkeep({ config, state, placing });
+  openUpkeep({ config, state, placing, belongings: [] });
   const { meters, notifications, fleet, registry, placer, recorder, loops, runLoop, runnerFeed, workloadFeed } =
     placing;
   const { onRunnersChanged, onWorkloadsChanged, tellRunner } = placing;
@@ -195,7 +197,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
         pendingTimeout_ms: config.pendingTimeout_ms,
         tell: tellRunner,
         onWorkloadsChanged,
-        runSession: (caller, requests, signal) => runSession(sessionDeps, caller, requests, signal),
+        runSession: (caller, requests, line) => runSession(sessionDeps, caller, requests, line),
       }),
     );
     router.service(
@@ -228,6 +230,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     router.service(QueueService, createQueueService({ ...queueDeps, onJobsChanged: takeJobs }));
     const { artifacts, bundles } = running;
     router.service(ArtifactsService, createArtifactsService({ sql, contents, artifacts, bundles }));
+    router.service(SecretsService, createSecretsService({ sql, masterKey }));
     router.service(OrganizationsService, createOrganizationsService({ sql }));
     router.service(UsersService, createUsersService({ sql }));
     router.service(AccessTokensService, createAccessTokensService({ sql }));

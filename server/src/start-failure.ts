@@ -1,7 +1,9 @@
 import { ConfigError, type Address, type Config } from "./config.ts";
+import { PostgresStartError } from "./store/embedded-postgres.ts";
 
 /** What the operator can mend of what kept a server from starting; other errors as they are. */
 export function explainStartFailure(error: unknown, config: Config): unknown {
+  if (error instanceof PostgresStartError) return new ConfigError(error.message);
   const { code, path, address, port } = systemErrorOf(error);
   if (port !== undefined) {
     const flag = port === config.runnerListen.port ? "--runner-listen" : "--listen";

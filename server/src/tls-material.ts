@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { createSecureContext } from "node:tls";
 import { ConfigError, type Config } from "./config.ts";
 
@@ -30,7 +31,10 @@ function read(name: string, path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    throw new ConfigError(`${name}: ${path} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT")
+      throw new ConfigError(`${name}: there is no file ${resolve(path)}: make it, or name another`);
+    throw new ConfigError(`${name}: ${path} cannot be read (${code})`);
   }
 }
 

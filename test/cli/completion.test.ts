@@ -18,7 +18,7 @@ COMP_WORDS=(${quoted}); COMP_CWORD=${words.length - 1}; _agynctl; printf '%s\\n'
 }
 
 test("bash completes groups, commands, flags and choices", async () => {
-  expect(await complete("agynctl", "run")).toEqual(["runners"]);
+  expect(await complete("agynctl", "runn")).toEqual(["runners"]);
   expect(await complete("agynctl", "runners", "re")).toEqual(["register", "resume", "revoke"]);
   expect(await complete("agynctl", "runners", "delete", "--fo")).toEqual(["--force"]);
   expect(await complete("agynctl", "runners", "list", "-o", "")).toEqual(["table", "wide", "json", "yaml", "name"]);
@@ -26,7 +26,7 @@ test("bash completes groups, commands, flags and choices", async () => {
 });
 
 test("bash completes what help is asked for", async () => {
-  expect(await complete("agynctl", "help", "run")).toEqual(["runners"]);
+  expect(await complete("agynctl", "help", "runn")).toEqual(["runners"]);
   expect(await complete("agynctl", "help", "runners", "li")).toEqual(["list"]);
 });
 

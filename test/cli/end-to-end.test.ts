@@ -266,7 +266,7 @@ test("organizations, users, members and tokens are managed", async () => {
     ],
     [
       `whoami --access-token-file ${join(directory, "narrow.token")}`,
-      /^user: +unknown: .*lacks the scope users.read\n/,
+      /^user: +unknown: .* lacks the scope users.read\norganization: +unknown: .* lacks the scope organizations.read\n/,
     ],
     ["members remove ada --org acme-labs", /no longer a member/],
     ["users delete ada --yes", /deleted user ada/],

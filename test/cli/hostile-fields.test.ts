@@ -59,6 +59,13 @@ afterAll(() => server[Symbol.asyncDispose]());
 
 /** What a command needs beside a word for each of its arguments. */
 const rest: Record<string, readonly string[]> = {
+  run: ["pipelines/build.yaml"],
+  "runs cancel": ["x"],
+  "runs rerun": ["--all"],
+  "queue move": ["--top"],
+  "queue cancel": ["x"],
+  "queue pause": ["--reason", "x"],
+  "projects update": ["--weight", "2"],
   "members set": ["member"],
   "users update": ["--cluster-admin", "no"],
   "runners update": ["--label", "a=b"],

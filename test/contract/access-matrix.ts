@@ -142,6 +142,9 @@ async function subjectFor(
 ): Promise<Subject> {
   const { organizationId, runnerId } = world.acme;
   const isDeleted = method.name === "DeleteRunner";
+  if (method.name === "DeleteSecret") {
+    await world.users.olga.clients.secrets.setSecret({ organization: "acme", name: "FIRST", value: "a value" });
+  }
   const lasting = scope === "acme" ? runnerId : world.clusterRunnerId;
   return {
     ...world.acme,

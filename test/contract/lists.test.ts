@@ -25,6 +25,7 @@ beforeAll(async () => {
     await contract.registerRunner("acme");
     await contract.createProject();
     await contract.createArtifact();
+    await admin.clients.secrets.setSecret({ organization: "acme", name, value: "a value" });
     await admin.clients.runs.startRun({ organization: "acme", ...waitingPipeline });
     const spec = { command: { case: "simulation", value: {} } } as const;
     await admin.clients.orchestrator.startWorkload({ organization: "acme", spec, demand: { executor: "simulated" } });

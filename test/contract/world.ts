@@ -129,7 +129,7 @@ async function createBelongings(world: World, name: string, members: [TestUser, 
   const { organization } = await organizations.createOrganization({ name });
   for (const [user, role] of members) await organizations.setMember({ organization: name, user: user.name, role });
   await organizations.removeMember({ organization: name, user: "admin" });
-  const { runners, orchestrator, projects, runs } = members[0]![0].clients;
+  const { runners, orchestrator, projects, runs, secrets } = members[0]![0].clients;
   const { runnerId, serviceToken } = await register(runners, { case: "organization", value: name }, "first");
   const spec = { command: { case: "simulation", value: {} } } as const;
   const started = await orchestrator.startWorkload({
@@ -141,6 +141,7 @@ async function createBelongings(world: World, name: string, members: [TestUser, 
   const workloadId = started.workload!.id;
   await orchestrator.stopWorkload({ workload: workloadId });
   const { project } = await projects.createProject({ organization: name, name: "first" });
+  await secrets.setSecret({ organization: name, name: "FIRST", value: "a value" });
   const { run } = await runs.startRun({ organization: name, project: "first", ...waitingPipeline });
   const { jobs } = await runs.listJobs({ run: run!.id });
   const of = { workloadId, runId: run!.id, jobId: jobs[0]!.id };

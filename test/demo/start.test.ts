@@ -151,6 +151,23 @@ test("a data directory of another version, and a second server on one, are refus
   expect(await processesOn(place.directory)).toEqual([]);
 });
 
+test("a database of another version of PostgreSQL is refused in its words", { timeout: 90_000 }, async () => {
+  await using place = await createPlace();
+  const first = await place.started();
+  first.child.kill("SIGINT");
+  await first.ended;
+  const version = join(place.directory, "postgres", "data", "PG_VERSION");
+  await writeFile(version, "9\n");
+
+  const second = place.start();
+
+  expect(await second.ended).toBe(2);
+  const refusal = /^agyn: PostgreSQL ended at its start: .* was initialized by PostgreSQL version 9, .*$/m;
+  expect(second.output()).toMatch(refusal);
+  expect(second.output()).toContain("(use the version of agyn that made it, or another data_dir)\n");
+  expect(await processesOn(place.directory)).toEqual([]);
+});
+
 test("what cannot be meant is refused before anything is made", async () => {
   await using place = await createPlace();
   const cases = [
@@ -158,10 +175,11 @@ test("what cannot be meant is refused before anything is made", async () => {
     [["--lisen", "127.0.0.1:0"], 'unknown flag --lisen: did you mean "listen"?'],
     [["--runner-listen", "0.0.0.0:0"], "runner_address: needed with runner_listen 0.0.0.0"],
     [["--tls-cert", "/nonexistent.pem"], "tls_cert and tls_key go together"],
-    [["--tls-cert", "/nonexistent.pem", "--tls-key", "/"], "tls_cert: /nonexistent.pem cannot be read (ENOENT)"],
+    [["--tls-cert", "/nonexistent.pem", "--tls-key", "/"], "tls_cert: there is no file /nonexistent.pem: make it, or"],
+    [["--tls-cert", "/", "--tls-key", "/"], "tls_cert: / cannot be read (EISDIR)"],
   ] as const;
   const ends = await inTurn(cases, ([flags]) => place.start(flags));
-  expect(ends.map(({ code }) => code)).toEqual([2, 2, 2, 2, 2]);
+  expect(ends.map(({ code }) => code)).toEqual(cases.map(() => 2));
   for (const [index, { output }] of ends.entries()) expect(output).toContain(cases[index]![1]);
 });
 

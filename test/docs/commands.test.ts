@@ -11,29 +11,40 @@ const blockTimeout_ms = 120_000;
 const pageTimeout_ms = 300_000;
 const pages = [
   "first-steps",
+  "second-machine",
   "register-a-runner",
+  "tokens-and-identities",
   "explain",
   "pipelines",
-  "tokens-and-identities",
-  "second-machine",
   "configuration",
 ] as const;
+type Page = (typeof pages)[number];
 
 test.for(pages)("the commands of the guide %s do what the page says", { timeout: pageTimeout_ms }, async (page) => {
+  expect(await faultsOf([page])).toEqual([]);
+});
+
+test("the guides can be followed one after the other", { timeout: pages.length * pageTimeout_ms }, async () => {
+  expect(await faultsOf(pages)).toEqual([]);
+});
+
+/** Where the commands of the pages, in one directory and in their order, do something else than the pages say. */
+async function faultsOf(read: readonly Page[]): Promise<string[]> {
   await using world = await createWorld();
   const directory = await openClone(world);
   world.startRunner(await world.register("local"));
   const shell = createShell(world, directory);
 
   const faults: string[] = [];
-  for (const block of await readBlocks(join(root, "docs/guide", `${page}.md`))) {
-    const fault = await shell.run(block);
-    if (fault !== undefined) faults.push(`${page}.md:${block.line}: ${fault}`);
+  for (const page of read) {
+    for (const block of await readBlocks(join(root, "docs/guide", `${page}.md`))) {
+      const fault = await shell.run(block);
+      if (fault !== undefined) faults.push(`${page}.md:${block.line}: ${fault}`);
+    }
   }
   await shell.close();
-
-  expect(faults).toEqual([]);
-});
+  return faults;
+}
 
 /** A directory that looks like a clone in which `npm start` runs: the launchers, and the data of the control plane in `.agyn`. */
 async function openClone(world: World): Promise<string> {
@@ -72,7 +83,8 @@ function createShell({ server }: World, directory: string) {
       for (const child of background) {
         if (child.exitCode !== null || child.signalCode !== null) continue;
         const exited = once(child, "exit");
-        child.kill("SIGKILL");
+        // A runner that is told to leave takes away what it made elsewhere, too.
+        child.kill("SIGTERM");
         await exited;
       }
     },

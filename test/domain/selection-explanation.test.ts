@@ -155,6 +155,15 @@ test("eligible runners come first, those preferred most before the others, and t
   ]);
 });
 
+test.each([
+  ["greater", "give a a label mem above 16"],
+  ["less", "give a a label mem below 16"],
+] as const)("the smallest change for a number that is to be %s is said in words", (operator, text) => {
+  expect(explained([{ id: "a" }], { requirements: [{ key: "mem", operator, values: ["16"] }] }).smallestChange).toBe(
+    text,
+  );
+});
+
 test("a reserved label is not something an operator can set", () => {
   const requirements = [{ key: "agyn/arch", operator: "in" as const, values: ["arm64"] }];
 

@@ -1,11 +1,13 @@
-import { afterAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Demand } from "../../server/src/domain/demand.ts";
 import { demandToJson } from "../../server/src/domain/workload.ts";
 import { createId } from "../../wire/ids.ts";
+import { gateSql, type Gate } from "../support/gated-sql.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { openPlacer } from "./world.ts";
 
 const database = await createTestDatabase();
+beforeAll(registerRunner);
 afterAll(() => database.drop());
 const { sql } = database;
 const organizationId = createId("organization");
@@ -19,7 +21,6 @@ const demand: Demand = {
 };
 
 test("what is started while a leadership begins waits for a runner like everything else", async () => {
-  await registerRunner();
   const many = 20_000;
   await sql`insert into workload (key, id, organization_id, spec, demand, pending_timeout_ms, created_by)
     select i, 'wkl_' || i, ${organizationId}, '', ${JSON.stringify(demandToJson(demand))}::text::json, 60000, ''
@@ -77,6 +78,37 @@ test("a start whose statement is held up does not hold back the next one", async
   });
 
   expect(await first.started).toEqual({ kind: "exists" });
+  await placer.stop();
+});
+
+test("of starts that fail while the doubt about an earlier one is being settled, the doubt is settled next", async () => {
+  const writes: PromiseWithResolvers<void>[] = [];
+  let holds = false;
+  const gate: Gate = async (run, reads) => {
+    const passed = Promise.withResolvers<void>();
+    if (reads || !holds) passed.resolve();
+    else writes.push(passed);
+    await passed.promise;
+    return run();
+  };
+  const { placer } = await openPlacer(gateSql(sql, gate, sql));
+  await placer.renewLease();
+  holds = true;
+  const untilHeld = (count: number) => expect.poll(() => writes.length).toBe(count);
+  const outcomes: Promise<unknown>[] = [];
+  for (const count of [1, 2]) {
+    outcomes.push(placer.start({ workload: newWorkload(), demand }).catch(String));
+    await untilHeld(count);
+  }
+
+  writes[0]!.reject("broken");
+  await untilHeld(3);
+  writes[1]!.reject("broken");
+  expect(await Promise.all(outcomes)).toEqual(["broken", "broken"]);
+  holds = false;
+  writes[2]!.resolve();
+
+  await expect.poll(() => placer.leads).toBe(true);
   await placer.stop();
 });
 

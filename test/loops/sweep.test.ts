@@ -14,18 +14,23 @@ afterAll(async () => {
   await database.drop();
 });
 beforeEach(
-  () => sql`truncate workload, workload_end, log_segments, ended_logs, idempotency_key, audit_event, app_user cascade`,
+  () =>
+    sql`truncate run, workload, workload_end, log_segments, ended_logs, idempotency_key, audit_event, app_user cascade`,
 );
 
 const day_ms = 86_400_000;
 const keep = {
   workloads_ms: 90 * day_ms,
+  runs_ms: 90 * day_ms,
   audit_ms: 400 * day_ms,
   idempotencyKeys_ms: day_ms,
   metrics_ms: day_ms / 4,
   generations_ms: 14 * day_ms,
   revocations_ms: day_ms,
 };
+
+/** Of these runs everything else was removed. */
+const removed: string[] = [];
 
 /** Sweeps once as the leader; answers what was counted. */
 async function sweepOnce(leads = true): Promise<Record<string, number>> {
@@ -35,6 +40,7 @@ async function sweepOnce(leads = true): Promise<Record<string, number>> {
     keep,
     leads: () => leads,
     deleteLogs: (id) => logs.store.delete(id),
+    belongings: [(ids) => Promise.resolve(void removed.push(...ids))],
     onSwept: (kind, count) => (swept[kind] = (swept[kind] ?? 0) + count),
   });
   expect(await sweep()).toBe(false);
@@ -148,3 +154,45 @@ test("a replica that does not lead sweeps nothing", async () => {
 
   expect(await remaining()).toEqual(["wkl_expired"]);
 });
+
+test("ended runs go with their jobs, workloads and logs when their project's time, or the server's, is over", async () => {
+  await sql`insert into organization (id, name) values ('org_runs', 'runs')`;
+  await sql`
+    insert into project (id, organization_id, name, retention_days)
+    values ('prj_short', 'org_runs', 'short', 7), ('prj_long', 'org_runs', 'long', 365), ('prj_usual', 'org_runs', 'usual', 0)`;
+  await endedRun("old-short", "prj_short", 8);
+  await endedRun("old-long", "prj_long", 100);
+  await endedRun("old-usual", "prj_usual", 91);
+  await endedRun("young-usual", "prj_usual", 89);
+
+  expect(await sweepOnce()).toMatchObject({ run: 2 });
+
+  expect((await sql`select id from run order by id`).map((row) => row["id"] as string)).toEqual([
+    "old-long",
+    "young-usual",
+  ]);
+  expect((await sql`select id from job order by id`).map((row) => row["id"] as string)).toEqual([
+    "old-long-job",
+    "young-usual-job",
+  ]);
+  expect((await sql`select id from workload order by id`).map((row) => row["id"] as string)).toEqual([
+    "old-long-wl",
+    "young-usual-wl",
+  ]);
+  expect(["old-short-wl", "old-long-wl"].map(hasBlobs)).toEqual([false, true]);
+  expect(removed.toSorted()).toEqual(["old-short", "old-usual"]);
+});
+
+/** A run of one job that ended so many days ago, as its workload did. */
+async function endedRun(id: string, projectId: string, days: number): Promise<void> {
+  await endedWorkload(`${id}-wl`, { created: days + 1, ended: days });
+  await sql`update workload set run_id = ${id}, job_id = ${`${id}-job`} where id = ${`${id}-wl`}`;
+  await sql`
+    insert into run (id, organization_id, number, project_id, pipeline, name, content, definition, inputs, labels, ref, commit_id,
+      bundle_digest, source_url, cause, state, end_time)
+    select ${id}, 'org_runs', coalesce(max(number), 0) + 1, ${projectId}, '', '', '', '{}', '{}', '{}', '', '', '', '', '{}',
+      'succeeded', now() - ${days} * interval '1 day' from run`;
+  await sql`
+    insert into job (id, organization_id, project_id, run_id, run_number, attempt, name, definition, state)
+    values (${`${id}-job`}, 'org_runs', ${projectId}, ${id}, 1, 1, 'test', 'test', 'succeeded')`;
+}

@@ -92,6 +92,16 @@ test("bad-15: a link that goes silent is noticed by the unanswered ping", async 
   expect(await session.ended).toMatch(/did not answer a ping within 200 ms/);
 });
 
+test("the server tells a client that answers from one whose link went silent", async () => {
+  await open();
+  let link: Duplex | undefined;
+  await connect({ dial: async (signal?: AbortSignal) => (link = await world.dial(signal)) });
+  const [held] = world.server.sessions();
+  expect(await held?.answers(5000)).toBe(true);
+  link?.removeAllListeners("data").pipe(new PassThrough());
+  expect(await held?.answers(100)).toBe(false);
+});
+
 test("opening is given up by its signal", async () => {
   await open();
   const giveUp = new AbortController();

@@ -23,7 +23,7 @@ test("every word of a job arrives", () => {
   const [job] = pipelineOf(
     oneJob(
       `container: node:26
-secrets: {NPM_TOKEN: npm/token}
+secrets: {NPM_TOKEN: NPM}
 timeout: 1h30m
 queue_timeout: 10m
 lost_after: never
@@ -45,7 +45,7 @@ artifacts:
 
   expect(job).toMatchObject({
     container: "node:26",
-    secrets: { NPM_TOKEN: "npm/token" },
+    secrets: { NPM_TOKEN: "NPM" },
     timeout_ms: 5_400_000,
     queueTimeout_ms: 600_000,
     lostAfter_ms: "never",

@@ -179,3 +179,21 @@ test("a runner's measurements are shown and followed", async () => {
   }
   expect(times).toEqual([...new Set(times)].toSorted((a, b) => Number(a - b)));
 });
+
+test("the log of a workload that is lost ends for those who follow it, with every line that came", async () => {
+  await using world = await createWorld();
+  const runner = world.startRunner(await world.register("build-1"));
+  const spec = script("echo one; echo two; exec sleep 60");
+  const { workload } = await world.admin.orchestrator.startWorkload({ spec });
+  const of = { workload: workload!.id };
+  await until("both lines are there", async () => (await world.admin.logs.readLog(of)).nextLine === 2n);
+  const followed = readWholeLog(world.admin, of.workload);
+  await runner.kill("SIGKILL");
+
+  const declareLost = () => world.admin.orchestrator.stopWorkload({ ...of, force: true });
+  await until("its runner counts as out of reach", () => declareLost().catch(() => undefined));
+
+  expect(await followed).toEqual(["one", "two"]);
+  expect(await readWholeLog(world.admin, of.workload)).toEqual(["one", "two"]);
+  expect((await world.admin.logs.readLog(of)).ended).toBe(true);
+});

@@ -75,7 +75,7 @@ test("a runner whose identity was revoked goes, and a fresh start enrolls it ane
   const again = world.startRunner(runner);
   await until("the fresh start is connected", () => again.output().includes("session established"), 40_000);
 
-  expect(started.output()).toContain("the identity of this runner was revoked");
+  expect(started.output()).toContain("was revoked, or the runner deleted; if it is still there, start it again");
   expect(await outcomesOf(world.admin, runner.id, "runner.enroll")).toEqual(["ok", "ok"]);
 });
 

@@ -23,7 +23,9 @@ test("files that are not what they should be are refused by name and rule", asyn
   const other = await createCertificate("agyn.example.org");
   const text = temporaryFile("text", "hello\n");
 
-  expect(readNow("/nonexistent.pem", keyFile)).toThrow("tls_cert: /nonexistent.pem cannot be read (ENOENT)");
+  expect(readNow("/nonexistent.pem", keyFile)).toThrow(
+    "tls_cert: there is no file /nonexistent.pem: make it, or name another",
+  );
   expect(readNow(certFile, "/")).toThrow("tls_key: / cannot be read (EISDIR)");
   expect(readNow(text, keyFile)).toThrow(`tls_cert: ${text} does not begin with a certificate in PEM`);
   expect(readNow(certFile, text)).toThrow(`tls_key: ${text} holds no private key in PEM`);

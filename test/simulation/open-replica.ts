@@ -3,7 +3,7 @@ import { createContextValues, createHandlerContext, type HandlerContext } from "
 import type { DescMethod } from "@bufbuild/protobuf";
 import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
-import { callerKey, targetKey, type Target } from "../../server/src/api/context.ts";
+import { answersKey, callerKey, targetKey, type Target } from "../../server/src/api/context.ts";
 import { createOrchestratorService } from "../../server/src/api/orchestrator-service.ts";
 import { createRunnerManagement } from "../../server/src/api/runners-service.ts";
 import { settle, toConfig } from "../../server/src/config.ts";
@@ -101,7 +101,7 @@ export function createReplica(simulation: Simulation, id: string): Replica {
         feed: placing.workloadFeed,
         pendingTimeout_ms: config.pendingTimeout_ms,
         tell: placing.tellRunner,
-        runSession: (caller, requests, signal) => runSession(sessionDeps, caller, requests, signal),
+        runSession: (caller, requests, line) => runSession(sessionDeps, caller, requests, line),
       }),
       runners: createRunnerManagement({
         ...{ sql, fleet, writer, onRunnersChanged },
@@ -180,12 +180,13 @@ function never<T>(): Promise<T> {
   return new Promise<T>(() => undefined);
 }
 
-export type CallOf = { caller: Caller; target?: Target; signal?: AbortSignal };
+export type CallOf = { caller: Caller; target?: Target; signal?: AbortSignal; answers?: () => Promise<boolean> };
 
 /** The context of a call that the interceptors have let through. */
-export function contextOf(method: DescMethod, { caller, target, signal }: CallOf): HandlerContext {
+export function contextOf(method: DescMethod, { caller, target, signal, answers }: CallOf): HandlerContext {
   const contextValues = createContextValues().set(callerKey, caller);
   if (target) contextValues.set(targetKey, target);
+  if (answers) contextValues.set(answersKey, answers);
   return createHandlerContext({
     service: method.parent,
     method,

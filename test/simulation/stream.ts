@@ -30,7 +30,9 @@ export type StreamOptions = {
   onEnded: () => void;
 };
 
-type Down = { kind: "answer"; answer: PlacementsResponse } | { kind: "end" };
+type Down = { kind: "answer"; answer: PlacementsResponse } | { kind: "ping" } | { kind: "end" };
+
+const answerTimeout_ms = 5000;
 
 /** Opens a stream to a replica that is up, over pipes in this process instead of TLS and HTTP/2. */
 export function openStream(options: StreamOptions): Stream {
@@ -44,12 +46,14 @@ export function openStream(options: StreamOptions): Stream {
     broken.abort();
   };
   const blockedUntil = () => Math.max(options.blockedUntil(), replica.stalledUntil);
-  const up = createPipe<MessageKind | "reset">({
+  let onPong: (() => void) | undefined;
+  const up = createPipe<MessageKind | "pong" | "reset">({
     time,
     delay_ms: () => chaos.linkDelay_ms(),
     blockedUntil,
     deliver: (sent) => {
       if (sent === "reset") breakOff();
+      else if (sent === "pong") onPong?.();
       else requests.push(create(PlacementsRequestSchema, { messages: [create(RunnerMessageSchema, { kind: sent })] }));
     },
   });
@@ -60,6 +64,7 @@ export function openStream(options: StreamOptions): Stream {
     deliver: (sent) => {
       if (isClosed) return;
       if (sent.kind === "end") onEnded();
+      else if (sent.kind === "ping") up.send("pong");
       else for (const { kind } of sent.answer.messages) onHeard(kind);
     },
   });
@@ -72,7 +77,13 @@ export function openStream(options: StreamOptions): Stream {
     for (const { kind } of messages)
       if (kind.case === "completionAcknowledged") simulation.invariants.noteAcknowledged(caller.runnerId, kind.value);
   };
-  const context = contextOf(methods.placements, { caller, signal: broken.signal });
+  const answers = () =>
+    new Promise<boolean>((resolve) => {
+      onPong = () => resolve(true);
+      setTimeout(() => resolve(false), answerTimeout_ms);
+      down.send({ kind: "ping" });
+    });
+  const context = contextOf(methods.placements, { caller, signal: broken.signal, answers });
   const answer = async () => {
     try {
       for await (const made of replica.services!.orchestrator.placements(requests.all, context)) {

@@ -19,6 +19,7 @@ import { ProjectsService } from "../../proto/gen/agyn/projects/v1/projects_servi
 import { ArtifactsService } from "../../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
 import { QueueService } from "../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
+import { SecretsService } from "../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
 import { settle, toConfig } from "../../server/src/config.ts";
@@ -43,6 +44,7 @@ export type Clients = {
   orchestrator: Client<typeof OrchestratorService>;
   logs: Client<typeof LogsService>;
   projects: Client<typeof ProjectsService>;
+  secrets: Client<typeof SecretsService>;
   runs: Client<typeof RunsService>;
   queue: Client<typeof QueueService>;
   artifacts: Client<typeof ArtifactsService>;
@@ -214,6 +216,7 @@ export function clientsFor(gateway: string, token: string): Clients {
     orchestrator: client(OrchestratorService),
     logs: client(LogsService),
     projects: client(ProjectsService),
+    secrets: client(SecretsService),
     runs: client(RunsService),
     queue: client(QueueService),
     artifacts: client(ArtifactsService),

@@ -6,7 +6,7 @@ export const artifactsChecksums = defineCommand({
   summary: "Lists the SHA-256 of a run's artifacts, as sha256sum checks it",
   arguments: { run: { kind: "required", help: "the run: its number or id" } },
   options: {},
-  examples: ["agynctl artifacts checksums 17 | sha256sum --check"],
+  examples: ["agynctl artifacts checksums 17"],
   async run({ controlPlane, organization, output }, { run }) {
     const { artifacts } = await controlPlane();
     const { text } = await artifacts.listChecksums({ run, organization });

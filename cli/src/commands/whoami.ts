@@ -23,8 +23,10 @@ async function known<T>(answer: Promise<T | undefined>): Promise<Known<T>> {
   try {
     return { value: await answer, why: "" };
   } catch (error) {
-    const isTold = ["TOKEN_SCOPE", "INVALID_ARGUMENT"].includes(errorReason(error) ?? "");
-    if (!isTold || !(error instanceof ConnectError)) throw error;
-    return { value: undefined, why: error.rawMessage };
+    if (!(error instanceof ConnectError)) throw error;
+    const reason = errorReason(error);
+    if (reason === "TOKEN_SCOPE") return { value: undefined, why: `unknown: ${error.rawMessage}` };
+    if (reason === "INVALID_ARGUMENT") return { value: undefined, why: `none: ${error.rawMessage}` };
+    throw error;
   }
 }

@@ -29,9 +29,9 @@ export const callerView: View<Caller> = {
   }),
   columns: [],
   details: ({ user, organization, credentials: { gateway, gatewaySource, tokenSource } }) => [
-    ["user", user.value ? nameAndId(user.value) : `unknown: ${user.why}`],
+    ["user", user.value ? nameAndId(user.value) : user.why],
     ["cluster admin", user.value?.clusterAdmin === true ? "yes" : ""],
-    ["organization", organization.value ? nameAndId(organization.value) : `none: ${organization.why}`],
+    ["organization", organization.value ? nameAndId(organization.value) : organization.why],
     ["gateway", `${gateway}, from ${gatewaySource}`],
     ["access token", `from ${tokenSource}`],
   ],

@@ -1,10 +1,22 @@
 import { Buffer } from "node:buffer";
-import { closeSync, constants, existsSync, openSync, readdirSync, readSync, rmSync, watch, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readdirSync,
+  readSync,
+  rmSync,
+  statSync,
+  watch,
+  writeSync,
+} from "node:fs";
 
 import { ignoringCodes } from "./durable-file.ts";
 import type { OutputStream, Sink } from "./executor.ts";
+import type { Mask, Masked } from "./mask.ts";
 import { type OutputFiles, outputFiles } from "./output-files.ts";
-import { openOutputMark, readOutputMark } from "./output-mark.ts";
+import { openOutputMark, type OutputPiece, type OutputPosition, readOutputMark } from "./output-mark.ts";
 
 /** Most bytes that are handed on at once. */
 const pieceBytes = 64 * 1024;
@@ -12,7 +24,7 @@ const pieceBytes = 64 * 1024;
 const lookAgainMs = 1000;
 const lookOftenMs = 50;
 
-/** Hands on both outputs of an execution, from where an earlier process left off. */
+/** Hands on both outputs of an execution, masked, from where an earlier process left off. */
 export type OutputReader = {
   resume(): void;
   /**
@@ -23,9 +35,9 @@ export type OutputReader = {
   close(): void;
 };
 
-/** Reads what the copiers of the execution in `directory` write, as it comes. */
-export function openOutputReader(directory: string, sink: Sink): OutputReader {
-  const streams = (["stdout", "stderr"] as const).map((stream) => follow(outputFiles(directory, stream), stream, sink));
+/** Reads what the copiers of the execution in `directory` write, as it comes. What may begin a secret waits for what follows it. */
+export function openOutputReader(directory: string, sink: Sink, mask: Mask): OutputReader {
+  const streams = (["stdout", "stderr"] as const).map((stream) => follow(directory, stream, { sink, mask }));
   const wake = (): void => streams.forEach((stream) => stream.wake());
   const stopWatching = watchDirectory(outputFiles(directory, "stdout").directory, wake);
   wake();
@@ -60,9 +72,9 @@ function watchDirectory(directory: string, changed: () => void): () => void {
   };
 }
 
-function follow(files: OutputFiles, stream: OutputStream, sink: Sink) {
-  const segments = openSegments(files, stream, sink);
-  const mark = openOutputMark(files.mark);
+function follow(directory: string, stream: OutputStream, { sink, mask }: { sink: Sink; mask: Mask }) {
+  const files = outputFiles(directory, stream);
+  const segments = openSegments(files, () => sink.position(stream));
   let turn: NodeJS.Immediate | undefined;
   let isPaused = false;
   let isDone = false;
@@ -72,15 +84,20 @@ function follow(files: OutputFiles, stream: OutputStream, sink: Sink) {
   const look = (): void => {
     turn = undefined;
     if (isPaused || isDone) return;
-    const { bytes, isEnd, segment, offset } = segments.next();
-    if (bytes !== undefined) {
-      mark.write({ segment, offset, length: bytes.length, position: sink.position(stream) });
-      isPaused = sink.output(stream, bytes) === "pause";
+    const { bytes, isFresh, isEnd } = segments.read();
+    const isLast = !isFresh && (isEnd || !isPatient);
+    if (isFresh || (isLast && bytes.length > 0)) {
+      handOn(mask.apply(bytes, isLast));
       wake();
-    } else if (isEnd || !isPatient) {
+    } else if (isLast) {
       isDone = true;
       finish(isEnd);
     }
+  };
+
+  const handOn = ({ bytes, taken }: Masked): void => {
+    if (taken > 0) segments.take(taken);
+    if (bytes.length > 0) isPaused = sink.output(stream, bytes) === "pause";
   };
 
   /** One piece a turn, so that the outputs take turns and nobody else waits. */
@@ -108,68 +125,104 @@ function follow(files: OutputFiles, stream: OutputStream, sink: Sink) {
       isDone = true;
       clearImmediate(turn);
       segments.close();
-      mark.close();
     },
   };
 }
 
-type Piece = { bytes: Buffer | undefined; isEnd: boolean; segment: number; offset: number };
+/**
+ * What there is from where the output was last taken; `isFresh`: more than the last time. At most `pieceBytes`.
+ */
+type Reading = { bytes: Buffer; isFresh: boolean; isEnd: boolean };
 
-/** The segments of one output as one row of bytes; each is removed when it was read. */
-function openSegments(files: OutputFiles, stream: OutputStream, sink: Sink) {
-  let { segment, offset } = whereToStart(files, stream, sink);
+/** The segments of one output as one row of bytes; each is removed when it was taken. `positionOf`: where the sink stands. */
+function openSegments(files: OutputFiles, positionOf: () => OutputPosition) {
+  const mark = openOutputMark(files.mark);
+  let { segment, offset, position } = whereToStart(files, positionOf());
   let file: number | undefined;
+  let seenBytes = 0;
 
-  const read = (): Buffer | undefined => {
-    file ??= openIfThere(files.segment(segment));
-    if (file === undefined) return undefined;
+  const readAhead = (isLast: boolean): Buffer => {
     const buffer = Buffer.allocUnsafe(pieceBytes);
-    const length = readSync(file, buffer, 0, pieceBytes, offset);
-    return length === 0 ? undefined : buffer.subarray(0, length);
+    file ??= openIfThere(files.segment(segment));
+    const length = file === undefined ? 0 : readSync(file, buffer, 0, pieceBytes, offset);
+    // A secret may lie across two segments.
+    const more = isLast || length === pieceBytes ? 0 : readStart(files.segment(segment + 1), buffer.subarray(length));
+    return buffer.subarray(0, length + more);
   };
 
-  const leave = (): void => {
+  /** Of a segment that does not grow any more: what was taken of the next one with it is marked before it goes. */
+  const leave = (size: number): void => {
+    const taken = offset - size;
+    if (taken > 0) mark.write({ segment: segment + 1, offset: 0, length: taken, position });
     if (file !== undefined) closeSync(file);
     file = undefined;
     rmSync(files.segment(segment), { force: true });
     makeKnown(files.room);
     segment += 1;
-    offset = 0;
+    offset = taken;
   };
 
+  for (const number of numbersIn(files)) if (number < segment) rmSync(files.segment(number), { force: true });
   makeKnown(files.room);
   return {
-    next(): Piece {
+    read(): Reading {
       for (;;) {
         const isEnd = existsSync(files.end);
         const isLast = !existsSync(files.segment(segment + 1));
-        // Read after looking: a segment that has a successor does not grow any more.
-        const bytes = read();
-        if (bytes !== undefined) {
-          const piece = { bytes, isEnd: false, segment, offset };
-          offset += bytes.length;
-          return piece;
+        // Looked at after that: a segment that has a successor does not grow any more.
+        const size = statSync(files.segment(segment), { throwIfNoEntry: false })?.size ?? offset;
+        if (!isLast && offset >= size) {
+          leave(size);
+          continue;
         }
-        if (isLast) return { bytes, isEnd, segment, offset };
-        leave();
+        const bytes = readAhead(isLast);
+        const isFresh = bytes.length > seenBytes;
+        seenBytes = bytes.length;
+        return { bytes, isFresh, isEnd };
       }
+    },
+    /** So many bytes of what was read are handed on, after this. */
+    take(length: number): void {
+      position = positionOf();
+      mark.write({ segment, offset, length, position });
+      offset += length;
+      seenBytes -= length;
     },
     close() {
       if (file !== undefined) closeSync(file);
+      mark.close();
     },
   };
 }
 
-/** Behind the piece that was handed on last, or at it where the sink did not get it. */
-function whereToStart(files: OutputFiles, stream: OutputStream, sink: Sink): { segment: number; offset: number } {
-  const there = readdirSync(files.directory).flatMap((name) => files.numberOf(name) ?? []);
+type Start = Pick<OutputPiece, "segment" | "offset" | "position">;
+
+/** Behind the piece that was handed on last, or at it where the sink, which stands at `now`, did not get it. */
+function whereToStart(files: OutputFiles, now: OutputPosition): Start {
+  const there = numbersIn(files);
   const first = Math.min(...there);
   const marked = readOutputMark(files.mark);
-  if (marked === undefined || marked.segment < first) return { segment: there.length === 0 ? 1 : first, offset: 0 };
+  if (marked === undefined || marked.segment < first) {
+    return { segment: there.length === 0 ? 1 : first, offset: 0, position: now };
+  }
   const { segment, offset, length, position } = marked;
-  const now = sink.position(stream);
   const isTaken = now.line !== position.line || now.heldBytes !== position.heldBytes;
-  return { segment, offset: isTaken ? offset + length : offset };
+  return { segment, offset: isTaken ? offset + length : offset, position };
+}
+
+function numbersIn(files: OutputFiles): number[] {
+  return readdirSync(files.directory).flatMap((name) => files.numberOf(name) ?? []);
+}
+
+/** Fills the buffer with the beginning of a file; answers with how much. */
+function readStart(path: string, buffer: Buffer): number {
+  const file = openIfThere(path);
+  if (file === undefined) return 0;
+  try {
+    return readSync(file, buffer, 0, buffer.length, 0);
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Says that there may be room. That nobody listens, or that enough was said, is no fault. */

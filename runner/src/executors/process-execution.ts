@@ -11,6 +11,7 @@ import { jobPaths, removeJobDirectory } from "./job-directory.ts";
 import { readOutputs } from "./job-outputs.ts";
 import { releaseUid } from "./job-uids.ts";
 import { environmentMark, launch, tellWrapper } from "./launch.ts";
+import { hidingMask, type Mask } from "./mask.ts";
 import { type NoticePipe, openNoticePipe } from "./notice-pipe.ts";
 import { type OutputReader, openOutputReader } from "./output-reader.ts";
 import type { ProcessExecutorSettings } from "./process-settings.ts";
@@ -26,12 +27,17 @@ import {
   readWrapper,
   writeEnding,
 } from "./record.ts";
+import { minimumMasked_bytes } from "./secret-forms.ts";
 import { type UsageWatch, watchUsage } from "./usage.ts";
 
 /** How long a killed job may take to be gone before its result is given without it. */
 const killPatienceMs = 30_000;
 /** How long the end of an output is waited for once the job is killed: somebody that nothing could find may still hold it open. */
 const writerPatienceMs = 2000;
+
+function unmaskedText(names: readonly string[]): string {
+  return `not masked in the output, because shorter than ${minimumMasked_bytes} bytes or a common word: ${names.join(", ")}\n`;
+}
 
 /** Either `begin` or `adopt` is called, once. */
 export type ProcessExecution = Execution & {
@@ -56,7 +62,7 @@ type Attachment = {
 export function openProcessExecution(
   settings: ProcessExecutorSettings,
   record: ExecutionRecord,
-  sink: Sink,
+  { sink, mask }: { sink: Sink; mask: Mask },
 ): ProcessExecution {
   const { spec } = record;
   const files = executionFiles(join(settings.directory, `${spec.workloadId}.${spec.fence}`));
@@ -85,7 +91,7 @@ export function openProcessExecution(
   });
 
   const attach = (wrapper: ProcessIdentity): void => {
-    outputs = openOutputReader(files.directory, sink);
+    outputs = openOutputReader(files.directory, sink, mask);
     attachment = {
       wrapper,
       notices: openNoticePipe(files.notify, noticed, () => void finish()),
@@ -172,6 +178,7 @@ export function openProcessExecution(
     notices.drain();
     await takeOutput(writerPatienceMs);
     writeAtomically(files.drained, "");
+    rmSync(files.secrets, { force: true });
     tellWrapper(files, "done");
     notices.close();
     conclude(usage);
@@ -179,7 +186,7 @@ export function openProcessExecution(
 
   /** Takes what is left of both outputs: until their end, or as far as it is there after this time. */
   const takeOutput = async (patienceMs: number): Promise<void> => {
-    outputs ??= openOutputReader(files.directory, sink);
+    outputs ??= openOutputReader(files.directory, sink, mask);
     if (!(await outputs.drain(patienceMs))) sink.system("the end of the job's output was not seen\n");
     outputs.close();
   };
@@ -211,6 +218,7 @@ export function openProcessExecution(
 
   const begin = async (secret: WorkloadSpec): Promise<void> => {
     try {
+      if (mask.unmasked.length > 0) sink.system(unmaskedText(mask.unmasked));
       const wrapper = await launch({ settings, record, files, spec: secret, sink, signal: preparation.signal });
       attach(wrapper);
       tellWrapper(files, "go");
@@ -226,6 +234,8 @@ export function openProcessExecution(
     const wrapper = readWrapper(files);
     ending = readEnding(files);
     if (existsSync(files.drained)) return conclude();
+    if (mask === hidingMask)
+      sink.system("the job's output is left out from here: its secrets cannot be told any more\n");
     if (record.bootId !== settings.bootId) {
       await takeOutput(0);
       return lose("the machine was restarted while the job ran");

@@ -22,6 +22,8 @@ export type ProcessExecutorOptions = {
   uidRange?: UidRange;
   /** Shared by all runners of the machine. */
   uidClaimsDirectory?: string;
+  /** 32 bytes that seal the secrets of running jobs on disk; by default, known to this process alone. */
+  sealingKey?: Uint8Array;
   /** The search path of jobs. */
   path?: string;
   /** The bytes of a content that a workload's spec names, checked. */

@@ -1,6 +1,9 @@
+import { Buffer } from "node:buffer";
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
+import { maximumSecretBytes } from "../../../wire/secrets.ts";
 import { bootTimeMs, readBootId } from "../boot-clock.ts";
 import { createCgroup } from "./cgroup.ts";
 import { resultWithout } from "./ending.ts";
@@ -8,10 +11,12 @@ import type { AdoptedExecution, Execution, Executor, Sink, WorkloadSpec } from "
 import { refFault, urlFault } from "./git-source.ts";
 import { openJobRoot, workingDirectoryFault } from "./job-directory.ts";
 import { claimUid, defaultClaimsDirectory, defaultUidRange, releaseUid } from "./job-uids.ts";
+import { createMask, hidingMask, type Mask } from "./mask.ts";
 import { type ProcessExecution, openProcessExecution } from "./process-execution.ts";
 import type { ProcessExecutorOptions, ProcessExecutorSettings } from "./process-settings.ts";
 import { msPerTick } from "./process-tree.ts";
 import { type ExecutionRecord, executionFiles, readRecord, writeRecord } from "./record.ts";
+import { readSecrets, sealingKeyBytes, writeSecrets } from "./secret-file.ts";
 import { environmentFault } from "./wrapper.ts";
 
 const tenMinutesMs = 10 * 60 * 1000;
@@ -27,6 +32,7 @@ export function createProcessExecutor(options: ProcessExecutorOptions): Executor
     readContent: () => {
       throw new Error("this runner has no control plane to read content from");
     },
+    sealingKey: randomBytes(sealingKeyBytes),
     ...options,
     bootId: readBootId(),
     jobRoot: openJobRoot(options.jobsDirectory, options.isolation),
@@ -65,8 +71,9 @@ async function start(settings: ProcessExecutorSettings, spec: WorkloadSpec, sink
       createTime: new Date().toISOString(),
       createBootTicks: Math.floor(bootTimeMs() / msPerTick),
     };
+    writeSecrets(files.secrets, spec, settings.sealingKey);
     writeRecord(files, record);
-    const execution = openProcessExecution(settings, record, sink);
+    const execution = openProcessExecution(settings, record, { sink, mask: createMask(spec.env) });
     execution.begin(spec);
     return execution;
   } catch (error) {
@@ -87,6 +94,8 @@ function specFault(spec: WorkloadSpec): string | undefined {
     const fault = environmentFault(name, value);
     if (fault !== undefined) return fault;
   }
+  const secretBytes = spec.env.reduce((sum, { secret, value }) => sum + (secret ? Buffer.byteLength(value) : 0), 0);
+  if (secretBytes > maximumSecretBytes) return `its secrets have more than ${maximumSecretBytes} bytes in sum`;
   return (
     (spec.workingDirectory === undefined ? undefined : workingDirectoryFault(spec.workingDirectory)) ??
     (source === undefined ? undefined : (urlFault(source.url) ?? refFault(source.ref)))
@@ -119,11 +128,18 @@ async function adopt(
     }
     const record = readRecord(files);
     if (record === undefined) continue;
-    const execution: ProcessExecution = openProcessExecution(settings, record, sinkFor(record.spec));
+    const output = { sink: sinkFor(record.spec), mask: maskOf(record, files.secrets, settings.sealingKey) };
+    const execution: ProcessExecution = openProcessExecution(settings, record, output);
     execution.adopt();
     adopted.push({ spec: record.spec, execution });
   }
   return adopted;
+}
+
+/** What hides the secrets of a job that an earlier process began. */
+function maskOf({ spec }: ExecutionRecord, file: string, key: Uint8Array): Mask {
+  const env = readSecrets(file, spec, key);
+  return env === undefined ? hidingMask : createMask(env);
 }
 
 const neededPrograms = ["sh", "setsid", "mkfifo", "dd", "mv", "rm", "sleep"];

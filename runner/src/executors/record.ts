@@ -10,6 +10,7 @@ import { outputFiles } from "./output-files.ts";
  * - `wrapper.json`: which process is the wrapper; written before the wrapper is let go, so a job never runs unrecorded
  * - `out`, `err`, `notify`, `control`: the pipes
  * - `output/`, and `room` and `mark` of each output: see `output-files.ts`
+ * - `secrets`: values of secret variables, sealed: see `secret-file.ts`
  * - `job`, `start`, `exit`: by the wrapper: the job's process id, `started` or why it could not be, how it ended
  * - `ending.json`: that and why the runner is ending it
  * - `drained`: all output has reached the sink
@@ -49,6 +50,7 @@ export function executionFiles(directory: string) {
     notify: at("notify"),
     control: at("control"),
     launch: at("launch"),
+    secrets: at("secrets"),
     job: at("job"),
     start: at("start"),
     exit: at("exit"),

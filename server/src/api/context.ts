@@ -26,6 +26,9 @@ export const targetKey = createContextKey<Target>({ kind: "none" });
 /** The address a call comes from. */
 export const sourceKey = createContextKey("");
 
+/** Whether the caller's connection still answers; of the runner plane, where what was long under way must not count any more. */
+export const answersKey = createContextKey<() => Promise<boolean>>(async () => false);
+
 type Values = { get<T>(key: { id: symbol; defaultValue: T }): T };
 
 /** The user who calls; the access interceptor has let nobody else through. */

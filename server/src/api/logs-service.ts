@@ -36,6 +36,8 @@ const streams = { stdout: LogStream.STDOUT, stderr: LogStream.STDERR, system: Lo
 const defaultLines = 1000;
 const answer_bytes = 4 * 1024 * 1024;
 const linesPerMessage = 1000;
+/** How often it is looked whether anybody will still end a log that is followed. */
+const abandonedPeriod_ms = 2000;
 
 /** Takes in the logs of runners, and shows them. */
 export function createLogsService(deps: LogsDeps): ServiceImpl<typeof LogsService> {
@@ -69,7 +71,12 @@ async function read(deps: LogsDeps, workload: WorkloadRow, request: ReadLogReque
   const lines = linesOf(batch.chunks, fromLine).slice(0, tail ?? limit);
   const last = lines.at(-1);
   const nextLine = last ? last.number! + BigInt(last.droppedLines || 1n) : BigInt(batch.nextLine);
-  return { lines, nextLine, ended: batch.isEnd && nextLine >= BigInt(batch.nextLine) };
+  return { lines, nextLine, ended: (batch.isEnd || isAbandoned(workload)) && nextLine >= BigInt(batch.nextLine) };
+}
+
+/** Whether the control plane ended the workload, as when it is lost: then no runner ends its log, though late lines may still come. */
+function isAbandoned({ phase, result }: WorkloadRow): boolean {
+  return isTerminal(phase) && result === null;
 }
 
 function fromLineOf(
@@ -93,13 +100,42 @@ async function* follow(
   const key = { workloadId: current.id, fence: current.fence };
   const fromLine =
     from.case === "tail" ? Math.max(0, (await deps.logStore.nextLine(key)) - from.value) : fromLineOf(from);
-  for await (const batch of deps.logStore.follow({ ...key, fromLine, signal: context.signal })) {
+  for await (const batch of batchesOf(deps, current, fromLine, context.signal)) {
     const lines = linesOf(batch.chunks, fromLine);
     for (let start = 0; start < lines.length; start += linesPerMessage) {
       const part = lines.slice(start, start + linesPerMessage);
       const last = part.at(-1)!;
       yield { lines: part, nextLine: last.number! + BigInt(last.droppedLines || 1n) };
     }
+  }
+}
+
+/** What comes of a log until it ends; of one that nobody ends, what is there when that is known. */
+async function* batchesOf(deps: LogsDeps, workload: WorkloadRow, fromLine: number, signal: AbortSignal) {
+  const key = { workloadId: workload.id, fence: workload.fence };
+  const abandoned = new AbortController();
+  const note = (row: WorkloadRow | undefined) => {
+    if (!row || isAbandoned(row)) abandoned.abort();
+  };
+  // What cannot be read now is read the next time.
+  const look = () => void getWorkload(deps.sql, workload.id).then(note, () => undefined);
+  const looking = setInterval(look, abandonedPeriod_ms);
+  note(workload);
+  let next = fromLine;
+  try {
+    const until = AbortSignal.any([signal, abandoned.signal]);
+    for await (const batch of deps.logStore.follow({ ...key, fromLine, signal: until })) {
+      yield batch;
+      next = batch.nextLine;
+    }
+  } finally {
+    clearInterval(looking);
+  }
+  while (abandoned.signal.aborted && !signal.aborted) {
+    const batch = await deps.logStore.read({ ...key, fromLine: next, limitBytes: answer_bytes });
+    if (batch.chunks.length === 0) return;
+    yield batch;
+    next = batch.nextLine;
   }
 }
 

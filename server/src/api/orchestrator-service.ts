@@ -23,7 +23,7 @@ import type { MasterKey } from "../identity/master-key.ts";
 import type { FleetState } from "../loops/fleet-state.ts";
 import type { Placer, StartRequest } from "../loops/place-workloads.ts";
 import type { WatchFeed } from "../loops/watch-feed.ts";
-import type { RunnerCaller } from "../sessions/open-session.ts";
+import type { RunnerCaller, SessionLine } from "../sessions/open-session.ts";
 import { sealSpec } from "../identity/sealed-spec.ts";
 import type { Sql } from "../store/database.ts";
 import { claimIdempotencyKey } from "../store/idempotency-keys.ts";
@@ -34,7 +34,7 @@ import { startFailed } from "../store/workload-starts.ts";
 import { decreedEnding, endWorkloads, lostEnding, type Writer } from "../store/workload-transitions.ts";
 import * as workloads from "../store/workloads.ts";
 import type { WorkloadRow } from "../store/workloads.ts";
-import { runnerOf, targetOf, userOf } from "./context.ts";
+import { answersKey, runnerOf, targetOf, userOf } from "./context.ts";
 import { refuseIdAsName } from "./names.ts";
 import { hashRequest } from "./request-hash.ts";
 import { resolveWorkload } from "./references.ts";
@@ -57,7 +57,7 @@ export type OrchestratorDeps = {
   runSession: (
     caller: RunnerCaller,
     requests: AsyncIterable<PlacementsRequest>,
-    signal: AbortSignal,
+    line: SessionLine,
   ) => AsyncIterable<PlacementsResponse>;
 };
 
@@ -132,7 +132,8 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
     },
     ...createWorkloadWatch(deps, present),
     placements(requests, context) {
-      return deps.runSession(runnerOf(context), requests, context.signal);
+      const line = { signal: context.signal, answers: context.values.get(answersKey) };
+      return deps.runSession(runnerOf(context), requests, line);
     },
   };
 

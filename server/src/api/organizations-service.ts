@@ -179,16 +179,15 @@ function refusePersonal(organization: Organization, verb: string): void {
   );
 }
 
-/** Refuses where runners or live workloads still belong to the organization. */
+/** Refuses where runners, projects, live workloads or live runs still belong to the organization. */
 export async function refuseBelongings(transaction: SqlOrTransaction, { id, name }: Organization): Promise<void> {
-  const { runners, workloads } = await organizations.countBelongings(transaction, id);
-  if (runners === 0 && workloads === 0) return;
+  const belongings = await organizations.countBelongings(transaction, id);
+  const { runners, workloads, projects, runs } = belongings;
+  if (runners + workloads + projects + runs === 0) return;
   throw new AgynError(
     "STATE",
-    `organization "${name}" still has ${runners} runners and ${workloads} live workloads: delete and stop them first`,
-    {
-      metadata: { runners: String(runners), workloads: String(workloads) },
-    },
+    `organization "${name}" still has ${runners} runners, ${projects} projects, ${workloads} live workloads and ${runs} live runs: delete and stop them first`,
+    { metadata: Object.fromEntries(Object.entries(belongings).map(([key, count]) => [key, String(count)])) },
   );
 }
 

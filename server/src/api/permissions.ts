@@ -8,6 +8,7 @@ import { ProjectsService } from "../../../proto/gen/agyn/projects/v1/projects_se
 import { QueueService } from "../../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import { RunsService } from "../../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { RunnersService } from "../../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { SecretsService } from "../../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { ServerService } from "../../../proto/gen/agyn/server/v1/server_service_pb.ts";
 import { AccessTokensService } from "../../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../../proto/gen/agyn/users/v1/users_service_pb.ts";
@@ -25,6 +26,7 @@ export const services: readonly DescService[] = [
   RunsService,
   QueueService,
   ArtifactsService,
+  SecretsService,
   OrganizationsService,
   UsersService,
   AccessTokensService,

@@ -1,4 +1,3 @@
-import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type {
   MoveJobRequest,
@@ -11,23 +10,17 @@ import type { NoneVerdict } from "../domain/selection.ts";
 import type { QueueState } from "../loops/queue-state.ts";
 import type { QueueView } from "../loops/queue-view.ts";
 import type { AdvanceDeps, Advanced } from "../runs/advance-run.ts";
-import { cancelQueuedJobs } from "../runs/cancel-run.ts";
+import { cancelJobs } from "../runs/cancel-run.ts";
 import { insertAuditEvent } from "../store/audit-events.ts";
 import { listAllQueuedJobs, listQueuedJobs, moveJob, type MoveTarget, type QueueFilter } from "../store/job-order.ts";
 import type { JobRow } from "../store/jobs.ts";
 import type { Organization } from "../store/organizations.ts";
 import { getOrganization } from "../store/organizations.ts";
 import { toPage } from "../store/paging.ts";
-import {
-  getQueueLimits,
-  pauseQueue,
-  resumeQueue,
-  updateQueueLimits,
-  type QueuePause,
-} from "../store/queue-settings.ts";
 import { getRun } from "../store/runs.ts";
 import { auditOf } from "./audit.ts";
 import { targetOf, userOf } from "./context.ts";
+import { createQueueSettings, pausesOf } from "./queue-settings.ts";
 import { resolveJob, resolveProject } from "./references.ts";
 import { toJobProto } from "./run-proto.ts";
 import { explanationToProto, verdictToProto } from "./workload-proto.ts";
@@ -59,7 +52,7 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
         items: await present(rows, organization),
         nextPageToken: nextToken,
         depth: state.queue.depth(organization.id),
-        pauses: pausesOf(organization.id),
+        pauses: pausesOf(state.pauses, organization.id),
       };
     },
 
@@ -80,13 +73,13 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
       const { job } = targetOf(context, "job");
       const target = await toTarget(userOf(context), job.organizationId, request.to);
       const moved = await sql.begin(async (transaction) => {
-        const row = await moveJob(transaction, job, target);
+        const rows = await moveJob(transaction, job, target);
         const details = { to: target.kind, ...("jobId" in target && { beside: target.jobId }) };
         await insertAuditEvent(transaction, auditOf(context, { ...aboutJob(job), action: "queue.move", details }));
-        return row;
+        return rows;
       });
-      deps.onJobsChanged([moved]);
-      const [item] = await present([moved], (await getOrganization(sql, job.organizationId))!);
+      deps.onJobsChanged(moved);
+      const [item] = await present(moved.slice(0, 1), (await getOrganization(sql, job.organizationId))!);
       return { item: item! };
     },
 
@@ -99,7 +92,7 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
       const cancelled: JobRow[] = request.dryRun ? found : [];
       for (const [runId, jobs] of Object.entries(request.dryRun ? {} : Object.groupBy(found, (job) => job.runId))) {
         const jobIds = new Set(jobs!.map((job) => job.id));
-        const gone = await cancelQueuedJobs(deps, runId, { jobIds, reason });
+        const gone = await cancelJobs(deps, runId, { jobIds, reason, alsoRunning: false });
         for (const job of gone) {
           await insertAuditEvent(
             sql,
@@ -112,106 +105,8 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
       return { jobs: shown, count: cancelled.length };
     },
 
-    async getQueueSettings(_request, context) {
-      return settings(targetOf(context, "organization").organization.id);
-    },
-
-    async updateQueueSettings(request, context) {
-      const { organization } = targetOf(context, "organization");
-      const { maximumRunningJobs, maximumQueuedJobs } = request;
-      const limits = { maximumRunning: maximumRunningJobs ?? null, maximumQueued: maximumQueuedJobs ?? null };
-      await sql.begin(async (transaction) => {
-        await updateQueueLimits(transaction, organization.id, limits);
-        const details = Object.fromEntries(Object.entries(limits).map(([name, value]) => [name, String(value)]));
-        await insertAuditEvent(
-          transaction,
-          auditOf(context, { ...about(organization), action: "queue.update", details }),
-        );
-      });
-      deps.onQueueChanged();
-      return settings(organization.id);
-    },
-
-    async pauseQueue(request, context) {
-      const { organization } = targetOf(context, "organization");
-      const scope = await scopeOf(userOf(context), organization, request.project);
-      const pausedBy = userOf(context).userId;
-      await sql.begin(async (transaction) => {
-        await pauseQueue(transaction, { ...scope, organizationId: organization.id, reason: request.reason, pausedBy });
-        const details = { scope: scope.scopeId, reason: request.reason };
-        await insertAuditEvent(
-          transaction,
-          auditOf(context, { ...about(organization), action: "queue.pause", details }),
-        );
-      });
-      deps.onQueueChanged();
-      return settings(organization.id);
-    },
-
-    async resumeQueue(request, context) {
-      const { organization } = targetOf(context, "organization");
-      const scope = await scopeOf(userOf(context), organization, request.project);
-      await sql.begin(async (transaction) => {
-        if (!(await resumeQueue(transaction, scope.scopeId))) throw new AgynError("STATE", "the queue is not paused");
-        const details = { scope: scope.scopeId };
-        await insertAuditEvent(
-          transaction,
-          auditOf(context, { ...about(organization), action: "queue.resume", details }),
-        );
-      });
-      deps.onQueueChanged();
-      return settings(organization.id);
-    },
-
-    async pauseClusterQueue(request, context) {
-      const { reason } = request;
-      const pausedBy = userOf(context).userId;
-      await sql.begin(async (transaction) => {
-        await pauseQueue(transaction, { scopeId: "cluster", organizationId: null, reason, pausedBy });
-        await insertAuditEvent(
-          transaction,
-          auditOf(context, { ...cluster, action: "queue.pause", details: { reason } }),
-        );
-      });
-      deps.onQueueChanged();
-      return {};
-    },
-
-    async resumeClusterQueue(_request, context) {
-      await sql.begin(async (transaction) => {
-        if (!(await resumeQueue(transaction, "cluster"))) throw new AgynError("STATE", "the queue is not paused");
-        await insertAuditEvent(transaction, auditOf(context, { ...cluster, action: "queue.resume" }));
-      });
-      deps.onQueueChanged();
-      return {};
-    },
+    ...createQueueSettings(deps),
   };
-
-  async function settings(organizationId: string) {
-    await state.refresh();
-    const limits = await getQueueLimits(sql, organizationId);
-    return {
-      settings: {
-        maximumRunningJobs: limits.maximumRunning,
-        maximumQueuedJobs: limits.maximumQueued,
-        weight: limits.weight,
-        runningJobs: state.queue.running(organizationId),
-        queuedJobs: state.queue.depth(organizationId),
-        pauses: pausesOf(organizationId),
-      },
-    };
-  }
-
-  function pausesOf(organizationId: string) {
-    return state.pauses
-      .filter((one) => one.organizationId === null || one.organizationId === organizationId)
-      .map((one: QueuePause) => ({
-        scope: one.scope,
-        reason: one.reason,
-        pausedBy: one.pausedBy,
-        pauseTime: timestampFromDate(one.pauseTime),
-      }));
-  }
 
   async function presentJob(row: JobRow) {
     const run = await getRun(sql, row.runId);
@@ -273,14 +168,7 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
     }
     return { kind: to.case === "before" ? "before" : "after", jobId: beside.id };
   }
-
-  async function scopeOf(caller: UserCaller, organization: Organization, project: string) {
-    if (project === "") return { scopeId: organization.id };
-    return { scopeId: (await resolveProject(sql, caller, project, organization.id)).id };
-  }
 }
-
-const cluster = { scope: { kind: "cluster" as const }, objectId: "", objectName: "cluster" };
 
 function refuseEmpty(filter: QueueFilterProto | undefined): void {
   const narrows =
@@ -289,10 +177,6 @@ function refuseEmpty(filter: QueueFilterProto | undefined): void {
       Object.keys(filter.labels).length > 0 ||
       [filter.project, filter.pipeline, filter.verdict].some((text) => text !== ""));
   if (!narrows) throw invalidField("filter", "say which jobs: at least one field must be set");
-}
-
-function about({ id, name }: Organization) {
-  return { scope: { kind: "organization" as const, organizationId: id }, objectId: id, objectName: name };
 }
 
 function aboutJob(job: JobRow) {

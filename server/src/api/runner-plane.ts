@@ -6,7 +6,7 @@ import { openSecureServer, type SecureSession } from "../../../overlay/secure-se
 import type { Address } from "../config.ts";
 import type { Authority, ControlPlaneLeaf } from "../identity/authority.ts";
 import { readRunnerPeer } from "../identity/peer.ts";
-import { callerKey, sourceKey } from "./context.ts";
+import { answersKey, callerKey, sourceKey } from "./context.ts";
 import { createRequestHandler } from "./request-handler.ts";
 import { maximumMessage_bytes } from "./user-plane.ts";
 
@@ -33,6 +33,8 @@ export type RunnerPlane = {
 };
 
 const service = "agyn-control-plane";
+/** For the answer to a sign of life. */
+const answerTimeout_ms = 5000;
 
 export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<RunnerPlane> {
   const { authority } = options;
@@ -42,9 +44,10 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
     interceptors: options.interceptors,
     readMaxBytes: maximumMessage_bytes,
     contextValues: (request) => {
-      const { peer, from } = server.sessionOf(request as Http2ServerRequest);
+      const { peer, from, answers } = server.sessionOf(request as Http2ServerRequest);
       const runner = readRunnerPeer(peer, authority.trustDomain);
       const values = createContextValues().set(sourceKey, from.address);
+      values.set(answersKey, () => answers(answerTimeout_ms));
       if ("error" in runner) return values;
       return values.set(callerKey, {
         kind: "runner",

@@ -6,29 +6,7 @@
  * Jobs that ask for the same, and are held by the same limits, share a bucket: where its first cannot go, none of it can.
  */
 import type { Demand } from "./demand.ts";
-
-/** A job that waits or runs. */
-export type LiveJob = Readonly<{
-  id: string;
-  key: bigint;
-  organizationId: string;
-  /** Empty: of no project. */
-  projectId: string;
-  runId: string;
-  priority: number;
-  rank: string;
-  demand: Demand;
-  /** What it may not run beside, beyond the limit; empty: nothing. Counted within its organization and project. */
-  group: string;
-  groupLimit: number;
-  /** Its siblings of one matrix, likewise. */
-  matrix: string;
-  matrixLimit: number;
-  /** Not before then, in ms since 1970. */
-  available_ms: number;
-  /** Where it runs; `null` where it waits. */
-  runnerId: string | null;
-}>;
+import { compareJobs, countBefore, dequeue, enqueue, type Bucket, type LiveJob } from "./job-buckets.ts";
 
 /** What bounds the queue of an organization or a project; 0 running jobs means no limit. */
 export type QueueBounds = Readonly<{ weight: number; maximumRunning: number }>;
@@ -53,21 +31,27 @@ export type JobQueue = {
   heldBy(job: LiveJob, now_ms: number): string;
   /** How many of the waiting jobs that `competes` accepts, one asked for each bucket, come before the job, and how many there are. */
   place(job: LiveJob, competes: (demand: Demand) => boolean): { before: number; all: number };
+  /** Those that come before it, at most so many, in no order. */
+  before(job: LiveJob, competes: (demand: Demand) => boolean, limit: number): LiveJob[];
+  /** The running ones of an organization. */
+  listRunning(organizationId: string): LiveJob[];
+  /** The first of each organization that has jobs that wait for no time, at most so many of each. */
+  listFirst(limit: number): LiveJob[];
   /** Hands jobs to `place` in their order until none can go; it answers the runner, or `undefined` where none takes the demand. */
   take(now_ms: number, place: (job: LiveJob) => string | undefined): void;
   /** When the next job that waits for a time becomes available, in ms since 1970. */
   readonly nextAvailable_ms: number;
 };
 
-type Bucket = { shape: string; sample: LiveJob; jobs: LiveJob[] };
-type Organization = { buckets: Map<string, Bucket>; waiting: number; running: number; shared: number; served: number };
-
-/** The order of the queue within an organization. */
-export function compareJobs(a: LiveJob, b: LiveJob): number {
-  if (a.priority !== b.priority) return b.priority - a.priority;
-  if (a.rank !== b.rank) return a.rank < b.rank ? -1 : 1;
-  return a.key < b.key ? -1 : Number(a.key > b.key);
-}
+type Organization = {
+  buckets: Map<string, Bucket>;
+  waiting: number;
+  runningJobs: Set<string>;
+  shared: number;
+  served: number;
+};
+/** An organization while jobs are taken: its buckets by their first jobs, the foremost last. */
+type Taking = { id: string; organization: Organization; heads: Bucket[] };
 
 /** `isShared`: whether a runner serves all organizations. */
 export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueue {
@@ -84,14 +68,20 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
   const organizationOf = (id: string) => {
     const known = organizations.get(id);
     if (known) return known;
-    const made = { buckets: new Map<string, Bucket>(), waiting: 0, running: 0, shared: 0, served: 0 };
+    const made = {
+      buckets: new Map<string, Bucket>(),
+      waiting: 0,
+      runningJobs: new Set<string>(),
+      shared: 0,
+      served: 0,
+    };
     organizations.set(id, made);
     return made;
   };
   const enter = (job: LiveJob) => {
     const organization = organizationOf(job.organizationId);
     if (job.runnerId !== null) {
-      organization.running++;
+      organization.runningJobs.add(job.id);
       for (const counter of countersOf(job)) counts.set(counter, (counts.get(counter) ?? 0) + 1);
       const shared = isShared(job.runnerId);
       sharedBy.set(job.id, shared);
@@ -105,7 +95,7 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
   const leave = (job: LiveJob) => {
     const organization = organizationOf(job.organizationId);
     if (job.runnerId !== null) {
-      organization.running--;
+      organization.runningJobs.delete(job.id);
       for (const counter of countersOf(job)) {
         const left = counts.get(counter)! - 1;
         if (left === 0) counts.delete(counter);
@@ -117,7 +107,6 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
       organization.waiting--;
       if (!delayed.delete(job.id)) dequeue(organization, job);
     }
-    if (organization.waiting === 0 && organization.running === 0) organizations.delete(job.organizationId);
   };
   const isFull = (scopeId: string, count: number) => {
     const maximum = bounds.get(scopeId)?.maximumRunning ?? 0;
@@ -129,7 +118,7 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
       if (reason !== undefined) return `the queue of ${scopeName(scope, job)} is paused: ${reason}`;
     }
     const organization = organizationOf(job.organizationId);
-    if (isFull(job.organizationId, organization.running)) {
+    if (isFull(job.organizationId, organization.runningJobs.size)) {
       return `the organization's limit of ${bounds.get(job.organizationId)!.maximumRunning} running jobs is reached`;
     }
     if (job.projectId !== "" && isFull(job.projectId, counts.get(projectCounter(job)) ?? 0)) {
@@ -150,35 +139,47 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
       enqueue(organizationOf(job.organizationId), job);
     }
   };
-  /** The first job of an organization that may go, and whose shape is not stuck. */
-  const headOf = (organization: Organization, stuck: ReadonlySet<string>): LiveJob | undefined => {
-    let best: LiveJob | undefined;
-    for (const bucket of organization.buckets.values()) {
-      if (stuck.has(bucket.shape)) continue;
-      const head = bucket.jobs[0]!;
-      if (best && compareJobs(best, head) < 0) continue;
-      if (holdOf(head) === "") best = head;
+  /** The first job of an organization that may go; what cannot go now cannot go later in the same taking. */
+  const headOf = ({ heads }: Taking, stuck: ReadonlySet<string>): LiveJob | undefined => {
+    for (let bucket = heads.at(-1); bucket; bucket = heads.at(-1)) {
+      if (!stuck.has(bucket.shape) && holdOf(bucket.jobs[0]!) === "") return bucket.jobs[0];
+      heads.pop();
     }
-    return best;
+    return undefined;
   };
-  const next = (stuck: ReadonlySet<string>): LiveJob | undefined => {
-    const ready = [...organizations].flatMap(([id, organization]) => {
-      const head = headOf(organization, stuck);
-      return head ? [{ head, organization, share: organization.shared / (bounds.get(id)?.weight || 1) }] : [];
-    });
-    const [first] = ready.toSorted((a, b) => a.share - b.share || a.organization.served - b.organization.served);
+  const next = (takings: readonly Taking[], stuck: ReadonlySet<string>): Taking | undefined => {
+    let first: Taking | undefined;
+    for (const taking of takings) {
+      if (headOf(taking, stuck) && (!first || comesBefore(taking, first))) first = taking;
+    }
     if (first) first.organization.served = ++turns;
-    return first?.head;
+    return first;
   };
+  const comesBefore = (one: Taking, other: Taking) => {
+    const shares = [one, other].map(({ id, organization }) => organization.shared / (bounds.get(id)?.weight || 1));
+    return shares[0]! < shares[1]! || (shares[0] === shares[1] && one.organization.served < other.organization.served);
+  };
+
+  /** Buckets of jobs that wait for the same runners, and that nothing else holds. */
+  function* competing(competes: (demand: Demand) => boolean): Iterable<Bucket> {
+    for (const { buckets } of organizations.values()) {
+      for (const bucket of buckets.values()) {
+        if (competes(bucket.sample.demand) && holdOf(bucket.jobs[0]!) === "") yield bucket;
+      }
+    }
+  }
 
   const remove = (id: string) => {
     const job = jobs.get(id);
     if (!job) return;
     jobs.delete(id);
     leave(job);
+    const { waiting, runningJobs } = organizationOf(job.organizationId);
+    if (waiting === 0 && runningJobs.size === 0) organizations.delete(job.organizationId);
   };
   const set = (job: LiveJob) => {
-    remove(job.id);
+    const before = jobs.get(job.id);
+    if (before) leave(before);
     jobs.set(job.id, job);
     enter(job);
   };
@@ -190,9 +191,9 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
     pause: (scopeId, reason) => void pauses.set(scopeId, reason),
     resume: (scopeId) => void pauses.delete(scopeId),
     depth: (organizationId) => organizations.get(organizationId)?.waiting ?? 0,
-    running: (organizationId) => organizations.get(organizationId)?.running ?? 0,
+    running: (organizationId) => organizations.get(organizationId)?.runningJobs.size ?? 0,
     get isRunning() {
-      return [...organizations.values()].some((one) => one.running > 0);
+      return [...organizations.values()].some((one) => one.runningJobs.size > 0);
     },
     heldBy(job, now_ms) {
       if (job.available_ms > now_ms) {
@@ -203,80 +204,76 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
     place(job, competes) {
       let before = 0;
       let all = 0;
-      for (const { buckets } of organizations.values()) {
-        for (const bucket of buckets.values()) {
-          if (!competes(bucket.sample.demand)) continue;
-          all += bucket.jobs.length;
-          if (bucket.sample.organizationId === job.organizationId) before += countBefore(bucket.jobs, job);
-        }
+      for (const bucket of competing(competes)) {
+        all += bucket.jobs.length;
+        if (bucket.sample.organizationId === job.organizationId) before += countBefore(bucket.jobs, job);
       }
       return { before, all };
+    },
+    before(job, competes, limit) {
+      const found: LiveJob[] = [];
+      for (const { sample, jobs: waiting } of competing(competes)) {
+        if (sample.organizationId !== job.organizationId) continue;
+        const count = Math.min(countBefore(waiting, job), limit - found.length);
+        for (let index = 0; index < count; index++) found.push(waiting[index]!);
+      }
+      return found;
+    },
+    listRunning: (organizationId) =>
+      [...(organizations.get(organizationId)?.runningJobs ?? [])].map((id) => jobs.get(id)!),
+    listFirst(limit) {
+      return [...organizations.values()].flatMap(({ buckets }) => {
+        const firsts = [...buckets.values()].flatMap((bucket) => bucket.jobs.slice(0, limit));
+        return firsts.toSorted(compareJobs).slice(0, limit);
+      });
     },
     take(now_ms, place) {
       awaken(now_ms);
       const stuck = new Set<string>();
-      for (let job = next(stuck); job; job = next(stuck)) {
+      const takings = [...organizations].map(([id, organization]) => ({
+        id,
+        organization,
+        heads: headsOf(organization),
+      }));
+      for (let taking = next(takings, stuck); taking; taking = next(takings, stuck)) {
+        const bucket = taking.heads.pop()!;
+        const job = bucket.jobs[0]!;
         const runnerId = place(job);
-        if (runnerId === undefined) stuck.add(shapeOf(job));
-        else set({ ...job, runnerId });
+        if (runnerId === undefined) {
+          stuck.add(bucket.shape);
+          continue;
+        }
+        set({ ...job, runnerId });
+        if (bucket.jobs.length > 0) insertHead(taking.heads, bucket);
       }
     },
     get nextAvailable_ms() {
-      return Math.min(Infinity, ...[...delayed.values()].map((one) => one.available_ms));
+      let next_ms = Infinity;
+      for (const one of delayed.values()) next_ms = Math.min(next_ms, one.available_ms);
+      return next_ms;
     },
   };
+}
+
+function headsOf({ buckets }: Organization): Bucket[] {
+  return [...buckets.values()].sort((a, b) => compareJobs(b.jobs[0]!, a.jobs[0]!));
+}
+
+/** Puts a bucket back where its new first job belongs. */
+function insertHead(heads: Bucket[], bucket: Bucket): void {
+  let low = 0;
+  let high = heads.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (compareJobs(heads[middle]!.jobs[0]!, bucket.jobs[0]!) > 0) low = middle + 1;
+    else high = middle;
+  }
+  heads.splice(low, 0, bucket);
 }
 
 function scopeName(scope: string, job: LiveJob): string {
   if (scope === "cluster") return "the cluster";
   return scope === job.organizationId ? "the organization" : "the project";
-}
-
-const shapes = new WeakMap<Demand, string>();
-
-/** What a job asks for, as text: equal for jobs that the same runners can take. */
-function shapeOf({ demand }: LiveJob): string {
-  const known = shapes.get(demand);
-  if (known !== undefined) return known;
-  const shape = JSON.stringify({ ...demand, resources: [...demand.resources] });
-  shapes.set(demand, shape);
-  return shape;
-}
-
-function bucketOf(job: LiveJob): string {
-  return JSON.stringify([
-    shapeOf(job),
-    job.projectId,
-    job.group,
-    job.groupLimit,
-    job.matrixLimit > 0 ? job.matrix : "",
-  ]);
-}
-
-function enqueue(organization: Organization, job: LiveJob): void {
-  const key = bucketOf(job);
-  const bucket = organization.buckets.get(key);
-  if (bucket) bucket.jobs.splice(countBefore(bucket.jobs, job), 0, job);
-  else organization.buckets.set(key, { shape: shapeOf(job), sample: job, jobs: [job] });
-}
-
-function dequeue(organization: Organization, job: LiveJob): void {
-  const key = bucketOf(job);
-  const bucket = organization.buckets.get(key)!;
-  bucket.jobs.splice(countBefore(bucket.jobs, job), 1);
-  if (bucket.jobs.length === 0) organization.buckets.delete(key);
-}
-
-/** How many of the ordered jobs come before one. */
-function countBefore(ordered: readonly LiveJob[], job: LiveJob): number {
-  let low = 0;
-  let high = ordered.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (compareJobs(ordered[middle]!, job) < 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }
 
 function countersOf(job: LiveJob): string[] {

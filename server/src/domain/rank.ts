@@ -38,6 +38,23 @@ export function rankBetween(low: string | undefined, high: string | undefined): 
   }
 }
 
+/** What ranks that come after `low`, but before those of jobs with a later turn, are less than: for the end of the queue. */
+export function endOfTurn(low: string): string {
+  const turn = [...low.slice(0, width).padEnd(width, "0")].reduce(
+    (sum, one) => sum * 36n + BigInt(digits.indexOf(one)),
+    0n,
+  );
+  return turn + 1n < 36n ** BigInt(width) ? pad(turn + 1n) : `${low}z`;
+}
+
+/** So many ranks between two, in order. */
+export function ranksBetween(count: number, low: string | undefined, high: string | undefined): string[] {
+  if (count === 0) return [];
+  const middle = rankBetween(low, high);
+  const before = Math.floor((count - 1) / 2);
+  return [...ranksBetween(before, low, middle), middle, ...ranksBetween(count - 1 - before, middle, high)];
+}
+
 function digitAt(rank: string | undefined, position: number): number {
   return rank === undefined || position >= rank.length ? 0 : digits.indexOf(rank[position]!);
 }

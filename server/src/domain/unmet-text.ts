@@ -95,8 +95,9 @@ function labelRemedy({ requirement, found }: Extract<Unmet, { kind: "label" }>, 
     case "not_exists":
       return `remove label ${requirement.key}=${found ?? ""} from ${name}`;
     case "greater":
+      return `give ${name} a label ${requirement.key} above ${first}`;
     case "less":
-      return `label ${name} with ${requirementText(requirement)}`;
+      return `give ${name} a label ${requirement.key} below ${first}`;
   }
 }
 

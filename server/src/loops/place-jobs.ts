@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import { createId } from "../../../wire/ids.ts";
-import type { LiveJob } from "../domain/job-queue.ts";
+import type { LiveJob } from "../domain/job-buckets.ts";
 import type { Sql } from "../store/database.ts";
 import { claimJobs, type ClaimedJob, type JobPick } from "../store/job-claims.ts";
 import type { PlacingGuard, Writer } from "../store/workload-transitions.ts";

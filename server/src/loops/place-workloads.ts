@@ -229,7 +229,13 @@ export function createPlacer(deps: PlacerDeps): Placer {
 
   const doubt = (ids: readonly string[]) => {
     for (const id of ids) doubtful.add(id);
-    renewLease().catch((error: unknown) => log.error({ err: error }, "lease not renewed"));
+    settleSoon().catch((error: unknown) => log.error({ err: error }, "lease not renewed"));
+  };
+
+  const settleSoon = async () => {
+    // A renewal that is under way began before the doubt, and does not settle it.
+    await renewing?.catch(() => undefined);
+    await renewLease();
   };
 
   const renewLease = () => (renewing ??= renew().finally(() => (renewing = undefined)));

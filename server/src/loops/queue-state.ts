@@ -1,4 +1,5 @@
-import { createJobQueue, type JobQueue, type LiveJob } from "../domain/job-queue.ts";
+import { createJobQueue, type JobQueue } from "../domain/job-queue.ts";
+import type { LiveJob } from "../domain/job-buckets.ts";
 import type { Demand } from "../domain/demand.ts";
 import { demandFromJson, type DemandJson } from "../domain/workload.ts";
 import type { Sql } from "../store/database.ts";
@@ -17,8 +18,6 @@ export interface QueueState {
   refresh(): Promise<void>;
   /** The pauses in force. */
   readonly pauses: readonly QueuePause[];
-  /** At most so many jobs of an organization may wait. */
-  maximumQueued(organizationId: string): number;
 }
 
 /** Demands that are alike are one in memory, so that a long queue costs little. */
@@ -28,7 +27,6 @@ export async function openQueueState(sql: Sql, fleet: FleetState): Promise<Queue
   const queue = createJobQueue((runnerId) => fleet.index.get(runnerId)?.scope.kind === "cluster");
   const demands = new Map<string, Demand>();
   const newest = new Map<string, bigint>();
-  let maximumQueued = new Map<string, number>();
   let pauses: readonly QueuePause[] = [];
   let reading: Promise<void> | undefined;
   let wanted: Promise<void> | undefined;
@@ -64,7 +62,6 @@ export async function openQueueState(sql: Sql, fleet: FleetState): Promise<Queue
   const readBounds = async () => {
     const bounds = await listQueueBounds(sql);
     for (const { scopeId, weight, maximumRunning } of bounds) queue.bound(scopeId, { weight, maximumRunning });
-    maximumQueued = new Map(bounds.map((one) => [one.scopeId, one.maximumQueued]));
     const found = await listQueuePauses(sql);
     const held = new Set(found.map((one) => one.scopeId));
     for (const one of pauses) if (!held.has(one.scopeId)) queue.resume(one.scopeId);
@@ -94,7 +91,6 @@ export async function openQueueState(sql: Sql, fleet: FleetState): Promise<Queue
     get pauses() {
       return pauses;
     },
-    maximumQueued: (organizationId) => maximumQueued.get(organizationId) ?? 0,
   };
 }
 
@@ -105,6 +101,7 @@ export function toLiveJob(row: JobRow, demand: Demand): LiveJob {
     organizationId: row.organizationId,
     projectId: row.projectId,
     runId: row.runId,
+    definition: row.definition,
     priority: row.priority,
     rank: row.rank,
     demand,

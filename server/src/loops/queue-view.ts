@@ -4,7 +4,7 @@ import { nobody } from "../domain/excluded.ts";
 import { unmetOf, standingOf } from "../domain/selection.ts";
 import { servesOrganization } from "../domain/runner.ts";
 import { unmetConstraintText } from "../domain/unmet-constraint.ts";
-import type { LiveJob } from "../domain/job-queue.ts";
+import type { LiveJob } from "../domain/job-buckets.ts";
 import type { FleetState } from "./fleet-state.ts";
 import type { QueueState } from "./queue-state.ts";
 
@@ -13,6 +13,8 @@ export type Waiting = {
   verdict: Explanation["verdict"];
   /** What stands in the way, in one line. */
   waitsFor: string;
+  /** Whether that is something other than the runners: a pause, a limit, a group. */
+  held: boolean;
   /** From 1 among those that compete for its runners; 0 where no runner can take it, or something else holds it. */
   position: number;
   competitors: number;
@@ -29,7 +31,13 @@ export interface QueueView {
 /** How long what the fleet can do is remembered: lists ask it of many jobs that are alike. */
 const memory_ms = 500;
 
-type Remembered = { until_ms: number; explanation: Explanation; possible: ReadonlySet<string> };
+type Remembered = {
+  until_ms: number;
+  explanation: Explanation;
+  possible: ReadonlySet<string>;
+  /** Whether another demand asks for any of the same runners. */
+  rivals: Map<Demand, boolean>;
+};
 
 /** Sees the queue by the very rules that placing goes by (I8). */
 export function createQueueView(fleet: FleetState, state: QueueState): QueueView {
@@ -48,9 +56,23 @@ export function createQueueView(fleet: FleetState, state: QueueState): QueueView
       .filter(({ runner }) => servesOrganization(runner, demand.organizationId))
       .filter((member) => standingOf(unmetOf(demand, { member, excluded: false })) !== "never")
       .map(({ runner }) => runner.id);
-    const judged = { until_ms: now_ms + memory_ms, explanation, possible: new Set(possible) };
+    const judged = {
+      until_ms: now_ms + memory_ms,
+      explanation,
+      possible: new Set(possible),
+      rivals: new Map<Demand, boolean>(),
+    };
     remembered.set(demand, judged);
     return judged;
+  };
+  const isRival = (demand: Demand, other: Demand): boolean => {
+    if (other === demand) return true;
+    const { rivals, possible } = judge(demand);
+    const known = rivals.get(other);
+    if (known !== undefined) return known;
+    const rival = [...judge(other).possible].some((id) => possible.has(id));
+    rivals.set(other, rival);
+    return rival;
   };
   return {
     look(job, organizationName) {
@@ -60,16 +82,12 @@ export function createQueueView(fleet: FleetState, state: QueueState): QueueView
       const runnerIds = [...possible];
       if (verdict === "never" || held !== "") {
         const waitsFor = held || unmetConstraintText(explanation, { organizationName });
-        return { verdict, waitsFor, position: 0, competitors: 0, runnerIds };
+        return { verdict, waitsFor, held: held !== "", position: 0, competitors: 0, runnerIds };
       }
-      const competes = (demand: Demand) => {
-        if (demand === job.demand) return true;
-        const others = judge(demand).possible;
-        return runnerIds.some((id) => others.has(id));
-      };
+      const competes = (demand: Demand) => isRival(job.demand, demand);
       const { before, all } = state.queue.place(job, competes);
       const waitsFor = verdict === "placeable" ? "its turn" : unmetConstraintText(explanation, { organizationName });
-      return { verdict, waitsFor, position: before + 1, competitors: all, runnerIds };
+      return { verdict, waitsFor, held: false, position: before + 1, competitors: all, runnerIds };
     },
     explain: (demand, limit) =>
       explain(fleet.index.members(), demand, {

@@ -5,11 +5,14 @@ import { deleteEnded, listOldest } from "../store/ended-workloads.ts";
 import { sweepIdempotencyKeys } from "../store/idempotency-keys.ts";
 import { sweepGenerations, sweepRevocations } from "../store/identities.ts";
 import { listOrphanLogs } from "../store/log-segments.ts";
+import { deleteRuns, listExpiredRuns } from "../store/swept-runs.ts";
 import { sweepMetricsSamples } from "../store/metrics-samples.ts";
 
 /** How long each kind is kept, in ms. */
 export type Keep = {
   workloads_ms: number;
+  /** Of projects that do not say. */
+  runs_ms: number;
   audit_ms: number;
   idempotencyKeys_ms: number;
   metrics_ms: number;
@@ -25,6 +28,8 @@ export type SweepDeps = {
   leads: () => boolean;
   /** Removes the logs of a workload for good; again is no error. */
   deleteLogs: (workloadId: string) => Promise<void>;
+  /** Each removes something else that belongs to runs, such as their artifacts; again is no error. */
+  belongings: readonly ((runIds: readonly string[]) => Promise<void>)[];
   onSwept: (kind: string, count: number) => void;
 };
 
@@ -33,13 +38,14 @@ const rowLimit = 1000;
 /** Batches of one kind in one run, after which the other kinds get their turn. */
 const batchLimit = 20;
 const workloadLimit = 200;
+const runLimit = 20;
 const deletionsAtOnce = 8;
 
 /** Deletes one batch, and answers how many rows went. A full batch means that there may be more. */
 type Batch = { kind: string; limit: number; run: () => Promise<number> };
 
 /** Deletes what has been kept for long enough, in bounded batches (I9, I10). Answers whether there is more to do at once. */
-export function createSweep({ sql, keep, leads, deleteLogs, onSwept }: SweepDeps): () => Promise<boolean> {
+export function createSweep({ sql, keep, leads, deleteLogs, belongings, onSwept }: SweepDeps): () => Promise<boolean> {
   const rows = (
     kind: string,
     sweep: (of: Sql, keep_ms: number, limit: number) => Promise<number>,
@@ -81,6 +87,25 @@ export function createSweep({ sql, keep, leads, deleteLogs, onSwept }: SweepDeps
     return true;
   };
 
+  /** The run's record goes last, as a workload's does. */
+  const sweepRuns = async () => {
+    for (let batch = 0; batch < batchLimit && leads(); batch += 1) {
+      const expired = await listExpiredRuns(sql, { keep_ms: keep.runs_ms, limit: runLimit });
+      const ids = expired.map((run) => run.id);
+      const workloads = expired.flatMap((run) => run.workloads);
+      if (ids.length === 0) return false;
+      for (const remove of belongings) await remove(ids);
+      await deleteAllLogs(workloads.map((one) => one.id));
+      await deleteEnded(
+        sql,
+        workloads.map((one) => one.key),
+      );
+      onSwept("run", await deleteRuns(sql, ids));
+      if (ids.length < runLimit) return false;
+    }
+    return true;
+  };
+
   const sweepOrphanLogs = async () => {
     const orphans = await listOrphanLogs(sql, keep.workloads_ms, workloadLimit);
     await deleteAllLogs(orphans);
@@ -101,6 +126,7 @@ export function createSweep({ sql, keep, leads, deleteLogs, onSwept }: SweepDeps
     if (!leads()) return false;
     let isMore = false;
     for (const batch of batches) isMore = (await sweepRows(batch)) || isMore;
+    isMore = (await sweepRuns()) || isMore;
     isMore = (await sweepWorkloads()) || isMore;
     isMore = (await sweepOrphanLogs()) || isMore;
     return isMore && leads();

@@ -1,20 +1,23 @@
-import type { JobDefinition, PlannedJob, RunContext } from "../../../pipelines/pipeline.ts";
+import type { JobDefinition, PlannedJob } from "../../../pipelines/pipeline.ts";
 import { derivedOf, endingOf } from "./derive-run.ts";
-import { decideRun, type JobStep } from "./decide-run.ts";
+import { decideRun, type JobStep, type RunStanding } from "./decide-run.ts";
 import { rankOf } from "../domain/rank.ts";
 import { defaultLostAfter_ms } from "../domain/workload.ts";
-import { deriveJobState, hasRunEnded, retryAfter_ms, type JobState } from "../domain/run-state.ts";
+import { deriveJobState, hasJobEnded, hasRunEnded, retryAfter_ms, type JobState } from "../domain/run-state.ts";
 import type { MasterKey } from "../identity/master-key.ts";
 import { sealSpec } from "../identity/sealed-spec.ts";
-import type { Sql, SqlOrTransaction } from "../store/database.ts";
 import type { ArtifactRow } from "../store/artifacts.ts";
+import { insertAuditEvent, type AuditEvent } from "../store/audit-events.ts";
+import type { Sql, SqlOrTransaction } from "../store/database.ts";
 import { holdJobs, lastTag, saveJobs, type HeldJob, type JobChange, type JobRow } from "../store/jobs.ts";
 import { getProjectWeight } from "../store/projects.ts";
-import { clearAdvanceRequest, lockRun, saveDerived, type RunRow, type WholeRun } from "../store/runs.ts";
+import { enterGroup } from "../store/run-groups.ts";
+import { lockRun, saveDerived, type RunRow, type WholeRun } from "../store/runs.ts";
 import { listEnded, type EndedWorkload } from "../store/workloads.ts";
-import { artifactsOf, bundleFault, bundleOf, expectArtifacts, resolveDownloads, uploadFault } from "./job-artifacts.ts";
-import { toJobWorkload } from "./job-workload.ts";
-import { planJobs } from "../../../pipelines/plan-jobs.ts";
+import { environmentFault, toJobWorkload } from "./job-workload.ts";
+import { bundleOf, filesOf, takeArtifacts } from "./job-artifacts.ts";
+import { unchanged } from "./job-change.ts";
+import { contextOf, planOf, readable, type StoredPlan } from "./stored-plan.ts";
 
 /** The values of the named secrets that a run's jobs may have; a missing one is in no answer. */
 export type ReadSecrets = (
@@ -36,81 +39,153 @@ export type AdvanceDeps = {
 /** What an advance came to: the records that changed, and the workloads that are to end. */
 export type Advanced = { run: RunRow; jobs: JobRow[]; stops: { workloadId: string; reason: string }[] };
 
-/** Queued jobs of a run that are to end, whatever becomes of the others. */
-export type JobCancellation = { jobIds: ReadonlySet<string>; reason: string };
+/** Jobs of a run that are to end, whatever becomes of the others: those that wait; those that run where that is asked. */
+export type JobCancellation = { jobIds: ReadonlySet<string>; reason: string; alsoRunning: boolean };
 
 /** Takes a run as far as it goes now: absorbs ended workloads, and writes what follows, in one transaction (I10). */
-export async function advanceRun(deps: AdvanceDeps, runId: string): Promise<Advanced | undefined> {
+export async function advanceRun(
+  deps: AdvanceDeps,
+  runId: string,
+  cancellation?: JobCancellation,
+): Promise<Advanced | undefined> {
   return deps.sql.begin(async (transaction) => {
     const run = await lockRun(transaction, runId);
-    return run && advanceHeldRun(deps, transaction, run);
+    return run && advanceHeldRun(deps, transaction, run, cancellation);
   });
 }
 
-/** The same for a run that the caller's transaction holds. */
+/** The same for a run that the caller's transaction holds; "all" ends its jobs whatever their conditions say. */
 export async function advanceHeldRun(
   deps: AdvanceDeps,
   sql: SqlOrTransaction,
   run: WholeRun,
-  cancellation?: JobCancellation,
+  cancellation?: JobCancellation | "all",
 ): Promise<Advanced | undefined> {
-  const plan = planOf(run);
   const held = await holdJobs(sql, run.id, run.attempt);
-  const changes = new Map<string, JobChange>();
-  await clearAdvanceRequest(sql, run.id);
-  await absorbEnded(sql, { held, plan, changes });
-  await expectArtifacts(sql, { held, plan, changes, retention_ms: deps.artifactRetention_ms });
-  const now = held[0]?.now ?? new Date();
-  for (const row of held) {
-    if (row.state !== "queued" || !cancellation?.jobIds.has(row.id)) continue;
-    const change = unchanged(row);
-    applyStep(change, { kind: "cancel", reason: cancellation.reason }, now);
-    changes.set(row.id, change);
-  }
-  const artifacts = await artifactsOf(sql, { held, plan, changes });
-  const steps = decideRun({
+  const advancing: Advancing = {
+    run,
+    held,
+    now: held[0]?.now ?? new Date(),
+    changes: new Map(),
+    stops: [],
+    artifacts: [],
+  };
+  const plan = planOf(
+    run,
+    held.map((row) => row.name),
+  );
+  if ("problem" in plan) return breakOff(sql, advancing, plan.problem);
+  await absorbEnded(sql, advancing, plan.value);
+  const kept = { held, plan: plan.value.jobs, changes: advancing.changes };
+  advancing.artifacts = await takeArtifacts(sql, run.id, { ...kept, retention_ms: deps.artifactRetention_ms });
+  const endsAll = cancellation === "all";
+  if (cancellation && !endsAll) cancelJobs(advancing, cancellation);
+  const waitsFor = await groupWait(sql, run, plan.value);
+  const decided = readable(() => decideRun(standingOf(advancing, plan.value, { waitsFor, endsAll })));
+  if ("problem" in decided) return breakOff(sql, advancing, decided.problem);
+  await applySteps(deps, sql, { ...advancing, plan: plan.value, steps: decided.value });
+  const message = run.cancelRequested ? run.message : waitsFor;
+  const isSettled = held.length > 0 || hasRunEnded(run.state);
+  const isSaid = waitsFor === "" || waitsFor === run.message;
+  if (advancing.changes.size === 0 && isSettled && isSaid) return undefined;
+  return save(sql, advancing, message);
+}
+
+type Advancing = {
+  run: WholeRun;
+  held: readonly HeldJob[];
+  now: Date;
+  changes: Map<string, JobChange>;
+  stops: Advanced["stops"];
+  /** What ended jobs keep for others. */
+  artifacts: readonly ArtifactRow[];
+};
+type Deciding = Advancing & { plan: StoredPlan; steps: ReadonlyMap<string, JobStep> };
+
+/** What another of its concurrency group keeps the attempt from beginning; empty: nothing. */
+async function groupWait(sql: SqlOrTransaction, run: WholeRun, { concurrency }: StoredPlan): Promise<string> {
+  if (!concurrency || run.admitted || hasRunEnded(run.state)) return "";
+  const ahead = await enterGroup(sql, run, concurrency);
+  return ahead === undefined ? "" : `waits for run ${ahead} of the concurrency group "${concurrency.group}"`;
+}
+
+function standingOf(
+  { run, held, changes, artifacts }: Advancing,
+  { jobs }: StoredPlan,
+  { waitsFor, endsAll }: { waitsFor: string; endsAll: boolean },
+): RunStanding {
+  return {
     inputs: run.inputs,
     run: contextOf(run),
     env: run.definition.env,
     ending: endingOf(run),
-    cancelled: run.cancelRequested,
-    jobs: held.map((row) => ({
-      ...(changes.get(row.id) ?? row),
-      planned: plan.get(row.name)!,
-      stopRequested: row.stopRequested,
-      isUploading: artifacts.some((one) => one.state === "uploading" && one.workloadId === row.workloadId),
-    })),
-  });
-  const stops: Advanced["stops"] = [];
+    cancelled: run.cancelRequested && !endsAll,
+    mayBegin: waitsFor === "",
+    jobs: held.map((row) => {
+      const isUploading = artifacts.some((one) => one.state === "uploading" && one.workloadId === row.workloadId);
+      return { ...(changes.get(row.id) ?? row), planned: jobs.get(row.name)!, isUploading };
+    }),
+  };
+}
+
+async function save(sql: SqlOrTransaction, { run, held, now, changes, stops }: Advancing, message: string) {
+  const jobs = await saveJobs(sql, [...changes.values()]);
+  const standing = held.map((row) => ({ ...row, ...changes.get(row.id) }));
+  const saved = await saveDerived(sql, derivedOf({ ...run, message }, standing, now));
+  if (hasRunEnded(saved.state) && !hasRunEnded(run.state)) await insertAuditEvent(sql, endEvent(saved));
+  return { run: saved, jobs, stops };
+}
+
+/** The end of a run, which nobody asks for by itself. */
+function endEvent({ id, organizationId, number, attempt, state, message }: RunRow): AuditEvent {
+  return {
+    scope: { kind: "organization", organizationId },
+    ...{ actor: "server", action: "run.end", objectId: id, objectName: String(number), outcome: state },
+    details: { attempt: String(attempt), ...(message !== "" && { message }) },
+  };
+}
+
+/** Ends a run whose stored pipeline this server cannot follow: for all to see, rather than again and again in vain. */
+async function breakOff(sql: SqlOrTransaction, advancing: Advancing, problem: string): Promise<Advanced | undefined> {
+  const reason = `the run cannot be taken on: ${problem}`;
+  const { held, changes, stops, now, run } = advancing;
+  for (const row of held.filter((one) => !hasJobEnded(one.state))) {
+    const change = changeOf(changes, row);
+    if (hasJobEnded(change.state)) continue;
+    if (row.workloadId !== null) stops.push({ workloadId: row.workloadId, reason });
+    applyStep(change, { kind: "fail", reason }, now);
+  }
+  return changes.size === 0 && hasRunEnded(run.state) ? undefined : save(sql, advancing, reason);
+}
+
+function cancelJobs({ held, changes, stops, now }: Advancing, { jobIds, reason, alsoRunning }: JobCancellation): void {
+  for (const row of held.filter((one) => jobIds.has(one.id))) {
+    const state = changes.get(row.id)?.state ?? row.state;
+    if (state === "queued") applyStep(changeOf(changes, row), { kind: "cancel", reason }, now);
+    if (state !== "running" || !alsoRunning || row.stopRequested) continue;
+    applyStep(changeOf(changes, row), { kind: "stop", reason }, now);
+    stops.push({ workloadId: row.workloadId!, reason });
+  }
+}
+
+async function applySteps(deps: AdvanceDeps, sql: SqlOrTransaction, deciding: Deciding): Promise<void> {
+  const { held, changes, steps, stops, now } = deciding;
   const queued: JobRow[] = [];
   for (const row of held) {
     const step = steps.get(row.name) ?? expiredStep(changes.get(row.id)?.state ?? row.state, row);
     if (!step) continue;
-    const change = changes.get(row.id) ?? unchanged(row);
-    changes.set(row.id, change);
     if (step.kind === "queue") queued.push(row);
     if (step.kind === "stop") stops.push({ workloadId: row.workloadId!, reason: step.reason });
-    applyStep(change, step, now);
+    applyStep(changeOf(changes, row), step, now);
   }
-  await enqueue(deps, sql, { run, held, artifacts, rows: queued, steps, plan, changes, now });
-  if (changes.size === 0 && (held.length > 0 || hasRunEnded(run.state))) return undefined;
-  const jobs = await saveJobs(sql, [...changes.values()]);
-  const standing = held.map((row) => ({ ...row, ...changes.get(row.id) }));
-  return { run: await saveDerived(sql, derivedOf(run, standing, now)), jobs, stops };
+  await enqueue(deps, sql, queued, deciding);
 }
 
-/** The plan of a stored run, by job name: planning the same again gives the same. */
-export function planOf(run: WholeRun): Map<string, PlannedJob> {
-  const planned = planJobs(run.definition, { inputs: run.inputs, run: contextOf(run) });
-  if ("problems" in planned) throw new Error(`the plan of run ${run.id} does not hold any more`);
-  return new Map(planned.jobs.map((one) => [one.name, one]));
-}
-
-export function contextOf(
-  run: Pick<WholeRun, "number" | "attempt" | "ref" | "commit" | "cause" | "event">,
-): RunContext {
-  const { attempt, ref, commit, cause, event } = run;
-  return { number: Number(run.number), attempt, ref, commit, trigger: cause.kind, event };
+/** What a job becomes so far. */
+function changeOf(changes: Map<string, JobChange>, row: HeldJob): JobChange {
+  const change = changes.get(row.id) ?? unchanged(row);
+  changes.set(row.id, change);
+  return change;
 }
 
 /** A job that waited for a runner for as long as it may. */
@@ -119,10 +194,8 @@ function expiredStep(state: JobState, row: HeldJob): JobStep | undefined {
   return { kind: "fail", reason: `no runner took it in its time: ${row.message || "all were busy"}` };
 }
 
-type Absorbing = { held: readonly HeldJob[]; plan: ReadonlyMap<string, PlannedJob>; changes: Map<string, JobChange> };
-
 /** What ended workloads mean for their jobs: an end, or another try. */
-async function absorbEnded(sql: SqlOrTransaction, { held, plan, changes }: Absorbing): Promise<void> {
+async function absorbEnded(sql: SqlOrTransaction, { held, changes }: Advancing, { jobs }: StoredPlan): Promise<void> {
   const running = held.filter((row) => row.state === "running");
   if (running.length === 0) return;
   const keys = running.flatMap((row) => row.workloadKey ?? []);
@@ -130,10 +203,7 @@ async function absorbEnded(sql: SqlOrTransaction, { held, plan, changes }: Absor
   const ended = new Map(found.map((one) => [one.key, one]));
   for (const row of running) {
     const workload = ended.get(row.workloadKey!);
-    if (!workload) continue;
-    const change = unchanged(row);
-    endTry(change, row, { workload, planned: plan.get(row.name)! });
-    changes.set(row.id, change);
+    if (workload) endTry(changeOf(changes, row), row, { workload, planned: jobs.get(row.name)! });
   }
 }
 
@@ -189,43 +259,36 @@ function applyStep(change: JobChange, step: JobStep, now: Date): void {
   change.endTime = now;
 }
 
-type Enqueuing = {
-  run: WholeRun;
-  held: readonly HeldJob[];
-  artifacts: readonly ArtifactRow[];
-  rows: readonly JobRow[];
-  steps: ReadonlyMap<string, JobStep>;
-  plan: ReadonlyMap<string, PlannedJob>;
-  changes: ReadonlyMap<string, JobChange>;
-  now: Date;
-};
-
 /** Gives jobs that join the queue their spec, their demand and their place. */
-async function enqueue(deps: AdvanceDeps, sql: SqlOrTransaction, joining: Enqueuing): Promise<void> {
-  const { run, held, artifacts, rows, steps, plan, changes, now } = joining;
+async function enqueue(
+  deps: AdvanceDeps,
+  sql: SqlOrTransaction,
+  rows: readonly JobRow[],
+  { run, held, artifacts, steps, plan, changes, now }: Deciding,
+): Promise<void> {
   if (rows.length === 0) return;
-  const names = new Set(rows.flatMap((row) => Object.values(plan.get(row.name)!.definition.secrets)));
+  const names = new Set(rows.flatMap((row) => Object.values(plan.jobs.get(row.name)!.definition.secrets)));
   const known = names.size === 0 ? new Map<string, string>() : await deps.readSecrets(sql, run, [...names]);
   const turn = 1 / (await getProjectWeight(sql, run.projectId));
   const bundle = await bundleOf(sql, run);
   let tag = await lastTag(sql, run.organizationId, run.projectId);
   for (const row of rows) {
     const change = changes.get(row.id)!;
-    const { definition } = plan.get(row.name)!;
+    const { definition } = plan.jobs.get(row.name)!;
     const step = steps.get(row.name)! as Extract<JobStep, { kind: "queue" }>;
     const missing = Object.values(step.job.secrets).filter((name) => !known.has(name));
     if (missing.length > 0) {
-      applyStep(change, { kind: "fail", reason: `there is no secret ${missing.join(", ")} that it may have` }, now);
-      continue;
-    }
-    const found = resolveDownloads(plan.get(row.name)!, step.job.artifacts, { held, plan, artifacts });
-    const fault = uploadFault(step.job.artifacts) ?? bundleFault(run, bundle);
-    if (fault !== undefined || "problem" in found) {
-      applyStep(change, { kind: "fail", reason: fault ?? ("problem" in found ? found.problem : "") }, now);
+      applyStep(change, { kind: "fail", reason: reasonWithout(missing, run) }, now);
       continue;
     }
     const secrets = new Map(Object.entries(step.job.secrets).map(([name, secret]) => [name, known.get(secret)!]));
-    const { spec, demand } = toJobWorkload(run, row, { definition, resolved: step.job, secrets, bundle, ...found });
+    const files = filesOf(run, plan.jobs.get(row.name)!, { job: step.job, bundle, held, plan: plan.jobs, artifacts });
+    const { spec, demand } = toJobWorkload(run, row, { definition, resolved: step.job, secrets, ...files });
+    const fault = files.problem ?? environmentFault(spec);
+    if (fault !== undefined) {
+      applyStep(change, { kind: "fail", reason: fault }, now);
+      continue;
+    }
     tag += turn;
     change.spec = Buffer.from(sealSpec(spec, run.organizationId, deps.masterKey)).toString("base64");
     change.demand = demand;
@@ -239,6 +302,16 @@ async function enqueue(deps: AdvanceDeps, sql: SqlOrTransaction, joining: Enqueu
   }
 }
 
+/** Why a job is not given the secrets that it names. */
+function reasonWithout(missing: readonly string[], { cause, projectName }: RunRow): string {
+  const names = `secret ${missing.join(", ")}`;
+  if (cause.untrusted === true)
+    return `what the run runs is not trusted, so its jobs get no secrets; this one names ${names}`;
+  return projectName === ""
+    ? `the organization has no ${names}`
+    : `neither project ${projectName} nor its organization has ${names}`;
+}
+
 /** How a job's tries are given up: as a workload's, which its retries stand for. */
 function lossOf({
   retries,
@@ -249,31 +322,5 @@ function lossOf({
     maximumTries: (retries?.max ?? 0) + 1,
     retryOnLost,
     lostAfter_ms: lostAfter_ms === "never" ? null : (lostAfter_ms ?? defaultLostAfter_ms(retryOnLost)),
-  };
-}
-
-/** The change that changes nothing. */
-export function unchanged(row: JobRow): JobChange {
-  const { state, message, skipCause, verdict, demand, rank, tag, concurrencyGroup, concurrencyLimit, cancelsOlder } =
-    row;
-  const { maximumTries, retryOnLost, workloadId, runnerId, stopRequested, exitCode, outputs, reused } = row;
-  const { queueTime, availableTime, queueDeadline, startTime, endTime } = row;
-  return {
-    ...{
-      id: row.id,
-      state,
-      message,
-      skipCause,
-      verdict,
-      demand,
-      rank,
-      tag,
-      concurrencyGroup,
-      concurrencyLimit,
-      cancelsOlder,
-    },
-    ...{ maximumTries, retryOnLost, workloadId, runnerId, stopRequested, exitCode, outputs, reused, try: row.try },
-    ...{ queueTime, availableTime, queueDeadline, startTime, endTime, spec: null },
-    lostAfter_ms: row.lostAfter_ms === null ? null : Number(row.lostAfter_ms),
   };
 }

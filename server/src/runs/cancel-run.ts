@@ -1,7 +1,7 @@
 import { lockRun, requestCancel, type RunRow } from "../store/runs.ts";
 import { hasRunEnded } from "../domain/run-state.ts";
 import type { JobRow } from "../store/jobs.ts";
-import { advanceHeldRun, type AdvanceDeps, type Advanced, type JobCancellation } from "./advance-run.ts";
+import { advanceHeldRun, advanceRun, type AdvanceDeps, type Advanced, type JobCancellation } from "./advance-run.ts";
 
 /** How a run is to end. */
 export type Cancellation = { reason: string; grace_ms: number | null };
@@ -17,7 +17,10 @@ export type CancelDeps = AdvanceDeps & {
   onAdvanced: (advanced: Advanced) => void;
 };
 
-/** Its queued jobs end at once, its running ones are asked to; asked a second time, they are ended without a grace. */
+/**
+ * Its queued jobs end at once, its running ones are asked to; those whose conditions hold in a cancelled run go on. Asked a
+ * second time, all of them are ended, without a grace.
+ */
 export function createCancelRun(deps: CancelDeps): CancelRun {
   return async (runId, { reason, grace_ms }) => {
     const outcome = await deps.sql.begin(async (transaction) => {
@@ -26,12 +29,17 @@ export function createCancelRun(deps: CancelDeps): CancelRun {
       const isRepeated = run.cancelRequested;
       const message = reason === "" ? "the run was cancelled" : reason;
       if (!isRepeated) await requestCancel(transaction, runId, message);
-      const advanced = await advanceHeldRun(deps, transaction, { ...run, cancelRequested: true, message });
+      const advanced = await advanceHeldRun(
+        deps,
+        transaction,
+        { ...run, cancelRequested: true, message },
+        isRepeated ? "all" : undefined,
+      );
       return { run: advanced?.run ?? { ...run, cancelRequested: true }, advanced, isRepeated };
     });
     if (!outcome) return undefined;
     const { advanced, run, isRepeated } = outcome;
-    if (isRepeated) await deps.stopWorkloads(await deps.liveWorkloads(runId), { reason, grace_ms: 0 });
+    if (isRepeated) await deps.stopWorkloads(await deps.liveWorkloads(runId), { reason: run.message, grace_ms: 0 });
     else if (advanced) {
       await deps.stopWorkloads(
         advanced.stops.map((one) => one.workloadId),
@@ -43,16 +51,13 @@ export function createCancelRun(deps: CancelDeps): CancelRun {
   };
 }
 
-/** Ends queued jobs of one run; answers those that were still queued. */
-export async function cancelQueuedJobs(
+/** Ends jobs of one run; answers those that have ended with it. */
+export async function cancelJobs(
   deps: AdvanceDeps & Pick<CancelDeps, "onAdvanced">,
   runId: string,
   cancellation: JobCancellation,
 ): Promise<JobRow[]> {
-  const advanced = await deps.sql.begin(async (transaction) => {
-    const run = await lockRun(transaction, runId);
-    return run && advanceHeldRun(deps, transaction, run, cancellation);
-  });
+  const advanced = await advanceRun(deps, runId, cancellation);
   if (!advanced) return [];
   deps.onAdvanced(advanced);
   return advanced.jobs.filter((one) => cancellation.jobIds.has(one.id) && one.state === "cancelled");

@@ -1,6 +1,13 @@
 /* What follows for the jobs of a run: pure; `advance-run.ts` writes it. */
 import { evaluateJob } from "../../../pipelines/evaluate-job.ts";
-import type { EndedJob, PlannedJob, ResolvedJob, RunContext, InputValues } from "../../../pipelines/pipeline.ts";
+import type {
+  EndedJob,
+  JobEvaluation,
+  PlannedJob,
+  ResolvedJob,
+  RunContext,
+  InputValues,
+} from "../../../pipelines/pipeline.ts";
 import { hasJobEnded, type JobState } from "../domain/run-state.ts";
 
 /** A job of the attempt, as it stands. */
@@ -21,8 +28,10 @@ export type RunStanding = Readonly<{
   env: Readonly<Record<string, string>>;
   /** Why everything is to end; empty: it is not. */
   ending: string;
-  /** Whether people asked for that. */
+  /** Whether people asked for that; jobs whose conditions hold in a cancelled run go on. */
   cancelled: boolean;
+  /** Whether its concurrency group, if it has one, lets the run begin. */
+  mayBegin: boolean;
   jobs: readonly JobStanding[];
 }>;
 
@@ -59,17 +68,19 @@ function stepOf(job: JobStanding, standing: RunStanding, known: Known): JobStep 
   if (hasJobEnded(state)) return undefined;
   const failed = known.failedFast.get(planned.key);
   const ending = standing.ending || (failed === undefined ? "" : `${failed} failed, and the matrix fails fast`);
-  if (state === "running") return ending === "" || job.stopRequested ? undefined : { kind: "stop", reason: ending };
-  // A condition such as always() lets a job run in a run that was cancelled; one that already waits is not asked again.
-  if (ending !== "" && (state === "queued" || !standing.cancelled)) return { kind: "cancel", reason: ending };
-  if (state === "queued") return undefined;
-  const needs = planned.needs.map((name) => endedOf(known.byName.get(name)!, known.steps.get(name)));
-  if (needs.some((one) => one === undefined)) {
+  if (state === "queued" || state === "running") {
+    if (ending === "" || (standing.cancelled && outlivesCancel(job, standing, known))) return undefined;
+    if (state === "queued") return { kind: "cancel", reason: ending };
+    return job.stopRequested ? undefined : { kind: "stop", reason: ending };
+  }
+  // A condition such as always() lets a job run in a run that was cancelled.
+  if (ending !== "" && !standing.cancelled) return { kind: "cancel", reason: ending };
+  if (!standing.mayBegin) return ending === "" ? undefined : { kind: "cancel", reason: ending };
+  const evaluation = evaluate(job, standing, known);
+  if (evaluation !== undefined && ending === "" && waitsForArtifacts(planned, known.byName)) return undefined;
+  if (evaluation === undefined) {
     return ending !== "" && planned.definition.if === null ? { kind: "cancel", reason: ending } : undefined;
   }
-  if (ending === "" && waitsForArtifacts(planned, known.byName)) return undefined;
-  const { inputs, run, env, cancelled } = standing;
-  const evaluation = evaluateJob(planned, { inputs, run, env, needs: needs as EndedJob[], cancelled });
   if (evaluation.kind === "problems") {
     return { kind: "fail", reason: evaluation.problems.map((one) => `${one.path}: ${one.message}`).join("; ") };
   }
@@ -96,6 +107,19 @@ export function jobsBefore<J extends { planned: PlannedJob }>(
   // A set hands out what is added while it is walked.
   for (const name of names) for (const need of byName.get(name)!.planned.needs) names.add(need);
   return [...names].map((name) => byName.get(name)!);
+}
+
+/** Whether a job that waits or runs would begin in the cancelled run, too. */
+function outlivesCancel(job: JobStanding, standing: RunStanding, known: Known): boolean {
+  return job.planned.definition.if !== null && evaluate(job, standing, known)?.kind === "run";
+}
+
+/** What the job's condition says; `undefined` while one of those that it needs lives. */
+function evaluate({ planned }: JobStanding, standing: RunStanding, known: Known): JobEvaluation | undefined {
+  const needs = planned.needs.map((name) => endedOf(known.byName.get(name)!, known.steps.get(name)));
+  if (needs.some((one) => one === undefined)) return undefined;
+  const { inputs, run, env, cancelled } = standing;
+  return evaluateJob(planned, { inputs, run, env, needs: needs as EndedJob[], cancelled });
 }
 
 /** How a needed job has ended, with what was just decided for it; `undefined`: it has not. */

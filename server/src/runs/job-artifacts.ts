@@ -2,7 +2,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { WorkloadSpecSchema } from "../../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
-import type { Artifacts, PlannedJob } from "../../../pipelines/pipeline.ts";
+import type { Artifacts, PlannedJob, ResolvedJob } from "../../../pipelines/pipeline.ts";
 import { artifactNameFault, nameKey } from "../../../wire/artifact-name.ts";
 import { createId } from "../../../wire/ids.ts";
 import { hasJobEnded } from "../domain/run-state.ts";
@@ -10,7 +10,7 @@ import { insertArtifact, listWorkloadArtifacts, type ArtifactRow } from "../stor
 import { getBundle, noteBundle } from "../store/bundles.ts";
 import type { SqlOrTransaction } from "../store/database.ts";
 import type { HeldJob, JobChange } from "../store/jobs.ts";
-import type { RunRow } from "../store/runs.ts";
+import { clearAdvanceRequest, type RunRow } from "../store/runs.ts";
 import { getWorkload } from "../store/workloads.ts";
 import { jobsBefore } from "./decide-run.ts";
 import type { Download } from "./job-workload.ts";
@@ -21,11 +21,37 @@ type Standing = {
   changes: ReadonlyMap<string, JobChange>;
 };
 
+/** Files that a run starts with. */
+type Bundle = { sha256: string; sizeBytes: bigint };
+
 /** Outcomes of workloads in whose workspace there is something to keep. */
 const kept = new Set(["exited", "signalled", "timed_out", "stopped", "runner_stopped"]);
 
-/** Puts the artifacts of jobs that just ended on record, so that those who want them wait for them. */
-export async function expectArtifacts(
+/** Puts the artifacts of jobs that just ended on record, and reads those that other jobs may ask for. */
+export async function takeArtifacts(
+  sql: SqlOrTransaction,
+  runId: string,
+  standing: Standing & { retention_ms: number },
+): Promise<ArtifactRow[]> {
+  await clearAdvanceRequest(sql, runId);
+  await expectArtifacts(sql, standing);
+  return artifactsOf(sql, standing);
+}
+
+/** What a job starts with; `problem`: why it cannot. */
+export function filesOf(
+  run: Pick<RunRow, "bundleDigest">,
+  planned: PlannedJob,
+  { job, bundle, ...known }: Known & { job: Pick<ResolvedJob, "artifacts">; bundle: Bundle | undefined },
+): { bundle: Bundle | undefined; downloads: Download[]; problem: string | undefined } {
+  const found = resolveDownloads(planned, job.artifacts, known);
+  const fault = uploadFault(job.artifacts) ?? bundleFault(run, bundle);
+  if ("problem" in found) return { bundle, downloads: [], problem: fault ?? found.problem };
+  return { bundle, ...found, problem: fault };
+}
+
+/** Those who want them wait for them. */
+async function expectArtifacts(
   sql: SqlOrTransaction,
   { held, plan, changes, retention_ms }: Standing & { retention_ms: number },
 ): Promise<void> {
@@ -54,7 +80,7 @@ export async function expectArtifacts(
 }
 
 /** The artifacts of the ended jobs that others may ask for; none where none does. */
-export async function artifactsOf(sql: SqlOrTransaction, { held, plan, changes }: Standing): Promise<ArtifactRow[]> {
+async function artifactsOf(sql: SqlOrTransaction, { held, plan, changes }: Standing): Promise<ArtifactRow[]> {
   if (![...plan.values()].some((one) => one.definition.artifacts.download.length > 0)) return [];
   const makers = held.filter((row) => {
     const isMaker = plan.get(row.name)!.definition.artifacts.upload.length > 0;
@@ -74,7 +100,7 @@ type Known = {
 };
 
 /** The artifacts that a job asks for, of the last tries of the jobs before it; or why it cannot have one. */
-export function resolveDownloads(
+function resolveDownloads(
   planned: PlannedJob,
   { download }: Artifacts<string>,
   { held, plan, artifacts }: Known,
@@ -107,7 +133,7 @@ export function resolveDownloads(
 }
 
 /** What is wrong with the names under which a job keeps artifacts, once expressions have made them. */
-export function uploadFault({ upload }: Artifacts<string>): string | undefined {
+function uploadFault({ upload }: Artifacts<string>): string | undefined {
   const seen = new Map<string, string>();
   for (const { name } of upload) {
     const fault = artifactNameFault(name);
@@ -125,7 +151,7 @@ export function uploadFault({ upload }: Artifacts<string>): string | undefined {
 export async function bundleOf(
   sql: SqlOrTransaction,
   { organizationId, bundleDigest }: Pick<RunRow, "organizationId" | "bundleDigest">,
-): Promise<{ sha256: string; sizeBytes: bigint } | undefined> {
+): Promise<Bundle | undefined> {
   if (bundleDigest === "") return undefined;
   const bundle = await getBundle(sql, organizationId, bundleDigest);
   if (bundle) await noteBundle(sql, organizationId, bundleDigest);
@@ -133,6 +159,6 @@ export async function bundleOf(
 }
 
 /** Why a run cannot start its jobs with its files. */
-export function bundleFault({ bundleDigest }: Pick<RunRow, "bundleDigest">, bundle: unknown): string | undefined {
+function bundleFault({ bundleDigest }: Pick<RunRow, "bundleDigest">, bundle: unknown): string | undefined {
   return bundleDigest === "" || bundle !== undefined ? undefined : `its bundle ${bundleDigest} is not there any more`;
 }

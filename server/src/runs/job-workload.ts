@@ -14,6 +14,7 @@ import type {
   Requires,
   ResolvedJob,
 } from "../../../pipelines/pipeline.ts";
+import { maximumSecretBytes } from "../../../wire/secrets.ts";
 import type { Requirement } from "../domain/demand.ts";
 import { demandToJson, type DemandJson } from "../domain/workload.ts";
 import type { JobRow } from "../store/jobs.ts";
@@ -40,7 +41,7 @@ export function toJobWorkload(
   const uploads = resolved.artifacts.upload.map(({ name, paths, retention_ms }) => {
     return { name, paths: [...paths], ...(retention_ms !== null && { retention: durationFromMs(retention_ms) }) };
   });
-  const variables = { ...contextVariables(run, row), ...resolved.env };
+  const variables = { ...resolved.env, ...contextVariables(run, row) };
   const spec = create(WorkloadSpecSchema, {
     command: commandOf(definition.command),
     environment: [
@@ -55,6 +56,21 @@ export function toJobWorkload(
     ...(definition.timeout_ms !== null && { timeout: durationFromMs(definition.timeout_ms) }),
   });
   return { spec, demand: demandOf(run.organizationId, definition.command, resolved) };
+}
+
+/** Variables of one workload, as the contract bounds them. */
+const maximumVariables = 256;
+
+/** Why no runner could be given the environment of a job, or `undefined`. */
+export function environmentFault({ environment }: WorkloadSpec): string | undefined {
+  if (environment.length > maximumVariables) {
+    return `its environment has ${environment.length} variables with those of its inputs and matrix, more than ${maximumVariables}`;
+  }
+  const secretBytes = environment.reduce((sum, { secret, value }) => sum + (secret ? Buffer.byteLength(value) : 0), 0);
+  if (secretBytes > maximumSecretBytes) {
+    return `its secrets have ${secretBytes} bytes in sum, more than ${maximumSecretBytes}`;
+  }
+  return undefined;
 }
 
 /** A graph is its file, for runners that have an executor for graphs. */

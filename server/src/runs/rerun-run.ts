@@ -3,7 +3,9 @@ import { AgynError } from "../domain/errors.ts";
 import { hasRunEnded } from "../domain/run-state.ts";
 import { holdJobs, listJobsOfAttempt, saveJobs, type JobRow } from "../store/jobs.ts";
 import { beginAttempt, lockRun, type RunRow } from "../store/runs.ts";
-import { advanceHeldRun, planOf, unchanged } from "./advance-run.ts";
+import { advanceHeldRun } from "./advance-run.ts";
+import { unchanged } from "./job-change.ts";
+import { planOf } from "./stored-plan.ts";
 import { insertAttempt, type StartDeps } from "./start-run.ts";
 
 /** Which jobs a new attempt runs again; the others keep their results. */
@@ -24,10 +26,13 @@ export async function rerunRun(deps: StartDeps, { runId, scope, ifAttempt }: Rer
     if (!run || !hasRunEnded(run.state)) {
       throw new AgynError("STATE", "the run is live: wait for its end, or cancel it");
     }
-    const plan = planOf(run);
     const before = new Map((await listJobsOfAttempt(transaction, runId, run.attempt)).map((row) => [row.name, row]));
+    const read = planOf(run, [...before.keys()]);
+    if ("problem" in read) throw new AgynError("STATE", `the run cannot be run again: ${read.problem}`);
+    const plan = read.value.jobs;
     const redone = jobsToRedo(plan, before, scope);
     if (redone.size === 0) throw new AgynError("STATE", "no job of it failed: there is nothing to run again");
+    await deps.demandRoom(transaction, run.organizationId, redone.size);
     const next = await beginAttempt(transaction, runId, run.definition.timeout_ms);
     await insertAttempt(transaction, next, {
       jobs: [...plan.values()],

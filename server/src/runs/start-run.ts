@@ -36,7 +36,7 @@ export type StartDeps = AdvanceDeps & {
   readBundleFile: (organizationId: string, digest: string, path: string) => Promise<Uint8Array>;
   allowFileSources: boolean;
   /** Throws `LIMIT` where the organization's queue has no room for so many jobs. */
-  demandRoom: (organizationId: string, jobs: number) => void;
+  demandRoom: (sql: SqlOrTransaction, organizationId: string, jobs: number) => Promise<void>;
   /** Records that changed were committed. */
   onAdvanced: (advanced: Advanced) => void;
 };
@@ -62,7 +62,6 @@ export async function prepareRun(
   const run = { number: 0, attempt: 1, ref: request.ref, commit, trigger: request.cause.kind, event: request.event };
   const planned = planJobs(pipeline, { inputs: resolved.inputs, run });
   if ("problems" in planned) throw pipelineError(request.pipeline, planned.problems);
-  deps.demandRoom(request.organizationId, planned.jobs.length);
   return { request, pipeline, jobs: planned.jobs, source, inputs: resolved.inputs };
 }
 
@@ -72,6 +71,7 @@ export async function startRun(deps: StartDeps, request: RunRequest, id = create
   const { organizationId, project, cause, event } = request;
   const number = await nextRunNumber(deps.sql, organizationId);
   const advanced = await deps.sql.begin(async (transaction) => {
+    await deps.demandRoom(transaction, organizationId, prepared.jobs.length);
     const run = await insertRun(transaction, {
       id,
       organizationId,

@@ -8,11 +8,19 @@ import type { Sql } from "../store/database.ts";
 import { findGeneration, useGeneration, type GenerationRow } from "../store/identities.ts";
 import { lockClone } from "../store/runner-lock.ts";
 import { beginSession } from "../store/runner-sessions.ts";
-import { lockRunner, type RunnerRow } from "../store/runners.ts";
+import { getRunner, lockRunner, type RunnerRow } from "../store/runners.ts";
 import { listWorkloadsOfRunner, markReachable, type WorkloadRow } from "../store/workloads.ts";
 import { toHeld, toReport } from "./hello.ts";
 
 export type RunnerCaller = Extract<Caller, { kind: "runner" }>;
+
+/** The stream over which a runner says hello. */
+export type SessionLine = {
+  /** Aborts when the stream has ended. */
+  signal: AbortSignal;
+  /** Whether the other end is there now; bounded in time. */
+  answers: () => Promise<boolean>;
+};
 
 /** A session that the store has begun. */
 export type OpenedSession = {
@@ -37,20 +45,59 @@ const sessionNumberLimit = 10n ** 18n - 1n;
 /** The runner protocol that this server speaks. */
 const protocolVersion = 1;
 
+/** How often another session of the runner may begin while this one is being opened. */
+const openingTries = 3;
+
 /**
- * Begins a session in one transaction: checks the identity and its generation, finds clones (I12), gives the session its number, and
- * compares what the runner holds with what is bound to it. A clone locks the runner; that is committed, then thrown.
+ * Begins a session. A hello may have been held up for long, in this replica or before it, while its runner gave up, dialed again or
+ * restarted; then what it says of workloads and sessions is no longer so. So it counts only where the runner shows that it is there,
+ * after it was read which session is the last one: no clone is seen where there is none (I12), and nothing is taken from a later session
+ * (I1).
  */
-export async function openSession(deps: OpenSessionDeps, caller: RunnerCaller, hello: Hello): Promise<OpenedSession> {
-  if (hello.lastSessionNumber > sessionNumberLimit)
-    throw new AgynError("PROTOCOL", `last_session_number: must be at most ${sessionNumberLimit}`);
-  if (hello.protocolVersion !== protocolVersion) {
-    const spoken = `protocol version ${hello.protocolVersion} is not spoken here, only ${protocolVersion}`;
-    throw new AgynError("PROTOCOL", `hello.protocol_version: ${spoken}`);
+export async function openSession(
+  deps: OpenSessionDeps,
+  { caller, line }: { caller: RunnerCaller; line: SessionLine },
+  hello: Hello,
+): Promise<OpenedSession> {
+  refuseUnspoken(hello);
+  for (let tries = 0; tries < openingTries; tries += 1) {
+    const last = (await getRunner(deps.sql, caller.runnerId))?.sessionNumber;
+    if (!(await line.answers()) || line.signal.aborted)
+      throw new AgynError("UNAVAILABLE", "the runner is gone that said hello");
+    const outcome = await beginAfter(last, deps, caller, hello);
+    if (outcome === "overtaken") continue;
+    if (outcome === "clone" || outcome.supersedes) deps.onRevoked();
+    if (outcome !== "clone") return outcome;
+    throw new AgynError(
+      "RUNNER_LOCKED",
+      "two copies of this identity are live: the runner is locked until an operator unlocks it",
+    );
   }
-  const outcome = await deps.sql.begin(async (transaction) => {
+  throw new AgynError("UNAVAILABLE", "other sessions of this runner began at the same time");
+}
+
+function refuseUnspoken({ lastSessionNumber, protocolVersion: spoken }: Hello): void {
+  if (lastSessionNumber > sessionNumberLimit)
+    throw new AgynError("PROTOCOL", `last_session_number: must be at most ${sessionNumberLimit}`);
+  if (spoken === protocolVersion) return;
+  const refusal = `protocol version ${spoken} is not spoken here, only ${protocolVersion}`;
+  throw new AgynError("PROTOCOL", `hello.protocol_version: ${refusal}`);
+}
+
+/**
+ * In one transaction: checks the identity and its generation, finds clones (I12), gives the session its number, and compares what the
+ * runner holds with what is bound to it. A clone locks the runner. Nothing happens where session `last` is not the last one.
+ */
+async function beginAfter(
+  last: bigint | undefined,
+  deps: OpenSessionDeps,
+  caller: RunnerCaller,
+  hello: Hello,
+): Promise<(OpenedSession & { supersedes: boolean }) | "clone" | "overtaken"> {
+  return deps.sql.begin(async (transaction) => {
     const runner = await lockRunner(transaction, caller.runnerId);
     if (!runner || runner.deleteTime !== null) throw new AgynError("IDENTITY_REVOKED", "the runner was deleted");
+    if (runner.sessionNumber !== last) return "overtaken";
     const generation = await findGeneration(transaction, caller.spkiSha256);
     refuseEndedIdentity(runner, generation);
     const echo = judgeEcho(
@@ -64,15 +111,10 @@ export async function openSession(deps: OpenSessionDeps, caller: RunnerCaller, h
         runner,
         `it echoed session ${hello.lastSessionNumber}, but session ${runner.confirmedSessionNumber} was confirmed since`,
       );
-      return undefined;
+      return "clone";
     }
     refuseDeadIdentity(runner, generation);
-    if (runner.organizationId === null && hello.isolation === "none" && !hello.unsafeSharedUser) {
-      throw new AgynError(
-        "STATE",
-        "a cluster-scoped runner must isolate workloads: run it as root, or accept the risk with --unsafe-shared-user",
-      );
-    }
+    refuseUnisolated(runner, hello);
     const number = bigger(runner.sessionNumber, hello.lastSessionNumber) + 1n;
     const supersedes = await useGeneration(transaction, generation);
     await beginSession(transaction, runner.id, {
@@ -85,13 +127,14 @@ export async function openSession(deps: OpenSessionDeps, caller: RunnerCaller, h
     const bound = await listWorkloadsOfRunner(transaction, runner.id);
     return { number, runner, generation, bound, supersedes, repair: reconcileHello(bound, hello.held.map(toHeld)) };
   });
-  if (!outcome || outcome.supersedes) deps.onRevoked();
-  if (!outcome)
-    throw new AgynError(
-      "RUNNER_LOCKED",
-      "two copies of this identity are live: the runner is locked until an operator unlocks it",
-    );
-  return outcome;
+}
+
+function refuseUnisolated({ organizationId }: RunnerRow, { isolation, unsafeSharedUser }: Hello): void {
+  if (organizationId !== null || isolation !== "none" || unsafeSharedUser) return;
+  throw new AgynError(
+    "STATE",
+    "a cluster-scoped runner must isolate workloads: run it as root, or accept the risk with --unsafe-shared-user",
+  );
 }
 
 function bigger(a: bigint, b: bigint): bigint {

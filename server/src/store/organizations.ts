@@ -85,14 +85,15 @@ export async function renameOrganization(sql: SqlOrTransaction, id: string, name
   return row!;
 }
 
-/** What still belongs to an organization and keeps it from being deleted. */
-export async function countBelongings(
-  sql: SqlOrTransaction,
-  id: string,
-): Promise<{ runners: number; workloads: number }> {
-  const [row] = await sql<{ runners: number; workloads: number }[]>`
+/** What still belongs to an organization and keeps it from being deleted; ended workloads and runs do not. */
+export type Belongings = { runners: number; workloads: number; projects: number; runs: number };
+
+export async function countBelongings(sql: SqlOrTransaction, id: string): Promise<Belongings> {
+  const [row] = await sql<Belongings[]>`
     select (select count(*)::int from runner where organization_id = ${id} and delete_time is null) as runners,
-      (select count(*)::int from workload_life where organization_id = ${id}) as workloads`;
+      (select count(*)::int from workload_life where organization_id = ${id}) as workloads,
+      (select count(*)::int from project where organization_id = ${id}) as projects,
+      (select count(*)::int from run where organization_id = ${id} and end_time is null) as runs`;
   return row!;
 }
 

@@ -19,6 +19,7 @@ const positions = {
   job: "number",
   queue: "text",
   artifact: "number",
+  secret: "text",
 } as const;
 
 type CursorKind = keyof typeof positions;

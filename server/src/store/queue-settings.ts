@@ -68,3 +68,16 @@ export async function getQueueLimits(sql: SqlOrTransaction, organizationId: stri
       maximum_queued_jobs as "maximumQueued" from organization where id = ${organizationId}`;
   return row!;
 }
+
+/** How many jobs of an organization wait; until the transaction ends nobody else who asks this way is answered. */
+export async function countQueuedJobs(sql: SqlOrTransaction, organizationId: string): Promise<number> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`room ${organizationId}`}, 0))`;
+  const [row] = await sql<{ count: number }[]>`
+    select count(*)::int as count from job where organization_id = ${organizationId} and state = 'queued'`;
+  return row!.count;
+}
+
+/** Its share beside other organizations. */
+export async function updateQueueWeight(sql: SqlOrTransaction, organizationId: string, weight: number): Promise<void> {
+  await sql`update organization set queue_weight = ${weight}, update_time = now() where id = ${organizationId}`;
+}

@@ -10,6 +10,8 @@ export type Cause = {
   triggerId: string;
   deliveryId: string;
   event: string;
+  /** What runs was written by a stranger, such as a fork's pull request: its jobs get no secrets. */
+  untrusted?: boolean;
 };
 
 /** A run's record. What is derived from its jobs is written in the transaction that changes them. */
@@ -34,6 +36,8 @@ export type RunRow = {
   message: string;
   attempt: number;
   cancelRequested: boolean;
+  /** Whether its concurrency group, if it has one, has let its jobs go. */
+  admitted: boolean;
   deadline: Date | null;
   jobs: Partial<Record<JobState, number>>;
   waiting_ms: bigint;
@@ -66,7 +70,7 @@ export type NewRun = Pick<
 const columns = (sql: SqlOrTransaction) => sql`
   key, id, organization_id as "organizationId", number, project_id as "projectId", project_name as "projectName", pipeline, name, inputs,
   labels, ref, commit_id as "commit", bundle_digest as "bundleDigest", source_url as "sourceUrl", cause, state, message, attempt,
-  cancel_requested as "cancelRequested", deadline, jobs, waiting_ms as "waiting_ms", running_ms as "running_ms",
+  cancel_requested as "cancelRequested", admitted, deadline, jobs, waiting_ms as "waiting_ms", running_ms as "running_ms",
   create_time as "createTime", start_time as "startTime", end_time as "endTime", change_xid::text as "changeXid"`;
 
 /** The number of an organization's next run; one that is not used leaves a gap. */
@@ -174,12 +178,12 @@ export async function listDueRuns(sql: SqlOrTransaction, limit: number): Promise
   const rows = await sql<{ id: string }[]>`
     select id from run where end_time is null and not cancel_requested and deadline < now()
     union
-    select id from run where advance_requested
+    select id from run where advance_requested and end_time is null
     union
-    select run_id from job where state in ('queued', 'running') and (
-      state = 'queued' and queue_deadline < now()
-      or state = 'running' and exists (
-        select from workload_end e where e.organization_id = job.organization_id and e.key = job.workload_key))
+    select run_id from job where state = 'queued' and queue_deadline < now()
+    union
+    select job.run_id from job join workload_end e on e.organization_id = job.organization_id and e.key = job.workload_key
+    where job.state = 'running'
     limit ${limit}`;
   return rows.map((row) => row.id);
 }
@@ -212,7 +216,7 @@ export async function saveDerived(sql: SqlOrTransaction, run: DerivedRun): Promi
 /** Begins the next attempt of an ended run. */
 export async function beginAttempt(sql: SqlOrTransaction, id: string, timeout_ms: number | null): Promise<WholeRun> {
   await sql`
-    update run set attempt = attempt + 1, cancel_requested = false, message = '', state = 'queued', start_time = null,
+    update run set attempt = attempt + 1, cancel_requested = false, message = '', admitted = false, concurrency_turn = null, state = 'queued', start_time = null,
       end_time = null, deadline = now() + ${timeout_ms}::float8 * interval '1 millisecond', change_xid = pg_current_xact_id()
     where id = ${id}`;
   return (await lockRun(sql, id))!;

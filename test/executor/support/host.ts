@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 import type { Isolation, Sink } from "../../../runner/src/executors/executor.ts";
 import { createProcessExecutor } from "../../../runner/src/executors/process.ts";
-import { optionsIn, specOf } from "./world.ts";
+import { hostSecret, optionsIn, specOf } from "./world.ts";
 
 // A runner reduced to its executor, for tests that kill it: `host.ts <directory> <isolation> <die after bytes> <time-out ms> <git url or nothing> <command...>`.
 // Standard output of the job goes to `<directory>/spool`; once that holds the given number of bytes the process kills itself.
@@ -24,7 +24,7 @@ const sink: Sink = {
 };
 
 const source = { kind: "git", url: gitUrl, ref: "main" } as const;
-const spec = specOf(command, { timeoutMs: Number(timeoutMs), ...(gitUrl !== "" && { source }) });
+const spec = specOf(command, { env: [hostSecret], timeoutMs: Number(timeoutMs), ...(gitUrl !== "" && { source }) });
 const executor = createProcessExecutor(optionsIn(directory, isolation as Isolation));
 const execution = await executor.start(spec, sink);
 await execution.result;

@@ -89,6 +89,7 @@ export function optionsIn(directory: string, isolation: Isolation): ProcessExecu
     jobsDirectory: join(data, "jobs"),
     isolation,
     hiddenPaths: [data],
+    sealingKey: Buffer.alloc(32, 7),
   };
 }
 
@@ -105,6 +106,9 @@ export function specOf(command: Command | string[], more: Partial<WorkloadSpec> 
     ...more,
   };
 }
+
+/** A secret of every job of `host.ts`. */
+export const hostSecret = { name: "TOKEN", value: "s3cret-of-the-host", secret: true };
 
 /** What `host.ts` has spooled. */
 function spooledBytes(directory: string): number {

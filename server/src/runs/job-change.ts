@@ -1,0 +1,27 @@
+import type { JobChange, JobRow } from "../store/jobs.ts";
+
+/** The change that changes nothing. */
+export function unchanged(row: JobRow): JobChange {
+  const { state, message, skipCause, verdict, demand, rank, tag, concurrencyGroup, concurrencyLimit, cancelsOlder } =
+    row;
+  const { maximumTries, retryOnLost, workloadId, runnerId, stopRequested, exitCode, outputs, reused } = row;
+  const { queueTime, availableTime, queueDeadline, startTime, endTime } = row;
+  return {
+    ...{
+      id: row.id,
+      state,
+      message,
+      skipCause,
+      verdict,
+      demand,
+      rank,
+      tag,
+      concurrencyGroup,
+      concurrencyLimit,
+      cancelsOlder,
+    },
+    ...{ maximumTries, retryOnLost, workloadId, runnerId, stopRequested, exitCode, outputs, reused, try: row.try },
+    ...{ queueTime, availableTime, queueDeadline, startTime, endTime, spec: null },
+    lostAfter_ms: row.lostAfter_ms === null ? null : Number(row.lostAfter_ms),
+  };
+}

@@ -1,0 +1,95 @@
+import { expect, test } from "vitest";
+import { jobsOf, startRun, stateName, untilRunEnded } from "../support/runs.ts";
+import { createWorld, type World } from "../support/world.ts";
+
+const pipeline = `
+jobs:
+  deploy:
+    secrets: [DEPLOY_KEY]
+    run: test "$DEPLOY_KEY" = "$EXPECTED"
+    env: { EXPECTED: "\${{ inputs.expected }}" }
+inputs:
+  expected: { required: true }
+`;
+
+async function deploy(world: World, project: string, expected: string) {
+  const started = await world.admin.runs.startRun({
+    project,
+    pipeline: "deploy.yaml",
+    content: Buffer.from(pipeline),
+    inputs: { expected },
+  });
+  await untilRunEnded(world.admin, started.run!.id);
+  return (await jobsOf(world.admin, started.run!.id))["deploy"]!;
+}
+
+test("a job gets the secret that it names, and a project's wins over the organization's", async () => {
+  await using world = await createWorld();
+  const { projects, secrets } = world.admin;
+  world.startRunner(await world.register("build-1"));
+  for (const name of ["web", "api"]) await projects.createProject({ name });
+  await secrets.setSecret({ name: "DEPLOY_KEY", value: "of the organization" });
+  await secrets.setSecret({ name: "DEPLOY_KEY", project: "web", value: "of web\nin two lines" });
+
+  const web = await deploy(world, "web", "of web\nin two lines");
+  const api = await deploy(world, "api", "of the organization");
+
+  expect([web, api].map(stateName)).toEqual(["SUCCEEDED", "SUCCEEDED"]);
+  const listed = await secrets.listSecrets({ project: "web" });
+  expect(listed.secrets.map((one) => [one.name, one.projectId !== "", one.lastUseTime !== undefined])).toEqual([
+    ["DEPLOY_KEY", false, true],
+    ["DEPLOY_KEY", true, true],
+  ]);
+});
+
+test("a job that names a secret of another organization or project, or one that was deleted, fails and says so", async () => {
+  await using world = await createWorld();
+  const { projects, secrets, organizations } = world.admin;
+  for (const name of ["web", "api"]) await projects.createProject({ name });
+  await organizations.createOrganization({ name: "other" });
+  await secrets.setSecret({ organization: "other", name: "DEPLOY_KEY", value: "of another organization" });
+  await secrets.setSecret({ name: "DEPLOY_KEY", project: "web", value: "of another project" });
+  await secrets.setSecret({ name: "DEPLOY_KEY", value: "of this organization" });
+  await secrets.deleteSecret({ name: "DEPLOY_KEY" });
+
+  const job = await deploy(world, "api", "whatever");
+
+  expect(stateName(job)).toBe("FAILED");
+  expect(job.message).toBe("neither project api nor its organization has secret DEPLOY_KEY");
+});
+
+test("the audit says who set and deleted a secret, and no answer holds a value", async () => {
+  await using world = await createWorld();
+  const { projects, secrets, audit } = world.admin;
+  await projects.createProject({ name: "web" });
+
+  const set = await secrets.setSecret({ name: "DEPLOY_KEY", project: "web", value: "s3cret-value" });
+  const listed = await secrets.listSecrets({ project: "web" });
+  await secrets.deleteSecret({ name: "DEPLOY_KEY", project: "web" });
+
+  const { auditEvents: events } = await audit.listAuditEvents({
+    scope: { kind: { case: "organization", value: "default" } },
+  });
+  const ofSecrets = events.filter((event) => event.action.startsWith("secret."));
+  expect(ofSecrets.map(({ action, objectName, details }) => ({ action, objectName, details }))).toEqual([
+    { action: "secret.delete", objectName: "DEPLOY_KEY", details: { project: "web" } },
+    { action: "secret.set", objectName: "DEPLOY_KEY", details: { project: "web" } },
+  ]);
+  const text = JSON.stringify([set, listed, events], (_key, value: unknown) =>
+    typeof value === "bigint" ? "" : value,
+  );
+  expect(text).not.toContain("s3cret-value");
+});
+
+test("a job with more variables than a workload may have fails and says so", async () => {
+  await using world = await createWorld();
+  const env = (prefix: string) =>
+    `{ ${Array.from({ length: 128 }, (_, number) => `${prefix}_${number}: x`).join(", ")} }`;
+
+  const run = await startRun(world.admin, `{ env: ${env("A")}, jobs: { wide: { run: 'true', env: ${env("B")} } } }`);
+  await untilRunEnded(world.admin, run.id);
+
+  const { wide } = await jobsOf(world.admin, run.id);
+  expect(stateName(wide)).toBe("FAILED");
+  expect(wide!.message).toMatch(/^its environment has 26[0-9] variables .* more than 256$/);
+});
