@@ -39,7 +39,7 @@ test("there are lists", () => {
   expect(lists.map(({ name }) => name)).toContain("ListRunners");
 });
 
-describe("bad-48: lists", () => {
+describe("bad-48: lists show nothing of other organizations, and page within bounds", () => {
   test.each(each)("%s comes page by page, each thing once, in the order of the whole", async (_name, method) => {
     const whole = await listed(method, { pageSize: 1000 });
     const items: string[] = [];

@@ -61,7 +61,7 @@ const cases = methods
       .filter(([name]) => !names.includes(name)),
   );
 
-describe("bad-48: ids of another organization", () => {
+describe("bad-48: ids of another organization are found by nobody else", () => {
   test.each(cases)("%s answers as if the thing of another organization were not there", async (name, method, place) => {
     const { other, acme, users } = contract;
     const request = requestOf(method, { ...other, spareTokenId: "tok_aaaaaaaaaaaaaaaa" });
