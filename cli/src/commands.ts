@@ -53,6 +53,20 @@ import { runsWatch } from "./commands/runs-watch.ts";
 import { tokensCreate } from "./commands/tokens-create.ts";
 import { tokensList } from "./commands/tokens-list.ts";
 import { tokensRevoke } from "./commands/tokens-revoke.ts";
+import { triggersCreate } from "./commands/triggers-create.ts";
+import { triggersCreateToken } from "./commands/triggers-create-token.ts";
+import { triggersDelete } from "./commands/triggers-delete.ts";
+import { triggersDeliveries } from "./commands/triggers-deliveries.ts";
+import { triggersDisable } from "./commands/triggers-disable.ts";
+import { triggersEnable } from "./commands/triggers-enable.ts";
+import { triggersGet } from "./commands/triggers-get.ts";
+import { triggersList } from "./commands/triggers-list.ts";
+import { triggersListTokens } from "./commands/triggers-list-tokens.ts";
+import { triggersRedeliver } from "./commands/triggers-redeliver.ts";
+import { triggersRevokeToken } from "./commands/triggers-revoke-token.ts";
+import { triggersRotateSecret } from "./commands/triggers-rotate-secret.ts";
+import { triggersTest } from "./commands/triggers-test.ts";
+import { triggersUpdate } from "./commands/triggers-update.ts";
 import { usersCreate } from "./commands/users-create.ts";
 import { usersDelete } from "./commands/users-delete.ts";
 import { usersGet } from "./commands/users-get.ts";
@@ -113,6 +127,20 @@ export const commands: readonly Command[] = [
   workloadsLogs,
   workloadsWatch,
   explain,
+  triggersList,
+  triggersGet,
+  triggersCreate,
+  triggersUpdate,
+  triggersEnable,
+  triggersDisable,
+  triggersDelete,
+  triggersRotateSecret,
+  triggersTest,
+  triggersDeliveries,
+  triggersRedeliver,
+  triggersCreateToken,
+  triggersListTokens,
+  triggersRevokeToken,
   pipelinesValidate,
   orgsList,
   orgsGet,

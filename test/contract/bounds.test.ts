@@ -22,7 +22,10 @@ beforeAll(async () => {
 });
 afterAll(() => contract.close());
 
-const transportOf = (method: DescMethod) => (accessOf(method).plane === Plane.USER ? users : runners);
+const transportOf = (method: DescMethod) => {
+  if (accessOf(method).requiredRole === "trigger_token") return contract.userPlane(contract.acme.triggerToken);
+  return accessOf(method).plane === Plane.USER ? users : runners;
+};
 /** The messages of gRPC itself are not ours to bound. */
 const ours = methods.filter(({ parent }) => parent.typeName.startsWith("agyn."));
 const each = ours.map((method) => [`${method.parent.name}.${method.name}`, method, placesOf(method.input)] as const);

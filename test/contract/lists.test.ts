@@ -24,6 +24,9 @@ beforeAll(async () => {
     await admin.clients.tokens.createAccessToken({ name });
     await contract.registerRunner("acme");
     await contract.createProject();
+    await contract.createTrigger();
+    await acme.deliver();
+    await contract.users.olga.clients.triggers.createTriggerToken({ organization: "acme", project: "first", name });
     await admin.clients.secrets.setSecret({ organization: "acme", name, value: "a value" });
     await admin.clients.runs.startRun({ organization: "acme", ...waitingPipeline });
     const spec = { command: { case: "simulation", value: {} } } as const;

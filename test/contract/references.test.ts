@@ -30,6 +30,7 @@ const referents = [
   "run",
   "run_id",
   "job",
+  "trigger",
   "before",
   "after",
 ];
@@ -40,6 +41,8 @@ const filters = [
   "ListAuditEvents.object_id",
   "WatchWorkloads.workload_id",
   "WatchRuns.run_id",
+  "ListRuns.filter.trigger",
+  "CancelRuns.filter.trigger",
 ];
 
 /** A name within the thing that the call is about. */
@@ -88,6 +91,7 @@ async function foreignId(method: DescMethod, referent: string): Promise<string> 
   if (referent === "access_token") return (await contract.createToken(users.olga, [])).id;
   if (referent === "project") return acme.projectId;
   if (referent === "before" || referent === "after" || referent === "job") return acme.jobId;
+  if (referent === "trigger") return acme.triggerId;
   if (referent.startsWith("run") && !referent.startsWith("runner")) return acme.runId;
   return referent.startsWith("workload") ? acme.workloadId : acme.runnerId;
 }
