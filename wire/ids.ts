@@ -13,6 +13,8 @@ export const idPrefixes = {
   job: "job",
   artifact: "art",
   trigger: "trg",
+  triggerToken: "ttk",
+  delivery: "dlv",
   event: "evt",
   replica: "rep",
 } as const;

@@ -1,7 +1,6 @@
-import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { join, resolve } from "node:path";
-import { parse as parseToml } from "smol-toml";
+import { readConfigFile } from "./config-file.ts";
 import {
   ConfigError,
   parseAddress,
@@ -125,6 +124,17 @@ export const settings = {
     default: "false",
     help: "let projects name repositories on this machine's disk (file://); whoever manages a project can then read them",
   },
+  hook_body: {
+    kind: "integer",
+    default: "1048576",
+    help: "the largest webhook that is taken, in bytes (1 kB to 25 MB)",
+  },
+  delivery_retention: {
+    kind: "duration",
+    default: "30d",
+    range: ["1h", "36500d"],
+    help: "for how long deliveries of triggers are kept, with what they brought",
+  },
   rejection_exclusion: {
     kind: "duration",
     default: "30s",
@@ -193,6 +203,8 @@ export type Config = {
   pendingTimeout_ms: number;
   queueTimeout_ms: number;
   fileSources: boolean;
+  hookBody_bytes: number;
+  deliveryRetention_ms: number;
   rejectionExclusion_ms: number;
   metricsInterval_ms: number;
   workloadRetention_ms: number;
@@ -261,6 +273,8 @@ export function toConfig(settled: Settled): Config {
     pendingTimeout_ms: duration("pending_timeout"),
     queueTimeout_ms: duration("queue_timeout"),
     fileSources: parseBoolean("file_sources", text("file_sources")!),
+    hookBody_bytes: parseInteger("hook_body", text("hook_body")!, 1000, 25_000_000),
+    deliveryRetention_ms: duration("delivery_retention"),
     rejectionExclusion_ms: duration("rejection_exclusion"),
     metricsInterval_ms: duration("metrics_interval"),
     workloadRetention_ms: duration("workload_retention"),
@@ -302,20 +316,4 @@ export function isLoopback(host: string): boolean {
 /** Whether the host stands for every address of this machine. */
 export function isWildcard(host: string): boolean {
   return host === "0.0.0.0" || (isIP(host) === 6 && /^[0:]+$/.test(host));
-}
-
-function readConfigFile(file: string): Record<string, string> {
-  let parsed: Record<string, unknown>;
-  try {
-    parsed = parseToml(readFileSync(file, "utf8"));
-  } catch (error) {
-    throw new ConfigError(`${file}: ${(error as Error).message.split("\n")[0]}`);
-  }
-  return Object.fromEntries(
-    Object.entries(parsed).map(([name, value]) => {
-      if (typeof value === "string") return [name, value];
-      if (typeof value === "boolean" || typeof value === "number") return [name, String(value)];
-      throw new ConfigError(`${file}: "${name}" must be a text, a number or true or false`);
-    }),
-  );
 }

@@ -81,6 +81,7 @@ async function userCredentials(world: ContractWorld): Promise<Credential[]> {
     fixed("none"),
     fixed("malformed", "hello"),
     fixed("service token", world.acme.serviceToken),
+    fixed("trigger token", world.acme.triggerToken),
     fixed("unknown", createAccessToken().text),
     fixed("expired", ended.expired.token),
     fixed("revoked", ended.revoked.token),
@@ -150,6 +151,7 @@ async function subjectFor(
     ...world.acme,
     organizationId: scope === "acme" ? organizationId : undefined,
     runnerId: isDeleted || method.name === "RevokeIdentity" ? (await world.registerRunner(scope)).runnerId : lasting,
+    triggerId: method.name === "DeleteTrigger" ? (await world.createTrigger()).triggerId : world.acme.triggerId,
     projectId: method.name === "DeleteProject" ? (await world.createProject()).projectId : world.acme.projectId,
     spareTokenId: credential.spareTokenId ?? "tok_aaaaaaaaaaaaaaaa",
   };

@@ -7,6 +7,7 @@ import type { JobRow } from "../store/jobs.ts";
 import type { Organization } from "../store/organizations.ts";
 import type { Project } from "../store/projects.ts";
 import type { RunRow } from "../store/runs.ts";
+import type { TriggerRow } from "../store/triggers.ts";
 
 /** What a call is about, found and allowed by the access interceptor. */
 export type Target =
@@ -17,7 +18,8 @@ export type Target =
   | { kind: "workload"; workload: WorkloadRow }
   | { kind: "project"; project: Project }
   | { kind: "run"; run: RunRow }
-  | { kind: "job"; job: JobRow };
+  | { kind: "job"; job: JobRow }
+  | { kind: "trigger"; trigger: TriggerRow };
 
 export const callerKey = createContextKey<Caller>({ kind: "anonymous" });
 export const targetKey = createContextKey<Target>({ kind: "none" });
@@ -40,6 +42,13 @@ export function userOf(context: { values: Values }): UserCaller {
 export function runnerOf(context: { values: Values }): Extract<Caller, { kind: "runner" }> {
   const caller = context.values.get(callerKey);
   if (caller.kind !== "runner") throw new AgynError("UNAUTHENTICATED", "a runner's certificate is needed");
+  return caller;
+}
+
+/** The trigger token that is shown. */
+export function triggerTokenOf(context: { values: Values }): Extract<Caller, { kind: "trigger_token" }> {
+  const caller = context.values.get(callerKey);
+  if (caller.kind !== "trigger_token") throw new AgynError("UNAUTHENTICATED", "a trigger token is needed");
   return caller;
 }
 

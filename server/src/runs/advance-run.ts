@@ -213,6 +213,8 @@ function endTry(
   change.state = deriveJobState({ evaluation: "run", cancelled: false, phase });
   change.message = message;
   change.endTime = workload.endTime;
+  // Where its first runner rejected it, another has run it.
+  change.runnerId = workload.runnerId ?? row.runnerId;
   const declared = new Set(planned.definition.outputs);
   change.outputs = Object.fromEntries(Object.entries(result?.outputs ?? {}).filter(([name]) => declared.has(name)));
 }
