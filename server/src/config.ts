@@ -1,7 +1,6 @@
-import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { join, resolve } from "node:path";
-import { parse as parseToml } from "smol-toml";
+import { readConfigFile } from "./config-file.ts";
 import type { ArtifactLimits } from "./artifacts/workload-artifacts.ts";
 import {
   ConfigError,
@@ -313,20 +312,4 @@ export function isLoopback(host: string): boolean {
 /** Whether the host stands for every address of this machine. */
 export function isWildcard(host: string): boolean {
   return host === "0.0.0.0" || (isIP(host) === 6 && /^[0:]+$/.test(host));
-}
-
-function readConfigFile(file: string): Record<string, string> {
-  let parsed: Record<string, unknown>;
-  try {
-    parsed = parseToml(readFileSync(file, "utf8"));
-  } catch (error) {
-    throw new ConfigError(`${file}: ${(error as Error).message.split("\n")[0]}`);
-  }
-  return Object.fromEntries(
-    Object.entries(parsed).map(([name, value]) => {
-      if (typeof value === "string") return [name, value];
-      if (typeof value === "boolean" || typeof value === "number") return [name, String(value)];
-      throw new ConfigError(`${file}: "${name}" must be a text, a number or true or false`);
-    }),
-  );
 }
