@@ -14,6 +14,8 @@ export const idPrefixes = {
   artifact: "art",
   upload: "upl",
   trigger: "trg",
+  triggerToken: "ttk",
+  delivery: "dlv",
   event: "evt",
   replica: "rep",
 } as const;

@@ -4,6 +4,8 @@ import { safe } from "./output.ts";
 
 interface ShownAccessToken {
   readonly sentence: string;
+  /** What people call it. */
+  readonly noun?: string;
   readonly id: string;
   readonly token: string;
   /** The file that holds it. */
@@ -11,13 +13,12 @@ interface ShownAccessToken {
   readonly json: () => JsonValue;
 }
 
-/** Shows a new access token once, or where it is. */
+/** Shows a new token once, or where it is. */
 export async function showAccessToken({ output }: Context, shown: ShownAccessToken): Promise<void> {
   if (output.format === "name") return output.line(safe(shown.id));
+  const { noun = "access token" } = shown;
   const place =
-    shown.path === undefined
-      ? `access token, shown this once: ${safe(shown.token)}`
-      : `the access token is in ${shown.path}`;
+    shown.path === undefined ? `${noun}, shown this once: ${safe(shown.token)}` : `the ${noun} is in ${shown.path}`;
   const json = (): JsonValue => (shown.path === undefined ? shown.json() : withoutToken(shown.json()));
   return output.document(json, `${safe(shown.sentence)}\n${place}\n`);
 }

@@ -15,6 +15,7 @@ import { QueueService } from "../../proto/gen/agyn/queue/v1/queue_service_pb.ts"
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { ServerService } from "../../proto/gen/agyn/server/v1/server_service_pb.ts";
+import { TriggersService } from "../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
 import { SecretsService } from "../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
@@ -36,6 +37,7 @@ export interface ControlPlane {
   readonly server: Client<typeof ServerService>;
   readonly secrets: Client<typeof SecretsService>;
   readonly tokens: Client<typeof AccessTokensService>;
+  readonly triggers: Client<typeof TriggersService>;
   readonly users: Client<typeof UsersService>;
   /** Ends every connection at once. */
   close(): void;
@@ -98,6 +100,7 @@ function createServices(transport: Transport, close: () => void): ControlPlane {
     server: createClient(ServerService, transport),
     secrets: createClient(SecretsService, transport),
     tokens: createClient(AccessTokensService, transport),
+    triggers: createClient(TriggersService, transport),
     users: createClient(UsersService, transport),
     close,
   };

@@ -44,6 +44,9 @@ import { runnersRotateToken } from "./commands/runners-rotate-token.ts";
 import { runnersUnlock } from "./commands/runners-unlock.ts";
 import { runnersUpdate } from "./commands/runners-update.ts";
 import { runnersWatch } from "./commands/runners-watch.ts";
+import { secretsDelete } from "./commands/secrets-delete.ts";
+import { secretsList } from "./commands/secrets-list.ts";
+import { secretsSet } from "./commands/secrets-set.ts";
 import { runsCancel } from "./commands/runs-cancel.ts";
 import { runsExplain } from "./commands/runs-explain.ts";
 import { runsGet } from "./commands/runs-get.ts";
@@ -55,6 +58,20 @@ import { runsWatch } from "./commands/runs-watch.ts";
 import { tokensCreate } from "./commands/tokens-create.ts";
 import { tokensList } from "./commands/tokens-list.ts";
 import { tokensRevoke } from "./commands/tokens-revoke.ts";
+import { triggersCreate } from "./commands/triggers-create.ts";
+import { triggersCreateToken } from "./commands/triggers-create-token.ts";
+import { triggersDelete } from "./commands/triggers-delete.ts";
+import { triggersDeliveries } from "./commands/triggers-deliveries.ts";
+import { triggersDisable } from "./commands/triggers-disable.ts";
+import { triggersEnable } from "./commands/triggers-enable.ts";
+import { triggersGet } from "./commands/triggers-get.ts";
+import { triggersList } from "./commands/triggers-list.ts";
+import { triggersListTokens } from "./commands/triggers-list-tokens.ts";
+import { triggersRedeliver } from "./commands/triggers-redeliver.ts";
+import { triggersRevokeToken } from "./commands/triggers-revoke-token.ts";
+import { triggersRotateSecret } from "./commands/triggers-rotate-secret.ts";
+import { triggersTest } from "./commands/triggers-test.ts";
+import { triggersUpdate } from "./commands/triggers-update.ts";
 import { usersCreate } from "./commands/users-create.ts";
 import { usersDelete } from "./commands/users-delete.ts";
 import { usersGet } from "./commands/users-get.ts";
@@ -115,6 +132,20 @@ export const commands: readonly Command[] = [
   workloadsLogs,
   workloadsWatch,
   explain,
+  triggersList,
+  triggersGet,
+  triggersCreate,
+  triggersUpdate,
+  triggersEnable,
+  triggersDisable,
+  triggersDelete,
+  triggersRotateSecret,
+  triggersTest,
+  triggersDeliveries,
+  triggersRedeliver,
+  triggersCreateToken,
+  triggersListTokens,
+  triggersRevokeToken,
   pipelinesValidate,
   artifactsList,
   artifactsGet,
@@ -134,6 +165,9 @@ export const commands: readonly Command[] = [
   membersList,
   membersSet,
   membersRemove,
+  secretsList,
+  secretsSet,
+  secretsDelete,
   tokensList,
   tokensCreate,
   tokensRevoke,

@@ -34,6 +34,7 @@ Environment: AGYN_GATEWAY, AGYN_TOKEN, AGYN_DATA_DIR, AGYN_CA_FILE, NO_COLOR`,
 export const groupSummaries: Readonly<Record<string, string>> = {
   runners: "Registers, shows and manages runners",
   workloads: "Starts, shows and stops workloads",
+  triggers: "Starts runs by webhooks, schedules and trigger tokens",
   projects: "Manages projects: sources whose pipelines are run",
   runs: "Shows, repeats and cancels runs of pipelines",
   jobs: "Shows jobs of runs",
@@ -43,6 +44,7 @@ export const groupSummaries: Readonly<Record<string, string>> = {
   orgs: "Manages organizations",
   users: "Manages the users of the cluster",
   members: "Manages who belongs to an organization",
+  secrets: "Manages secrets, which jobs get and nobody reads",
   tokens: "Manages your access tokens",
   audit: "Shows who did what",
 };

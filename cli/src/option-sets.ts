@@ -57,6 +57,12 @@ export const attemptOption = {
 
 export const yesOption = { kind: "flag", short: "y", help: "do not ask" } as const satisfies Option;
 
+export const secretProjectOption = {
+  kind: "text",
+  placeholder: "project",
+  help: "of this project, by id or name (default: of the whole organization)",
+} as const satisfies Option;
+
 /** What a workload asks of a runner. */
 export const demandOptions = {
   require: {

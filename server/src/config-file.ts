@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { parse as parseToml } from "smol-toml";
 import { ConfigError } from "./setting-values.ts";
 
-/** The settings of `agyn.toml`, as text. */
+/** The settings in a file, as texts. */
 export function readConfigFile(file: string): Record<string, string> {
   let parsed: Record<string, unknown>;
   try {

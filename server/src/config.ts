@@ -130,6 +130,17 @@ export const settings = {
     default: "false",
     help: "let projects name repositories on this machine's disk (file://); whoever manages a project can then read them",
   },
+  hook_body: {
+    kind: "integer",
+    default: "1048576",
+    help: "the largest webhook that is taken, in bytes (1 kB to 25 MB)",
+  },
+  delivery_retention: {
+    kind: "duration",
+    default: "30d",
+    range: ["1h", "36500d"],
+    help: "for how long deliveries of triggers are kept, with what they brought",
+  },
   rejection_exclusion: {
     kind: "duration",
     default: "30s",
@@ -198,6 +209,8 @@ export type Config = ArtifactLimits & {
   pendingTimeout_ms: number;
   queueTimeout_ms: number;
   fileSources: boolean;
+  hookBody_bytes: number;
+  deliveryRetention_ms: number;
   rejectionExclusion_ms: number;
   metricsInterval_ms: number;
   workloadRetention_ms: number;
@@ -271,6 +284,8 @@ export function toConfig(settled: Settled): Config {
     artifactRetention_ms: duration("artifact_retention"),
     artifactUploadTimeout_ms: duration("artifact_upload_timeout"),
     fileSources: parseBoolean("file_sources", text("file_sources")!),
+    hookBody_bytes: parseInteger("hook_body", text("hook_body")!, 1000, 25_000_000),
+    deliveryRetention_ms: duration("delivery_retention"),
     rejectionExclusion_ms: duration("rejection_exclusion"),
     metricsInterval_ms: duration("metrics_interval"),
     workloadRetention_ms: duration("workload_retention"),

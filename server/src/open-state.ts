@@ -72,7 +72,7 @@ export async function openState({ config, log, database, onClose }: StateOptions
 }
 
 /** The operator's database, or an embedded one that runs as long as the server. */
-async function findDatabase(config: Config, directory: string, onClose: OnClose): Promise<DatabaseTarget> {
+export async function findDatabase(config: Config, directory: string, onClose: OnClose): Promise<DatabaseTarget> {
   if (config.databaseUrl !== undefined) return { kind: "url", url: config.databaseUrl };
   const embedded = await startEmbeddedPostgres(join(directory, "postgres"));
   onClose(() => embedded.stop());

@@ -29,6 +29,7 @@ export function openUpkeep({ config, state, placing, belongings }: UpkeepOptions
       workloads_ms: config.workloadRetention_ms,
       runs_ms: config.runRetention_ms,
       audit_ms: config.auditRetention_ms,
+      deliveries_ms: config.deliveryRetention_ms,
       idempotencyKeys_ms: day_ms,
       metrics_ms: metricsKept_ms,
       generations_ms: config.expiredRenewal_ms,

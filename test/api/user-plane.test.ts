@@ -18,6 +18,7 @@ async function openPort(bounds: Partial<ConnectionBounds>) {
     tls: undefined,
     routes: () => undefined,
     interceptors: [],
+    hooks: (_request, response) => void response.end(),
     pages: async ({ path }) => {
       if (path === "/slow") await promise;
       return { status: 200, type: "text/plain", body: "ok" };

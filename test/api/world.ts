@@ -13,6 +13,7 @@ import { ServerService } from "../../proto/gen/agyn/server/v1/server_service_pb.
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
 import { createAccessTokensService } from "../../server/src/api/access-tokens-service.ts";
 import { createAuditService } from "../../server/src/api/audit-service.ts";
+import { createTriggerAuthenticator } from "../../server/src/api/authenticate-trigger.ts";
 import { createAuthenticator } from "../../server/src/api/authenticate.ts";
 import {
   createAuthenticationInterceptor,
@@ -58,7 +59,10 @@ export async function openAccessWorld(): Promise<AccessWorld> {
   await ensureFirstUser({ sql, log, writeToken: async (text) => void (adminToken = text) });
 
   const authenticate = createAuthenticator({ sql, cache_ms });
-  const access = { sql, plane: Plane.USER, authenticate, recheckPeriod_ms: 1000, checkRunner: async () => undefined };
+  const access = {
+    ...{ sql, plane: Plane.USER, authenticate, recheckPeriod_ms: 1000, checkRunner: async () => undefined },
+    authenticateTrigger: createTriggerAuthenticator(sql),
+  };
   const interceptors = [
     createErrorInterceptor(log, () => undefined),
     createAuthenticationInterceptor(access),

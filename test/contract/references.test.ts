@@ -30,6 +30,7 @@ const referents = [
   "run",
   "run_id",
   "job",
+  "trigger",
   "artifact",
   "upload_id",
   "before",
@@ -42,6 +43,8 @@ const filters = [
   "ListAuditEvents.object_id",
   "WatchWorkloads.workload_id",
   "WatchRuns.run_id",
+  "ListRuns.filter.trigger",
+  "CancelRuns.filter.trigger",
 ];
 
 /** A name within the thing that the call is about. */
@@ -63,7 +66,7 @@ const cases = methods
       .filter(([name]) => !names.includes(name)),
   );
 
-describe("bad-48: ids of another organization", () => {
+describe("bad-48: ids of another organization are found by nobody else", () => {
   test.each(cases)("%s answers as if the thing of another organization were not there", async (name, method, place) => {
     const { other, acme, users } = contract;
     const request = requestOf(method, { ...other, spareTokenId: "tok_aaaaaaaaaaaaaaaa" });
@@ -92,6 +95,7 @@ async function foreignId(method: DescMethod, referent: string): Promise<string> 
   if (referent === "upload_id") return acme.uploadId;
   if (referent === "project") return acme.projectId;
   if (referent === "before" || referent === "after" || referent === "job") return acme.jobId;
+  if (referent === "trigger") return acme.triggerId;
   if (referent.startsWith("run") && !referent.startsWith("runner")) return acme.runId;
   return referent.startsWith("workload") ? acme.workloadId : acme.runnerId;
 }

@@ -3,7 +3,7 @@ import { reflect } from "@bufbuild/protobuf/reflect";
 import { Resource } from "../../proto/gen/agyn/options/v1/options_pb.ts";
 import { ScopeSchema } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
 import { accessOf } from "../../server/src/api/interceptors/access.ts";
-import { waitingPipeline, type Things } from "./world.ts";
+import { waitingPipeline, webhookConfig, type Things } from "./world.ts";
 
 /** What a request is about: an organization's things, or the cluster's. */
 export type Subject = Things & {
@@ -49,6 +49,12 @@ const fields: Record<string, (subject: Subject) => Fields> = {
   SetQueueWeight: () => ({ weight: 1 }),
   PauseQueue: () => ({ reason: "a test" }),
   PauseClusterQueue: () => ({ reason: "a test" }),
+  CreateTrigger: () => ({ name: "made", config: webhookConfig }),
+  UpdateTrigger: () => ({ config: webhookConfig }),
+  RedeliverDelivery: ({ deliveryId }) => ({ deliveryId }),
+  CreateTriggerToken: () => ({ name: "made" }),
+  RevokeTriggerToken: ({ triggerTokenId }) => ({ triggerToken: triggerTokenId }),
+  StartTriggerRun: () => ({ pipeline: "first.yaml" }),
   CreateUpload: () => ({ sha256 }),
   WriteUpload: ({ uploadId }) => ({ uploadId }),
   FinishUpload: ({ uploadId }) => ({ uploadId, sha256 }),
@@ -107,6 +113,8 @@ function referenceTo(resource: Resource, subject: Subject): unknown {
       return subject.runId;
     case Resource.JOB:
       return subject.jobId;
+    case Resource.TRIGGER:
+      return subject.triggerId;
     case Resource.ARTIFACT:
       return subject.artifactId;
     case Resource.UNSPECIFIED:

@@ -1,8 +1,12 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { createMtlsOverlay } from "../../overlay/mtls.ts";
 import { secureConnector } from "../../overlay/secure-client.ts";
 import { MemberRole } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
+import { Forge } from "../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { enroll } from "../../runner/src/enroll.ts";
 import { createIdentityMemory, type StoredIdentity } from "../../runner/src/identity-store.ts";
@@ -10,6 +14,7 @@ import { createId } from "../../wire/ids.ts";
 import { insertArtifact } from "../../server/src/store/artifacts.ts";
 import { insertUpload } from "../../server/src/store/uploads.ts";
 import { parseServiceToken } from "../../wire/service-token.ts";
+import { forgejoHeaders, post } from "../support/triggers.ts";
 import { clientsFor, createWorld, type Clients, type World } from "../support/world.ts";
 
 /** A user with a token without limits. */
@@ -24,10 +29,19 @@ export type Things = {
   jobId: string;
   artifactId: string;
   uploadId: string;
+  triggerId: string;
+  deliveryId: string;
+  triggerTokenId: string;
 };
 
 /** What one organization has. */
-export type Belongings = Things & { organizationId: string; serviceToken: string };
+export type Belongings = Things & {
+  organizationId: string;
+  serviceToken: string;
+  triggerToken: string;
+  /** Brings one more delivery to the trigger. */
+  deliver: () => Promise<string>;
+};
 
 /**
  * A control plane with the organization `acme` (olga owns it, mia is a member, vera a viewer; one runner, one stopped workload), the
@@ -48,6 +62,8 @@ export type ContractWorld = {
   enroll: (serviceToken: string) => Promise<StoredIdentity>;
   /** Another runner, of acme or of the cluster. */
   registerRunner: (scope: "acme" | "cluster") => Promise<{ runnerId: string; serviceToken: string }>;
+  /** Another trigger of acme. */
+  createTrigger: () => Promise<{ triggerId: string }>;
   /** Another project of acme. */
   createProject: () => Promise<{ projectId: string }>;
   /** Another artifact of acme. */
@@ -60,7 +76,7 @@ const overlay = createMtlsOverlay();
 const enrollTimeout_ms = 20_000;
 
 export async function openContractWorld(): Promise<ContractWorld> {
-  const world = await createWorld();
+  const world = await createWorld({ file_sources: "true" });
   const { gateway } = world.server;
   const newUser = async (name: string): Promise<TestUser> => {
     const { user, accessToken } = await world.admin.users.createUser({ name });
@@ -114,6 +130,12 @@ export async function openContractWorld(): Promise<ContractWorld> {
       const { project } = await olga.clients.projects.createProject({ organization: "acme", name });
       return { projectId: project!.id };
     },
+    async createTrigger() {
+      const name = createId("event").replace("_", "-");
+      const request = { organization: "acme", project: "first", name, config: webhookConfig };
+      const { trigger } = await olga.clients.triggers.createTrigger(request);
+      return { triggerId: trigger!.id };
+    },
     createArtifact: () => insertArtifactOf(world, acme, acme.organizationId),
     async createToken(owner, scopes, lifetime_s) {
       const lifetime = lifetime_s === undefined ? {} : { lifetime: { seconds: BigInt(lifetime_s) } };
@@ -129,7 +151,7 @@ async function createBelongings(world: World, name: string, members: [TestUser, 
   const { organization } = await organizations.createOrganization({ name });
   for (const [user, role] of members) await organizations.setMember({ organization: name, user: user.name, role });
   await organizations.removeMember({ organization: name, user: "admin" });
-  const { runners, orchestrator, projects, runs, secrets } = members[0]![0].clients;
+  const { runners, orchestrator, projects, runs, triggers, secrets } = members[0]![0].clients;
   const { runnerId, serviceToken } = await register(runners, { case: "organization", value: name }, "first");
   const spec = { command: { case: "simulation", value: {} } } as const;
   const started = await orchestrator.startWorkload({
@@ -140,16 +162,40 @@ async function createBelongings(world: World, name: string, members: [TestUser, 
   });
   const workloadId = started.workload!.id;
   await orchestrator.stopWorkload({ workload: workloadId });
-  const { project } = await projects.createProject({ organization: name, name: "first" });
+  const { project } = await projects.createProject({
+    organization: name,
+    name: "first",
+    sourceUrl: createRepository(world, name),
+  });
   await secrets.setSecret({ organization: name, name: "FIRST", value: "a value" });
   const { run } = await runs.startRun({ organization: name, project: "first", ...waitingPipeline });
   const { jobs } = await runs.listJobs({ run: run!.id });
+  const made = await triggers.createTrigger({
+    organization: name,
+    project: "first",
+    name: "first",
+    config: webhookConfig,
+  });
+  const { trigger, secret } = made;
+  let sent = 0;
+  const deliver = async () => {
+    const body = JSON.stringify({ sent: (sent += 1) });
+    const request = { headers: forgejoHeaders(secret, body, "ping"), body };
+    return (await post(world, trigger!, request)).answer["delivery"]!;
+  };
+  const token = await triggers.createTriggerToken({ organization: name, project: "first", name: "first" });
+  const ofTrigger = {
+    triggerId: trigger!.id,
+    deliveryId: await deliver(),
+    triggerTokenId: (await triggers.createTriggerToken({ organization: name, project: "first", name: "second" }))
+      .triggerToken!.id,
+  };
   const of = { workloadId, runId: run!.id, jobId: jobs[0]!.id };
   const { artifactId } = await insertArtifactOf(world, of, organization!.id);
   const uploadId = createId("upload");
   await insertUpload(world.database.sql, { id: uploadId, organizationId: organization!.id });
-  const things = { runnerId, ...of, projectId: project!.id, artifactId, uploadId };
-  return { ...things, organizationId: organization!.id, serviceToken };
+  const things = { runnerId, ...of, projectId: project!.id, artifactId, uploadId, ...ofTrigger };
+  return { ...things, organizationId: organization!.id, serviceToken, triggerToken: token.token, deliver };
 }
 
 /** An artifact that a job is about to have. */
@@ -172,6 +218,25 @@ export const waitingPipeline = {
   pipeline: "first.yaml",
   content: Buffer.from(`jobs: { first: ${waiting}, second: ${waiting}, third: ${waiting} }`),
 };
+
+/** A repository that holds the pipeline. */
+function createRepository(world: World, name: string): string {
+  const directory = join(world.directory, name);
+  const git = (...words: string[]) =>
+    execFileSync("git", ["-c", "user.name=a", "-c", "user.email=a@example.org", "-C", directory, ...words]);
+  mkdirSync(directory);
+  git("init", "--quiet");
+  writeFileSync(join(directory, waitingPipeline.pipeline), waitingPipeline.content);
+  git("add", ".");
+  git("commit", "--quiet", "-m", "first");
+  return `file://${directory}`;
+}
+
+/** A webhook that nothing is delivered to. */
+export const webhookConfig = {
+  pipeline: "first.yaml",
+  kind: { case: "webhook", value: { forge: Forge.FORGEJO } },
+} as const;
 
 type ScopeKind = { case: "cluster"; value: boolean } | { case: "organization"; value: string };
 

@@ -20,7 +20,7 @@ test("a job has a clean environment and what was declared", async () => {
   const value = 'it\'s "x"\n$(id) `id` \\';
   const { log, spec } = await run(world, ["node", "-p", "JSON.stringify(process.env)"], {
     env: [
-      { name: "DECLARED", value, secret: true },
+      { name: "DECLARED", value, secret: false },
       { name: "AGYN_FENCE", value: "999", secret: false },
     ],
   });

@@ -23,6 +23,7 @@ const keep = {
   workloads_ms: 90 * day_ms,
   runs_ms: 90 * day_ms,
   audit_ms: 400 * day_ms,
+  deliveries_ms: 30 * day_ms,
   idempotencyKeys_ms: day_ms,
   metrics_ms: day_ms / 4,
   generations_ms: 14 * day_ms,

@@ -95,5 +95,3 @@ export async function createRunWorld() {
     [Symbol.asyncDispose]: () => database.drop(),
   };
 }
-
-export type RunWorld = Awaited<ReturnType<typeof createRunWorld>>;

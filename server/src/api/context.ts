@@ -8,6 +8,7 @@ import type { JobRow } from "../store/jobs.ts";
 import type { Organization } from "../store/organizations.ts";
 import type { Project } from "../store/projects.ts";
 import type { RunRow } from "../store/runs.ts";
+import type { TriggerRow } from "../store/triggers.ts";
 
 /** What a call is about, found and allowed by the access interceptor. */
 export type Target =
@@ -19,6 +20,7 @@ export type Target =
   | { kind: "project"; project: Project }
   | { kind: "run"; run: RunRow }
   | { kind: "job"; job: JobRow }
+  | { kind: "trigger"; trigger: TriggerRow }
   | { kind: "artifact"; artifact: ArtifactRow };
 
 export const callerKey = createContextKey<Caller>({ kind: "anonymous" });
@@ -42,6 +44,13 @@ export function userOf(context: { values: Values }): UserCaller {
 export function runnerOf(context: { values: Values }): Extract<Caller, { kind: "runner" }> {
   const caller = context.values.get(callerKey);
   if (caller.kind !== "runner") throw new AgynError("UNAUTHENTICATED", "a runner's certificate is needed");
+  return caller;
+}
+
+/** The trigger token that is shown. */
+export function triggerTokenOf(context: { values: Values }): Extract<Caller, { kind: "trigger_token" }> {
+  const caller = context.values.get(callerKey);
+  if (caller.kind !== "trigger_token") throw new AgynError("UNAUTHENTICATED", "a trigger token is needed");
   return caller;
 }
 

@@ -10,6 +10,7 @@ import { RunsService } from "../../../proto/gen/agyn/runs/v1/runs_service_pb.ts"
 import { RunnersService } from "../../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { SecretsService } from "../../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { ServerService } from "../../../proto/gen/agyn/server/v1/server_service_pb.ts";
+import { TriggersService } from "../../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
 import { AccessTokensService } from "../../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../../proto/gen/agyn/users/v1/users_service_pb.ts";
 import { Health } from "../../../proto/gen/grpc/health/v1/health_pb.ts";
@@ -25,6 +26,7 @@ export const services: readonly DescService[] = [
   ProjectsService,
   RunsService,
   QueueService,
+  TriggersService,
   ArtifactsService,
   SecretsService,
   OrganizationsService,
@@ -42,7 +44,7 @@ export const permissions: readonly string[] = [
     services
       .flatMap((service) => service.methods)
       .map(accessOf)
-      .filter((rule) => rule.plane === Plane.USER && rule.permission !== "")
+      .filter((rule) => rule.plane === Plane.USER && rule.permission !== "" && rule.requiredRole !== "trigger_token")
       .map((rule) => rule.permission),
   ),
 ].toSorted();

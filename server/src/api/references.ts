@@ -8,6 +8,7 @@ import { findOrganizations, getOrganization, type Organization } from "../store/
 import { findProjects, type Project } from "../store/projects.ts";
 import { findRuns, type RunRow } from "../store/runs.ts";
 import { findRunners, scopeOf, type RunnerRow } from "../store/runners.ts";
+import { findTriggers, type TriggerRow } from "../store/triggers.ts";
 import { findUsers, type User } from "../store/users.ts";
 import { findWorkloads, type WorkloadRow } from "../store/workloads.ts";
 
@@ -81,11 +82,12 @@ function resolveOwned<T extends Owned>(noun: string, find: Find<T>) {
   };
 }
 
-/** The workload, project, run, job or artifact meant. */
+/** The workload, project, run, job, trigger or artifact meant. */
 export const resolveWorkload = resolveOwned<WorkloadRow>("workload", findWorkloads);
 export const resolveProject = resolveOwned<Project>("project", findProjects);
 export const resolveRun = resolveOwned<RunRow>("run", findRuns);
 export const resolveJob = resolveOwned<JobRow>("job", findJobs);
+export const resolveTrigger = resolveOwned<TriggerRow>("trigger", findTriggers);
 export const resolveArtifact = resolveOwned<ArtifactRow>("artifact", findArtifacts);
 /** The user meant. */
 export async function resolveUser(sql: SqlOrTransaction, caller: UserCaller, reference: string): Promise<User> {

@@ -53,7 +53,13 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
       const earlier = id === call.objectId ? undefined : await runs.getRun(sql, id);
       if (earlier) return one(earlier);
       const { pipeline, ref, content, bundleDigest, inputs, labels, name, priority } = request;
-      const cause = { kind: "manual", userId: caller.userId, triggerId: "", deliveryId: "", event: "" } as const;
+      const cause = {
+        kind: "manual",
+        userId: caller.userId,
+        triggerId: "",
+        deliveryId: "",
+        event: "",
+      } as const;
       const asked = { pipeline, ref, content, bundleDigest, inputs, labels, name, priority, cause, event: null };
       const run = await startRun(deps, { organizationId: organization.id, project, ...asked }, id).catch(
         async (error: unknown) => {

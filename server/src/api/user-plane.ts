@@ -7,6 +7,7 @@ import { isLoopback, type Address } from "../config.ts";
 import { isWithin } from "../identity/source-address.ts";
 import { boundSession, defaultConnectionBounds, type ConnectionBounds } from "./connection-bounds.ts";
 import { sourceKey } from "./context.ts";
+import { isHookPath, type Hooks } from "./hooks.ts";
 import type { PlainHandler } from "./artifact-download.ts";
 import { createRequestHandler, type RequestHandler } from "./request-handler.ts";
 
@@ -22,6 +23,8 @@ export type UserPlaneOptions = {
   routes: (router: ConnectRouter) => void;
   interceptors: Interceptor[];
   pages: PlainPages;
+  /** Answers what is posted to a hook. */
+  hooks: Hooks;
   /** Serves other plain requests. */
   plain: PlainHandler;
   /** Proxies whose X-Forwarded-For is believed. */
@@ -51,6 +54,10 @@ export async function openUserPlane(options: UserPlaneOptions): Promise<UserPlan
   });
   const onRequest: RequestHandler = (request, response) => {
     const path = request.url ?? "/";
+    if (isHookPath(path)) {
+      options.hooks(request as http.IncomingMessage, response as http.ServerResponse);
+      return;
+    }
     if (request.method !== "GET" || path.includes(".v1.")) {
       handle(request, response);
       return;

@@ -15,6 +15,7 @@ export type Caller =
       scopes: readonly string[];
       memberships: readonly Membership[];
     }
+  | { kind: "trigger_token"; tokenId: string; organizationId: string; projectId: string; createdBy: string }
   | { kind: "runner"; runnerId: string; spkiSha256: string; expireTime: Date };
 
 export type UserCaller = Extract<Caller, { kind: "user" }>;
@@ -24,7 +25,7 @@ export type Membership = { organizationId: string; organizationName: string; per
 export type Scope = { kind: "organization"; organizationId: string } | { kind: "cluster" };
 
 /** The least role a method asks for. */
-export type RequiredRole = "public" | "user" | MemberRole | "cluster_admin" | "runner";
+export type RequiredRole = "public" | "user" | MemberRole | "cluster_admin" | "runner" | "trigger_token";
 
 /** `allowed`; `hidden`: the caller must not learn that the thing exists; `denied`: it sees it, but lacks the role. */
 export type AccessDecision = "allowed" | "hidden" | "denied";
@@ -35,7 +36,7 @@ export type AccessDecision = "allowed" | "hidden" | "denied";
  */
 export function decideAccess(caller: UserCaller, role: RequiredRole, scope: Scope): AccessDecision {
   if (role === "public" || role === "user") return "allowed";
-  if (role === "runner") return "denied";
+  if (role === "runner" || role === "trigger_token") return "denied";
   if (role === "cluster_admin") return caller.clusterAdmin ? "allowed" : "denied";
   if (scope.kind === "cluster") return role === "viewer" || caller.clusterAdmin ? "allowed" : "denied";
   const membership = caller.memberships.find((one) => one.organizationId === scope.organizationId);

@@ -1,6 +1,7 @@
 import { sweepAccessTokens } from "../store/access-tokens.ts";
 import { sweepAuditEvents } from "../store/audit-events.ts";
 import type { Sql } from "../store/database.ts";
+import { sweepDeliveries, sweepSeen } from "../store/deliveries.ts";
 import { deleteEnded, listOldest } from "../store/ended-workloads.ts";
 import { sweepIdempotencyKeys } from "../store/idempotency-keys.ts";
 import { sweepGenerations, sweepRevocations } from "../store/identities.ts";
@@ -14,6 +15,7 @@ export type Keep = {
   /** Of projects that do not say. */
   runs_ms: number;
   audit_ms: number;
+  deliveries_ms: number;
   idempotencyKeys_ms: number;
   metrics_ms: number;
   /** Of a certificate, after its expiry. */
@@ -61,6 +63,8 @@ export function createSweep({ sql, keep, leads, deleteLogs, belongings, onSwept 
     rows("certificate", sweepGenerations, keep.generations_ms),
     rows("revocation", sweepRevocations, keep.revocations_ms),
     rows("access_token", sweepAccessTokens, keep.audit_ms),
+    rows("delivery", sweepDeliveries, keep.deliveries_ms),
+    rows("delivery_seen", sweepSeen, keep.audit_ms),
     rows("audit_event", sweepAuditEvents, keep.audit_ms),
   ];
 

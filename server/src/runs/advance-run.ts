@@ -129,9 +129,11 @@ function standingOf(
 }
 
 async function save(sql: SqlOrTransaction, { run, held, now, changes, stops }: Advancing, message: string) {
-  const jobs = await saveJobs(sql, [...changes.values()]);
   const standing = held.map((row) => ({ ...row, ...changes.get(row.id) }));
-  const saved = await saveDerived(sql, derivedOf({ ...run, message }, standing, now));
+  const [jobs, saved] = await Promise.all([
+    saveJobs(sql, [...changes.values()]),
+    saveDerived(sql, derivedOf({ ...run, message }, standing, now)),
+  ]);
   if (hasRunEnded(saved.state) && !hasRunEnded(run.state)) await insertAuditEvent(sql, endEvent(saved));
   return { run: saved, jobs, stops };
 }
@@ -231,6 +233,8 @@ function endTry(
   change.state = deriveJobState({ evaluation: "run", cancelled: false, phase });
   change.message = message;
   change.endTime = workload.endTime;
+  // Where its first runner rejected it, another has run it.
+  change.runnerId = workload.runnerId ?? row.runnerId;
   const declared = new Set(planned.definition.outputs);
   change.outputs = Object.fromEntries(Object.entries(result?.outputs ?? {}).filter(([name]) => declared.has(name)));
 }
@@ -269,9 +273,13 @@ async function enqueue(
   if (rows.length === 0) return;
   const names = new Set(rows.flatMap((row) => Object.values(plan.jobs.get(row.name)!.definition.secrets)));
   const known = names.size === 0 ? new Map<string, string>() : await deps.readSecrets(sql, run, [...names]);
-  const turn = 1 / (await getProjectWeight(sql, run.projectId));
-  const bundle = await bundleOf(sql, run);
-  let tag = await lastTag(sql, run.organizationId, run.projectId);
+  const [weight, last, bundle] = await Promise.all([
+    getProjectWeight(sql, run.projectId),
+    lastTag(sql, run.organizationId, run.projectId),
+    bundleOf(sql, run),
+  ]);
+  const turn = 1 / weight;
+  let tag = last;
   for (const row of rows) {
     const change = changes.get(row.id)!;
     const { definition } = plan.jobs.get(row.name)!;

@@ -20,6 +20,10 @@ export type RunRequest = {
   /** The pipeline's path in its source. */
   pipeline: string;
   ref: string;
+  /** What `ref` stands for, where that is known; empty: it is asked of the repository. */
+  commit?: string;
+  /** Every job requires these too. */
+  capabilities?: readonly string[];
   /** The pipeline's text; empty: it comes from the bundle, else from the project's repository. */
   content: Uint8Array;
   bundleDigest: string;
@@ -55,7 +59,7 @@ export async function prepareRun(
   const source = await findSource(deps, request);
   const parsed = parsePipeline(request.pipeline, Buffer.from(source.content).toString());
   if ("problems" in parsed) throw pipelineError(request.pipeline, parsed.problems);
-  const { pipeline } = parsed;
+  const pipeline = requireAll(parsed.pipeline, request.capabilities ?? []);
   const resolved = resolveInputs(pipeline, request.inputs);
   if ("problems" in resolved) throw inputError(resolved.problems);
   const { commit } = source;
@@ -128,7 +132,7 @@ export async function insertAttempt(
 }
 
 async function findSource(deps: StartDeps, request: RunRequest): Promise<Source> {
-  const { project, pipeline, content, bundleDigest, ref, organizationId } = request;
+  const { project, pipeline, content, bundleDigest, ref, commit = "", organizationId } = request;
   if (content.length > 0) return { url: "", commit: "", content };
   if (bundleDigest !== "") {
     return { url: "", commit: "", content: await deps.readBundleFile(organizationId, bundleDigest, pipeline) };
@@ -142,8 +146,17 @@ async function findSource(deps: StartDeps, request: RunRequest): Promise<Source>
     timeout_ms: sourceTimeout_ms,
     allowFiles: deps.allowFileSources,
   };
-  const file = { url: project.sourceUrl, ref: ref || project.defaultRef, path: pipeline };
+  const file = { url: project.sourceUrl, ref: commit || ref || project.defaultRef, path: pipeline };
   return { url: project.sourceUrl, ...(await fetchGitFile(file, options)) };
+}
+
+function requireAll(pipeline: Pipeline, capabilities: readonly string[]): Pipeline {
+  if (capabilities.length === 0) return pipeline;
+  const jobs = pipeline.jobs.map((job) => {
+    const all = new Set([...job.requires.capabilities, ...capabilities]);
+    return { ...job, requires: { ...job.requires, capabilities: [...all] } };
+  });
+  return { ...pipeline, jobs };
 }
 
 function pipelineError(file: string, problems: readonly (Problem | FileProblem)[]): AgynError {

@@ -18,6 +18,9 @@ const positions = {
   run: "number",
   job: "number",
   queue: "text",
+  trigger: "text",
+  delivery: "number",
+  trigger_token: "number",
   artifact: "number",
   secret: "text",
 } as const;

@@ -8,6 +8,7 @@ import { AgynError } from "../../domain/errors.ts";
 import type { Sql } from "../../store/database.ts";
 import { scopeOf } from "../../store/runners.ts";
 import type { Authenticate } from "../authenticate.ts";
+import type { AuthenticateTrigger } from "../authenticate-trigger.ts";
 import { callerKey, sourceKey, targetKey, type Target } from "../context.ts";
 import type { RunnerCall } from "../runner-check.ts";
 import {
@@ -18,6 +19,7 @@ import {
   resolveProject,
   resolveRun,
   resolveRunner,
+  resolveTrigger,
   resolveWorkload,
 } from "../references.ts";
 
@@ -30,6 +32,7 @@ const requiredRoles: Record<Role, RequiredRole | undefined> = {
   [Role.OWNER]: "owner",
   [Role.CLUSTER_ADMIN]: "cluster_admin",
   [Role.RUNNER]: "runner",
+  [Role.TRIGGER_TOKEN]: "trigger_token",
 };
 
 type AccessRule = Access & { requiredRole: RequiredRole };
@@ -60,6 +63,8 @@ export type AccessDeps = {
   plane: Plane;
   /** The caller behind an `authorization` header; throws `UNAUTHENTICATED`. Undefined header: anonymous. */
   authenticate: Authenticate;
+  /** The trigger token behind such a header; throws `UNAUTHENTICATED`. */
+  authenticateTrigger: AuthenticateTrigger;
   /** How often the caller of a long stream is checked again. */
   recheckPeriod_ms: number;
   /** Refuses a runner whose identity is not live (I5, I12). */
@@ -77,6 +82,10 @@ export function createAuthenticationInterceptor(deps: AccessDeps): Interceptor {
       if (caller.kind !== "runner") throw new AgynError("UNAUTHENTICATED", "a runner's certificate is needed");
       const source = request.contextValues.get(sourceKey);
       await deps.checkRunner({ caller, method: request.method.name, source });
+      return next(request);
+    }
+    if (rule.requiredRole === "trigger_token") {
+      request.contextValues.set(callerKey, await deps.authenticateTrigger(request.header.get("authorization")));
       return next(request);
     }
     const caller = await deps.authenticate(request.header.get("authorization"));
@@ -207,6 +216,8 @@ async function findTarget(sql: Sql, caller: UserCaller, method: DescMethod, mess
       return { kind: "run", run: await findOwned("run", resolveRun) };
     case Resource.JOB:
       return { kind: "job", job: await findOwned("job", resolveJob) };
+    case Resource.TRIGGER:
+      return { kind: "trigger", trigger: await findOwned("trigger", resolveTrigger) };
     case Resource.ARTIFACT:
       return { kind: "artifact", artifact: await findOwned("artifact", resolveArtifact) };
     case Resource.UNSPECIFIED:

@@ -1,0 +1,64 @@
+import type { Logger } from "pino";
+import { createHooks } from "./api/hooks.ts";
+import type { Config } from "./config.ts";
+import { createAttemptLimiter } from "./identity/attempt-limiter.ts";
+import { createScheduleFirer } from "./loops/fire-schedules.ts";
+import { createDeliveryWorker } from "./loops/work-deliveries.ts";
+import type { openPlacing } from "./open-placing.ts";
+import { onceSignalled } from "./open-placing.ts";
+import type { openRuns } from "./open-runs.ts";
+import type { OnClose, State } from "./open-state.ts";
+import { acceptWebhook, findWebhook } from "./triggers/accept-webhook.ts";
+
+export type TriggersOptions = {
+  config: Config;
+  log: Logger;
+  state: State;
+  placing: Awaited<ReturnType<typeof openPlacing>>;
+  running: Awaited<ReturnType<typeof openRuns>>;
+  onClose: OnClose;
+};
+
+/** Refusals of one trigger that its log takes at once, and then each second: its address is known to others than its sender. */
+const refusalBurst = 100;
+const refusalsPerSecond = 0.1;
+
+/** What starts runs without a person: hooks, schedules, and the loop that works what came. */
+export function openTriggers({ config, log, state, placing, running, onClose }: TriggersOptions) {
+  const { sql, masterKey } = state;
+  const { notifications, placer, runLoop } = placing;
+  const workDeps = { ...running.startDeps, cancelRun: running.cancelRun };
+  const signal = () => {
+    work.signal();
+    notifications.send("deliveries");
+  };
+  const worker = createDeliveryWorker({ ...workDeps, log, signal: () => work.signal() });
+  onClose(() => worker.stop(config.shutdownGrace_ms));
+  const work = runLoop("work-deliveries", config.loopPeriod_ms, () => worker.run());
+  const fire = runLoop(
+    "fire-schedules",
+    config.loopPeriod_ms,
+    createScheduleFirer({ sql, leads: () => placer.leads, now: () => new Date(), onFired: signal }),
+  );
+  notifications.on("deliveries", onceSignalled(work));
+  const refusals = createAttemptLimiter(refusalBurst, refusalsPerSecond);
+  const acceptDeps = {
+    sql,
+    masterKey,
+    mayLog: (triggerId: string) => refusals.take(triggerId) === 0,
+    onAccepted: signal,
+  };
+  return {
+    workDeps,
+    onChanged: () => {
+      fire.signal();
+      signal();
+    },
+    hooks: createHooks({
+      log,
+      limit_bytes: config.hookBody_bytes,
+      find: (id) => findWebhook(sql, id),
+      accept: (trigger, request) => acceptWebhook(acceptDeps, trigger, request),
+    }),
+  };
+}
