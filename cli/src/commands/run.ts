@@ -6,14 +6,15 @@ import { idempotencyKeyOption } from "../option-sets.ts";
 import { required } from "../required.ts";
 import { parseInteger, parsePairs } from "../requirements.ts";
 import { findRunSource } from "../run-source.ts";
+import { uploadBundle } from "../upload-bundle.ts";
 import { runView } from "../views/run.ts";
 
 export const run = defineCommand({
   path: ["run"],
-  summary: "Runs a pipeline: of a project's repository, or a local file",
+  summary: "Runs a pipeline: of a project's repository, a local file, or a local directory",
   arguments: {
-    source: { kind: "required", help: "a project, or a local pipeline such as ./build.yaml" },
-    pipeline: { kind: "optional", help: "the pipeline's path in the project's repository" },
+    source: { kind: "required", help: "a project, a local pipeline such as ./build.yaml, or a local directory" },
+    pipeline: { kind: "optional", help: "the pipeline's path in the repository, or in the directory" },
   },
   options: {
     ref: { kind: "text", placeholder: "ref", help: "branch, tag or commit (default: the project's)" },
@@ -32,6 +33,7 @@ export const run = defineCommand({
   examples: [
     "agynctl run web pipelines/build.yaml --ref main --input target=release --follow",
     "agynctl run ./build.yaml --input target=debug",
+    "agynctl run ./web pipelines/build.yaml --follow",
     "agynctl run web pipelines/test.yaml --label team=ml --priority 10 -o name",
   ],
   async run(context, { source, pipeline }, { ref, input, label, name = "", priority = 0, follow, idempotencyKey }) {
@@ -40,11 +42,16 @@ export const run = defineCommand({
       throw new UsageError("--follow shows logs: it goes with no other output format");
     const inputs = parsePairs("input", input);
     const labels = parsePairs("label", label);
-    const found = await findRunSource(terminal.cwd, { source, pipeline, ref });
-    const { runs } = await context.controlPlane();
+    const { directory, ...found } = await findRunSource(terminal.cwd, { source, pipeline, ref });
+    const controlPlane = await context.controlPlane();
+    const { runs } = controlPlane;
+    const bundle = directory === undefined ? undefined : await uploadBundle(controlPlane, directory, organization);
+    for (const skipped of bundle?.skipped.slice(0, 10) ?? [])
+      await output.note(`${skipped} is a link, or no plain file: the run does not have it`, "warning");
     const answer = await runs.startRun({
       organization,
       ...found,
+      bundleDigest: bundle?.sha256 ?? "",
       inputs,
       labels,
       name,
