@@ -1,5 +1,6 @@
 import { createClient, type Client, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
+import { ArtifactsService } from "../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
 import { LogsService } from "../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import { OrganizationsService } from "../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
@@ -17,6 +18,7 @@ export type Clients = {
   projects: Client<typeof ProjectsService>;
   runs: Client<typeof RunsService>;
   queue: Client<typeof QueueService>;
+  artifacts: Client<typeof ArtifactsService>;
 };
 
 export function createClients(gateway: string, token: string): Clients {
@@ -33,5 +35,6 @@ export function createClients(gateway: string, token: string): Clients {
     projects: createClient(ProjectsService, transport),
     runs: createClient(RunsService, transport),
     queue: createClient(QueueService, transport),
+    artifacts: createClient(ArtifactsService, transport),
   };
 }

@@ -60,8 +60,16 @@ function listPlaces(commands: readonly CommandShape[]): Place[] {
     words: [],
     flags: toFlags({ ...options, ...globalOptions }),
   }));
+  // A command that is a group, too, takes its own flags and the words of the group.
+  const places = [
+    ...inner.map((place) => ({
+      ...place,
+      flags: leaves.find(({ path }) => path === place.path)?.flags ?? place.flags,
+    })),
+    ...leaves.filter(({ path }) => path !== "help" && !groups.has(path)),
+  ];
   const helped = inner.map(({ path, words }) => ({ path: `help ${path}`.trim(), words, flags: toFlags({}) }));
-  return [...inner, ...leaves.filter(({ path }) => path !== "help"), ...helped];
+  return [...places, ...helped];
 }
 
 const versionFlag: Flag = {

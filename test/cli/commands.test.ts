@@ -66,7 +66,7 @@ test.each(listed)("the examples of %s are lines the program takes", async (name,
   for (const example of command.examples) {
     expect(example).toContain(command.path.join(" "));
     const isOffline = ["completion", "help", "pipelines-validate"].includes(name);
-    const isOwn = isOffline || /--client|--script|agynctl run \.\//.test(example);
+    const isOwn = isOffline || /--client|--script|--from-file|agynctl run \.\//.test(example);
     if (isOwn) continue;
     const { exitCode, stderr } = await run(toWords(example), { environment: refused });
     expect({ example, exitCode, stderr }).toMatchObject({

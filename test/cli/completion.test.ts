@@ -25,6 +25,13 @@ test("bash completes groups, commands, flags and choices", async () => {
   expect(await complete("agynctl", "workloads", "list", "--phase", "suc")).toEqual(["succeeded"]);
 });
 
+test("bash completes the words and the flags of a command that is a group, too", async () => {
+  expect(await complete("agynctl", "queue", "m")).toEqual(["move"]);
+  expect(await complete("agynctl", "queue", "--ver")).toEqual(["--verdict"]);
+  expect(await complete("agynctl", "queue", "--verdict", "n")).toEqual(["never"]);
+  expect(await complete("agynctl", "queue", "move", "--b")).toEqual(["--before"]);
+});
+
 test("bash completes what help is asked for", async () => {
   expect(await complete("agynctl", "help", "runn")).toEqual(["runners"]);
   expect(await complete("agynctl", "help", "runners", "li")).toEqual(["list"]);
