@@ -62,6 +62,7 @@ import { triggersListTokens } from "./commands/triggers-list-tokens.ts";
 import { triggersRedeliver } from "./commands/triggers-redeliver.ts";
 import { triggersRevokeToken } from "./commands/triggers-revoke-token.ts";
 import { triggersRotateSecret } from "./commands/triggers-rotate-secret.ts";
+import { triggersSetCredential } from "./commands/triggers-set-credential.ts";
 import { triggersTest } from "./commands/triggers-test.ts";
 import { triggersUpdate } from "./commands/triggers-update.ts";
 import { usersCreate } from "./commands/users-create.ts";
@@ -132,6 +133,7 @@ export const commands: readonly Command[] = [
   triggersDisable,
   triggersDelete,
   triggersRotateSecret,
+  triggersSetCredential,
   triggersTest,
   triggersDeliveries,
   triggersRedeliver,

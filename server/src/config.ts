@@ -124,6 +124,11 @@ export const settings = {
     default: "false",
     help: "let projects name repositories on this machine's disk (file://); whoever manages a project can then read them",
   },
+  outgoing_private: {
+    kind: "boolean",
+    default: "false",
+    help: "let reports go to addresses of this machine and of private networks, where your forge is",
+  },
   hook_body: {
     kind: "integer",
     default: "1048576",
@@ -203,6 +208,7 @@ export type Config = {
   pendingTimeout_ms: number;
   queueTimeout_ms: number;
   fileSources: boolean;
+  outgoingPrivate: boolean;
   hookBody_bytes: number;
   deliveryRetention_ms: number;
   rejectionExclusion_ms: number;
@@ -273,6 +279,7 @@ export function toConfig(settled: Settled): Config {
     pendingTimeout_ms: duration("pending_timeout"),
     queueTimeout_ms: duration("queue_timeout"),
     fileSources: parseBoolean("file_sources", text("file_sources")!),
+    outgoingPrivate: parseBoolean("outgoing_private", text("outgoing_private")!),
     hookBody_bytes: parseInteger("hook_body", text("hook_body")!, 1000, 25_000_000),
     deliveryRetention_ms: duration("delivery_retention"),
     rejectionExclusion_ms: duration("rejection_exclusion"),
