@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 const globalSetup = "test/support/global-setup.ts";
 
 // Tests start servers, runners and PostgreSQL: two files at a time keep two cores busy, and more would only make them
-// wait for each other. The time-outs are for a machine that is busy with something else.
+// wait for each other. The time-outs are for a machine that is busy with something else; no test is given a second chance.
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
@@ -13,11 +13,9 @@ export default defineConfig({
     reporters: ["./test/support/reporter.ts"],
     pool: "forks",
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
-    teardownTimeout: 20_000,
-    // On a shared machine a test of real processes may once be starved past its waits; one that fails twice has a fault.
-    retry: process.env["CI"] === "true" ? 1 : 0,
-    expect: { poll: { timeout: 20_000, interval: 50 } },
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    teardownTimeout: 40_000,
+    expect: { poll: { timeout: 40_000, interval: 50 } },
   },
 });

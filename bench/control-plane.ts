@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient, type Client, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
+import { QueueService } from "../proto/gen/agyn/queue/v1/queue_service_pb.ts";
+import { RunsService } from "../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { RunnersService } from "../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import type { BenchDatabase } from "./database.ts";
 import type { ServerReady } from "./server-process.ts";
@@ -15,6 +17,8 @@ export interface ControlPlane extends AsyncDisposable {
   /** The access token of its first user. */
   readonly token: string;
   readonly runners: Client<typeof RunnersService>;
+  readonly runs: Client<typeof RunsService>;
+  readonly queue: Client<typeof QueueService>;
   /** CPU time that the server process has used, in ms. */
   cpu_ms(): Promise<number>;
 }
@@ -36,6 +40,8 @@ export async function startControlPlane({ target }: BenchDatabase): Promise<Cont
     gateway: ready.gateway,
     token,
     runners: createClient(RunnersService, transport),
+    runs: createClient(RunsService, transport),
+    queue: createClient(QueueService, transport),
     async cpu_ms() {
       const [time_ns] = (await readFile(`/proc/${server.pid}/schedstat`, "utf8")).split(" ");
       return Number(time_ns) / 1e6;

@@ -104,7 +104,7 @@ async function serve({ options, name, store, signal, onWelcome }: BenchRunner, c
     lastSessionNumber: store.loadSessionNumber(),
     machine: { os: "linux", architecture: "x64", host: "bench", cpus: 1 },
     capacity: { slots: options.slots },
-    executors: ["simulated"],
+    executors: ["simulated", "process"],
     isolation: "none",
   });
   const outbox = new Outbox({ case: "hello", value: hello }, () => connection.close());

@@ -4,6 +4,7 @@ import { startBenchPostgres, type BenchPostgres } from "./database.ts";
 import type { Report } from "./figure.ts";
 import { runLifeCycleBench } from "./life-cycle.ts";
 import { runLogsBench } from "./logs.ts";
+import { runRunsBench } from "./runs.ts";
 import { runSelectionBench } from "./selection.ts";
 import { runStartLatencyBench } from "./start-latency.ts";
 import { runStoreBench } from "./store.ts";
@@ -15,6 +16,7 @@ const benches: Record<string, (server: BenchPostgres) => Promise<Report>> = {
   "start-latency": runStartLatencyBench,
   "life-cycle": runLifeCycleBench,
   logs: runLogsBench,
+  runs: runRunsBench,
 };
 /** For each benchmark. */
 const timeout_ms = 90_000;

@@ -3,7 +3,10 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { LogsService } from "../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import { OrganizationsService } from "../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
+import { ProjectsService } from "../proto/gen/agyn/projects/v1/projects_service_pb.ts";
+import { QueueService } from "../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import { RunnersService } from "../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { RunsService } from "../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 
 /** The control plane, as its admin reaches it. */
 export type Clients = {
@@ -11,6 +14,9 @@ export type Clients = {
   orchestrator: Client<typeof OrchestratorService>;
   logs: Client<typeof LogsService>;
   organizations: Client<typeof OrganizationsService>;
+  projects: Client<typeof ProjectsService>;
+  runs: Client<typeof RunsService>;
+  queue: Client<typeof QueueService>;
 };
 
 export function createClients(gateway: string, token: string): Clients {
@@ -24,5 +30,8 @@ export function createClients(gateway: string, token: string): Clients {
     orchestrator: createClient(OrchestratorService, transport),
     logs: createClient(LogsService, transport),
     organizations: createClient(OrganizationsService, transport),
+    projects: createClient(ProjectsService, transport),
+    runs: createClient(RunsService, transport),
+    queue: createClient(QueueService, transport),
   };
 }

@@ -5,6 +5,7 @@ import { detectIsolation } from "../runner/src/executors/isolation.ts";
 import { isPassable } from "../runner/src/executors/job-directory.ts";
 import { createClients } from "./clients.ts";
 import { registerRunner, type FleetRunner } from "./fleet.ts";
+import { reorderQueue, rerunFailed, runPipeline } from "./pipelines.ts";
 import { startControlPlane, type Program } from "./processes.ts";
 import { serveRepository } from "./repository.ts";
 import { checkRepository, demandTheImpossible, killRunner, members, organization, showEnrollment } from "./story.ts";
@@ -58,7 +59,7 @@ async function tell(closing: AsyncDisposableStack): Promise<void> {
   const repository = await serveRepository(root, join(directory, "secrets"));
   closing.defer(() => repository.close());
 
-  terminal.title("agyn: a runner enrolls, gets work, streams it back");
+  terminal.title("agyn: a runner enrolls, gets work, streams it back; a pipeline runs, fails and is run again");
   terminal.step("The control plane");
   const started_ms = performance.now();
   const programs: Program[] = [];
@@ -92,6 +93,8 @@ async function tell(closing: AsyncDisposableStack): Promise<void> {
   await checkRepository(stage, repository, toolbox);
   await demandTheImpossible(stage);
   await killRunner(stage);
+  await rerunFailed(stage, await runPipeline(stage, repository, directory));
+  await reorderQueue(stage);
 }
 
 /** A directory that jobs of other users can pass through, and none but this user can look into. */

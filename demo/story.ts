@@ -36,7 +36,7 @@ export type Stage = { terminal: Terminal; clients: Clients; fleet: readonly Flee
 const workloadLimit_ms = 120_000;
 
 /** A fact that the demo is there to show; where it does not hold, the demo fails. */
-function verify(holds: boolean, what: string): asserts holds {
+export function verify(holds: boolean, what: string): asserts holds {
   if (!holds) throw new Error(`this should hold, and does not: ${what}`);
 }
 

@@ -45,7 +45,7 @@ export async function startWorkload(
 }
 
 /** Every line of a workload's log in order, as it comes, until the log ends. */
-export async function* followLog({ logs }: Clients, workload: Workload): AsyncGenerator<LogLine> {
+export async function* followLog({ logs }: Clients, workload: Pick<Workload, "id">): AsyncGenerator<LogLine> {
   for await (const { lines } of logs.followLog({ workload: workload.id })) yield* lines;
 }
 

@@ -1,4 +1,9 @@
 import type { Command } from "./command.ts";
+import { artifactsChecksums } from "./commands/artifacts-checksums.ts";
+import { artifactsDelete } from "./commands/artifacts-delete.ts";
+import { artifactsDownload } from "./commands/artifacts-download.ts";
+import { artifactsGet } from "./commands/artifacts-get.ts";
+import { artifactsList } from "./commands/artifacts-list.ts";
 import { auditList } from "./commands/audit-list.ts";
 import { completion } from "./commands/completion.ts";
 import { explain } from "./commands/explain.ts";
@@ -39,6 +44,9 @@ import { runnersRotateToken } from "./commands/runners-rotate-token.ts";
 import { runnersUnlock } from "./commands/runners-unlock.ts";
 import { runnersUpdate } from "./commands/runners-update.ts";
 import { runnersWatch } from "./commands/runners-watch.ts";
+import { secretsDelete } from "./commands/secrets-delete.ts";
+import { secretsList } from "./commands/secrets-list.ts";
+import { secretsSet } from "./commands/secrets-set.ts";
 import { runsCancel } from "./commands/runs-cancel.ts";
 import { runsExplain } from "./commands/runs-explain.ts";
 import { runsGet } from "./commands/runs-get.ts";
@@ -141,6 +149,11 @@ export const commands: readonly Command[] = [
   triggersListTokens,
   triggersRevokeToken,
   pipelinesValidate,
+  artifactsList,
+  artifactsGet,
+  artifactsDownload,
+  artifactsChecksums,
+  artifactsDelete,
   orgsList,
   orgsGet,
   orgsCreate,
@@ -154,6 +167,9 @@ export const commands: readonly Command[] = [
   membersList,
   membersSet,
   membersRemove,
+  secretsList,
+  secretsSet,
+  secretsDelete,
   tokensList,
   tokensCreate,
   tokensRevoke,

@@ -40,9 +40,11 @@ export const groupSummaries: Readonly<Record<string, string>> = {
   jobs: "Shows jobs of runs",
   queue: "Shows and changes the order in which jobs are taken",
   pipelines: "Checks pipeline files",
+  artifacts: "Shows and downloads what jobs kept",
   orgs: "Manages organizations",
   users: "Manages the users of the cluster",
   members: "Manages who belongs to an organization",
+  secrets: "Manages secrets, which jobs get and nobody reads",
   tokens: "Manages your access tokens",
   audit: "Shows who did what",
 };

@@ -28,6 +28,11 @@ export const reasonOption = {
   help: "why, for everybody who sees it",
 } as const satisfies Option;
 
+export const artifactArgument = {
+  kind: "required",
+  help: "the artifact: its id, <run>/<name>, or <run>/<job>/<name>",
+} as const;
+
 export const graceOption = {
   kind: "parsed",
   placeholder: "duration",
@@ -51,6 +56,12 @@ export const attemptOption = {
 } as const satisfies Option;
 
 export const yesOption = { kind: "flag", short: "y", help: "do not ask" } as const satisfies Option;
+
+export const secretProjectOption = {
+  kind: "text",
+  placeholder: "project",
+  help: "of this project, by id or name (default: of the whole organization)",
+} as const satisfies Option;
 
 /** What a workload asks of a runner. */
 export const demandOptions = {

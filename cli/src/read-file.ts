@@ -1,4 +1,5 @@
 import { open } from "node:fs/promises";
+import type { Readable } from "node:stream";
 import { Failure, UsageError } from "./failures.ts";
 
 /** The text of a file; a UsageError where it cannot be read, or is longer than `maximumBytes`, of which no more is read. */
@@ -18,4 +19,17 @@ export async function readBounded(path: string, maximumBytes: number): Promise<s
     if (error instanceof Failure) throw error;
     throw new UsageError(`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`);
   }
+}
+
+/** The text of a stream, in the same way; `what` names it. */
+export async function readBoundedStream(stream: Readable, what: string, maximumBytes: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of stream) {
+    const bytes = Buffer.from(chunk as Uint8Array | string);
+    size += bytes.length;
+    if (size > maximumBytes) throw new UsageError(`${what} is longer than ${maximumBytes} bytes`);
+    chunks.push(bytes);
+  }
+  return Buffer.concat(chunks).toString("utf8");
 }

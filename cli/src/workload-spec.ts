@@ -8,7 +8,7 @@ import type {
 } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import { parseDuration, toProtoDuration } from "./durations.ts";
 import { UsageError } from "./failures.ts";
-import { readBounded } from "./read-file.ts";
+import { readBounded, readBoundedStream } from "./read-file.ts";
 import { parsePairs } from "./requirements.ts";
 
 /** The contract's bounds, so that a large file is refused before it is read. */
@@ -33,22 +33,12 @@ export async function toCommand({ words, script, shell }: CommandOptions, stdin:
     return { case: "argv", value: { arguments: [...words] } };
   }
   if (words.length > 0) throw new UsageError("--script and a command exclude each other");
-  const text = script === "-" ? await readStream(stdin) : await readBounded(script, maximumScriptBytes);
+  const text =
+    script === "-"
+      ? await readBoundedStream(stdin, "the script on stdin", maximumScriptBytes)
+      : await readBounded(script, maximumScriptBytes);
   if (text === "") throw new UsageError(`the script ${script} is empty`);
   return { case: "script", value: { text, shell: shell ?? "" } };
-}
-
-async function readStream(stream: Readable): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of stream) {
-    const bytes = Buffer.from(chunk as Uint8Array | string);
-    size += bytes.length;
-    if (size > maximumScriptBytes)
-      throw new UsageError(`the script on stdin is longer than ${maximumScriptBytes} bytes`);
-    chunks.push(bytes);
-  }
-  return Buffer.concat(chunks).toString("utf8");
 }
 
 interface EnvironmentOptions {

@@ -7,6 +7,9 @@ import { heading, table } from "./markdown.ts";
 /** The names of tests, also those that stand in the rows of a table of cases. */
 const literal = /"((?:[^"\\\n]|\\.)*\bbad-\d\d\b(?:[^"\\\n]|\\.)*)"|`([^`\n]*\bbad-\d\d\b[^`\n]*)`/g;
 
+/** The numbers of inputs and invariants in a name, which are no part of what it says. */
+const marks = /^(?:(?:bad-\d\d|I\d+)(?:, |: ))+/;
+
 type Proof = { number: number; title: string; file: string };
 
 /** The hostile inputs by number, each with the tests that prove what happens. */
@@ -40,7 +43,7 @@ async function findProofs(directory: string): Promise<Proof[]> {
     if (file.startsWith("test/fixtures/")) continue;
     for (const [, quoted, templated] of (await readFile(path, "utf8")).matchAll(literal)) {
       const text = quoted ?? templated ?? "";
-      const title = text.replace(/^bad-\d\d: /, "");
+      const title = text.replace(marks, "");
       for (const [, digits] of text.matchAll(/\bbad-(\d\d)\b/g)) proofs.push({ number: Number(digits), title, file });
     }
   }

@@ -18,7 +18,7 @@ export function readArguments(argv: readonly string[], commands: readonly [strin
     const word = argv[position]!;
     if (!word.startsWith("--")) {
       if (!commands.includes(word))
-        throw new ConfigError(`unknown command "${word}": there are ${commands.join(" and ")}`);
+        throw new ConfigError(`unknown command "${word}": there are ${commands.join(", ")}`);
       command = word;
       continue;
     }

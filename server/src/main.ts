@@ -4,6 +4,7 @@ import pino, { type Logger } from "pino";
 import { readArguments } from "./arguments.ts";
 import { ConfigError, settings, settle, toConfig, type Config, type SettingName, type Settled } from "./config.ts";
 import { openServer } from "./server.ts";
+import { rotate } from "./rotate.ts";
 import { explainStartFailure } from "./start-failure.ts";
 import { version } from "./version.ts";
 
@@ -25,6 +26,10 @@ program
   .command("config")
   .description("print the settings in force and where each comes from, secrets hidden")
   .action(() => undefined);
+program
+  .command("rotate-master-key")
+  .description("while no server runs: make another master key, and seal everything under it")
+  .action(() => undefined);
 program.addHelpText(
   "after",
   "\nEach setting is also read from AGYN_<NAME> in the environment and from <name> in agyn.toml.\n",
@@ -41,10 +46,11 @@ async function main(argv: string[]): Promise<void> {
     }
     const hasParentPipe = argv.includes(parentPipe);
     const rest = argv.filter((word) => word !== parentPipe);
-    const { flags, command, file } = readArguments(rest, ["serve", "config"]);
+    const { flags, command, file } = readArguments(rest, ["serve", "config", "rotate-master-key"]);
     const settled = settle(flags, process.env, file);
     const config = toConfig(settled);
     if (command === "config") process.stdout.write(describe(settled));
+    else if (command === "rotate-master-key") process.stdout.write(`${await rotateOrExplain(config)}\n`);
     else await serve(config, hasParentPipe);
   } catch (error) {
     if (error instanceof CommanderError) process.exit(error.exitCode);
@@ -60,6 +66,12 @@ function describe(settled: Settled): string {
     return `${name} = ${value === undefined ? "(not set)" : JSON.stringify(hidden ? "(hidden)" : value)}  # ${source}`;
   });
   return `${lines.join("\n")}\n`;
+}
+
+function rotateOrExplain(config: Config): Promise<string> {
+  return rotate(config).catch((error: unknown) => {
+    throw explainStartFailure(error, config);
+  });
 }
 
 async function serve(config: Config, hasParentPipe: boolean): Promise<void> {

@@ -27,7 +27,7 @@ test("who creates an organization owns it, and the audit tells who did it", asyn
   expect(auditEvents).toMatchObject([{ action: "organization.create", objectId: organization!.id, outcome: "ok" }]);
 });
 
-test("the same idempotency key creates one organization, with another request it is refused (bad-30)", async () => {
+test("bad-30: the same idempotency key creates one organization, with another request it is refused", async () => {
   const request = { name: "twice", idempotencyKey: "k1" };
   const answers = await Promise.all([1, 2, 3].map(() => admin.organizations.createOrganization(request)));
   expect(new Set(answers.map(({ organization }) => organization!.id)).size).toBe(1);

@@ -127,6 +127,19 @@ test("secrets reach the workload and no answer", async () => {
   expect(stdout).not.toContain("from-file");
 });
 
+test("a secret is set from stdin or a file, listed without its value, and deleted", async () => {
+  const file = join(directory, "deploy.key");
+  writeFileSync(file, "two\nlines\n");
+  const set = await agynctl(["secrets", "set", "NPM_TOKEN"], { input: "s3cret-value\n" });
+  expect(set).toMatchObject({ exitCode: 0, stdout: "set secret NPM_TOKEN\n" });
+  expect(await agynctl(["secrets", "set", "DEPLOY_KEY", "--from-file", file])).toMatchObject({ exitCode: 0 });
+  const listed = await agynctl(["secrets", "list"]);
+  expect(listed.stdout).toMatch(/^NAME +PROJECT +SET +BY +USED\nDEPLOY_KEY +- .*\nNPM_TOKEN +- /);
+  expect(await agynctl(["secrets", "delete", "NPM_TOKEN"])).toMatchObject({ stdout: "deleted secret NPM_TOKEN\n" });
+  const names = await agynctl(["secrets", "list", "-o", "name"]);
+  expect(names.stdout).toBe("DEPLOY_KEY\n");
+});
+
 test("a script comes from stdin", async () => {
   const ran = await agynctl(["workloads", "start", "--follow", "--script", "-"], {
     input: "for i in 1 2 3; do echo $i; done\n",

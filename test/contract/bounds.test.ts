@@ -31,7 +31,7 @@ const ours = methods.filter(({ parent }) => parent.typeName.startsWith("agyn."))
 const each = ours.map((method) => [`${method.parent.name}.${method.name}`, method, placesOf(method.input)] as const);
 
 describe("bad-19: what does not belong in a field is refused by name", () => {
-  test("every text, bytes, list and map of a request has a bound in the contract", () => {
+  test("I9: every text, bytes, list and map of a request has a bound in the contract", () => {
     const unbound = each.flatMap(([name, , places]) =>
       places.filter(({ bound }) => bound === undefined).map(({ path }) => `${name}: ${path}`),
     );

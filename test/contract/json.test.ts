@@ -31,7 +31,7 @@ describe("bad-19: JSON that does not fit is refused, and the server stays well",
     expect(await post(list, "{}")).toEqual({ status: 200, code: undefined });
   });
 
-  test("unknown fields are passed over, so that a newer client is understood", async () => {
+  test("I14: unknown fields are passed over, so that a newer client is understood", async () => {
     expect(await post(list, `{"notYetInvented":{"deep":[1,2,3]}}`)).toEqual({ status: 200, code: undefined });
   });
 

@@ -27,6 +27,7 @@ beforeAll(async () => {
     await contract.createTrigger();
     await acme.deliver();
     await contract.users.olga.clients.triggers.createTriggerToken({ organization: "acme", project: "first", name });
+    await contract.createArtifact();
     await admin.clients.secrets.setSecret({ organization: "acme", name, value: "a value" });
     await admin.clients.runs.startRun({ organization: "acme", ...waitingPipeline });
     const spec = { command: { case: "simulation", value: {} } } as const;
@@ -42,7 +43,7 @@ test("there are lists", () => {
   expect(lists.map(({ name }) => name)).toContain("ListRunners");
 });
 
-describe("bad-48: lists", () => {
+describe("bad-48: lists show nothing of other organizations, and page within bounds", () => {
   test.each(each)("%s comes page by page, each thing once, in the order of the whole", async (_name, method) => {
     const whole = await listed(method, { pageSize: 1000 });
     const items: string[] = [];

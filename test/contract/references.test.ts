@@ -31,6 +31,8 @@ const referents = [
   "run_id",
   "job",
   "trigger",
+  "artifact",
+  "upload_id",
   "before",
   "after",
 ];
@@ -64,7 +66,7 @@ const cases = methods
       .filter(([name]) => !names.includes(name)),
   );
 
-describe("bad-48: ids of another organization", () => {
+describe("bad-48: ids of another organization are found by nobody else", () => {
   test.each(cases)("%s answers as if the thing of another organization were not there", async (name, method, place) => {
     const { other, acme, users } = contract;
     const request = requestOf(method, { ...other, spareTokenId: "tok_aaaaaaaaaaaaaaaa" });
@@ -89,6 +91,8 @@ async function foreignId(method: DescMethod, referent: string): Promise<string> 
   if (referent === "organization") return acme.organizationId;
   if (referent === "user") return method.name === "SetMember" ? users.vera.id : users.mia.id;
   if (referent === "access_token") return (await contract.createToken(users.olga, [])).id;
+  if (referent === "artifact") return acme.artifactId;
+  if (referent === "upload_id") return acme.uploadId;
   if (referent === "project") return acme.projectId;
   if (referent === "before" || referent === "after" || referent === "job") return acme.jobId;
   if (referent === "trigger") return acme.triggerId;

@@ -10,6 +10,8 @@ const masks: readonly [RegExp, string][] = [
   [/^ +\d+\.\d\d s (?=[·│])/gm, "    … s "],
   [/\d+\.\d+ s\b/g, "… s"],
   [/\d+ MiB at most \([^)]*\)/g, "… MiB at most"],
+  [/\b\d+ lines of TypeScript/g, "… lines of TypeScript"],
+  [/yaml at [0-9a-f]{12}/g, "yaml at …"],
   [/│ \d+ files/g, "│ … files"],
   [/│ (Files|Lines): +\d+/g, "│ $1: …"],
   [/process \d+/g, "process …"],

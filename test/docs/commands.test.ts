@@ -16,6 +16,8 @@ const pages = [
   "tokens-and-identities",
   "explain",
   "pipelines",
+  "runs",
+  "queue",
   "configuration",
 ] as const;
 type Page = (typeof pages)[number];

@@ -43,6 +43,21 @@ test("every path that a document names exists", async () => {
   expect(broken).toEqual([]);
 });
 
+test("every invariant is named by a test that proves it", async () => {
+  const page = await readFile(join(root, "ARCHITECTURE.md"), "utf8");
+  const files = (await readdir(join(root, "test"), { recursive: true })).filter((name) => name.endsWith(".ts"));
+  const sources = await Promise.all(files.map((name) => readFile(join(root, "test", name), "utf8")));
+
+  const invariants = [...page.matchAll(/^\| (I\d+) \|/gm)].map(([, number = ""]) => number);
+  const unproved = invariants.filter((number) => {
+    const naming = new RegExp(String.raw`["\`](?:(?:I\d+|bad-\d\d), )*${number}\b(?:, bad-\d\d)*: `);
+    return !sources.some((source) => naming.test(source));
+  });
+
+  expect(invariants).toHaveLength(14);
+  expect(unproved).toEqual([]);
+});
+
 test("every file that is said to uphold an invariant cites its number", async () => {
   const page = await readFile(join(root, "ARCHITECTURE.md"), "utf8");
   const silent: string[] = [];

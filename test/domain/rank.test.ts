@@ -8,7 +8,7 @@ const rank = fc
 const pair = fc
   .tuple(rank, rank)
   .filter(([a, b]) => a !== b)
-  .map(([a, b]) => (a < b ? [a, b] : [b, a]) as [string, string]);
+  .map(([a, b]): [string, string] => (a < b ? [a, b] : [b, a]));
 
 test("between any two ranks there is another, and it never ends in 0", () => {
   fc.assert(

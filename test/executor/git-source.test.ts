@@ -51,7 +51,7 @@ test("a source is there at a branch, a tag, a commit and a short commit, nothing
     expect(log.stdout()).toBe(`${name}name\n`);
     expect(log.system()).toContain("checked out");
   }
-}, 20_000);
+});
 
 test("a ref that is not there is a failed start that names it", async () => {
   await using world = await openWorld();
@@ -96,7 +96,7 @@ test("bad-32: a branch named like a shell command is only a name", async () => {
     expect({ ref, ...result }).toMatchObject({ ref, exitCode: 0 });
     expect(log.stdout()).toBe("third");
   }
-}, 20_000);
+});
 
 test("bad-32: urls of other protocols, with options or with control characters are refused", () => {
   const hostile = [

@@ -10,7 +10,7 @@ import { copyFunction, maximumSegments, segmentBytes } from "../../runner/src/ex
 import { readProcesses } from "../../runner/src/executors/process-tree.ts";
 import { executionFiles, readWrapper } from "../../runner/src/executors/record.ts";
 import { host, spooled } from "./support/hosted.ts";
-import { type World, openWorld, run, until } from "./support/world.ts";
+import { type World, createGate, openWorld, run, until } from "./support/world.ts";
 
 function filesOfTheOne(world: World) {
   const [name = ""] = readdirSync(world.options.directory);
@@ -54,7 +54,7 @@ test("while nobody takes its output a job fills two segments and then waits; all
   const arrived = log.stdout().split("\n");
   expect(arrived.length).toBe(lines + 1);
   expect(arrived.findIndex((line, index) => index < lines && Number.parseInt(line, 10) !== index + 1)).toBe(-1);
-}, 30_000);
+});
 
 async function untilThere(world: World) {
   await until("the job is up", () => readdirSync(world.options.directory).length === 1);
@@ -71,7 +71,7 @@ test("a job's CPU time is without what copying its output takes", async () => {
   const ownMs = times.reduce((sum, [, minutes, seconds]) => sum + Number(minutes) * 60_000 + Number(seconds) * 1000, 0);
   expect(ownMs).toBeGreaterThan(50);
   expect(result.cpuMs).toBeLessThan(ownMs + 60);
-}, 30_000);
+});
 
 test("what a job wrote is there although its wrapper and its runner died", async () => {
   await using world = await openWorld();
@@ -92,12 +92,14 @@ test("what a job wrote is there although its wrapper and its runner died", async
 
 test("somebody who keeps an output open is not waited for, and leaves no copier behind", async () => {
   await using world = await openWorld();
-  const { execution, log } = await world.start(["sh", "-c", "echo up; read -r _; sleep 0.2; echo last"]);
+  const gate = createGate(world);
+  const { execution, log } = await world.start(["sh", "-c", `echo up; ${gate.wait}; echo last`]);
   await until("the job is up", () => log.stdout() === "up\n");
   const files = filesOfTheOne(world);
   const stranger = openSync(files.stdout.pipe, constants.O_WRONLY | constants.O_NONBLOCK);
   onTestFinished(() => closeSync(stranger));
   const wrapper = readWrapper(files)!.pid;
+  gate.open();
 
   expect(await execution.result).toMatchObject({ outcome: "exited", exitCode: 0 });
   expect(log.stdout()).toBe("up\nlast\n");

@@ -112,6 +112,24 @@ test("of starts that fail while the doubt about an earlier one is being settled,
   await placer.stop();
 });
 
+test("large starts are not gathered into one statement, which could hold up or fail the others in it", async () => {
+  let writes = 0;
+  const gate: Gate = async (run, reads) => {
+    if (!reads) writes += 1;
+    return run();
+  };
+  const { placer } = await openPlacer(gateSql(sql, gate, sql));
+  await placer.renewLease();
+  const start = async (spec: Buffer) => placer.start({ workload: { ...newWorkload(), spec }, demand });
+  writes = 0;
+
+  const large = Array.from({ length: 3 }, () => start(Buffer.alloc(3 * 1024 * 1024)));
+  await Promise.all([...large, start(Buffer.of()), start(Buffer.of())]);
+
+  expect(writes).toBe(3);
+  await placer.stop();
+});
+
 /** One that has never connected, so that a demand waits for it. */
 async function registerRunner(): Promise<void> {
   await sql`insert into organization (id, name) values (${organizationId}, 'default')`;

@@ -1,7 +1,7 @@
 import http2 from "node:http2";
 import { once } from "node:events";
 import { expect, test } from "vitest";
-import { createMtlsOverlay, type MtlsEndpoint } from "../../overlay/mtls.ts";
+import { createMtlsOverlay } from "../../overlay/mtls.ts";
 import { openSecureSocket } from "../../overlay/secure-client.ts";
 import { openSecureServer } from "../../overlay/secure-server.ts";
 import { createTcpProxy } from "../support/tcp-proxy.ts";
@@ -18,7 +18,7 @@ async function openConnected() {
   });
   const overlay = createMtlsOverlay({ services: { plane: anyPort } });
   const listener = await overlay.listen("plane", (connection, from) => server.accept(connection, from));
-  const proxy = await createTcpProxy(`127.0.0.1:${(listener.address as MtlsEndpoint).port}`);
+  const proxy = await createTcpProxy(`127.0.0.1:${listener.address.port}`);
   const dial = (signal: AbortSignal) => overlay.dial({ ...anyPort, port: proxy.port }, { signal });
   const options = { ...(await runnerCredentials(authority)), signal: AbortSignal.timeout(5000) };
   const socket = await openSecureSocket(dial, options);

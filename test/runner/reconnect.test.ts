@@ -56,10 +56,10 @@ test("a workload that is retried when lost is stopped without contact, and one t
   await runnerOfTest(controlPlane, {
     log: pino({ level: "warn" }, { write: (line: string) => void logged.push(line) }),
   });
-  const terms = { heartbeatMs: 50, leaseMs: 200, lossMarginMs: 100 };
+  const terms = { heartbeatMs: 50, leaseMs: 500, lossMarginMs: 100 };
   const first = await controlPlane.session(1, terms);
-  const retried = { ...simulated({ durationMs: 60_000 }), retriedWhenLost: true, loss: after(600) };
-  const kept = { ...simulated({ durationMs: 60_000 }), loss: after(600) };
+  const retried = { ...simulated({ durationMs: 60_000 }), retriedWhenLost: true, loss: after(2000) };
+  const kept = { ...simulated({ durationMs: 60_000 }), loss: after(2000) };
   for (const place of [retried, kept]) first.place(place);
   await first.next("accepted", kept.workloadId);
 
@@ -76,6 +76,7 @@ test("the log goes on where the control plane says after a new session", async (
   const controlPlane = await controlPlaneOfTest();
   await runnerOfTest(controlPlane);
   const first = await controlPlane.session(1);
+  first.acknowledgesCompletions = false;
   const place = simulated({ durationMs: 1500, lines: 3000 });
   first.place(place);
   await eventually("some lines", () => (controlPlane.logs.get(place.workloadId)?.lines.length ?? 0) > 100);

@@ -1,4 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { WireType } from "@bufbuild/protobuf/wire";
 import {
   CompletionAcknowledgedSchema,
   ControlMessageSchema,
@@ -66,11 +67,19 @@ export class ScriptedSession {
     this.#wake?.();
   }
 
+  /** Says something that only a newer control plane says. */
+  sayUnknown(): void {
+    const message = create(ControlMessageSchema);
+    message.$unknown = [{ no: 536_870_911, wireType: WireType.LengthDelimited, data: Uint8Array.of(2, 8, 1) }];
+    this.#waiting.push(message);
+    this.#wake?.();
+  }
+
   place(place: MessageInitShape<typeof PlaceSchema>): void {
     this.say({ case: "place", value: create(PlaceSchema, place) });
   }
 
-  welcome({ sessionNumber = 1n, heartbeatMs = 100, leaseMs = 2000, lossMarginMs = 200, isCluster }: Terms): void {
+  welcome({ sessionNumber = 1n, heartbeatMs = 100, leaseMs = 60_000, lossMarginMs = 200, isCluster }: Terms): void {
     const value = create(WelcomeSchema, {
       sessionNumber,
       runnerName: "scripted",

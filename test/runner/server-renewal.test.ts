@@ -14,7 +14,7 @@ afterAll(() => world.close());
 const runnerOf = async (runner: string) => (await world.runners.getRunner({ runner })).runner;
 
 const enrolled = (runner: string) =>
-  expect.poll(async () => (await runnerOf(runner))?.status, { timeout: 15_000 }).toBe(RunnerStatus.ENROLLED);
+  expect.poll(async () => (await runnerOf(runner))?.status).toBe(RunnerStatus.ENROLLED);
 
 test("identities are renewed during a job, which loses nothing", async () => {
   const { runnerId } = await world.startRunner("alpha");
@@ -33,7 +33,7 @@ test("identities are renewed during a job, which loses nothing", async () => {
   const after = await runnerOf(runnerId);
   expect(after?.identity?.generation).toBeGreaterThanOrEqual(2n);
   expect(after?.availability).toBe(Availability.ACTIVE);
-  await expect.poll(async () => (await world.logs.readLog({ workload: id })).ended, { timeout: 15_000 }).toBe(true);
+  await expect.poll(async () => (await world.logs.readLog({ workload: id })).ended).toBe(true);
   const { lines } = await world.logs.readLog({ workload: id });
   expect(lines.map(({ number }) => number)).toEqual(Array.from({ length: 900 }, (_, index) => BigInt(index)));
 });
@@ -45,7 +45,7 @@ test("a runner whose identity expired while it was off renews it by its key", as
   runner.stop(0);
   await runner.done;
   const expireMs = Number(before?.expireTime?.seconds ?? 0n) * 1000;
-  await expect.poll(() => Date.now() > expireMs, { timeout: 12_000 }).toBe(true);
+  await expect.poll(() => Date.now() > expireMs).toBe(true);
 
   await world.startRunner("bravo", { tokenText });
 

@@ -76,7 +76,7 @@ export async function openServerWorld(settings: Record<string, string> = {}) {
     },
     /** The workload once it is in `phase`, or has ended otherwise. */
     async workloadIn(id: string, phase: WorkloadPhase): Promise<Workload> {
-      const deadline = Date.now() + 20_000;
+      const deadline = Date.now() + 40_000;
       for (;;) {
         const { workload } = await orchestrator.getWorkload({ workload: id });
         if (workload === undefined) throw new Error(`workload ${id} is gone`);

@@ -35,15 +35,12 @@ async function startSimulated(runner: string, simulation: { durationMs: number; 
 }
 
 async function linesOf(workload: string): Promise<string[]> {
-  await expect
-    .poll(async () => (await world.logs.readLog({ workload, limit: 100_000 })).ended, { timeout: 20_000 })
-    .toBe(true);
+  await expect.poll(async () => (await world.logs.readLog({ workload, limit: 100_000 })).ended).toBe(true);
   const { lines } = await world.logs.readLog({ workload, limit: 100_000 });
   return lines.map(({ content }) => Buffer.from(content).toString());
 }
 
-const enrolled = (runner: string) =>
-  expect.poll(() => statusOf(runner), { timeout: 15_000 }).toBe(RunnerStatus.ENROLLED);
+const enrolled = (runner: string) => expect.poll(() => statusOf(runner)).toBe(RunnerStatus.ENROLLED);
 const statusOf = async (runner: string) => (await world.runners.getRunner({ runner })).runner?.status;
 
 test("a runner enrolls, runs a script, and everything that is to be known of it arrives", async () => {

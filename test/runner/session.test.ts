@@ -106,11 +106,11 @@ test("a stopped runner waits, ends the rest as stopped with the runner, and says
   const controlPlane = await controlPlaneOfTest();
   const runner = await runnerOfTest(controlPlane);
   const session = await controlPlane.session(1);
-  const [short, long] = [simulated({ durationMs: 150 }), simulated({ durationMs: 60_000 })];
+  const [short, long] = [simulated({ durationMs: 50 }), simulated({ durationMs: 60_000 })];
   for (const place of [short, long]) session.place(place);
   await session.next("accepted", long.workloadId);
 
-  runner.stop(400);
+  runner.stop(1000);
   session.place(simulated({}));
   await runner.done;
 
@@ -118,6 +118,19 @@ test("a stopped runner waits, ends the rest as stopped with the runner, and says
   expect((await session.next("completed", long.workloadId)).result?.outcome).toBe(Outcome.RUNNER_STOPPED);
   expect((await session.next("rejected")).reason).toBe("this runner is stopping");
   expect(session.received.at(-1)?.case).toBe("leaving");
+});
+
+test("I14: what only a newer control plane says is passed over, and the session goes on", async () => {
+  const controlPlane = await controlPlaneOfTest();
+  await runnerOfTest(controlPlane);
+  const session = await controlPlane.session(1);
+  const place = simulated({ exitCode: 3 });
+
+  session.sayUnknown();
+  session.place(place);
+
+  expect((await session.next("completed", place.workloadId)).result?.exitCode).toBe(3);
+  expect(session.isOver).toBe(false);
 });
 
 test("a drained runner finishes what it has and leaves", async () => {

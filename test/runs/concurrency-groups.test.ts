@@ -76,9 +76,9 @@ test("a newer run of a group that cancels older ones ends them, and then begins;
   expect(await world.states(newer)).toEqual({ a: "queued" });
   const scope = { kind: "organization", organizationId: organization.id } as const;
   const { rows } = await listAuditEvents(sql, { scope, objectId: older.id, action: "" }, { size: 10, token: "" });
-  expect(rows.map(({ action, outcome, actor }) => [action, outcome, actor]).toSorted()).toEqual([
-    ["run.cancel", "ok", "server"],
-    ["run.end", "cancelled", "server"],
+  expect(rows.map(({ action, outcome, actor }) => `${actor} ${action} ${outcome}`).toSorted()).toEqual([
+    "server run.cancel ok",
+    "server run.end cancelled",
   ]);
 });
 

@@ -1,12 +1,11 @@
 import { existsSync } from "node:fs";
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { WorkloadPhase } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import { dialRunnerPlane, enrollClient, outcomeOf, outcomesOf } from "../support/runner-client.ts";
 import { openIdentityDirectory } from "../../runner/src/identity-store.ts";
 import { messageOf } from "../../runner/src/refusal.ts";
+import { createMeeting } from "../support/meeting.ts";
 import { createWorld, readWholeLog, script, until, untilConnected, untilEnded, type World } from "../support/world.ts";
 
 test("deleting a runner with live workloads is refused, naming how many", async () => {
@@ -68,17 +67,4 @@ async function busy(world: World, text: string, retry = {}) {
     return found.workload!.startTime !== undefined;
   });
   return { runner, started, workload: workload!.id };
-}
-
-/** A place that jobs of any user may enter: one waits there until it is released, then leaves a proof. */
-async function createMeeting() {
-  const directory = await mkdtemp(join(tmpdir(), "agyn-meeting-"));
-  await chmod(directory, 0o777);
-  const [go, proof] = [join(directory, "go"), join(directory, "proof")];
-  return {
-    proof,
-    script: `echo waiting\nuntil test -e ${go}; do sleep 0.05; done\n: > ${proof}`,
-    release: () => writeFile(go, ""),
-    [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
-  };
 }

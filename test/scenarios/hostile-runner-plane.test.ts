@@ -52,7 +52,7 @@ const onLabel = (value: string) => ({
   requirements: [{ key: "is", operator: Operator.IN, values: [value] }],
 });
 
-test("bad-17: a runner that reads nothing of what it is sent holds up no other, and gets all once it reads", async () => {
+test("I13, bad-17: a runner that reads nothing of what it is sent holds up no other, and gets all once it reads", async () => {
   await using world = await createWorld({ lease: "20s" });
   await using proxy = await createTcpProxy(`127.0.0.1:${world.server.runnerAddress.port}`);
   await using slow = await createProtocolRunner(world, await world.register("slow-1", { labels: { is: "slow" } }));

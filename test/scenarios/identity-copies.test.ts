@@ -7,7 +7,7 @@ import { renewIdentity } from "../../runner/src/renew.ts";
 import { createCsr, createIdentityKey } from "../../wire/csr.ts";
 import { createWorld, until, untilConnected, type RegisteredRunner, type World } from "../support/world.ts";
 
-test("bad-05: two live copies of one data directory lock the runner, and an unlocked one enrolls anew", async () => {
+test("I12, bad-05: two live copies of one data directory lock the runner, and an unlocked one enrolls anew", async () => {
   await using world = await createWorld();
   const runner = await world.register("build-1");
   const original = world.startRunner(runner);

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,7 +27,7 @@ const counting = (lines: number) => script(`i=0; while [ $i -lt ${lines} ]; do e
 const numbers = (lines: number) => Array.from({ length: lines }, (_, index) => String(index));
 const get = async (world: World, workload: string) =>
   (await world.admin.orchestrator.getWorkload({ workload })).workload!;
-const loss = create(LossPolicySchema, { kind: { case: "after", value: durationFromMs(2500) } });
+const loss = create(LossPolicySchema, { kind: { case: "after", value: durationFromMs(4000) } });
 const retry = create(RetryPolicySchema, { maximumTries: 2, onLost: true });
 const untilWrites = (world: World, workload: string) =>
   until("lines arrive", async () => (await world.admin.logs.readLog({ workload })).nextLine > 5n);
@@ -134,6 +135,7 @@ test("bad-12, bad-15: a runner cut off for too long has stopped the job before t
   });
 
   const times = async (fence: bigint) => (await readFile(`${mark}.${fence}`, "utf8")).trim().split("\n").map(Number);
+  await until("the next try has begun", () => existsSync(`${mark}.${again.fence}`));
   expect((await times(lost.fence)).at(-1)!).toBeLessThan((await times(again.fence))[0]!);
   expect(await get(world, lost.id)).toMatchObject({ phase: WorkloadPhase.LOST, fence: lost.fence });
   await rm(marks, { recursive: true });

@@ -3,6 +3,7 @@ import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
 import { SimulationSchema, WorkloadPhase } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import { Availability, RunnerStatus } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
+import { createMeeting } from "../support/meeting.ts";
 import { createWorld, script, until, untilEnded, type World } from "../support/world.ts";
 
 const short = { command: { case: "simulation" as const, value: create(SimulationSchema) } };
@@ -20,11 +21,13 @@ const untilWaiting = (world: World, workload: string, why: RegExp) =>
 test("a paused runner finishes what it has and takes nothing new until it is resumed", async () => {
   await using world = await createWorld();
   world.startRunner(await world.register("build-1"));
-  const old = await startRunning(world, "sleep 2; exit 4");
+  await using meeting = await createMeeting();
+  const old = await startRunning(world, `${meeting.script}; exit 4`);
 
   await world.admin.runners.pauseRunner({ runner: "build-1", reason: "spring cleaning" });
   const { workload: fresh } = await world.admin.orchestrator.startWorkload({ spec: short });
   await untilWaiting(world, fresh!.id, /spring cleaning/);
+  await meeting.release();
   expect(await untilEnded(world.admin, old)).toMatchObject({ result: { exitCode: 4 } });
   expect((await get(world, fresh!.id)).phase).toBe(WorkloadPhase.PENDING);
   await world.admin.runners.resumeRunner({ runner: "build-1" });
@@ -36,10 +39,12 @@ test("a draining runner finishes what it has, leaves, and comes back by a resume
   await using world = await createWorld();
   const registered = await world.register("build-1");
   const first = world.startRunner(registered);
-  const old = await startRunning(world, "sleep 2; exit 4");
+  await using meeting = await createMeeting();
+  const old = await startRunning(world, `${meeting.script}; exit 4`);
 
   await world.admin.runners.drainRunner({ runner: "build-1" });
   const { workload: fresh } = await world.admin.orchestrator.startWorkload({ spec: short });
+  await meeting.release();
   expect(await untilEnded(world.admin, old)).toMatchObject({ result: { exitCode: 4 } });
   await until("it has left", () => first.process.exitCode !== null);
   expect(first.process.exitCode).toBe(0);

@@ -34,7 +34,7 @@ const chunk = (of: { workloadId: string; fence: bigint }, firstLine: number, ...
   return { ...of, firstLine: BigInt(firstLine), count: BigInt(count), size, data };
 };
 
-test("bad-11: what a runner says of another runner's workload changes nothing, and holds nobody up", async () => {
+test("I5, bad-11: what a runner says of another runner's workload changes nothing, and holds nobody up", async () => {
   await using world = await createWorld();
   const { victim, other, workload, of } = await twoRunners(world);
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { jobsOf, startRun, stateName, untilRunEnded } from "../support/runs.ts";
-import { createWorld, type World } from "../support/world.ts";
+import { createWorld, readWholeLog, type World } from "../support/world.ts";
 
 const pipeline = `
 jobs:
@@ -12,7 +12,7 @@ inputs:
   expected: { required: true }
 `;
 
-async function deploy(world: World, project: string, expected: string) {
+async function runDeploy(world: World, project: string, expected: string) {
   const started = await world.admin.runs.startRun({
     project,
     pipeline: "deploy.yaml",
@@ -31,8 +31,8 @@ test("a job gets the secret that it names, and a project's wins over the organiz
   await secrets.setSecret({ name: "DEPLOY_KEY", value: "of the organization" });
   await secrets.setSecret({ name: "DEPLOY_KEY", project: "web", value: "of web\nin two lines" });
 
-  const web = await deploy(world, "web", "of web\nin two lines");
-  const api = await deploy(world, "api", "of the organization");
+  const web = await runDeploy(world, "web", "of web\nin two lines");
+  const api = await runDeploy(world, "api", "of the organization");
 
   expect([web, api].map(stateName)).toEqual(["SUCCEEDED", "SUCCEEDED"]);
   const listed = await secrets.listSecrets({ project: "web" });
@@ -52,10 +52,50 @@ test("a job that names a secret of another organization or project, or one that 
   await secrets.setSecret({ name: "DEPLOY_KEY", value: "of this organization" });
   await secrets.deleteSecret({ name: "DEPLOY_KEY" });
 
-  const job = await deploy(world, "api", "whatever");
+  const job = await runDeploy(world, "api", "whatever");
 
   expect(stateName(job)).toBe("FAILED");
   expect(job.message).toBe("neither project api nor its organization has secret DEPLOY_KEY");
+});
+
+test("bad-38: the log of a job shows *** for a secret, and another organization's job cannot name it", async () => {
+  await using world = await createWorld();
+  const { organizations, runs, secrets } = world.admin;
+  world.startRunner(await world.register("build-1"));
+  await organizations.createOrganization({ name: "other" });
+  await secrets.setSecret({ name: "DEPLOY_KEY", value: "s3cret-value" });
+  const content = Buffer.from(
+    `jobs: { deploy: { secrets: [DEPLOY_KEY], run: 'printf s3cret; echo "-value, $DEPLOY_KEY."' } }`,
+  );
+
+  const { run: own } = await runs.startRun({ pipeline: "deploy.yaml", content });
+  const { run: strange } = await runs.startRun({ organization: "other", pipeline: "deploy.yaml", content });
+  for (const run of [own!, strange!]) await untilRunEnded(world.admin, run.id);
+
+  const { deploy } = await jobsOf(world.admin, own!.id);
+  expect(await readWholeLog(world.admin, deploy!.workloadId)).toEqual(["***, ***."]);
+  const refused = (await jobsOf(world.admin, strange!.id))["deploy"];
+  expect([stateName(refused), refused!.message]).toEqual(["FAILED", "the organization has no secret DEPLOY_KEY"]);
+});
+
+test("a run that is not trusted gets no secrets, also when it is run again", async () => {
+  await using world = await createWorld();
+  const { runs, secrets } = world.admin;
+  await secrets.setSecret({ name: "DEPLOY_KEY", value: "s3cret-value" });
+  const job = "{ secrets: [DEPLOY_KEY], needs: build, run: 'true' }";
+  const run = await startRun(world.admin, `jobs: { build: { run: 'true' }, deploy: ${job} }`);
+  await world.database.sql`update run set cause = cause || '{"untrusted": true}'`;
+  world.startRunner(await world.register("build-1"));
+  await untilRunEnded(world.admin, run.id);
+
+  await runs.rerunRun({ run: run.id, scope: { case: "failed", value: true } });
+  await untilRunEnded(world.admin, run.id);
+
+  for (const attempt of [1, 2]) {
+    const { deploy } = await jobsOf(world.admin, run.id, attempt);
+    expect(stateName(deploy)).toBe("FAILED");
+    expect(deploy!.message).toMatch(/not trusted, so its jobs get no secrets; this one names secret DEPLOY_KEY$/);
+  }
 });
 
 test("the audit says who set and deleted a secret, and no answer holds a value", async () => {

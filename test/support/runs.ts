@@ -8,12 +8,13 @@ export async function startRun(clients: Clients, text: string, inputs: Record<st
 }
 
 /** Waits for the end of a run's last attempt. */
-export async function untilRunEnded(clients: Clients, id: string): Promise<Run> {
+export async function untilRunEnded(clients: Clients, id: string, timeout_ms = 60_000): Promise<Run> {
   let run: Run | undefined;
-  await until("the run has ended", async () => {
+  const hasEnded = async () => {
     ({ run } = await clients.runs.getRun({ run: id }));
     return run!.endTime !== undefined;
-  });
+  };
+  await until("the run has ended", hasEnded, timeout_ms);
   return run!;
 }
 

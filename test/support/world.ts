@@ -16,6 +16,7 @@ import { OrganizationsService } from "../../proto/gen/agyn/organizations/v1/orga
 import { RunnerStatus, type Runner } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { ProjectsService } from "../../proto/gen/agyn/projects/v1/projects_service_pb.ts";
+import { ArtifactsService } from "../../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
 import { QueueService } from "../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { TriggersService } from "../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
@@ -48,6 +49,7 @@ export type Clients = {
   runs: Client<typeof RunsService>;
   queue: Client<typeof QueueService>;
   triggers: Client<typeof TriggersService>;
+  artifacts: Client<typeof ArtifactsService>;
   organizations: Client<typeof OrganizationsService>;
   users: Client<typeof UsersService>;
   tokens: Client<typeof AccessTokensService>;
@@ -220,6 +222,7 @@ export function clientsFor(gateway: string, token: string): Clients {
     runs: client(RunsService),
     queue: client(QueueService),
     triggers: client(TriggersService),
+    artifacts: client(ArtifactsService),
     organizations: client(OrganizationsService),
     users: client(UsersService),
     tokens: client(AccessTokensService),
@@ -231,7 +234,7 @@ export function clientsFor(gateway: string, token: string): Clients {
 export async function until<T>(
   what: string,
   ask: () => Promise<T | undefined | false> | T | undefined | false,
-  timeout_ms = 20_000,
+  timeout_ms = 40_000,
 ): Promise<T> {
   const deadline = Date.now() + timeout_ms;
   for (;;) {
@@ -251,7 +254,7 @@ export function untilConnected(world: World, { id }: RegisteredRunner): Promise<
 }
 
 /** Waits until a workload has ended. */
-export function untilEnded(clients: Clients, workload: string, timeout_ms = 30_000): Promise<Workload> {
+export function untilEnded(clients: Clients, workload: string, timeout_ms = 60_000): Promise<Workload> {
   return until(
     `workload ${workload} ends`,
     async () => {

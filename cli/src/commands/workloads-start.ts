@@ -17,7 +17,7 @@ export const workloadsStart = defineCommand({
   arguments: { command: { kind: "rest", help: "what to run, as it is, without a shell" } },
   options: {
     follow: { kind: "flag", short: "f", help: "show where it went and its log, and exit with its code" },
-    name: { kind: "text", placeholder: "name", help: "name among the live workloads" },
+    name: { kind: "text", placeholder: "name", help: "name; the newest of a name is what the name means" },
     label: { kind: "list", short: "l", placeholder: "key=value", help: "label of the workload; repeatable" },
     ...demandOptions,
     env: { kind: "list", short: "e", placeholder: "name=value", help: "environment variable; repeatable" },

@@ -1,3 +1,4 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type {
   MoveJobRequest,
@@ -6,6 +7,7 @@ import type {
 } from "../../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import type { UserCaller } from "../domain/access.ts";
 import { AgynError, invalidField } from "../domain/errors.ts";
+import type { Estimate } from "../domain/wait-estimate.ts";
 import type { NoneVerdict } from "../domain/selection.ts";
 import type { QueueState } from "../loops/queue-state.ts";
 import type { QueueView } from "../loops/queue-view.ts";
@@ -124,6 +126,7 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
       const run = runs.get(row.runId);
       const live = state.queue.get(row.id);
       const waiting = live && live.runnerId === null ? deps.view.look(live, organization.name) : undefined;
+      const estimate = waiting && deps.view.estimate(live!, waiting.position);
       const names = (waiting?.runnerIds ?? []).slice(0, namedRunners).map(deps.runnerName);
       items.push({
         job: {
@@ -132,6 +135,7 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
         },
         position: waiting?.position ?? 0,
         competitors: waiting?.competitors ?? 0,
+        ...(estimate && { estimate: toEstimateProto(estimate) }),
         waitsFor: waiting?.waitsFor ?? "",
         runnerNames: await Promise.all(names),
         runnerCount: waiting?.runnerIds.length ?? 0,
@@ -168,6 +172,11 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
     }
     return { kind: to.case === "before" ? "before" : "after", jobId: beside.id };
   }
+}
+
+function toEstimateProto({ low_ms, middle_ms, high_ms, samples }: Estimate) {
+  const [low, middle, high] = [low_ms, middle_ms, high_ms].map((time_ms) => durationFromMs(Math.round(time_ms)));
+  return { low: low!, middle: middle!, high: high!, samples };
 }
 
 function refuseEmpty(filter: QueueFilterProto | undefined): void {

@@ -60,21 +60,20 @@ export function createSecretsService(deps: { sql: Sql; masterKey: MasterKey }): 
     async deleteSecret(request, context) {
       const { projectName, ...scope } = await scopeOf(request, context);
       const { name } = request;
-      await sql.begin(async (transaction) => {
-        if (!(await deleteSecret(transaction, { ...scope, name }))) throw notFound("secret", name);
-        const event = { action: "secret.delete", ...about({ ...scope, name }, projectName) };
+      const secret = await sql.begin(async (transaction) => {
+        const row = await deleteSecret(transaction, { ...scope, name });
+        if (!row) throw notFound("secret", name);
+        const event = { action: "secret.delete", ...about(row, projectName) };
         await insertAuditEvent(transaction, auditOf(context, event));
+        return row;
       });
-      return {};
+      return { secret: toProto(secret) };
     },
   };
 }
 
 /** What the audit keeps: never the value. */
-function about(
-  { organizationId, projectId, name }: Pick<Secret, "organizationId" | "projectId" | "name">,
-  project: string,
-) {
+function about({ organizationId, projectId, name }: Secret, project: string) {
   return {
     scope: { kind: "organization" as const, organizationId },
     objectId: projectId ?? organizationId,

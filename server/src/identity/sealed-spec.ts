@@ -35,6 +35,14 @@ export function openSecrets(spec: WorkloadSpec, organizationId: string, masterKe
   return spec;
 }
 
+/** The stored spec with its secrets sealed under the key in force; `undefined` where they are so already. */
+export function resealSpec(binary: Uint8Array, organizationId: string, masterKey: MasterKey): Uint8Array | undefined {
+  const spec = fromBinary(WorkloadSpecSchema, binary);
+  const secrets = spec.environment.filter((variable) => variable.secret);
+  if (secrets.every(({ value }) => masterKey.hasSealed(Buffer.from(value, "base64")))) return undefined;
+  return sealSpec(openSecrets(spec, organizationId, masterKey), organizationId, masterKey);
+}
+
 function context(organizationId: string): string {
   return `organization/${organizationId}/environment`;
 }

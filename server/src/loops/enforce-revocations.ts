@@ -28,10 +28,9 @@ export async function openRevocationReader(deps: RevocationDeps): Promise<{ run:
     if (performance.now() - read_ms > blindLimit_ms)
       deps.disconnectAll("revocations cannot be read: runners are let in again when they can");
   };
-  /** A superseded identity's connections go, and those stay that are live now, whatever has happened since the row was written. */
-  const endedKeys = async (runnerId: string, reason: RevocationReason): Promise<readonly string[]> => {
+  /** What is live now stays, whatever has happened since the row was written: its runner may have enrolled anew. */
+  const endedKeys = async (runnerId: string): Promise<readonly string[]> => {
     const keys = deps.keysOf(runnerId);
-    if (reason !== "IDENTITY_SUPERSEDED") return keys;
     const live = new Set(await listLiveKeys(deps.sql, keys));
     return keys.filter((key) => !live.has(key));
   };
@@ -43,9 +42,10 @@ export async function openRevocationReader(deps: RevocationDeps): Promise<{ run:
         read_ms = performance.now();
         for (const { number, runnerId, reason } of rows) {
           if (seen.has(number)) continue;
-          seen.add(number);
-          const keys = await endedKeys(runnerId, reason);
+          const keys = await endedKeys(runnerId);
           if (keys.length > 0) deps.disconnect(runnerId, reason, keys);
+          // Where the keys could not be read, it is done the next time.
+          seen.add(number);
           if (number > cursor) cursor = number;
         }
         for (const number of seen) if (number <= cursor - lookBack) seen.delete(number);

@@ -11,6 +11,7 @@ import { placeWorkloads, type PlacingGuard, type Writer } from "../store/workloa
 import type { FailUnreadable } from "./fail-unreadable.ts";
 import type { FleetState } from "./fleet-state.ts";
 import { createPump } from "./pump.ts";
+import { takeStarts } from "./start-batch.ts";
 import { changedWaits, isWaiting, lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
 
 /** What a caller wants started: the row to be, and the demand it holds. */
@@ -72,8 +73,6 @@ type Starting = { request: StartRequest; settle: (outcome: StartOutcome) => void
 
 /** Waiting workloads of one statement. */
 const batchLimit = 500;
-/** Starts of one statement: few enough that of many callers some are answered while others are heard. */
-const startLimit = 64;
 /** Statements under way; what comes meanwhile is gathered, so a lone start goes at once and a burst in batches. */
 const writeLimit = 4;
 const explainedLimit = 200;
@@ -104,7 +103,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
     limit: writeLimit,
     // While waiting ones are being placed and more has become free, what is new does not overtake them.
     hasWork: () => (dirty && leads() ? !placesWaiting : starting.length > 0),
-    work: async () => Promise.all([placePicks(pickWaiting()), startBatch(starting.splice(0, startLimit))]),
+    work: async () => Promise.all([placePicks(pickWaiting()), startBatch(takeStarts(starting))]),
     onError: (error) => log.error({ err: error }, "placing failed"),
   });
 

@@ -1,6 +1,7 @@
 import { createJobQueue, type JobQueue } from "../domain/job-queue.ts";
 import type { LiveJob } from "../domain/job-buckets.ts";
 import type { Demand } from "../domain/demand.ts";
+import { createRunTimes, type RunTimes } from "../domain/wait-estimate.ts";
 import { demandFromJson, type DemandJson } from "../domain/workload.ts";
 import type { Sql } from "../store/database.ts";
 import { listChangedJobs, listLiveJobs, type JobRow } from "../store/jobs.ts";
@@ -16,6 +17,8 @@ export interface QueueState {
   take(rows: readonly JobRow[]): void;
   /** Takes on what changed since the last call; calls coalesce. */
   refresh(): Promise<void>;
+  /** How long jobs of each kind ran lately. */
+  readonly times: RunTimes;
   /** The pauses in force. */
   readonly pauses: readonly QueuePause[];
 }
@@ -25,6 +28,7 @@ const internLimit = 10_000;
 
 export async function openQueueState(sql: Sql, fleet: FleetState): Promise<QueueState> {
   const queue = createJobQueue((runnerId) => fleet.index.get(runnerId)?.scope.kind === "cluster");
+  const times = createRunTimes();
   const demands = new Map<string, Demand>();
   const newest = new Map<string, bigint>();
   let pauses: readonly QueuePause[] = [];
@@ -44,6 +48,11 @@ export async function openQueueState(sql: Sql, fleet: FleetState): Promise<Queue
     demands.set(text, demand);
     return demand;
   };
+  /** A job that ends here for the first time; its record may be read again. */
+  const noteTime = (row: JobRow) => {
+    if (row.state !== "succeeded" || !row.startTime || !row.endTime || !queue.get(row.id)) return;
+    times.note(row, row.endTime.getTime() - row.startTime.getTime());
+  };
   const take = (rows: readonly JobRow[]) => {
     for (const row of rows) {
       // A record that was handed over directly may be read again later, and one that was read earlier come after it.
@@ -54,6 +63,7 @@ export async function openQueueState(sql: Sql, fleet: FleetState): Promise<Queue
         newest.set(row.id, xid);
         queue.set(toLiveJob(row, demandOf(row.demand!)));
       } else {
+        noteTime(row);
         newest.delete(row.id);
         queue.remove(row.id);
       }
@@ -76,6 +86,7 @@ export async function openQueueState(sql: Sql, fleet: FleetState): Promise<Queue
   take(await listLiveJobs(sql));
   return {
     queue,
+    times,
     take,
     async refresh() {
       // A read under way may have begun before the change the caller wants to see, so it gets the next one.

@@ -4,6 +4,7 @@ import { nobody } from "../domain/excluded.ts";
 import { unmetOf, standingOf } from "../domain/selection.ts";
 import { servesOrganization } from "../domain/runner.ts";
 import { unmetConstraintText } from "../domain/unmet-constraint.ts";
+import { estimateWait, furthestPlace, type Estimate } from "../domain/wait-estimate.ts";
 import type { LiveJob } from "../domain/job-buckets.ts";
 import type { FleetState } from "./fleet-state.ts";
 import type { QueueState } from "./queue-state.ts";
@@ -23,6 +24,8 @@ export type Waiting = {
 };
 
 export interface QueueView {
+  /** How long a job will probably wait; `undefined` where nothing tells, or something else than the runners holds it. */
+  estimate(job: LiveJob, position: number): Estimate | undefined;
   /** Of a job that waits, as this replica sees it. */
   look(job: LiveJob, organizationName: string): Waiting;
   explain(demand: Demand, limit: number): Explanation;
@@ -88,6 +91,14 @@ export function createQueueView(fleet: FleetState, state: QueueState): QueueView
       const { before, all } = state.queue.place(job, competes);
       const waitsFor = verdict === "placeable" ? "its turn" : unmetConstraintText(explanation, { organizationName });
       return { verdict, waitsFor, held: false, position: before + 1, competitors: all, runnerIds };
+    },
+    estimate(job, position) {
+      if (position === 0 || position > furthestPlace) return undefined;
+      const { possible } = judge(job.demand);
+      const competes = (demand: Demand) => isRival(job.demand, demand);
+      const before = state.queue.before(job, competes, furthestPlace);
+      const running = state.queue.listRunning(job.organizationId).filter((one) => possible.has(one.runnerId!));
+      return estimateWait(state.times, job, { before, running });
     },
     explain: (demand, limit) =>
       explain(fleet.index.members(), demand, {

@@ -11,7 +11,7 @@ export type Readable<T> = { value: T } | { problem: string };
 
 /** Of a run whose stored jobs have these names; `problem` where they and the pipeline do not go together. */
 export function planOf(run: WholeRun, names: readonly string[]): Readable<StoredPlan> {
-  const { version } = run.definition;
+  const version: number = run.definition.version;
   if (version !== pipelineVersion) {
     return {
       problem: `its pipeline is stored in version ${version}, and this server reads version ${pipelineVersion}`,

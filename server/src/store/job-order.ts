@@ -102,18 +102,21 @@ type Listing = { organizationId: string; from: Place; without: string; way: "bac
 async function listFrom(sql: SqlOrTransaction, listing: Listing): Promise<Place[]> {
   const { organizationId, from, without, way, limit } = listing;
   const { priority, rank, key } = from;
-  if (way === "on") {
-    return sql<Place[]>`
-      select id, priority, rank, key from job
-      where organization_id = ${organizationId} and state = 'queued' and id <> ${without}
-        and priority <= ${priority} and (priority < ${priority} or (rank, key) > (${rank}, ${key}))
-      order by priority desc, rank, key limit ${limit}`;
-  }
-  return sql<Place[]>`
+  const waiting = sql`
     select id, priority, rank, key from job
-    where organization_id = ${organizationId} and state = 'queued' and id <> ${without}
-      and priority >= ${priority} and (priority > ${priority} or (rank, key) < (${rank}, ${key}))
-    order by priority, rank desc, key desc limit ${limit}`;
+    where organization_id = ${organizationId} and state = 'queued' and id <> ${without}`;
+  // Each half is a walk along the index from where it begins; one condition for both would walk from the queue's end.
+  const [halves, order] =
+    way === "on"
+      ? [[sql`(rank, key) > (${rank}, ${key})`, sql`priority < ${priority}`], sql`priority desc, rank, key`]
+      : [[sql`(rank, key) < (${rank}, ${key})`, sql`priority > ${priority}`], sql`priority, rank desc, key desc`];
+  return sql<Place[]>`
+    select * from (
+      (${waiting} and priority = ${priority} and ${halves[0]!} order by ${order} limit ${limit})
+      union all
+      (${waiting} and ${halves[1]!} order by ${order} limit ${limit})
+    ) as place
+    order by ${order} limit ${limit}`;
 }
 
 type Placing = Pick<Place, "id" | "priority" | "rank">;
@@ -181,13 +184,20 @@ const matches = (sql: SqlOrTransaction, filter: QueueFilter) => sql`
 /** In the order in which they are taken. */
 export async function listQueuedJobs(sql: SqlOrTransaction, filter: QueueFilter, page: Page) {
   const [priority, rank, key] = decodeCursor(page.token, "queue")?.split(" ") ?? [];
-  const after =
+  const limit = page.size + 1;
+  const part = (after: ReturnType<typeof matches>) => sql`
+    (select ${jobColumns(sql)} from job where ${matches(sql, filter)} ${after}
+    order by job.priority desc, job.rank, job.key limit ${limit})`;
+  const found =
     key === undefined
-      ? sql``
-      : sql`and job.priority <= ${Number(priority)} and (job.priority < ${Number(priority)} or (job.rank, job.key) > (${rank!}, ${key}))`;
-  const found = await sql<JobRow[]>`
-    select ${jobColumns(sql)} from job where ${matches(sql, filter)} ${after}
-    order by job.priority desc, job.rank, job.key limit ${page.size + 1}`;
+      ? await sql<JobRow[]>`${part(sql``)}`
+      : await sql<JobRow[]>`
+          select * from (
+            ${part(sql`and job.priority = ${Number(priority)} and (job.rank, job.key) > (${rank!}, ${key})`)}
+            union all
+            ${part(sql`and job.priority < ${Number(priority)}`)}
+          ) as page
+          order by priority desc, rank, key limit ${limit}`;
   return cut("queue", found, page, (row) => `${row.priority} ${row.rank} ${row.key}`);
 }
 

@@ -88,12 +88,16 @@ export async function insertJobs(sql: SqlOrTransaction, jobs: readonly NewJob[])
 
 /** The jobs of an attempt, those that live locked until the transaction ends. */
 export async function holdJobs(sql: SqlOrTransaction, runId: string, attempt: number): Promise<HeldJob[]> {
-  await sql`
-    select from job where run_id = ${runId} and attempt = ${attempt} and state in ('blocked', 'queued', 'running')
-    order by key for update`;
-  return sql<HeldJob[]>`
-    select ${jobColumns(sql)}, coalesce(queue_deadline < now(), false) as "isPastDeadline", now() as now
-    from job where run_id = ${runId} and attempt = ${attempt} order by key`;
+  // Sent together, answered one after the other: what is read is what is locked.
+  const [, rows] = await Promise.all([
+    sql`
+      select from job where run_id = ${runId} and attempt = ${attempt} and state in ('blocked', 'queued', 'running')
+      order by key for update`,
+    sql<HeldJob[]>`
+      select ${jobColumns(sql)}, coalesce(queue_deadline < now(), false) as "isPastDeadline", now() as now
+      from job where run_id = ${runId} and attempt = ${attempt} order by key`,
+  ]);
+  return rows;
 }
 
 export async function getJob(sql: SqlOrTransaction, id: string): Promise<JobRow | undefined> {

@@ -48,15 +48,16 @@ export async function listSecrets(sql: SqlOrTransaction, { organizationId, proje
   return cut("secret", rows, page, (row) => `${row.name} ${row.projectId ?? ""}`);
 }
 
-/** Answers whether it was there. */
+/** The secret as it was, or `undefined`. */
 export async function deleteSecret(
   sql: SqlOrTransaction,
   { organizationId, projectId, name }: SecretScope & { name: string },
-): Promise<boolean> {
-  const { count } = await sql`
+): Promise<Secret | undefined> {
+  const [row] = await sql<Secret[]>`
     delete from secret
-    where organization_id = ${organizationId} and project_id is not distinct from ${projectId} and name = ${name}`;
-  return count > 0;
+    where organization_id = ${organizationId} and project_id is not distinct from ${projectId} and name = ${name}
+    returning ${columns(sql)}`;
+  return row;
 }
 
 /** A secret's value, sealed. */

@@ -248,7 +248,7 @@ export async function recordWaiting(
 /** How a workload of a job ended. */
 export type EndedWorkload = Pick<
   WorkloadRow,
-  "key" | "phase" | "message" | "result" | "startTime" | "endTime" | "stopRequested"
+  "key" | "phase" | "message" | "result" | "runnerId" | "startTime" | "endTime" | "stopRequested"
 >;
 
 /** Of an organization's workloads with these keys, those that have ended. */
@@ -258,6 +258,7 @@ export async function listEnded(
   keys: readonly bigint[],
 ): Promise<EndedWorkload[]> {
   return sql<EndedWorkload[]>`
-    select key, phase, message, result, start_time as "startTime", end_time as "endTime", stop_requested as "stopRequested"
+    select key, phase, message, result, runner_id as "runnerId", start_time as "startTime", end_time as "endTime",
+      stop_requested as "stopRequested"
     from workload_end where organization_id = ${organizationId} and key = any(${toArrayLiteral(keys)}::bigint[])`;
 }

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, statSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -151,7 +151,14 @@ export function script(shell: Extract<Command, { kind: "script" }>["shell"], tex
   return { kind: "script", shell, script: text };
 }
 
-const deadlineMs = 10_000;
+/** Something that jobs wait for by the shell command `wait`, until the test opens it. */
+export function createGate(world: World): { path: string; wait: string; open(): void } {
+  const path = join(world.directory, "gate");
+  const wait = `until test -e '${path}'; do sleep 0.02; done`;
+  return { path, wait, open: () => writeFileSync(path, "") };
+}
+
+const deadlineMs = 20_000;
 
 /** Waits until `fact` holds, looking often. */
 export async function until(what: string, fact: () => boolean): Promise<void> {

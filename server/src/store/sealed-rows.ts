@@ -1,0 +1,66 @@
+import type { SqlOrTransaction } from "./database.ts";
+
+/** A row of which one column is sealed: seal anew what it holds, or leave it (`undefined`). */
+export type SealedRow = {
+  key: string;
+  organizationId: string;
+  projectId: string | null;
+  name: string;
+  sealed: Uint8Array;
+};
+
+/** Everything in the database that is sealed under the master key, by kind. */
+export type SealedKind = "sealed_secret" | "secret" | "workload" | "job";
+
+/** In this order: a server with the old key alone cannot start once the first is done. */
+export const sealedKinds: readonly SealedKind[] = ["sealed_secret", "secret", "workload", "job"];
+
+/** The next rows of a kind after a key, locked. Of workloads and jobs, those that may still be handed to a runner. */
+export async function lockSealedRows(
+  sql: SqlOrTransaction,
+  kind: SealedKind,
+  { after, limit }: { after: string; limit: number },
+): Promise<SealedRow[]> {
+  const number = after === "" ? "0" : after;
+  switch (kind) {
+    case "sealed_secret":
+      return sql<SealedRow[]>`
+        select name as key, '' as "organizationId", null as "projectId", name, sealed from sealed_secret
+        where name > ${after} order by name limit ${limit} for update`;
+    case "secret":
+      return sql<SealedRow[]>`
+        select key::text, organization_id as "organizationId", project_id as "projectId", name, sealed from secret
+        where key > ${number}::bigint order by secret.key limit ${limit} for update`;
+    case "workload":
+      return sql<SealedRow[]>`
+        select w.key::text, w.organization_id as "organizationId", null as "projectId", '' as name, w.spec as sealed
+        from workload w join workload_life l on l.key = w.key
+        where w.key > ${number}::bigint order by w.key limit ${limit} for update of w`;
+    case "job":
+      return sql<SealedRow[]>`
+        select key::text, organization_id as "organizationId", null as "projectId", '' as name, spec as sealed from job
+        where key > ${number}::bigint and state in ('queued', 'running') and spec is not null
+        order by job.key limit ${limit} for update`;
+  }
+}
+
+export async function putSealed(
+  sql: SqlOrTransaction,
+  kind: SealedKind,
+  key: string,
+  sealed: Uint8Array,
+): Promise<void> {
+  switch (kind) {
+    case "sealed_secret":
+      await sql`update sealed_secret set sealed = ${sealed} where name = ${key}`;
+      return;
+    case "secret":
+      await sql`update secret set sealed = ${sealed} where key = ${key}::bigint`;
+      return;
+    case "workload":
+      await sql`update workload set spec = ${sealed} where key = ${key}::bigint`;
+      return;
+    case "job":
+      await sql`update job set spec = ${sealed} where key = ${key}::bigint`;
+  }
+}

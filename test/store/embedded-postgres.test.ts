@@ -1,0 +1,24 @@
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { startEmbeddedPostgres } from "../../server/src/store/embedded-postgres.ts";
+import { until } from "../support/world.ts";
+
+test("a database that ends long after its start harms nobody, also when its log is gone", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "agyn-postgres-"));
+  const postgres = await startEmbeddedPostgres(directory);
+  const files = await readdir(directory, { recursive: true });
+  const pidFile = files.find((name) => name.endsWith("postmaster.pid"))!;
+  const pid = Number((await readFile(join(directory, pidFile), "utf8")).split("\n", 1)[0]);
+  await rm(join(directory, "postgres.log"));
+
+  await postgres.stop();
+  await until("its process is reaped", () => !existsSync(`/proc/${pid}`));
+  // Whoever hears of it has heard of it one turn later.
+  await new Promise((resolve) => setImmediate(resolve));
+
+  expect(existsSync(join(directory, "postgres.log"))).toBe(false);
+  await rm(directory, { recursive: true, force: true });
+});
