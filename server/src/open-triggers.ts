@@ -1,4 +1,8 @@
+import type { ConnectRouter } from "@connectrpc/connect";
 import type { Logger } from "pino";
+import { TriggersService } from "../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
+import { createTriggerAuthenticator } from "./api/authenticate-trigger.ts";
+import { createTriggersService } from "./api/triggers-service.ts";
 import { createHooks } from "./api/hooks.ts";
 import type { Config } from "./config.ts";
 import { createAttemptLimiter } from "./identity/attempt-limiter.ts";
@@ -61,10 +65,13 @@ export function openTriggers({ config, log, state, placing, running, onClose }: 
     onAccepted: signal,
   };
   return {
-    workDeps,
-    onChanged: () => {
-      fire.signal();
-      signal();
+    authenticate: createTriggerAuthenticator(sql),
+    routes(router: ConnectRouter) {
+      const onChanged = () => {
+        fire.signal();
+        signal();
+      };
+      router.service(TriggersService, createTriggersService({ ...workDeps, onChanged }));
     },
     hooks: createHooks({
       log,
