@@ -70,6 +70,7 @@ import { triggersListTokens } from "./commands/triggers-list-tokens.ts";
 import { triggersRedeliver } from "./commands/triggers-redeliver.ts";
 import { triggersRevokeToken } from "./commands/triggers-revoke-token.ts";
 import { triggersRotateSecret } from "./commands/triggers-rotate-secret.ts";
+import { triggersSetCredential } from "./commands/triggers-set-credential.ts";
 import { triggersTest } from "./commands/triggers-test.ts";
 import { triggersUpdate } from "./commands/triggers-update.ts";
 import { usersCreate } from "./commands/users-create.ts";
@@ -140,6 +141,7 @@ export const commands: readonly Command[] = [
   triggersDisable,
   triggersDelete,
   triggersRotateSecret,
+  triggersSetCredential,
   triggersTest,
   triggersDeliveries,
   triggersRedeliver,

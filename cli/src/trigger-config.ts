@@ -3,6 +3,7 @@ import {
   Forge,
   ForkPolicy,
   OverlapPolicy,
+  ReportBackSchema,
   TriggerConfigSchema,
   type TriggerConfig,
 } from "../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
@@ -53,6 +54,13 @@ export const triggerConfigOptions = {
     help: "what a fork's pull request may do (default: refuse)",
   },
   agentLabels: { kind: "flag", help: "take an issue's agent: labels as capabilities that its jobs require" },
+  reportApi: {
+    kind: "text",
+    placeholder: "url",
+    help: "the forge's API, which is told of the runs; see set-credential",
+  },
+  reportStatus: { kind: "flag", help: "tell it by the commit's status" },
+  reportComment: { kind: "flag", help: "tell it by one comment, which is edited as the run goes on" },
   timezone: { kind: "text", placeholder: "zone", help: "of a schedule, such as Europe/Berlin (default: UTC)" },
   overlap: {
     kind: "text",
@@ -71,7 +79,18 @@ export const triggerConfigOptions = {
 export type TriggerConfigValues = OptionValues<typeof triggerConfigOptions>;
 type Kind = { webhook: ForgeWord } | { cron: string };
 
-const ofWebhooks = ["on", "action", "branch", "tag", "path", "author", "label", "forks", "agentLabels"] as const;
+const ofWebhooks = [
+  "on",
+  "action",
+  "branch",
+  "tag",
+  "path",
+  "author",
+  "label",
+  "forks",
+  "agentLabels",
+  "reportApi",
+] as const;
 const ofSchedules = ["timezone", "overlap", "catchUp"] as const;
 
 /** The configuration of a new trigger. */
@@ -98,6 +117,17 @@ export function changedTriggerConfig(config: TriggerConfig, values: TriggerConfi
   if (input.length > 0) changed.inputs = parsePairs("input", input);
   if (runLabel.length > 0) changed.labels = parsePairs("label", runLabel);
   if (priority !== undefined) changed.priority = priority;
+  const { reportApi, reportStatus, reportComment } = values;
+  if (reportApi !== undefined || reportStatus || reportComment) {
+    const apiUrl = reportApi ?? config.report?.apiUrl;
+    if (apiUrl === undefined) throw new UsageError("give --report-api: where the forge's API is");
+    const before = config.report ?? { commitStatus: false, comment: false };
+    changed.report = create(ReportBackSchema, {
+      apiUrl,
+      commitStatus: reportStatus || before.commitStatus,
+      comment: reportComment || before.comment,
+    });
+  }
   const isWebhook = changed.kind.case === "webhook";
   refuseForeign(values, isWebhook ? ofSchedules : ofWebhooks, isWebhook ? "a schedule" : "a webhook");
   changed.kind = changedKind(changed.kind, values);

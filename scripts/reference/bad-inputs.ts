@@ -12,7 +12,7 @@ export const badInputs: readonly BadInput[] = [
   [7, "a valid chain with a wrong signature; what is signed is not what is read"],
   [8, "TLS resumption, or a stream that lives on, after a revocation"],
   [9, "a runner that grants itself labels or capabilities, or changes them while it works"],
-  [10, "a call back to an address of the inner network", "the server calls nobody back"],
+  [10, "a call back to an address of the inner network", "the server calls no runner back"],
   [11, "a runner that speaks for a workload of another"],
   [12, "a completion under the fence of an earlier try"],
   [13, "sequence numbers that repeat, are reordered, have gaps, are negative or enormous"],
@@ -56,7 +56,7 @@ export const badInputs: readonly BadInput[] = [
   [51, "a hostile server that drives the terminal of a command line"],
   [52, "tokens in the state of infrastructure tools", "there is no Terraform provider"],
   [53, "secrets in the values of charts", "there are no charts"],
-  [54, "outgoing webhooks to inner addresses, or to slow ones", "there are no outgoing webhooks"],
+  [54, "outgoing webhooks to inner addresses, or to slow ones"],
   [55, "a malformed row that is in the database already"],
   [56, "an old backup restored under live runners", "there is no restore"],
 ];

@@ -1,10 +1,11 @@
-import { isIP } from "node:net";
 import { join, resolve } from "node:path";
 import { readConfigFile } from "./config-file.ts";
 import { settings, type DurationName, type SettingName } from "./settings.ts";
 import type { ArtifactLimits } from "./artifacts/workload-artifacts.ts";
 import {
   ConfigError,
+  isLoopback,
+  isWildcard,
   parseAddress,
   parseBoolean,
   parseDuration,
@@ -13,7 +14,7 @@ import {
   type Address,
 } from "./setting-values.ts";
 
-export { ConfigError, type Address };
+export { ConfigError, isLoopback, isWildcard, type Address };
 
 /** The whole configuration; durations in ms. */
 export type Config = ArtifactLimits & {
@@ -39,6 +40,7 @@ export type Config = ArtifactLimits & {
   pendingTimeout_ms: number;
   queueTimeout_ms: number;
   fileSources: boolean;
+  outgoingPrivate: boolean;
   hookBody_bytes: number;
   deliveryRetention_ms: number;
   rejectionExclusion_ms: number;
@@ -114,6 +116,7 @@ export function toConfig(settled: Settled): Config {
     artifactRetention_ms: duration("artifact_retention"),
     artifactUploadTimeout_ms: duration("artifact_upload_timeout"),
     fileSources: parseBoolean("file_sources", text("file_sources")!),
+    outgoingPrivate: parseBoolean("outgoing_private", text("outgoing_private")!),
     hookBody_bytes: parseInteger("hook_body", text("hook_body")!, 1000, 25_000_000),
     deliveryRetention_ms: duration("delivery_retention"),
     rejectionExclusion_ms: duration("rejection_exclusion"),
@@ -147,14 +150,4 @@ function checkTogether(config: Config, settled: Settled): void {
   if (config.databaseUrl !== undefined && settled.master_key_file.value === undefined) {
     throw new ConfigError("master_key_file: needed with database_url, so that every replica seals with the same key");
   }
-}
-
-/** Whether only this machine reaches the host. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
-}
-
-/** Whether the host stands for every address of this machine. */
-export function isWildcard(host: string): boolean {
-  return host === "0.0.0.0" || (isIP(host) === 6 && /^[0:]+$/.test(host));
 }

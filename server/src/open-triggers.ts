@@ -1,8 +1,14 @@
+import type { ConnectRouter } from "@connectrpc/connect";
 import type { Logger } from "pino";
+import { TriggersService } from "../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
+import { createTriggerAuthenticator } from "./api/authenticate-trigger.ts";
+import { createTriggersService } from "./api/triggers-service.ts";
 import { createHooks } from "./api/hooks.ts";
 import type { Config } from "./config.ts";
 import { createAttemptLimiter } from "./identity/attempt-limiter.ts";
 import { createScheduleFirer } from "./loops/fire-schedules.ts";
+import { createReportSender } from "./loops/send-reports.ts";
+import { sendRequest } from "./outgoing/safe-request.ts";
 import { createDeliveryWorker } from "./loops/work-deliveries.ts";
 import type { openPlacing } from "./open-placing.ts";
 import { onceSignalled } from "./open-placing.ts";
@@ -22,6 +28,7 @@ export type TriggersOptions = {
 /** Refusals of one trigger that its log takes at once, and then each second: its address is known to others than its sender. */
 const refusalBurst = 100;
 const refusalsPerSecond = 0.1;
+const reportTimeout_ms = 10_000;
 
 /** What starts runs without a person: hooks, schedules, and the loop that works what came. */
 export function openTriggers({ config, log, state, placing, running, onClose }: TriggersOptions) {
@@ -40,6 +47,15 @@ export function openTriggers({ config, log, state, placing, running, onClose }: 
     config.loopPeriod_ms,
     createScheduleFirer({ sql, leads: () => placer.leads, now: () => new Date(), onFired: signal }),
   );
+  const reports = runLoop(
+    "send-reports",
+    config.loopPeriod_ms,
+    createReportSender({
+      ...{ sql, masterKey, log },
+      send: (request) => sendRequest(request, { allowPrivate: config.outgoingPrivate, timeout_ms: reportTimeout_ms }),
+      signal: () => reports.signal(),
+    }),
+  );
   notifications.on("deliveries", onceSignalled(work));
   const refusals = createAttemptLimiter(refusalBurst, refusalsPerSecond);
   const acceptDeps = {
@@ -49,10 +65,13 @@ export function openTriggers({ config, log, state, placing, running, onClose }: 
     onAccepted: signal,
   };
   return {
-    workDeps,
-    onChanged: () => {
-      fire.signal();
-      signal();
+    authenticate: createTriggerAuthenticator(sql),
+    routes(router: ConnectRouter) {
+      const onChanged = () => {
+        fire.signal();
+        signal();
+      };
+      router.service(TriggersService, createTriggersService({ ...workDeps, onChanged }));
     },
     hooks: createHooks({
       log,

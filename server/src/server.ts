@@ -10,7 +10,6 @@ import { ProjectsService } from "../../proto/gen/agyn/projects/v1/projects_servi
 import { QueueService } from "../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
-import { TriggersService } from "../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
 import { SecretsService } from "../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { ServerService } from "../../proto/gen/agyn/server/v1/server_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
@@ -20,7 +19,6 @@ import { createAuditService } from "./api/audit-service.ts";
 import { createArtifactDownload } from "./api/artifact-download.ts";
 import { createArtifactsService } from "./api/artifacts-service.ts";
 import { createAuthenticator } from "./api/authenticate.ts";
-import { createTriggerAuthenticator } from "./api/authenticate-trigger.ts";
 import { createEnrollment } from "./api/enrollment-service.ts";
 import { createAuthenticationInterceptor, createAuthorizationInterceptor } from "./api/interceptors/access.ts";
 import { createErrorInterceptor } from "./api/interceptors/errors.ts";
@@ -42,7 +40,6 @@ import { createRunnerManagement } from "./api/runners-service.ts";
 import { createRunnerWatch } from "./api/runners-watch.ts";
 import { createSecretsService } from "./api/secrets-service.ts";
 import { createServerService } from "./api/server-service.ts";
-import { createTriggersService } from "./api/triggers-service.ts";
 import { openUserPlane } from "./api/user-plane.ts";
 import { createTurns } from "./api/turns.ts";
 import { createUsersService } from "./api/users-service.ts";
@@ -222,8 +219,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     const { queueState, view, takeJobs } = running;
     const queueDeps = { ...advanceDeps, state: queueState, view, runnerName, onAdvanced, onQueueChanged };
     router.service(QueueService, createQueueService({ ...queueDeps, onJobsChanged: takeJobs }));
-    const { workDeps, onChanged } = triggering;
-    router.service(TriggersService, createTriggersService({ ...workDeps, onChanged }));
+    triggering.routes(router);
     const { artifacts, bundles } = running;
     router.service(ArtifactsService, createArtifactsService({ sql, contents, artifacts, bundles }));
     router.service(SecretsService, createSecretsService({ sql, masterKey }));
@@ -248,11 +244,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   };
   const authenticate = createAuthenticator({ sql, cache_ms: authenticationCache_ms });
   const interceptors = (plane: Plane) => {
-    const access = {
-      ...{ sql, plane, authenticate, recheckPeriod_ms },
-      authenticateTrigger: createTriggerAuthenticator(sql),
-      checkRunner: createRunnerCheck(sql),
-    };
+    const checks = { authenticateTrigger: triggering.authenticate, checkRunner: createRunnerCheck(sql) };
+    const access = { sql, plane, authenticate, recheckPeriod_ms, ...checks };
     return [
       createErrorInterceptor(log, (reason) => meters.refusals.add(1, reason)),
       createAuthenticationInterceptor(access),

@@ -1,3 +1,5 @@
+import { isIP } from "node:net";
+
 /** An address to listen on or to dial. */
 export type Address = { host: string; port: number };
 
@@ -57,4 +59,14 @@ function distance(a: string, b: string): number {
     row = next;
   }
   return row[b.length]!;
+}
+
+/** Whether only this machine reaches the host. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+}
+
+/** Whether the host stands for every address of this machine. */
+export function isWildcard(host: string): boolean {
+  return host === "0.0.0.0" || (isIP(host) === 6 && /^[0:]+$/.test(host));
 }

@@ -114,6 +114,11 @@ export const settings = {
     default: "false",
     help: "let projects name repositories on this machine's disk (file://); whoever manages a project can then read them",
   },
+  outgoing_private: {
+    kind: "boolean",
+    default: "false",
+    help: "let reports go to addresses of this machine and of private networks, where your forge is",
+  },
   hook_body: {
     kind: "integer",
     default: "1048576",

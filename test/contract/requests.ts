@@ -52,6 +52,7 @@ const fields: Record<string, (subject: Subject) => Fields> = {
   CreateTrigger: () => ({ name: "made", config: webhookConfig }),
   UpdateTrigger: () => ({ config: webhookConfig }),
   RedeliverDelivery: ({ deliveryId }) => ({ deliveryId }),
+  SetTriggerCredential: () => ({ credential: "token" }),
   CreateTriggerToken: () => ({ name: "made" }),
   RevokeTriggerToken: ({ triggerTokenId }) => ({ triggerToken: triggerTokenId }),
   StartTriggerRun: () => ({ pipeline: "first.yaml" }),

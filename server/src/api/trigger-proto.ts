@@ -54,10 +54,12 @@ const stateProtos: Record<State, DeliveryState> = {
 
 /** A configuration as the contract has let it through. */
 export function configFromProto(config: TriggerConfigProto): TriggerConfig {
-  const { pipeline, ref, inputs, labels, priority, kind } = config;
+  const { pipeline, ref, inputs, labels, priority, kind, report } = config;
   if (kind.case === undefined) throw new Error("the contract demands a kind");
   const source = kind.case === "webhook" ? webhookFromProto(kind.value) : scheduleFromProto(kind.value);
-  return { pipeline, ref, inputs, labels, priority, source };
+  const { apiUrl = "", commitStatus = false, comment = false } = report ?? {};
+  const told = report && { report: { apiUrl, commitStatus, comment } };
+  return { pipeline, ref, inputs, labels, priority, source, ...told };
 }
 
 function webhookFromProto(webhook: Webhook): WebhookConfig {
@@ -80,12 +82,13 @@ function scheduleFromProto({ cron, timeZone, overlap, catchUp }: Schedule): Sche
   };
 }
 
-export function configToProto({ source, ...config }: TriggerConfig): TriggerConfigProto {
+export function configToProto({ source, report, ...rest }: TriggerConfig): TriggerConfigProto {
+  const config = { ...rest, ...(report && { report }) };
   if (source.kind === "webhook") {
-    const { kind, forge, forks, ...rest } = source;
+    const { kind, forge, forks, ...filters } = source;
     const policy = forks === "refuse" ? ForkPolicy.REFUSE : ForkPolicy.WITHOUT_SECRETS;
     const lists = Object.fromEntries(
-      Object.entries(rest).map(([name, value]) => [name, Array.isArray(value) ? [...(value as string[])] : value]),
+      Object.entries(filters).map(([name, value]) => [name, Array.isArray(value) ? [...(value as string[])] : value]),
     );
     return create(TriggerConfigSchema, {
       ...config,

@@ -14,7 +14,7 @@ import { getRun, type RunRow } from "../store/runs.ts";
 import * as triggers from "../store/triggers.ts";
 import { isUniqueViolation } from "../store/unique.ts";
 import { checkConfig, dueAfter } from "../triggers/check-config.ts";
-import { createSecret } from "../triggers/trigger-secret.ts";
+import { createSecret, sealCredential } from "../triggers/trigger-secret.ts";
 import type { WorkDeps } from "../triggers/work-delivery.ts";
 import { StartTriggerRunRequestSchema } from "../../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
 import { auditOf } from "./audit.ts";
@@ -158,6 +158,16 @@ export function createTriggersService(deps: TriggersDeps): ServiceImpl<typeof Tr
         await insertAuditEvent(transaction, auditOf(context, { ...about(trigger), action: "trigger.rotate_secret" }));
       });
       return { secret };
+    },
+
+    async setTriggerCredential(request, context) {
+      const { trigger } = targetOf(context, "trigger");
+      const sealed = sealCredential(trigger.id, request.credential, masterKey);
+      await sql.begin(async (transaction) => {
+        await triggers.setCredential(transaction, trigger.id, sealed);
+        await insertAuditEvent(transaction, auditOf(context, { ...about(trigger), action: "trigger.set_credential" }));
+      });
+      return {};
     },
 
     async testTrigger(request, context) {

@@ -26,6 +26,9 @@ export type ScheduleConfig = {
   catchUp_ms: number;
 };
 
+/** What a forge is told of the runs. */
+export type ReportConfig = { apiUrl: string; commitStatus: boolean; comment: boolean };
+
 export type TriggerConfig = {
   /** Of the project's repository. */
   pipeline: string;
@@ -36,6 +39,8 @@ export type TriggerConfig = {
   labels: Readonly<Record<string, string>>;
   priority: number;
   source: WebhookConfig | ScheduleConfig;
+  /** Absent: the forge is told nothing. */
+  report?: ReportConfig;
 };
 
 /** What a webhook without `events` takes; undefined: everything. */

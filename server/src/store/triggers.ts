@@ -160,6 +160,10 @@ export async function setSecret(sql: SqlOrTransaction, id: string, sealedSecret:
   await sql`update trigger set secret = ${sealedSecret}, update_time = now() where id = ${id}`;
 }
 
+export async function setCredential(sql: SqlOrTransaction, id: string, sealed: Uint8Array): Promise<void> {
+  await sql`update trigger set credential = ${sealed}, update_time = now() where id = ${id}`;
+}
+
 export async function deleteTrigger(sql: SqlOrTransaction, id: string): Promise<void> {
   await sql`delete from trigger where id = ${id}`;
 }

@@ -5,6 +5,7 @@ import { agentCapabilities, checkEvent, type Check } from "./check-event.ts";
 import { readForgeEvent, type ForgeEvent } from "./forge-event.ts";
 import { cleanJson } from "./json-fields.ts";
 import { mapInputs } from "./map-inputs.ts";
+import { reportTarget, type ReportTarget } from "./report-calls.ts";
 import { parsePayload } from "./webhook-request.ts";
 
 /** What came: a webhook's payload under its sender's name for the event, or a schedule's time. */
@@ -19,6 +20,8 @@ export type Judged = {
   ref: string;
   commit: string;
   capabilities: readonly string[];
+  /** Whom to tell of the run. */
+  report: ReportTarget | undefined;
   /** Others than the project's people wrote what would run. */
   untrusted: boolean;
 };
@@ -75,6 +78,7 @@ function conclude(trigger: TriggerRow, { checks, event, seen, forge }: Found): J
     ref: refOf(forge) || config.ref,
     commit: forge?.commit ?? "",
     capabilities: isAgent && forge ? agentCapabilities(forge) : [],
+    report: reportTarget(config, forge, `agyn/${trigger.projectName}/${trigger.name}`),
     untrusted: forge?.pull_request?.from_fork ?? false,
   };
   return { checks, event: seen, judged };

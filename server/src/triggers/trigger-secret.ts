@@ -18,6 +18,22 @@ export function openSecret({ id, sealedSecret }: TriggerRow, masterKey: MasterKe
   return Buffer.from(opened).toString();
 }
 
+/** How a forge's token for reports is kept. */
+export function sealCredential(triggerId: string, credential: string, masterKey: MasterKey): Uint8Array {
+  return masterKey.seal(Buffer.from(credential), `trigger/${triggerId}/credential`);
+}
+
+/** Throws where there is none, or the key that sealed it is not at hand. */
+export function openCredential(
+  { triggerId, sealedCredential }: { triggerId: string; sealedCredential: Uint8Array | null },
+  masterKey: MasterKey,
+): string {
+  if (!sealedCredential) throw new Error(`trigger ${triggerId} has no credential: set one`);
+  const opened = masterKey.open(sealedCredential, `trigger/${triggerId}/credential`);
+  if ("error" in opened) throw new Error(`credential of trigger ${triggerId}: ${opened.error}`);
+  return Buffer.from(opened).toString();
+}
+
 function context(triggerId: string): string {
   return `trigger/${triggerId}/secret`;
 }

@@ -9,6 +9,7 @@ import {
   type DeliveryState,
   type WholeDelivery,
 } from "../store/deliveries.ts";
+import { insertReport } from "../store/reports.ts";
 import { getProject, type Project } from "../store/projects.ts";
 import { getRun, listLiveRuns, type RunRow } from "../store/runs.ts";
 import { getTrigger, type TriggerRow } from "../store/triggers.ts";
@@ -56,6 +57,8 @@ async function decide(deps: WorkDeps, delivery: WholeDelivery): Promise<Outcome>
     if (!started) throw error;
     return started;
   });
+  const { report: target } = judgement.judged;
+  if (target) await insertReport(deps.sql, { runId: run.id, triggerId: trigger.id, target });
   return { kind: "settled", state: "started", reason: "", run };
 }
 

@@ -6,6 +6,8 @@ create table trigger (
   name text not null,
   -- of a webhook, sealed with the master key
   secret bytea,
+  -- the forge's token for reports, sealed likewise
+  credential bytea,
   -- of a schedule that is on: when it comes due
   next_time timestamptz,
   create_time timestamptz not null default now(),
@@ -75,3 +77,17 @@ create table trigger_token (
   revoke_time timestamptz
 );
 create index trigger_token_of_project on trigger_token (project_id, create_time);
+
+-- What a forge is still to be told of a run: a row for each run until its end was told.
+create table report (
+  run_id text primary key,
+  trigger_id text not null references trigger on delete cascade,
+  -- the forge, its API, the repository, the commit, the pull request or issue
+  target jsonb not null,
+  -- the run's state that the forge knows
+  told text not null default '',
+  comment_id text not null default '',
+  tries integer not null default 0,
+  next_try_time timestamptz not null default now()
+);
+create index report_due on report (next_try_time);
