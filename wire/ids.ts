@@ -12,6 +12,7 @@ export const idPrefixes = {
   run: "run",
   job: "job",
   artifact: "art",
+  upload: "upl",
   trigger: "trg",
   triggerToken: "ttk",
   delivery: "dlv",

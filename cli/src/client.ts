@@ -5,6 +5,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient, type Client, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { ArtifactsService } from "../../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
 import { AuditService } from "../../proto/gen/agyn/audit/v1/audit_service_pb.ts";
 import { LogsService } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
@@ -24,6 +25,7 @@ import { exitCodes, Failure } from "./failures.ts";
 
 /** The control plane's services for one caller. */
 export interface ControlPlane {
+  readonly artifacts: Client<typeof ArtifactsService>;
   readonly audit: Client<typeof AuditService>;
   readonly logs: Client<typeof LogsService>;
   readonly orchestrator: Client<typeof OrchestratorService>;
@@ -86,6 +88,7 @@ export async function connectControlPlane(credentials: Credentials, options: Con
 
 function createServices(transport: Transport, close: () => void): ControlPlane {
   return {
+    artifacts: createClient(ArtifactsService, transport),
     audit: createClient(AuditService, transport),
     logs: createClient(LogsService, transport),
     orchestrator: createClient(OrchestratorService, transport),

@@ -1,4 +1,9 @@
 import type { Command } from "./command.ts";
+import { artifactsChecksums } from "./commands/artifacts-checksums.ts";
+import { artifactsDelete } from "./commands/artifacts-delete.ts";
+import { artifactsDownload } from "./commands/artifacts-download.ts";
+import { artifactsGet } from "./commands/artifacts-get.ts";
+import { artifactsList } from "./commands/artifacts-list.ts";
 import { auditList } from "./commands/audit-list.ts";
 import { completion } from "./commands/completion.ts";
 import { explain } from "./commands/explain.ts";
@@ -142,6 +147,11 @@ export const commands: readonly Command[] = [
   triggersListTokens,
   triggersRevokeToken,
   pipelinesValidate,
+  artifactsList,
+  artifactsGet,
+  artifactsDownload,
+  artifactsChecksums,
+  artifactsDelete,
   orgsList,
   orgsGet,
   orgsCreate,

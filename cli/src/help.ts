@@ -40,6 +40,7 @@ export const groupSummaries: Readonly<Record<string, string>> = {
   jobs: "Shows jobs of runs",
   queue: "Shows and changes the order in which jobs are taken",
   pipelines: "Checks pipeline files",
+  artifacts: "Shows and downloads what jobs kept",
   orgs: "Manages organizations",
   users: "Manages the users of the cluster",
   members: "Manages who belongs to an organization",

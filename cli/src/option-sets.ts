@@ -28,6 +28,11 @@ export const reasonOption = {
   help: "why, for everybody who sees it",
 } as const satisfies Option;
 
+export const artifactArgument = {
+  kind: "required",
+  help: "the artifact: its id, <run>/<name>, or <run>/<job>/<name>",
+} as const;
+
 export const graceOption = {
   kind: "parsed",
   placeholder: "duration",

@@ -6,10 +6,12 @@ import type { Logs } from "./logs.ts";
 import { messageOf } from "./refusal.ts";
 import { resultOf, resultWithout } from "./results.ts";
 import { createSink } from "./sink.ts";
+import type { Uploads } from "./uploads.ts";
 
 export type ExecutionsDeps = {
   executors: ReadonlyMap<string, Executor>;
   logs: Logs;
+  uploads: Uploads;
   log: Logger;
 };
 
@@ -18,14 +20,19 @@ export type ExecutionsOwner = {
   holdingOf(workloadId: string): Holding | undefined;
   started(of: HoldingRef, startTimeMs: number): void;
   ended(of: HoldingRef, result: HeldResult): void;
+  /** Nothing of its workspace is left to send. */
+  uploaded(of: HoldingRef): void;
 };
+
+/** An execution and what it executes. */
+type Running = { execution: Execution; spec: WorkloadSpec };
 
 export class Executions {
   readonly #deps: ExecutionsDeps;
   readonly #owner: ExecutionsOwner;
   /** What is to be started, with its secret values. */
   readonly #specs = new Map<string, WorkloadSpec>();
-  readonly #running = new Map<string, Execution>();
+  readonly #running = new Map<string, Running>();
 
   constructor(deps: ExecutionsDeps, owner: ExecutionsOwner) {
     this.#deps = deps;
@@ -56,7 +63,7 @@ export class Executions {
     try {
       if (spec === undefined || executor === undefined) throw new Error("its executor is gone");
       this.#deps.log.info(logFields(of), "workload starting");
-      this.#takeUp(await executor.start(spec, this.#sinkFor(spec)));
+      this.#takeUp({ spec, execution: await executor.start(spec, this.#sinkFor(spec)) });
     } catch (error) {
       this.#ended(of, resultWithout("start_failed", messageOf(error)));
     }
@@ -67,9 +74,9 @@ export class Executions {
     const { executors, log } = this.#deps;
     const found = new Set<string>();
     for (const executor of executors.values()) {
-      for (const { execution } of await executor.adopt((spec) => this.#sinkFor(spec))) {
-        found.add(holdingKey(execution));
-        this.#takeUp(execution);
+      for (const running of await executor.adopt((spec) => this.#sinkFor(spec))) {
+        found.add(holdingKey(running.execution));
+        this.#takeUp(running);
       }
     }
     for (const of of live()) {
@@ -79,19 +86,37 @@ export class Executions {
   }
 
   stop(of: HoldingRef, order: StopOrder): void {
-    this.#running.get(holdingKey(of))?.stop(order);
+    this.#running.get(holdingKey(of))?.execution.stop(order);
   }
 
   /** Removes all that is kept of it. */
   forget(of: HoldingRef): void {
     this.discard(of);
-    const execution = this.#running.get(holdingKey(of));
-    if (execution !== undefined) this.#forget(execution);
+    this.#deps.uploads.cancel(of);
+    const running = this.#running.get(holdingKey(of));
+    if (running !== undefined) this.#forget(running.execution);
   }
 
-  #takeUp(execution: Execution): void {
+  /** Sends what is kept of one that has ended. What is said of that belongs to its log, which ends then. */
+  upload(of: HoldingRef): void {
+    const running = this.#running.get(holdingKey(of));
+    const phase = this.#owner.holdingOf(of.workloadId)?.phase;
+    const outcome = phase?.kind === "completed" ? phase.result.outcome : "lost";
+    const onSettled = (): void => {
+      this.#endLog(of);
+      this.#owner.uploaded(of);
+    };
+    if (running === undefined || outcome === "lost" || outcome === "start_failed") return onSettled();
+    const { uploads = [] } = running.spec;
+    const { files } = running.execution;
+    const { system } = this.#sinkFor(of);
+    this.#deps.uploads.start({ workloadId: of.workloadId, fence: of.fence, uploads, files, system, onSettled });
+  }
+
+  #takeUp(running: Running): void {
+    const { execution } = running;
     const holding = this.#owner.holdingOf(execution.workloadId);
-    this.#running.set(holdingKey(execution), execution);
+    this.#running.set(holdingKey(execution), running);
     if (holding === undefined || holding.placement.fence !== execution.fence) {
       execution.stop({ graceMs: 0, reason: "the runner does not hold it" });
       void execution.result.then(() => this.#forget(execution));
@@ -102,14 +127,19 @@ export class Executions {
   }
 
   #ended(of: HoldingRef, result: HeldResult): void {
+    if (this.#owner.holdingOf(of.workloadId)?.uploadsSettled !== false) this.#endLog(of);
+    const { outcome, exitCode } = result;
+    this.#deps.log.info({ ...logFields(of), outcome, exit_code: exitCode }, "workload ended");
+    this.#owner.ended(of, result);
+  }
+
+  #endLog(of: HoldingRef): void {
     const { logs, log } = this.#deps;
     try {
       logs.end(of);
     } catch (error) {
       log.error({ ...logFields(of), error: messageOf(error) }, "log could not be ended");
     }
-    log.info({ ...logFields(of), outcome: result.outcome, exit_code: result.exitCode }, "workload ended");
-    this.#owner.ended(of, result);
   }
 
   #forget(execution: Execution): void {

@@ -12,6 +12,8 @@ export type HeldResult = {
   memorySampled: boolean;
   startTimeMs: number | undefined;
   endTimeMs: number | undefined;
+  /** What the command handed on; not in records of earlier versions. */
+  outputs?: Readonly<Record<string, string>>;
 };
 
 /** What the runner keeps of a placement: enough to answer for it, also after a restart. Nothing secret. */
@@ -25,6 +27,8 @@ export type Placement = {
   /** `undefined`: it is never given up. */
   lostAfterMs: number | undefined;
   graceMs: number;
+  /** Something of its workspace is kept, which takes time after its end. */
+  hasUploads?: true;
 };
 
 /** Who wants it stopped, which decides what its end is called. */
@@ -49,6 +53,8 @@ export type Holding = {
   forgotten: boolean;
   /** Its log is with the control plane, whole, or refused by it. */
   logSettled: boolean;
+  /** Nothing of its workspace is left to send. */
+  uploadsSettled: boolean;
 };
 
 /** Which workload, under which fence. */

@@ -19,6 +19,7 @@ import { courseAfter, type Refused } from "./refusal-course.ts";
 import { messageOf, refusalOf } from "./refusal.ts";
 import { renewIdentity, renewInMs } from "./renew.ts";
 import { Session, type SessionDeps, type SessionEnd, type SessionTerms } from "./session.ts";
+import type { TransportGate } from "./transport-gate.ts";
 import type { Workloads } from "./workloads.ts";
 
 /** A session that stood for so long wipes out the failures before it. */
@@ -31,6 +32,7 @@ export type LinkDeps = ObtainDeps & {
   hello: () => SessionDeps["hello"];
   workloads: Workloads;
   logs: Logs;
+  gate: TransportGate;
   onContact: SessionDeps["onContact"];
   onDrain: () => void;
   /** May refuse the terms by throwing a `FatalError`. */
@@ -258,11 +260,12 @@ async function renewAndRedial(deps: LinkDeps, live: Live): Promise<Live | undefi
 }
 
 /** The other streams of a session, until `signal` aborts. */
-async function push({ logs, workloads, log }: LinkDeps, live: Live, signal: AbortSignal): Promise<void> {
+async function push({ logs, workloads, gate, log }: LinkDeps, live: Live, signal: AbortSignal): Promise<void> {
   const { transport } = live.connection;
   const liveWorkloads = (): number => workloads.liveCount;
   const intervalMs = live.terms.metricsIntervalMs;
   await Promise.all([
+    gate.open(transport, signal),
     pushLogs({ transport, logs, log, signal }),
     pushMetrics({ transport, intervalMs, liveWorkloads, log, signal }),
   ]);

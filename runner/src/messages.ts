@@ -115,6 +115,7 @@ function toResult(result: HeldResult): WorkloadResult {
     cpuTime: toDuration(result.cpuMs),
     memoryPeakBytes: BigInt(Math.trunc(result.memoryPeakBytes)),
     memorySampled: result.memorySampled,
+    outputs: { ...result.outputs },
     ...(result.startTimeMs === undefined ? {} : { startTime: toTimestamp(result.startTimeMs) }),
     ...(result.endTimeMs === undefined ? {} : { endTime: toTimestamp(result.endTimeMs) }),
   });

@@ -22,6 +22,7 @@ export function toPlacement({ workloadId, fence, executor, resources, retriedWhe
     retriedWhenLost,
     lostAfterMs,
     graceMs: graceOf(spec),
+    ...((spec?.artifacts?.uploads.length ?? 0) > 0 && { hasUploads: true }),
   };
 }
 
@@ -42,9 +43,22 @@ export function toSpec(place: Place): WorkloadSpec | { readonly error: string } 
     graceMs: graceOf(spec),
     resources: { ...place.resources },
     ...(spec.git === undefined ? {} : { source: { kind: "git", url: spec.git.url, ref: spec.git.ref } }),
+    ...toFiles(spec),
     ...(spec.workingDirectory === "" ? {} : { workingDirectory: spec.workingDirectory }),
     ...(spec.timeout === undefined ? {} : { timeoutMs: durationMs(spec.timeout) }),
     ...(spec.command.case === "simulation" ? { simulation: toSimulationText(spec.command.value) } : {}),
+  };
+}
+
+function toFiles({ bundle, artifacts }: WorkloadSpecProto): Pick<WorkloadSpec, "bundle" | "downloads" | "uploads"> {
+  const downloads = (artifacts?.downloads ?? []).map(({ name, sha256, sizeBytes, directory }) => {
+    return { name, sha256, sizeBytes: Number(sizeBytes), directory };
+  });
+  const uploads = (artifacts?.uploads ?? []).map(({ name, paths }) => ({ name, paths }));
+  return {
+    ...(bundle !== undefined && { bundle: { sha256: bundle.sha256, sizeBytes: Number(bundle.sizeBytes) } }),
+    ...(downloads.length > 0 && { downloads }),
+    ...(uploads.length > 0 && { uploads }),
   };
 }
 
@@ -79,12 +93,13 @@ function isScriptShell(shell: string): shell is ScriptShell {
   return scriptShells.some((known) => known === shell);
 }
 
-function toSimulationText({ duration, exitCode, lines, rejectReason, ignoreStop }: Simulation): string {
+function toSimulationText({ duration, exitCode, lines, rejectReason, ignoreStop, outputs }: Simulation): string {
   return JSON.stringify({
     durationMs: duration === undefined ? 0 : durationMs(duration),
     exitCode,
     lines: Number(lines),
     ignoreStop,
+    outputs,
     ...(rejectReason === "" ? {} : { rejectReason }),
   });
 }

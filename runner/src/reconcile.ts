@@ -19,13 +19,16 @@ export type HoldingEvent =
   | { kind: "not_recorded"; fence: bigint; reason: string }
   | { kind: "started"; fence: bigint; startTimeMs: number }
   | { kind: "ended"; fence: bigint; result: HeldResult }
-  | { kind: "log_settled"; fence: bigint };
+  | { kind: "log_settled"; fence: bigint }
+  | { kind: "uploads_settled"; fence: bigint };
 
 /** What follows from an event, in this order. */
 export type Action =
   | { kind: "record"; placement: Placement }
   | ({ kind: "start" } & HoldingRef)
   | ({ kind: "stop"; order: StopOrder } & HoldingRef)
+  /** Send what is kept of it. */
+  | ({ kind: "upload" } & HoldingRef)
   | ({ kind: "drop_log" } & HoldingRef)
   | ({ kind: "remove" } & HoldingRef)
   | ({ kind: "note_stopped"; order: StopOrder } & HoldingRef)
@@ -60,7 +63,9 @@ export function reconcile(holding: Holding | undefined, event: HoldingEvent, see
     case "ended":
       return ended(holding, event.result);
     case "log_settled":
-      return settleLog(holding);
+      return settled({ ...holding, logSettled: true });
+    case "uploads_settled":
+      return settled({ ...holding, uploadsSettled: true });
   }
 }
 
@@ -94,7 +99,14 @@ function place(
     return { holding: undefined, actions: [...before, { kind: "say_rejected", ...asked, reason: refusal }] };
   }
   return {
-    holding: { placement, phase: { kind: "recording" }, stop: undefined, forgotten: false, logSettled: false },
+    holding: {
+      placement,
+      phase: { kind: "recording" },
+      stop: undefined,
+      forgotten: false,
+      logSettled: false,
+      uploadsSettled: placement.hasUploads !== true,
+    },
     actions: [...before, { kind: "record", placement }],
   };
 }
@@ -137,6 +149,7 @@ function ended(holding: Holding, found: HeldResult): Decision {
     actions: [
       { kind: "note_completed", ...of(holding), result },
       { kind: "say_completed", ...of(holding), result },
+      ...(holding.uploadsSettled ? [] : [{ kind: "upload" as const, ...of(holding) }]),
     ],
   };
 }
@@ -170,7 +183,13 @@ function forget(holding: Holding): Decision {
     graceMs: holding.stop?.graceMs ?? holding.placement.graceMs,
     reason: "the control plane no longer wants it",
   };
-  const forgotten: Holding = { ...holding, forgotten: true, logSettled: true, stop: holding.stop ?? order };
+  const forgotten: Holding = {
+    ...holding,
+    forgotten: true,
+    logSettled: true,
+    uploadsSettled: true,
+    stop: holding.stop ?? order,
+  };
   const actions: Action[] = logDropped(holding);
   if (holding.phase.kind !== "recording" && holding.stop === undefined) {
     actions.push({ kind: "stop", ...of(holding), order });
@@ -181,19 +200,24 @@ function forget(holding: Holding): Decision {
 function acknowledge(holding: Holding): Decision {
   const { phase } = holding;
   if (phase.kind !== "completed" || phase.acknowledged) return { holding, actions: [] };
-  if (holding.logSettled) return { holding: undefined, actions: [{ kind: "remove", ...of(holding) }] };
+  if (isSettled(holding)) return { holding: undefined, actions: [{ kind: "remove", ...of(holding) }] };
   return {
     holding: { ...holding, phase: { ...phase, acknowledged: true } },
     actions: [{ kind: "note_acknowledged", ...of(holding) }],
   };
 }
 
-function settleLog(holding: Holding): Decision {
+/** Goes once everything of it is with the control plane. */
+function settled(holding: Holding): Decision {
   const { phase } = holding;
-  if (phase.kind === "completed" && phase.acknowledged) {
+  if (phase.kind === "completed" && phase.acknowledged && isSettled(holding)) {
     return { holding: undefined, actions: [{ kind: "remove", ...of(holding) }] };
   }
-  return { holding: { ...holding, logSettled: true }, actions: [] };
+  return { holding, actions: [] };
+}
+
+function isSettled({ logSettled, uploadsSettled }: Holding): boolean {
+  return logSettled && uploadsSettled;
 }
 
 function logDropped(holding: Holding): Action[] {

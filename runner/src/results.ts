@@ -3,7 +3,8 @@ import type { HeldOutcome, HeldResult } from "./holding.ts";
 
 /** What is reported of an execution's result. */
 export function resultOf(result: ExecutionResult): HeldResult {
-  const { outcome, exitCode, signal, message, cpuMs, memoryPeakBytes, memorySource, startTime, endTime } = result;
+  const { outcome, exitCode, signal, message, cpuMs, memoryPeakBytes, memorySource, startTime, endTime, outputs } =
+    result;
   const hasStarted = outcome !== "start_failed";
   return {
     outcome,
@@ -15,6 +16,7 @@ export function resultOf(result: ExecutionResult): HeldResult {
     memorySampled: memorySource === "sampled",
     startTimeMs: hasStarted ? startTime.getTime() : undefined,
     endTimeMs: endTime.getTime(),
+    outputs,
   };
 }
 

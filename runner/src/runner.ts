@@ -16,6 +16,7 @@ import { detectIsolation } from "./executors/isolation.ts";
 import { leaveJobRoot } from "./executors/job-directory.ts";
 import { createProcessExecutor } from "./executors/process.ts";
 import { createSimulatedExecutor } from "./executors/simulated.ts";
+import { readContent } from "./contents.ts";
 import { openDataDirectory, type DataDirectory } from "./data-directory.ts";
 import { createDeparture } from "./departure.ts";
 import { FatalError } from "./fatal-error.ts";
@@ -29,6 +30,8 @@ import { readMachine, type Machine } from "./machine.ts";
 import { cutText } from "./messages.ts";
 import { gatewayAgent, type Proxies } from "./proxies.ts";
 import type { SessionTerms } from "./session.ts";
+import { TransportGate } from "./transport-gate.ts";
+import { Uploads } from "./uploads.ts";
 import { Workloads } from "./workloads.ts";
 
 /** Of the runner protocol. */
@@ -97,10 +100,12 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
 
   const isolation = options.isolation ?? (options.executors.includes("process") ? await detectIsolation() : "none");
   const machine = options.machine ?? (await readMachine());
-  const executors = createExecutors({ options, directory, isolation, runnerId });
+  const gate = new TransportGate();
+  const executors = createExecutors({ options, directory, isolation, runnerId, gate });
   const holdings = await openHoldings({ directory, isDurable: !options.isEphemeral });
   const logs = new Logs({ directory: join(directory, "spools") });
-  const workloads = new Workloads({ executors, capacity: options.capacity, holdings, logs, log });
+  const uploads = new Uploads({ gate, log });
+  const workloads = new Workloads({ executors, capacity: options.capacity, holdings, logs, uploads, log });
   await workloads.adopt();
 
   const watch = watchLoss({ workloads, holdings, bootId: machine.bootId });
@@ -112,6 +117,7 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   const close = async (error?: unknown): Promise<void> => {
     departure.abandon();
     watch.close();
+    uploads.close();
     if (isTemporary) await departure.endAll();
     await holdings.close();
     await overlay.close();
@@ -148,6 +154,7 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
     }),
     workloads,
     logs,
+    gate,
     onContact: (sentAtMs, terms) => watch.contact(sentAtMs, terms),
     onDrain: () => void departure.drain(),
     onWelcome: (terms) => {
@@ -184,8 +191,9 @@ function createExecutors(deps: {
   directory: string;
   isolation: Isolation;
   runnerId: string;
+  gate: TransportGate;
 }): ReadonlyMap<string, Executor> {
-  const { options, directory, isolation, runnerId } = deps;
+  const { options, directory, isolation, runnerId, gate } = deps;
   const executors = new Map<string, Executor>();
   if (options.executors.includes("process")) {
     const hiddenPaths = ["identity", "executions", "spools"].map((name) => join(directory, name));
@@ -197,6 +205,7 @@ function createExecutors(deps: {
       jobsDirectory: jobsBelow(directory),
       isolation,
       hiddenPaths,
+      readContent: (of, content, signal) => readContent(gate, of, content, signal),
       sealingKey: openSealingKey(join(directory, "identity")),
     });
     executors.set(executor.name, executor);

@@ -47,6 +47,7 @@ export class Workloads {
       holdingOf: (workloadId) => this.#held.get(workloadId),
       started: (of, startTimeMs) => this.#apply(of, { kind: "started", fence: of.fence, startTimeMs }),
       ended: (of, result) => this.#apply(of, { kind: "ended", fence: of.fence, result }),
+      uploaded: (of) => this.#apply(of, { kind: "uploads_settled", fence: of.fence }),
     });
     deps.logs.listen((of, refused) => {
       if (refused !== undefined) deps.log.warn({ ...logFields(of), reason: refused }, "log refused");
@@ -69,14 +70,19 @@ export class Workloads {
     for (const { placement, stop, result, acknowledged } of holdings.list()) {
       const phase: Holding["phase"] =
         result === undefined ? { kind: "starting" } : { kind: "completed", result, acknowledged };
-      const holding: Holding = { placement, phase, stop, forgotten: false, logSettled: false };
+      const uploadsSettled = placement.hasUploads !== true;
+      const holding: Holding = { placement, phase, stop, forgotten: false, logSettled: false, uploadsSettled };
       this.#set(placement.workloadId, holding);
       this.#seen.add(placement);
       logs.add(placement, true);
     }
 
     await this.#executions.adopt(() => [...this.#held.values()].filter(isLive).map(({ placement }) => placement));
-    for (const holding of this.#held.values()) if (!isLive(holding)) logs.end(holding.placement);
+    for (const holding of this.#held.values()) {
+      if (isLive(holding)) continue;
+      if (holding.uploadsSettled) logs.end(holding.placement);
+      else this.#executions.upload(holding.placement);
+    }
   }
 
   /** What a new session's hello says. */
@@ -199,6 +205,9 @@ export class Workloads {
         return;
       case "stop":
         this.#executions.stop(action, action.order);
+        return;
+      case "upload":
+        this.#executions.upload(action);
         return;
       case "drop_log":
         logs.drop(action);

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { join, resolve } from "node:path";
 import { readConfigFile } from "./config-file.ts";
+import type { ArtifactLimits } from "./artifacts/workload-artifacts.ts";
 import {
   ConfigError,
   parseAddress,
@@ -119,6 +120,11 @@ export const settings = {
     range: ["1s", "30d"],
     help: "how long a queued job waits for a runner unless its pipeline says otherwise",
   },
+  artifact_maximum_bytes: { kind: "integer", default: "10737418240", help: "how large one artifact may be" },
+  run_artifacts_maximum_bytes: { kind: "integer", default: "53687091200", help: "how large a run's artifacts may be" },
+  bundle_maximum_bytes: { kind: "integer", default: "1073741824", help: "how large a packed bundle may be" },
+  artifact_retention: { kind: "duration", default: "30d", range: ["1s", "3650d"], help: "how long artifacts are kept" },
+  artifact_upload_timeout: { kind: "duration", default: "1h", range: ["1s", "30d"], help: "how long uploads may rest" },
   file_sources: {
     kind: "boolean",
     default: "false",
@@ -180,7 +186,7 @@ type DurationName = {
 }[SettingName];
 
 /** The whole configuration; durations in ms. */
-export type Config = {
+export type Config = ArtifactLimits & {
   dataDir: string;
   blobDir: string;
   databaseUrl: string | undefined;
@@ -245,10 +251,10 @@ export function settle(
 export function toConfig(settled: Settled): Config {
   const text = (name: SettingName) => settled[name].value;
   const duration = (name: DurationName) => parseDuration(name, text(name) ?? "", settings[name].range);
+  const bytes = (name: SettingName) => parseInteger(name, text(name) ?? "", 1, 2 ** 50);
   const address = (name: SettingName) => parseAddress(name, text(name) ?? "");
   const dataDir = resolve(text("data_dir")!);
-  const cert = text("tls_cert");
-  const key = text("tls_key");
+  const [cert, key] = [text("tls_cert"), text("tls_key")];
   if ((cert === undefined) !== (key === undefined)) throw new ConfigError("tls_cert and tls_key go together");
   const config: Config = {
     dataDir,
@@ -272,6 +278,11 @@ export function toConfig(settled: Settled): Config {
     expiredRenewal_ms: duration("expired_renewal"),
     pendingTimeout_ms: duration("pending_timeout"),
     queueTimeout_ms: duration("queue_timeout"),
+    artifactMaximum_bytes: bytes("artifact_maximum_bytes"),
+    runArtifactsMaximum_bytes: bytes("run_artifacts_maximum_bytes"),
+    bundleMaximum_bytes: bytes("bundle_maximum_bytes"),
+    artifactRetention_ms: duration("artifact_retention"),
+    artifactUploadTimeout_ms: duration("artifact_upload_timeout"),
     fileSources: parseBoolean("file_sources", text("file_sources")!),
     hookBody_bytes: parseInteger("hook_body", text("hook_body")!, 1000, 25_000_000),
     deliveryRetention_ms: duration("delivery_retention"),

@@ -50,7 +50,7 @@ async function main(argv: string[]): Promise<void> {
     const settled = settle(flags, process.env, file);
     const config = toConfig(settled);
     if (command === "config") process.stdout.write(describe(settled));
-    else if (command === "rotate-master-key") process.stdout.write(`${await rotate(config)}\n`);
+    else if (command === "rotate-master-key") process.stdout.write(`${await rotateOrExplain(config)}\n`);
     else await serve(config, hasParentPipe);
   } catch (error) {
     if (error instanceof CommanderError) process.exit(error.exitCode);
@@ -66,6 +66,12 @@ function describe(settled: Settled): string {
     return `${name} = ${value === undefined ? "(not set)" : JSON.stringify(hidden ? "(hidden)" : value)}  # ${source}`;
   });
   return `${lines.join("\n")}\n`;
+}
+
+function rotateOrExplain(config: Config): Promise<string> {
+  return rotate(config).catch((error: unknown) => {
+    throw explainStartFailure(error, config);
+  });
 }
 
 async function serve(config: Config, hasParentPipe: boolean): Promise<void> {

@@ -1,15 +1,17 @@
 import type { Logger } from "pino";
 import { listRunChanges, type RunChange } from "./api/runs-watch.ts";
 import type { Config } from "./config.ts";
-import { AgynError } from "./domain/errors.ts";
 import { hasRunEnded } from "./domain/run-state.ts";
 import { isTerminal, demandFromJson } from "./domain/workload.ts";
+import { createBundles } from "./artifacts/bundles.ts";
+import { createWorkloadArtifacts } from "./artifacts/workload-artifacts.ts";
 import { createRunAdvancer } from "./loops/advance-runs.ts";
 import { createQueueExplainer } from "./loops/explain-queue.ts";
 import { createJobPlacer } from "./loops/place-jobs.ts";
 import { openQueueState } from "./loops/queue-state.ts";
 import { createQueueView } from "./loops/queue-view.ts";
 import { lossFacts } from "./loops/waiting.ts";
+import { createArtifactSweeper } from "./loops/sweep-artifacts.ts";
 import { createWatchFeed } from "./loops/watch-feed.ts";
 import { onceSignalled, type openPlacing } from "./open-placing.ts";
 import type { OnClose, State } from "./open-state.ts";
@@ -32,9 +34,12 @@ export type RunsOptions = {
   onClose: OnClose;
 };
 
+/** Sweeping is looked at once in so many periods of the loops. */
+const sweepEvery = 10;
+
 /** What runs pipelines: the queue in memory, the leader's placing of jobs, the loop that takes runs on. */
 export async function openRuns({ config, log, state, placing, onClose }: RunsOptions) {
-  const { sql, masterKey, writer } = state;
+  const { sql, masterKey, writer, contents } = state;
   const { fleet, placer, notifications, runLoop, loops } = placing;
   const queueState = await openQueueState(sql, fleet);
   const view = createQueueView(fleet, queueState);
@@ -98,15 +103,15 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
     sql,
     masterKey,
     queueTimeout_ms: config.queueTimeout_ms,
+    artifactRetention_ms: config.artifactRetention_ms,
     readSecrets: createReadSecrets(masterKey),
   };
+  const bundles = createBundles({ sql, contents, maximumBytes: config.bundleMaximum_bytes });
   const startDeps: StartDeps = {
     ...advanceDeps,
     allowFileSources: config.fileSources,
     onAdvanced,
-    readBundleFile: (_organizationId, digest) => {
-      throw new AgynError("NOT_FOUND", `there is no bundle ${digest}`);
-    },
+    readBundleFile: (organizationId, digest, path) => bundles.readFile(organizationId, digest, path),
     demandRoom: (transaction, organizationId, jobs) =>
       demandRoom(transaction, organizationId, { jobs, depth: queueState.queue.depth(organizationId) }),
   };
@@ -130,17 +135,31 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
     config.loopPeriod_ms,
     createQueueExplainer({ sql, state: queueState, view, leads: () => placer.leads, onExplained: announce }),
   );
-  placing.onWorkloadsEnded(() => {
-    if (!queueState.queue.isRunning) return;
+  const onRunsDue = () => {
     advance.signal();
     if (!placer.leads) notifications.send("runs");
+  };
+  placing.onWorkloadsEnded(() => {
+    if (queueState.queue.isRunning) onRunsDue();
   });
+  const artifacts = createWorkloadArtifacts({ sql, contents, limits: config, onSettled: onRunsDue });
+  const sweeper = createArtifactSweeper({
+    sql,
+    contents,
+    uploadTimeout_ms: config.artifactUploadTimeout_ms,
+    retention_ms: config.artifactRetention_ms,
+    leads: () => placer.leads,
+    onSettled: onRunsDue,
+  });
+  runLoop("sweep-artifacts", config.loopPeriod_ms * sweepEvery, sweeper);
   placing.onRelief(() => jobPlacer.wake());
   notifications.on("runs", onceSignalled(advance, syncQueue, feed));
   return {
     queueState,
     view,
     feed,
+    artifacts,
+    bundles,
     startDeps,
     advanceDeps,
     onAdvanced,

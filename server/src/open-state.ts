@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
+import { createContentStore } from "./blobs/content-store.ts";
 import { openBlobDirectory } from "./blobs/directory.ts";
 import type { Config } from "./config.ts";
 import { claimDataDirectory, writeSecretFile } from "./data-directory.ts";
@@ -47,6 +48,7 @@ export async function openState({ config, log, database, onClose }: StateOptions
   onClose(() => notifications.close());
   const sealRequests = createSealRequests({ sql, replicaId, notifications });
   const blobs = await openBlobDirectory({ directory: config.blobDir, owner: replicaId });
+  const contents = createContentStore({ sql, blobs });
   const logStore = await openLogStore({
     directory: join(directory.path, "log-journal"),
     blobs,
@@ -61,6 +63,7 @@ export async function openState({ config, log, database, onClose }: StateOptions
     authority,
     nonceKey,
     logStore,
+    contents,
     notifications,
     sealRequests,
     writer: { replicaId, storeEpoch },

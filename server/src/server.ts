@@ -1,6 +1,7 @@
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { Plane } from "../../proto/gen/agyn/options/v1/options_pb.ts";
+import { ArtifactsService } from "../../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
 import { AuditService } from "../../proto/gen/agyn/audit/v1/audit_service_pb.ts";
 import { LogsService } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
@@ -16,6 +17,8 @@ import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_token
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
 import { createAccessTokensService } from "./api/access-tokens-service.ts";
 import { createAuditService } from "./api/audit-service.ts";
+import { createArtifactDownload } from "./api/artifact-download.ts";
+import { createArtifactsService } from "./api/artifacts-service.ts";
 import { createAuthenticator } from "./api/authenticate.ts";
 import { createTriggerAuthenticator } from "./api/authenticate-trigger.ts";
 import { createEnrollment } from "./api/enrollment-service.ts";
@@ -110,10 +113,10 @@ export async function openServer(config: Config, log: Logger, database?: Databas
 async function open({ config, log, database, onClose }: StateOptions): Promise<Omit<Server, "close">> {
   const tls = config.tls && readTlsMaterial(config.tls, new Date());
   const state = await openState({ config, log, database, onClose });
-  const { sql, masterKey, authority, nonceKey, logStore, writer } = state;
+  const { sql, masterKey, authority, nonceKey, logStore, writer, contents } = state;
   const { replicaId, storeEpoch } = writer;
   const placing = await openPlacing({ config, log, state, random: createSecureRandom(), onClose });
-  openUpkeep({ config, state, placing, belongings: [] });
+  openUpkeep({ config, state, placing });
   const { meters, notifications, fleet, registry, placer, recorder, loops, runLoop, runnerFeed, workloadFeed } =
     placing;
   const { onRunnersChanged, onWorkloadsChanged, tellRunner } = placing;
@@ -232,6 +235,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     router.service(QueueService, createQueueService({ ...queueDeps, onJobsChanged: takeJobs }));
     const { workDeps, onChanged } = triggering;
     router.service(TriggersService, createTriggersService({ ...workDeps, onChanged }));
+    const { artifacts, bundles } = running;
+    router.service(ArtifactsService, createArtifactsService({ sql, contents, artifacts, bundles }));
     router.service(SecretsService, createSecretsService({ sql, masterKey }));
     router.service(OrganizationsService, createOrganizationsService({ sql }));
     router.service(UsersService, createUsersService({ sql }));
@@ -301,6 +306,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     interceptors: interceptors(Plane.USER),
     pages,
     hooks: triggering.hooks,
+    plain: createArtifactDownload({ sql, contents, authenticate }),
     trustedProxies: config.trustedProxies,
   });
   onClose(async () => {

@@ -23,6 +23,7 @@ async function openPort(bounds: Partial<ConnectionBounds>) {
       if (path === "/slow") await promise;
       return { status: 200, type: "text/plain", body: "ok" };
     },
+    plain: async () => false,
     trustedProxies: [],
     bounds,
   });

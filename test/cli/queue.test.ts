@@ -98,6 +98,11 @@ test("a job that nobody can take is explained, and the run says of each job why"
   });
   expect(explained.stdout).toMatch(/^asleep +organization +no +.*gpu/m);
   expect(whole.stdout).toMatch(/^JOB +STATE +POSITION +WHY +RUNNERS\ntrain +queued +- +.*"gpu".* none$/m);
+  const never = await until("its verdict", async () => {
+    const { stdout } = await agynctl("queue --verdict never -o name");
+    return stdout !== "" && stdout;
+  });
+  expect(never).toMatch(/^job_\w+\n$/);
 });
 
 test("a paused queue says so above the list, and goes on", async () => {

@@ -27,6 +27,7 @@ beforeAll(async () => {
     await contract.createTrigger();
     await acme.deliver();
     await contract.users.olga.clients.triggers.createTriggerToken({ organization: "acme", project: "first", name });
+    await contract.createArtifact();
     await admin.clients.secrets.setSecret({ organization: "acme", name, value: "a value" });
     await admin.clients.runs.startRun({ organization: "acme", ...waitingPipeline });
     const spec = { command: { case: "simulation", value: {} } } as const;

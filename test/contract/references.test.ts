@@ -31,6 +31,8 @@ const referents = [
   "run_id",
   "job",
   "trigger",
+  "artifact",
+  "upload_id",
   "before",
   "after",
 ];
@@ -89,6 +91,8 @@ async function foreignId(method: DescMethod, referent: string): Promise<string> 
   if (referent === "organization") return acme.organizationId;
   if (referent === "user") return method.name === "SetMember" ? users.vera.id : users.mia.id;
   if (referent === "access_token") return (await contract.createToken(users.olga, [])).id;
+  if (referent === "artifact") return acme.artifactId;
+  if (referent === "upload_id") return acme.uploadId;
   if (referent === "project") return acme.projectId;
   if (referent === "before" || referent === "after" || referent === "job") return acme.jobId;
   if (referent === "trigger") return acme.triggerId;

@@ -16,6 +16,9 @@ type Fields = Record<string, unknown>;
 const simulation = { command: { case: "simulation", value: {} } };
 const nowhere = { executor: "simulated", requirements: [{ key: "nowhere", operator: 3, values: [] }] };
 const runnerId = "rnr_aaaaaaaaaaaaaaaa";
+/** Of nothing. */
+const sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const artifactOf = { workloadId: "wkl_aaaaaaaaaaaaaaaa", fence: 1n, name: "first" };
 const bytes = (length: number) => new Uint8Array(length);
 
 /** What a valid request needs beside its reference; chosen so that the call changes nothing that a later one relies on. */
@@ -52,6 +55,14 @@ const fields: Record<string, (subject: Subject) => Fields> = {
   CreateTriggerToken: () => ({ name: "made" }),
   RevokeTriggerToken: ({ triggerTokenId }) => ({ triggerToken: triggerTokenId }),
   StartTriggerRun: () => ({ pipeline: "first.yaml" }),
+  CreateUpload: () => ({ sha256 }),
+  WriteUpload: ({ uploadId }) => ({ uploadId }),
+  FinishUpload: ({ uploadId }) => ({ uploadId, sha256 }),
+  CreateArtifact: () => ({ ...artifactOf, kind: 1 }),
+  WriteArtifact: () => artifactOf,
+  FinishArtifact: () => ({ ...artifactOf, sha256 }),
+  FailArtifact: () => artifactOf,
+  ReadContent: () => ({ workloadId: artifactOf.workloadId, fence: 1n, sha256 }),
   StartEnrollment: () => ({ runnerId }),
   Enroll: () => ({ runnerId, nonce: bytes(16), csr: bytes(64), signature: bytes(64) }),
   RenewExpiredIdentity: () => ({
@@ -104,6 +115,8 @@ function referenceTo(resource: Resource, subject: Subject): unknown {
       return subject.jobId;
     case Resource.TRIGGER:
       return subject.triggerId;
+    case Resource.ARTIFACT:
+      return subject.artifactId;
     case Resource.UNSPECIFIED:
     case Resource.SELF:
     case Resource.CLUSTER:

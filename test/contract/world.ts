@@ -11,6 +11,8 @@ import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_
 import { enroll } from "../../runner/src/enroll.ts";
 import { createIdentityMemory, type StoredIdentity } from "../../runner/src/identity-store.ts";
 import { createId } from "../../wire/ids.ts";
+import { insertArtifact } from "../../server/src/store/artifacts.ts";
+import { insertUpload } from "../../server/src/store/uploads.ts";
 import { parseServiceToken } from "../../wire/service-token.ts";
 import { forgejoHeaders, post } from "../support/triggers.ts";
 import { clientsFor, createWorld, type Clients, type World } from "../support/world.ts";
@@ -19,7 +21,14 @@ import { clientsFor, createWorld, type Clients, type World } from "../support/wo
 export type TestUser = { id: string; name: string; token: string; clients: Clients };
 
 /** One of each kind of thing that an organization has. */
-export type Things = { runnerId: string; workloadId: string; projectId: string; runId: string; jobId: string } & {
+export type Things = {
+  runnerId: string;
+  workloadId: string;
+  projectId: string;
+  runId: string;
+  jobId: string;
+  artifactId: string;
+  uploadId: string;
   triggerId: string;
   deliveryId: string;
   triggerTokenId: string;
@@ -57,6 +66,8 @@ export type ContractWorld = {
   createTrigger: () => Promise<{ triggerId: string }>;
   /** Another project of acme. */
   createProject: () => Promise<{ projectId: string }>;
+  /** Another artifact of acme. */
+  createArtifact: () => Promise<{ artifactId: string }>;
   createToken: (user: TestUser, scopes: string[], lifetime_s?: number) => Promise<{ id: string; token: string }>;
   close: () => Promise<void>;
 };
@@ -125,6 +136,7 @@ export async function openContractWorld(): Promise<ContractWorld> {
       const { trigger } = await olga.clients.triggers.createTrigger(request);
       return { triggerId: trigger!.id };
     },
+    createArtifact: () => insertArtifactOf(world, acme, acme.organizationId),
     async createToken(owner, scopes, lifetime_s) {
       const lifetime = lifetime_s === undefined ? {} : { lifetime: { seconds: BigInt(lifetime_s) } };
       const made = await owner.clients.tokens.createAccessToken({ name: "test", scopes, ...lifetime });
@@ -178,8 +190,25 @@ async function createBelongings(world: World, name: string, members: [TestUser, 
     triggerTokenId: (await triggers.createTriggerToken({ organization: name, project: "first", name: "second" }))
       .triggerToken!.id,
   };
-  const things = { runnerId, workloadId, projectId: project!.id, runId: run!.id, jobId: jobs[0]!.id, ...ofTrigger };
+  const of = { workloadId, runId: run!.id, jobId: jobs[0]!.id };
+  const { artifactId } = await insertArtifactOf(world, of, organization!.id);
+  const uploadId = createId("upload");
+  await insertUpload(world.database.sql, { id: uploadId, organizationId: organization!.id });
+  const things = { runnerId, ...of, projectId: project!.id, artifactId, uploadId, ...ofTrigger };
   return { ...things, organizationId: organization!.id, serviceToken, triggerToken: token.token, deliver };
+}
+
+/** An artifact that a job is about to have. */
+async function insertArtifactOf(
+  world: World,
+  { workloadId, runId, jobId }: Pick<Things, "workloadId" | "runId" | "jobId">,
+  organizationId: string,
+): Promise<{ artifactId: string }> {
+  const id = createId("artifact");
+  const of = { id, organizationId, runId, jobId, workloadId, fence: 1n };
+  const kept = { directory: false, retention_ms: null, defaultRetention_ms: 86_400_000 };
+  await insertArtifact(world.database.sql, { ...of, name: id, nameKey: id, ...kept });
+  return { artifactId: id };
 }
 
 const waiting = "{ run: 'true', requires: { labels: { nowhere: here } } }";

@@ -20,13 +20,20 @@ test("a job has a clean environment and what was declared", async () => {
   const value = 'it\'s "x"\n$(id) `id` \\';
   const { log, spec } = await run(world, ["node", "-p", "JSON.stringify(process.env)"], {
     env: [
-      { name: "DECLARED", value, secret: true },
+      { name: "DECLARED", value, secret: false },
       { name: "AGYN_FENCE", value: "999", secret: false },
     ],
   });
   const env = JSON.parse(log.stdout()) as Record<string, string>;
   expect(env).toMatchObject({ DECLARED: value, AGYN_FENCE: "7", CI: "true", AGYN_WORKLOAD_ID: spec.workloadId });
-  const known = ["AGYN_FENCE", "AGYN_ORGANIZATION_ID", "AGYN_RUNNER_ID", "AGYN_WORKLOAD_ID", "AGYN_WORKSPACE"];
+  const known = [
+    "AGYN_FENCE",
+    "AGYN_ORGANIZATION_ID",
+    "AGYN_OUTPUT",
+    "AGYN_RUNNER_ID",
+    "AGYN_WORKLOAD_ID",
+    "AGYN_WORKSPACE",
+  ];
   const shells = new Set(["SHLVL", "_"]);
   const names = Object.keys(env).filter((name) => !shells.has(name));
   expect(names.sort()).toEqual([...known, "CI", "DECLARED", "HOME", "LANG", "PATH", "PWD", "TMPDIR"].sort());

@@ -13,6 +13,7 @@ function running(lostAfterMs: number | undefined, retriedWhenLost = true): Holdi
     stop: undefined,
     forgotten: false,
     logSettled: false,
+    uploadsSettled: true,
   };
 }
 

@@ -7,7 +7,7 @@ import { pipelineOf, planOf, run } from "../pipelines/support.ts";
 
 /** A job as it stands: blocked, unless said otherwise. */
 function standing(planned: PlannedJob, more: Partial<JobStanding> = {}): JobStanding {
-  return { planned, state: "blocked", skipCause: null, outputs: {}, stopRequested: false, ...more };
+  return { planned, state: "blocked", skipCause: null, outputs: {}, stopRequested: false, isUploading: false, ...more };
 }
 
 function decide(text: string, states: Record<string, Partial<JobStanding>>, more: Partial<RunStanding> = {}) {
@@ -161,3 +161,14 @@ function happen(jobs: readonly JobStanding[], which: number, what: number): JobS
   const possible = events.filter(([from]) => from === chosen?.state);
   return jobs.map((job) => (job === chosen ? { ...job, state: possible[what % possible.length]![1] } : job));
 }
+
+test("a job that asks for an artifact waits while the job that keeps it sends it", () => {
+  const text = `
+jobs:
+  a: { run: x, artifacts: { upload: [{ name: dist, paths: dist }] } }
+  b: { needs: a, run: x, artifacts: { download: [a/dist] } }
+  c: { needs: a, run: x }
+`;
+  expect(decide(text, { a: { state: "succeeded", isUploading: true } })).toEqual({ c: "queue" });
+  expect(decide(text, { a: { state: "succeeded" } })).toEqual({ b: "queue", c: "queue" });
+});

@@ -28,6 +28,7 @@ export async function createRunWorld() {
     masterKey: masterKeyOf(Buffer.alloc(32, 1)),
     readSecrets: () => Promise.resolve(new Map()),
     queueTimeout_ms: 3_600_000,
+    artifactRetention_ms: 3_600_000,
   };
   const stop = async (ids: readonly string[], reason: string) => {
     for (const id of ids) await requestStop(sql, id, { reason, grace_ms: null, writer: writer.replicaId });

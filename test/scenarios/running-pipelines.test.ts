@@ -158,3 +158,18 @@ test("a queued job that is moved to the top is taken first", async () => {
     .toSorted((a, b) => a[0] - b[0]);
   expect(order.map(([, index]) => index)).toEqual([2, 0, 1]);
 });
+
+test("what a job hands on reaches the jobs that need it", async () => {
+  await using world = await createWorld();
+  world.startRunner(await world.register("build-1"));
+  const text = `
+jobs:
+  first: { run: 'echo "x=it is 42" >>"$AGYN_OUTPUT"; echo "hidden=1" >>"$AGYN_OUTPUT"', outputs: [x] }
+  second: { needs: first, env: { X: '\${{ needs.first.outputs.x }}' }, run: 'test "$X" = "it is 42"' }
+`;
+  const run = await startRun(world.admin, text);
+  const ended = await untilRunEnded(world.admin, run.id);
+
+  expect(runStateName(ended)).toBe("SUCCEEDED");
+  expect((await jobsOf(world.admin, run.id))["first"]!.outputs).toEqual({ x: "it is 42" });
+});

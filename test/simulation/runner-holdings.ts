@@ -83,6 +83,7 @@ export function createRunnerHoldings({
         return settleLog(action);
       case "note_acknowledged":
         return keep(action, { acknowledged: true });
+      case "upload":
       case "drop_log":
         return undefined;
     }

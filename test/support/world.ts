@@ -16,6 +16,7 @@ import { OrganizationsService } from "../../proto/gen/agyn/organizations/v1/orga
 import { RunnerStatus, type Runner } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { ProjectsService } from "../../proto/gen/agyn/projects/v1/projects_service_pb.ts";
+import { ArtifactsService } from "../../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
 import { QueueService } from "../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { TriggersService } from "../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
@@ -48,6 +49,7 @@ export type Clients = {
   runs: Client<typeof RunsService>;
   queue: Client<typeof QueueService>;
   triggers: Client<typeof TriggersService>;
+  artifacts: Client<typeof ArtifactsService>;
   organizations: Client<typeof OrganizationsService>;
   users: Client<typeof UsersService>;
   tokens: Client<typeof AccessTokensService>;
@@ -220,6 +222,7 @@ export function clientsFor(gateway: string, token: string): Clients {
     runs: client(RunsService),
     queue: client(QueueService),
     triggers: client(TriggersService),
+    artifacts: client(ArtifactsService),
     organizations: client(OrganizationsService),
     users: client(UsersService),
     tokens: client(AccessTokensService),

@@ -31,19 +31,21 @@ export type Ended = {
   usage: Usage;
   startTime: Date;
   endTime: Date;
+  outputs: Readonly<Record<string, string>>;
 };
 
 /**
  * The result of an execution. A shell cannot tell `exit 137` from SIGKILL, and neither can we: both are `signalled`, with the
  * status kept as exit code.
  */
-export function resultOf({ exit, start, ending, usage, startTime, endTime }: Ended): ExecutionResult {
+export function resultOf({ exit, start, ending, usage, startTime, endTime, outputs }: Ended): ExecutionResult {
   const common = {
     cpuMs: Math.max(exit?.cpuMs ?? 0, usage.cpuMs),
     memoryPeakBytes: usage.memoryPeakBytes,
     memorySource: usage.sampled ? ("sampled" as const) : ("cgroup" as const),
     startTime,
     endTime,
+    outputs,
   };
   if (exit === undefined && ending === undefined) {
     return { outcome: "lost", message: "the wrapper of the job died, so how the job ended is unknown", ...common };
@@ -65,7 +67,8 @@ export function resultWithout(
   message: string,
   startTime: Date,
 ): ExecutionResult {
-  return { outcome, message, cpuMs: 0, memoryPeakBytes: 0, memorySource: "sampled", startTime, endTime: new Date() };
+  const nothing = { cpuMs: 0, memoryPeakBytes: 0, memorySource: "sampled" as const, outputs: {} };
+  return { outcome, message, ...nothing, startTime, endTime: new Date() };
 }
 
 /** The source for people: without the user and password a URL may carry (I6). */

@@ -34,7 +34,22 @@ export type WorkloadSpec = {
   resources: Record<string, number>;
   /** The script of the `simulated` executor, as JSON. */
   simulation?: string;
+  /** Files, as a tar in zstd, brought into the workspace before the job starts. */
+  bundle?: ContentRef;
+  /** Artifacts of earlier jobs, put into the workspace under their names; a directory's tar is unpacked. */
+  downloads?: (ContentRef & { name: string; directory: boolean })[];
+  /** What is kept of the workspace after the end. */
+  uploads?: ArtifactUpload[];
 };
+
+/** Bytes that the control plane has. */
+export type ContentRef = { sha256: string; sizeBytes: number };
+
+/** Files that are kept under a name: paths in the workspace, with `*`, `?` and `**`. */
+export type ArtifactUpload = { name: string; paths: string[] };
+
+/** Where a job's files lie, and whose they are (`undefined`: the runner's own user's). */
+export type JobFiles = { workspace: string; uid: number | undefined };
 
 /** `system` is the runner's own voice in a log; `stdout` and `stderr` are the job's. */
 export type OutputStream = "stdout" | "stderr";
@@ -70,6 +85,8 @@ export type StopRequest = {
 export type Execution = {
   workloadId: string;
   fence: bigint;
+  /** What it leaves behind, until `forget`; not for an executor without files. */
+  files?: JobFiles;
   /** Never rejects. Everything the job wrote has reached the sink when it settles. */
   result: Promise<ExecutionResult>;
   /** SIGTERM now, SIGKILL after the grace, to the job and what it left behind. Asking again can only shorten the grace. */
@@ -105,6 +122,8 @@ export type ExecutionResult = {
   memorySource: "cgroup" | "sampled";
   startTime: Date;
   endTime: Date;
+  /** What the job wrote to `$AGYN_OUTPUT`. */
+  outputs: Readonly<Record<string, string>>;
 };
 
 /** How far a job is kept from the runner's own secrets and from other jobs. */

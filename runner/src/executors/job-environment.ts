@@ -1,5 +1,6 @@
 import type { WorkloadSpec } from "./executor.ts";
 import { jobPaths } from "./job-directory.ts";
+import { outputPath } from "./job-outputs.ts";
 
 /**
  * The whole environment of a job: nothing of the runner's own but the search path. Declared variables may override the general
@@ -15,6 +16,7 @@ export function jobEnvironment(spec: WorkloadSpec, facts: { jobDirectory: string
     ["CI", "true"],
     ...spec.env.map(({ name, value }): [string, string] => [name, value]),
     ["AGYN_WORKSPACE", workspace],
+    ["AGYN_OUTPUT", outputPath(facts.jobDirectory)],
     ["AGYN_RUNNER_ID", facts.runnerId],
     ["AGYN_ORGANIZATION_ID", spec.organizationId],
     ...workloadMark(spec),

@@ -8,9 +8,11 @@ import { checkOut, gitEnvironment } from "./git-source.ts";
 import { type Enclosure, enclosingArgv } from "./isolation.ts";
 import { commandArgv, createJobDirectory, jobPaths, startDirectory } from "./job-directory.ts";
 import { jobEnvironment, workloadMark } from "./job-environment.ts";
+import { createOutputFile } from "./job-outputs.ts";
 import type { ProcessExecutorSettings } from "./process-settings.ts";
 import { readProcess } from "./process-tree.ts";
 import { type ExecutionFiles, type ExecutionRecord, type ProcessIdentity, writeWrapper } from "./record.ts";
+import { putFile, unpack } from "./unpack.ts";
 import { launchScript, wrapperScript } from "./wrapper.ts";
 
 /** What a launch needs; `spec` has the secret values that the record has not. */
@@ -28,6 +30,7 @@ export async function launch(request: Launch): Promise<ProcessIdentity> {
   const { settings, record, files, spec } = request;
   const { jobDirectory } = record;
   createJobDirectory(jobDirectory, spec.command, record.uid);
+  createOutputFile(jobDirectory, record.uid);
   const enclosing = enclosingArgv(enclosureOf(settings, record));
   const env = jobEnvironment(spec, { jobDirectory, runnerId: settings.runnerId, path: settings.path });
   await bringSource(request, enclosing);
@@ -49,7 +52,47 @@ function enclosureOf(settings: ProcessExecutorSettings, record: ExecutionRecord)
   return { isolation: "none" };
 }
 
-async function bringSource({ settings, record, spec, sink, signal }: Launch, enclosing: string[]): Promise<void> {
+/** Brings everything into the workspace that the job starts with; all of it in the time for a source. */
+async function bringSource(asked: Launch, enclosing: string[]): Promise<void> {
+  const { settings, signal } = asked;
+  const late = new AbortController();
+  const timer = setTimeout(() => {
+    late.abort(new Error(`source was not there after ${settings.sourceTimeoutMs} ms`));
+  }, settings.sourceTimeoutMs);
+  const bounded = { ...asked, signal: AbortSignal.any([signal, late.signal]) };
+  try {
+    await bringBundle(bounded);
+    await bringRepository(bounded, enclosing);
+    await bringArtifacts(bounded);
+  } catch (error) {
+    throw late.signal.aborted ? late.signal.reason : error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function bringBundle({ settings, record, spec, sink, signal }: Launch): Promise<void> {
+  if (spec.bundle === undefined) return;
+  const { workspace } = jobPaths(record.jobDirectory);
+  const count = await unpack({ workspace, uid: record.uid }, "", settings.readContent(spec, spec.bundle, signal));
+  sink.system(`unpacked a bundle of ${count} files\n`);
+}
+
+async function bringArtifacts({ settings, record, spec, sink, signal }: Launch): Promise<void> {
+  const files = { workspace: jobPaths(record.jobDirectory).workspace, uid: record.uid };
+  for (const { name, directory, ...content } of spec.downloads ?? []) {
+    const bytes = settings.readContent(spec, content, signal);
+    try {
+      if (directory) await unpack(files, name, bytes);
+      else await putFile(files, name, bytes);
+    } catch (error) {
+      throw new Error(`artifact ${name}: ${(error as Error).message}`, { cause: error });
+    }
+    sink.system(`got the artifact ${name}${directory ? "/" : ""}, ${content.sizeBytes} bytes\n`);
+  }
+}
+
+async function bringRepository({ settings, record, spec, sink, signal }: Launch, enclosing: string[]): Promise<void> {
   if (spec.source === undefined) return;
   const { home, workspace } = jobPaths(record.jobDirectory);
   const config = join(home, ".gitconfig");
@@ -57,16 +100,8 @@ async function bringSource({ settings, record, spec, sink, signal }: Launch, enc
   if (record.uid !== undefined) chownSync(config, record.uid, record.uid);
   const facts = { jobDirectory: record.jobDirectory, runnerId: settings.runnerId, path: settings.path };
   const env = gitEnvironment(jobEnvironment({ ...spec, env: [] }, facts), config);
-  const late = new AbortController();
-  const timer = setTimeout(() => {
-    late.abort(new Error(`source was not there after ${settings.sourceTimeoutMs} ms`));
-  }, settings.sourceTimeoutMs);
-  try {
-    const checkout = { enclosingArgv: enclosing, env, workspace, signal: AbortSignal.any([signal, late.signal]) };
-    await checkOut(spec.source, { ...checkout, system: (text) => sink.system(text) });
-  } finally {
-    clearTimeout(timer);
-  }
+  const checkout = { enclosingArgv: enclosing, env, workspace, signal };
+  await checkOut(spec.source, { ...checkout, system: (text) => sink.system(text) });
 }
 
 /** The outputs belong to the job's user, so that it may open `/dev/stdout` anew. */

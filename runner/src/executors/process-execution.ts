@@ -7,7 +7,8 @@ import { killCgroup, removeCgroup } from "./cgroup.ts";
 import { readIfThere, writeAtomically } from "./durable-file.ts";
 import { type Exit, parseExit, resultOf, resultWithout } from "./ending.ts";
 import type { Execution, ExecutionResult, Sink, StopRequest, WorkloadSpec } from "./executor.ts";
-import { removeJobDirectory } from "./job-directory.ts";
+import { jobPaths, removeJobDirectory } from "./job-directory.ts";
+import { readOutputs } from "./job-outputs.ts";
 import { releaseUid } from "./job-uids.ts";
 import { environmentMark, launch, tellWrapper } from "./launch.ts";
 import { hidingMask, type Mask } from "./mask.ts";
@@ -198,7 +199,19 @@ export function openProcessExecution(
   const conclude = (usage = { cpuMs: 0, memoryPeakBytes: 0, sampled: true }): void => {
     const exit = readExit();
     const endTime = statSync(files.exit, { throwIfNoEntry: false })?.mtime ?? new Date();
-    resolve(resultOf({ exit, start: readStart(files), ending, usage, startTime: startTime(), endTime }));
+    const handedOn = readOutputs(record.jobDirectory);
+    for (const refusal of handedOn.refusals) sink.system(`${refusal}\n`);
+    resolve(
+      resultOf({
+        exit,
+        start: readStart(files),
+        ending,
+        usage,
+        startTime: startTime(),
+        endTime,
+        outputs: handedOn.outputs,
+      }),
+    );
   };
 
   const readExit = (): Exit | undefined => parseExit(readIfThere(files.exit) ?? "");
@@ -255,6 +268,7 @@ export function openProcessExecution(
   return {
     workloadId: spec.workloadId,
     fence: spec.fence,
+    files: { workspace: jobPaths(record.jobDirectory).workspace, uid: record.uid },
     result,
     begin: (secret) => void begin(secret).catch(failed),
     adopt: () => void adopt().catch(failed),

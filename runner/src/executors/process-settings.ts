@@ -1,5 +1,12 @@
-import type { Isolation } from "./executor.ts";
+import type { ContentRef, Isolation } from "./executor.ts";
 import type { UidRange } from "./job-uids.ts";
+
+/** Throws at the end where the bytes are not those that are meant. */
+export type ReadContent = (
+  of: { workloadId: string; fence: bigint },
+  content: ContentRef,
+  signal: AbortSignal,
+) => AsyncIterable<Uint8Array>;
 
 /** What the executor `process` is told. */
 export type ProcessExecutorOptions = {
@@ -19,6 +26,8 @@ export type ProcessExecutorOptions = {
   sealingKey?: Uint8Array;
   /** The search path of jobs. */
   path?: string;
+  /** The bytes of a content that a workload's spec names, checked. */
+  readContent?: ReadContent;
   /** For bringing in a source. */
   sourceTimeoutMs?: number;
 };

@@ -29,6 +29,9 @@ export function createProcessExecutor(options: ProcessExecutorOptions): Executor
     uidClaimsDirectory: defaultClaimsDirectory,
     path: process.env["PATH"] ?? usualPath,
     sourceTimeoutMs: tenMinutesMs,
+    readContent: () => {
+      throw new Error("this runner has no control plane to read content from");
+    },
     sealingKey: randomBytes(sealingKeyBytes),
     ...options,
     bootId: readBootId(),

@@ -13,6 +13,7 @@ import type { Execution, ExecutionResult, Executor, Sink, StopRequest, WorkloadS
  * - `failStart`: it does not start, for this reason
  * - `ignoreStop`: it goes on after SIGTERM and must be killed
  * - `rejectReason`: the runner rejects it, for this reason
+ * - `outputs`: what it hands on
  */
 type Simulation = {
   durationMs: number;
@@ -23,6 +24,7 @@ type Simulation = {
   failStart?: string;
   ignoreStop: boolean;
   rejectReason?: string;
+  outputs: Readonly<Record<string, string>>;
 };
 
 const longestDurationMs = 24 * 60 * 60 * 1000;
@@ -52,6 +54,8 @@ function parseSimulation(text: string | undefined): Simulation {
   };
   const isText = (value: unknown): value is string => typeof value === "string";
   const isFlag = (value: unknown): value is boolean => typeof value === "boolean";
+  const isTexts = (value: unknown): value is Record<string, string> =>
+    typeof value === "object" && value !== null && Object.values(value).every(isText);
   const linesPerSecond = take("linesPerSecond", between(0.001, mostLines));
   const failStart = take("failStart", isText);
   const rejectReason = take("rejectReason", isText);
@@ -61,6 +65,7 @@ function parseSimulation(text: string | undefined): Simulation {
     lines: take("lines", between(0, mostLines)) ?? 0,
     bytes: take("bytes", between(16, mostLineBytes)) ?? 64,
     ignoreStop: take("ignoreStop", isFlag) ?? false,
+    outputs: take("outputs", isTexts) ?? {},
     ...(linesPerSecond !== undefined && { linesPerSecond }),
     ...(failStart !== undefined && { failStart }),
     ...(rejectReason !== undefined && { rejectReason }),
@@ -112,7 +117,7 @@ function simulate(spec: WorkloadSpec, sink: Sink): Execution {
     resolve(answer);
   };
   const ended = (fields: Pick<ExecutionResult, "outcome" | "message" | "exitCode" | "signal">): void => {
-    conclude({ ...resultWithout("lost", "", startTime), ...fields });
+    conclude({ ...resultWithout("lost", "", startTime), outputs: simulation?.outputs ?? {}, ...fields });
   };
 
   const lineGoal = ({ lines, durationMs, linesPerSecond }: Simulation, elapsedMs: number): number => {

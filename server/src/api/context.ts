@@ -2,6 +2,7 @@ import { createContextKey } from "@connectrpc/connect";
 import type { Caller, Scope, UserCaller } from "../domain/access.ts";
 import { AgynError } from "../domain/errors.ts";
 import type { RunnerRow } from "../store/runners.ts";
+import type { ArtifactRow } from "../store/artifacts.ts";
 import type { WorkloadRow } from "../store/workloads.ts";
 import type { JobRow } from "../store/jobs.ts";
 import type { Organization } from "../store/organizations.ts";
@@ -19,7 +20,8 @@ export type Target =
   | { kind: "project"; project: Project }
   | { kind: "run"; run: RunRow }
   | { kind: "job"; job: JobRow }
-  | { kind: "trigger"; trigger: TriggerRow };
+  | { kind: "trigger"; trigger: TriggerRow }
+  | { kind: "artifact"; artifact: ArtifactRow };
 
 export const callerKey = createContextKey<Caller>({ kind: "anonymous" });
 export const targetKey = createContextKey<Target>({ kind: "none" });

@@ -140,6 +140,8 @@ export function createOrchestratorService(deps: OrchestratorDeps): ServiceImpl<t
   function toStart(request: StartWorkloadRequest, organization: Organization, createdBy: string): StartRequest {
     refuseIdAsName("workload", request.name);
     const spec = request.spec!;
+    if (spec.bundle) throw invalidField("spec.bundle", "only the jobs of a run start with a bundle");
+    if (spec.artifacts) throw invalidField("spec.artifacts", "only the jobs of a run have artifacts");
     const simulated = spec.command.case === "simulation";
     const demand = demandFromProto(request.demand, organization.id, simulated ? "simulated" : "process");
     if (simulated !== (demand.executor === "simulated"))

@@ -1,4 +1,5 @@
 import type { DescService } from "@bufbuild/protobuf";
+import { ArtifactsService } from "../../../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
 import { AuditService } from "../../../proto/gen/agyn/audit/v1/audit_service_pb.ts";
 import { LogsService } from "../../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
@@ -26,6 +27,7 @@ export const services: readonly DescService[] = [
   RunsService,
   QueueService,
   TriggersService,
+  ArtifactsService,
   SecretsService,
   OrganizationsService,
   UsersService,

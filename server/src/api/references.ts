@@ -1,5 +1,6 @@
 import { decideAccess, defaultOrganization, type RequiredRole, type Scope, type UserCaller } from "../domain/access.ts";
 import { AgynError, invalidField, notFound } from "../domain/errors.ts";
+import { findArtifacts, type ArtifactRow } from "../store/artifacts.ts";
 import { findJobs, type JobRow } from "../store/jobs.ts";
 import { findOwnAccessTokens, type AccessToken } from "../store/access-tokens.ts";
 import type { Sql, SqlOrTransaction } from "../store/database.ts";
@@ -81,12 +82,13 @@ function resolveOwned<T extends Owned>(noun: string, find: Find<T>) {
   };
 }
 
-/** The workload, project, run, job or trigger meant. */
+/** The workload, project, run, job, trigger or artifact meant. */
 export const resolveWorkload = resolveOwned<WorkloadRow>("workload", findWorkloads);
 export const resolveProject = resolveOwned<Project>("project", findProjects);
 export const resolveRun = resolveOwned<RunRow>("run", findRuns);
 export const resolveJob = resolveOwned<JobRow>("job", findJobs);
 export const resolveTrigger = resolveOwned<TriggerRow>("trigger", findTriggers);
+export const resolveArtifact = resolveOwned<ArtifactRow>("artifact", findArtifacts);
 /** The user meant. */
 export async function resolveUser(sql: SqlOrTransaction, caller: UserCaller, reference: string): Promise<User> {
   return oneOf("user", reference, await findUsers(sql, reference, caller.clusterAdmin ? undefined : caller.userId));

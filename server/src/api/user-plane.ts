@@ -8,6 +8,7 @@ import { isWithin } from "../identity/source-address.ts";
 import { boundSession, defaultConnectionBounds, type ConnectionBounds } from "./connection-bounds.ts";
 import { sourceKey } from "./context.ts";
 import { isHookPath, type Hooks } from "./hooks.ts";
+import type { PlainHandler } from "./artifact-download.ts";
 import { createRequestHandler, type RequestHandler } from "./request-handler.ts";
 
 /** Who asks for a page. `isLocal`: a program of this machine, for itself. */
@@ -24,6 +25,8 @@ export type UserPlaneOptions = {
   pages: PlainPages;
   /** Answers what is posted to a hook. */
   hooks: Hooks;
+  /** Serves other plain requests. */
+  plain: PlainHandler;
   /** Proxies whose X-Forwarded-For is believed. */
   trustedProxies: readonly string[];
   bounds?: Partial<ConnectionBounds>;
@@ -64,7 +67,7 @@ export async function openUserPlane(options: UserPlaneOptions): Promise<UserPlan
       isLocal: isLocal(request),
       authorization: request.headers.authorization ?? null,
     };
-    void answerPage(options.pages, asked, response as http.ServerResponse);
+    void answerPlain(options, asked, request as http.IncomingMessage, response as http.ServerResponse);
   };
   const sockets = new Set<net.Socket>();
   const bounds = { ...defaultConnectionBounds, ...options.bounds };
@@ -169,6 +172,15 @@ function track(
   boundSession(session, bounds);
   session.once("close", () => sessions.delete(session));
   session.on("error", () => session.destroy());
+}
+
+async function answerPlain(
+  { plain, pages }: UserPlaneOptions,
+  asked: PageRequest,
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+): Promise<void> {
+  if (!(await plain(request, response))) await answerPage(pages, asked, response);
 }
 
 async function answerPage(pages: PlainPages, asked: PageRequest, response: http.ServerResponse): Promise<void> {

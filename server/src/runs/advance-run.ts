@@ -6,6 +6,7 @@ import { defaultLostAfter_ms } from "../domain/workload.ts";
 import { deriveJobState, hasJobEnded, hasRunEnded, type JobState } from "../domain/run-state.ts";
 import type { MasterKey } from "../identity/master-key.ts";
 import { sealSpec } from "../identity/sealed-spec.ts";
+import type { ArtifactRow } from "../store/artifacts.ts";
 import { insertAuditEvent, type AuditEvent } from "../store/audit-events.ts";
 import type { Sql, SqlOrTransaction } from "../store/database.ts";
 import { holdJobs, lastTag, saveJobs, type HeldJob, type JobChange, type JobRow } from "../store/jobs.ts";
@@ -14,6 +15,7 @@ import { enterGroup } from "../store/run-groups.ts";
 import { lockRun, saveDerived, type RunRow, type WholeRun } from "../store/runs.ts";
 import { environmentFault, toJobWorkload } from "./job-workload.ts";
 import { absorbEnded } from "./absorb-ended.ts";
+import { bundleOf, filesOf, takeArtifacts } from "./job-artifacts.ts";
 import { changeOf } from "./job-change.ts";
 import { contextOf, planOf, readable, type StoredPlan } from "./stored-plan.ts";
 
@@ -30,6 +32,8 @@ export type AdvanceDeps = {
   readSecrets: ReadSecrets;
   /** How long a job may wait for a runner where it does not say. */
   queueTimeout_ms: number;
+  /** How long artifacts are kept where nobody says. */
+  artifactRetention_ms: number;
 };
 
 /** What an advance came to: the records that changed, and the workloads that are to end. */
@@ -58,13 +62,22 @@ export async function advanceHeldRun(
   cancellation?: JobCancellation | "all",
 ): Promise<Advanced | undefined> {
   const held = await holdJobs(sql, run.id, run.attempt);
-  const advancing: Advancing = { run, held, now: held[0]?.now ?? new Date(), changes: new Map(), stops: [] };
+  const advancing: Advancing = {
+    run,
+    held,
+    now: held[0]?.now ?? new Date(),
+    changes: new Map(),
+    stops: [],
+    artifacts: [],
+  };
   const plan = planOf(
     run,
     held.map((row) => row.name),
   );
   if ("problem" in plan) return breakOff(sql, advancing, plan.problem);
   await absorbEnded(sql, advancing, plan.value);
+  const kept = { held, plan: plan.value.jobs, changes: advancing.changes };
+  advancing.artifacts = await takeArtifacts(sql, run.id, { ...kept, retention_ms: deps.artifactRetention_ms });
   const endsAll = cancellation === "all";
   if (cancellation && !endsAll) cancelJobs(advancing, cancellation);
   const waitsFor = await groupWait(sql, run, plan.value);
@@ -84,6 +97,8 @@ type Advancing = {
   now: Date;
   changes: Map<string, JobChange>;
   stops: Advanced["stops"];
+  /** What ended jobs keep for others. */
+  artifacts: readonly ArtifactRow[];
 };
 type Deciding = Advancing & { plan: StoredPlan; steps: ReadonlyMap<string, JobStep> };
 
@@ -95,7 +110,7 @@ async function groupWait(sql: SqlOrTransaction, run: WholeRun, { concurrency }: 
 }
 
 function standingOf(
-  { run, held, changes }: Advancing,
+  { run, held, changes, artifacts }: Advancing,
   { jobs }: StoredPlan,
   { waitsFor, endsAll }: { waitsFor: string; endsAll: boolean },
 ): RunStanding {
@@ -106,7 +121,10 @@ function standingOf(
     ending: endingOf(run),
     cancelled: run.cancelRequested && !endsAll,
     mayBegin: waitsFor === "",
-    jobs: held.map((row) => ({ ...(changes.get(row.id) ?? row), planned: jobs.get(row.name)! })),
+    jobs: held.map((row) => {
+      const isUploading = artifacts.some((one) => one.state === "uploading" && one.workloadId === row.workloadId);
+      return { ...(changes.get(row.id) ?? row), planned: jobs.get(row.name)!, isUploading };
+    }),
   };
 }
 
@@ -195,14 +213,15 @@ async function enqueue(
   deps: AdvanceDeps,
   sql: SqlOrTransaction,
   rows: readonly JobRow[],
-  { run, steps, plan, changes, now }: Deciding,
+  { run, held, artifacts, steps, plan, changes, now }: Deciding,
 ): Promise<void> {
   if (rows.length === 0) return;
   const names = new Set(rows.flatMap((row) => Object.values(plan.jobs.get(row.name)!.definition.secrets)));
   const known = names.size === 0 ? new Map<string, string>() : await deps.readSecrets(sql, run, [...names]);
-  const [weight, last] = await Promise.all([
+  const [weight, last, bundle] = await Promise.all([
     getProjectWeight(sql, run.projectId),
     lastTag(sql, run.organizationId, run.projectId),
+    bundleOf(sql, run),
   ]);
   const turn = 1 / weight;
   let tag = last;
@@ -216,8 +235,9 @@ async function enqueue(
       continue;
     }
     const secrets = new Map(Object.entries(step.job.secrets).map(([name, secret]) => [name, known.get(secret)!]));
-    const { spec, demand } = toJobWorkload(run, row, { definition, resolved: step.job, secrets });
-    const fault = environmentFault(spec);
+    const files = filesOf(run, plan.jobs.get(row.name)!, { job: step.job, bundle, held, plan: plan.jobs, artifacts });
+    const { spec, demand } = toJobWorkload(run, row, { definition, resolved: step.job, secrets, ...files });
+    const fault = files.problem ?? environmentFault(spec);
     if (fault !== undefined) {
       applyStep(change, { kind: "fail", reason: fault }, now);
       continue;

@@ -18,6 +18,8 @@ export type JobStanding = Readonly<{
   outputs: Readonly<Record<string, string>>;
   /** Its workload was asked to stop. */
   stopRequested: boolean;
+  /** It has ended, and artifacts of it are still on their way. */
+  isUploading: boolean;
 }>;
 
 export type RunStanding = Readonly<{
@@ -75,6 +77,7 @@ function stepOf(job: JobStanding, standing: RunStanding, known: Known): JobStep 
   if (ending !== "" && !standing.cancelled) return { kind: "cancel", reason: ending };
   if (!standing.mayBegin) return ending === "" ? undefined : { kind: "cancel", reason: ending };
   const evaluation = evaluate(job, standing, known);
+  if (evaluation !== undefined && ending === "" && waitsForArtifacts(planned, known.byName)) return undefined;
   if (evaluation === undefined) {
     return ending !== "" && planned.definition.if === null ? { kind: "cancel", reason: ending } : undefined;
   }
@@ -83,6 +86,27 @@ function stepOf(job: JobStanding, standing: RunStanding, known: Known): JobStep 
   }
   if (evaluation.kind === "run") return { kind: "queue", job: evaluation.job, reason: evaluation.reason };
   return ending === "" ? evaluation : { kind: "cancel", reason: ending };
+}
+
+/** Whether an artifact that the job asks for may still come: the end of the job that makes it is known before. */
+function waitsForArtifacts(planned: PlannedJob, byName: ReadonlyMap<string, JobStanding>): boolean {
+  const { download } = planned.definition.artifacts;
+  if (download.length === 0) return false;
+  const wanted = new Set(download.map((one) => one.job));
+  return jobsBefore(planned, byName).some(
+    (one) => one.isUploading && (wanted.has(null) || wanted.has(one.planned.key)),
+  );
+}
+
+/** The jobs that a job needs, and those that they need. */
+export function jobsBefore<J extends { planned: PlannedJob }>(
+  planned: PlannedJob,
+  byName: ReadonlyMap<string, J>,
+): J[] {
+  const names = new Set(planned.needs);
+  // A set hands out what is added while it is walked.
+  for (const name of names) for (const need of byName.get(name)!.planned.needs) names.add(need);
+  return [...names].map((name) => byName.get(name)!);
 }
 
 /** Whether a job that waits or runs would begin in the cancelled run, too. */

@@ -1,7 +1,12 @@
 /* What a job asks a runner to do: its workload's spec and demand. */
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { WorkloadSpecSchema, type WorkloadSpec } from "../../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
+import {
+  WorkloadSpecSchema,
+  type ArtifactDownloadSchema,
+  type BundleSchema,
+  type WorkloadSpec,
+} from "../../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import type {
   JobCommand,
   JobDefinition,
@@ -17,13 +22,25 @@ import type { RunRow } from "../store/runs.ts";
 
 export type JobWorkload = { spec: WorkloadSpec; demand: DemandJson };
 
+type Bundle = MessageInitShape<typeof BundleSchema>;
+export type Download = MessageInitShape<typeof ArtifactDownloadSchema>;
+
 /** Of a job whose texts are resolved; `secrets`: environment variable → value. */
 export function toJobWorkload(
   run: RunRow,
   row: Pick<JobRow, "id" | "name" | "matrix">,
-  job: { definition: JobDefinition; resolved: ResolvedJob; secrets: ReadonlyMap<string, string> },
+  job: {
+    definition: JobDefinition;
+    resolved: ResolvedJob;
+    secrets: ReadonlyMap<string, string>;
+    bundle: Bundle | undefined;
+    downloads: readonly Download[];
+  },
 ): JobWorkload {
-  const { definition, resolved, secrets } = job;
+  const { definition, resolved, secrets, bundle, downloads } = job;
+  const uploads = resolved.artifacts.upload.map(({ name, paths, retention_ms }) => {
+    return { name, paths: [...paths], ...(retention_ms !== null && { retention: durationFromMs(retention_ms) }) };
+  });
   const variables = { ...resolved.env, ...contextVariables(run, row) };
   const spec = create(WorkloadSpecSchema, {
     command: commandOf(definition.command),
@@ -34,6 +51,8 @@ export function toJobWorkload(
       ...[...secrets].map(([name, value]) => ({ name, value, secret: true })),
     ],
     ...(run.sourceUrl !== "" && { git: { url: run.sourceUrl, ref: run.commit } }),
+    ...(bundle && { bundle }),
+    ...(uploads.length + downloads.length > 0 && { artifacts: { uploads, downloads: [...downloads] } }),
     ...(definition.timeout_ms !== null && { timeout: durationFromMs(definition.timeout_ms) }),
   });
   return { spec, demand: demandOf(run.organizationId, definition.command, resolved) };

@@ -21,6 +21,7 @@ const positions = {
   trigger: "text",
   delivery: "number",
   trigger_token: "number",
+  artifact: "number",
   secret: "text",
 } as const;
 

@@ -178,12 +178,19 @@ export async function listDueRuns(sql: SqlOrTransaction, limit: number): Promise
   const rows = await sql<{ id: string }[]>`
     select id from run where end_time is null and not cancel_requested and deadline < now()
     union
+    select id from run where advance_requested and end_time is null
+    union
     select run_id from job where state = 'queued' and queue_deadline < now()
     union
     select job.run_id from job join workload_end e on e.organization_id = job.organization_id and e.key = job.workload_key
     where job.state = 'running'
     limit ${limit}`;
   return rows.map((row) => row.id);
+}
+
+/** Nothing is due of a run any more but what its jobs say. */
+export async function clearAdvanceRequest(sql: SqlOrTransaction, id: string): Promise<void> {
+  await sql`update run set advance_requested = false where id = ${id} and advance_requested`;
 }
 
 /** People asked for a run's end. */

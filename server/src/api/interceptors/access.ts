@@ -13,6 +13,7 @@ import { callerKey, sourceKey, targetKey, type Target } from "../context.ts";
 import type { RunnerCall } from "../runner-check.ts";
 import {
   demandRole,
+  resolveArtifact,
   resolveJob,
   resolveOrganization,
   resolveProject,
@@ -217,6 +218,8 @@ async function findTarget(sql: Sql, caller: UserCaller, method: DescMethod, mess
       return { kind: "job", job: await findOwned("job", resolveJob) };
     case Resource.TRIGGER:
       return { kind: "trigger", trigger: await findOwned("trigger", resolveTrigger) };
+    case Resource.ARTIFACT:
+      return { kind: "artifact", artifact: await findOwned("artifact", resolveArtifact) };
     case Resource.UNSPECIFIED:
     case Resource.SELF:
     default:

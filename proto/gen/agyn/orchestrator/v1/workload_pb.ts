@@ -17,7 +17,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file agyn/orchestrator/v1/workload.proto.
  */
 export const file_agyn_orchestrator_v1_workload: GenFile = /*@__PURE__*/
-  fileDesc("CiNhZ3luL29yY2hlc3RyYXRvci92MS93b3JrbG9hZC5wcm90bxIUYWd5bi5vcmNoZXN0cmF0b3IudjEihgQKDFdvcmtsb2FkU3BlYxIqCgRhcmd2GAEgASgLMhouYWd5bi5vcmNoZXN0cmF0b3IudjEuQXJndkgAEi4KBnNjcmlwdBgCIAEoCzIcLmFneW4ub3JjaGVzdHJhdG9yLnYxLlNjcmlwdEgAEjYKCnNpbXVsYXRpb24YAyABKAsyIC5hZ3luLm9yY2hlc3RyYXRvci52MS5TaW11bGF0aW9uSAASSQoLZW52aXJvbm1lbnQYBCADKAsyKS5hZ3luLm9yY2hlc3RyYXRvci52MS5FbnZpcm9ubWVudFZhcmlhYmxlQgm6SAaSAQMQgAISLAoDZ2l0GAUgASgLMh8uYWd5bi5vcmNoZXN0cmF0b3IudjEuR2l0U291cmNlEjoKEXdvcmtpbmdfZGlyZWN0b3J5GAYgASgJQh+6SBxyGhiACDIVXihbXi9ceDAwXVteXHgwMF0qKT8kEj8KB3RpbWVvdXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CE7pIEKoBDSIFCICangEyBBDAhD0SNwoFZ3JhY2UYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDbpICqoBByIDCJAcMgBCEAoHY29tbWFuZBIFukgCCAFKBAgKEA9SCWNvbnRhaW5lclIJYXJ0aWZhY3RzUgVncmFwaCI6CgRBcmd2EjIKCWFyZ3VtZW50cxgBIAMoCUIfukgckgEZCAEQgAgiEnIQKICACDIKXlteXHgwMF0qJCJVCgZTY3JpcHQSJQoEdGV4dBgBIAEoCUIXukgUchIQASiAgBAyCl5bXlx4MDBdKiQSJAoFc2hlbGwYAiABKAlCFbpIEnIQGCAyDF5bYS16MC05Ll0qJCLHAQoKU2ltdWxhdGlvbhI7CghkdXJhdGlvbhgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIOukgLqgEIIgQIgKMFMgASHQoJZXhpdF9jb2RlGAIgASgFQgq6SAcaBRj/ASgAEhsKBWxpbmVzGAMgASgDQgy6SAkiBxiAwtcvKAASKwoNcmVqZWN0X3JlYXNvbhgEIAEoCUIUukgRcg8ogAIyCl5bXlx4MDBdKiQSEwoLaWdub3JlX3N0b3AYBSABKAgiggEKE0Vudmlyb25tZW50VmFyaWFibGUSMgoEbmFtZRgBIAEoCUIkukghch8QARiAAjIYXltBLVphLXpfXVtBLVphLXowLTlfXSokEicKBXZhbHVlGAIgASgJQhiAAQG6SBJyECiAgAgyCl5bXlx4MDBdKiQSDgoGc2VjcmV0GAMgASgIIosBCglHaXRTb3VyY2USQAoDdXJsGAEgASgJQjO6SDByLhABKIAQMideKGh0dHBzP3xzc2h8Z2l0fGZpbGUpOi8vW15ceDAwLVx4MjBdKyQSPAoDcmVmGAIgASgJQi+6SCxyKij/ATIlXihbQS1aYS16MC05X11bQS1aYS16MC05Xy4vK0AjPS1dKik/JCJTCgtSZXRyeVBvbGljeRIgCg1tYXhpbXVtX3RyaWVzGAEgASgFQgm6SAYaBBhkKAASDwoHb25fbG9zdBgCIAEoCBIRCglvbl9mYWlsZWQYAyABKAgidwoKTG9zc1BvbGljeRJACgVhZnRlchgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIUukgRqgEOIgUIgOeEDzIFEIDC1y9IABIYCgVuZXZlchgCIAEoCEIHukgEagIIAUgAQg0KBGtpbmQSBbpIAggBIpoICghXb3JrbG9hZBIKCgJpZBgBIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAiABKAkSDAoEbmFtZRgDIAEoCRI6CgZsYWJlbHMYBCADKAsyKi5hZ3luLm9yY2hlc3RyYXRvci52MS5Xb3JrbG9hZC5MYWJlbHNFbnRyeRIwCgRzcGVjGAUgASgLMiIuYWd5bi5vcmNoZXN0cmF0b3IudjEuV29ya2xvYWRTcGVjEiwKBmRlbWFuZBgGIAEoCzIcLmFneW4ub3JjaGVzdHJhdG9yLnYxLkRlbWFuZBIwCgVyZXRyeRgHIAEoCzIhLmFneW4ub3JjaGVzdHJhdG9yLnYxLlJldHJ5UG9saWN5Ei4KBGxvc3MYCCABKAsyIC5hZ3luLm9yY2hlc3RyYXRvci52MS5Mb3NzUG9saWN5EjIKBXBoYXNlGAkgASgOMiMuYWd5bi5vcmNoZXN0cmF0b3IudjEuV29ya2xvYWRQaGFzZRIPCgdtZXNzYWdlGAogASgJEi4KB3ZlcmRpY3QYCyABKA4yHS5hZ3luLm9yY2hlc3RyYXRvci52MS5WZXJkaWN0EhEKCXJ1bm5lcl9pZBgMIAEoCRITCgtydW5uZXJfbmFtZRgNIAEoCRINCgVmZW5jZRgOIAEoAxILCgN0cnkYDyABKAUSEAoIcmV0cnlfb2YYECABKAkSEgoKcmV0cmllZF9ieRgRIAEoCRIWCg5zdG9wX3JlcXVlc3RlZBgSIAEoCBI1ChF1bnJlYWNoYWJsZV9zaW5jZRgTIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY3JlYXRlX3RpbWUYFCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnBsYWNlX3RpbWUYFSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0X3RpbWUYFiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGBcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI0CgZyZXN1bHQYGCABKAsyJC5hZ3luLm9yY2hlc3RyYXRvci52MS5Xb3JrbG9hZFJlc3VsdBISCgpjcmVhdGVkX2J5GBkgASgJEjQKEHBlbmRpbmdfZGVhZGxpbmUYGiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJ1bl9pZBgoIAEoCRIOCgZqb2JfaWQYKSABKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUoECCoQLVILbm9kZV9ldmVudHNSDmlkZW50aXR5X3Rva2VuIsAECg5Xb3JrbG9hZFJlc3VsdBI6CgdvdXRjb21lGAEgASgOMh0uYWd5bi5vcmNoZXN0cmF0b3IudjEuT3V0Y29tZUIKukgHggEEEAEgABIdCglleGl0X2NvZGUYAiABKAVCCrpIBxoFGP8BKAASJQoGc2lnbmFsGAMgASgJQhW6SBJyEBggMgxeW0EtWjAtOStdKiQSJQoHbWVzc2FnZRgEIAEoCUIUukgRcg8ogCAyCl5bXlx4MDBdKiQSNQoIY3B1X3RpbWUYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CCLpIBaoBAjIAEiIKEW1lbW9yeV9wZWFrX2J5dGVzGAYgASgDQge6SAQiAigAEhYKDm1lbW9yeV9zYW1wbGVkGAcgASgIEi4KCnN0YXJ0X3RpbWUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBKDAQoHb3V0cHV0cxgKIAMoCzIxLmFneW4ub3JjaGVzdHJhdG9yLnYxLldvcmtsb2FkUmVzdWx0Lk91dHB1dHNFbnRyeUI/ukg8mgE5EEAiIXIfEAEYPzIZXltBLVphLXpfXVtBLVphLXowLTlfLV0qJCoSchAogIABMgpeW15ceDAwXSokGi4KDE91dHB1dHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBKqwCCg1Xb3JrbG9hZFBoYXNlEh4KGldPUktMT0FEX1BIQVNFX1VOU1BFQ0lGSUVEEAASGgoWV09SS0xPQURfUEhBU0VfUEVORElORxABEhkKFVdPUktMT0FEX1BIQVNFX1BMQUNFRBACEhsKF1dPUktMT0FEX1BIQVNFX1NUQVJUSU5HEAMSGgoWV09SS0xPQURfUEhBU0VfUlVOTklORxAEEhsKF1dPUktMT0FEX1BIQVNFX1NUT1BQSU5HEAUSHAoYV09SS0xPQURfUEhBU0VfU1VDQ0VFREVEEAYSGQoVV09SS0xPQURfUEhBU0VfRkFJTEVEEAcSHAoYV09SS0xPQURfUEhBU0VfQ0FOQ0VMTEVEEAgSFwoTV09SS0xPQURfUEhBU0VfTE9TVBAJKsEBCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABISCg5PVVRDT01FX0VYSVRFRBABEhUKEU9VVENPTUVfU0lHTkFMTEVEEAISFQoRT1VUQ09NRV9USU1FRF9PVVQQAxITCg9PVVRDT01FX1NUT1BQRUQQBBIYChRPVVRDT01FX1NUQVJUX0ZBSUxFRBAFEhAKDE9VVENPTUVfTE9TVBAGEhoKFk9VVENPTUVfUlVOTkVSX1NUT1BQRUQQB2IGcHJvdG8z", [file_agyn_orchestrator_v1_demand, file_agyn_orchestrator_v1_explanation, file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CiNhZ3luL29yY2hlc3RyYXRvci92MS93b3JrbG9hZC5wcm90bxIUYWd5bi5vcmNoZXN0cmF0b3IudjEi6QQKDFdvcmtsb2FkU3BlYxIqCgRhcmd2GAEgASgLMhouYWd5bi5vcmNoZXN0cmF0b3IudjEuQXJndkgAEi4KBnNjcmlwdBgCIAEoCzIcLmFneW4ub3JjaGVzdHJhdG9yLnYxLlNjcmlwdEgAEjYKCnNpbXVsYXRpb24YAyABKAsyIC5hZ3luLm9yY2hlc3RyYXRvci52MS5TaW11bGF0aW9uSAASSQoLZW52aXJvbm1lbnQYBCADKAsyKS5hZ3luLm9yY2hlc3RyYXRvci52MS5FbnZpcm9ubWVudFZhcmlhYmxlQgm6SAaSAQMQgAISLAoDZ2l0GAUgASgLMh8uYWd5bi5vcmNoZXN0cmF0b3IudjEuR2l0U291cmNlEjoKEXdvcmtpbmdfZGlyZWN0b3J5GAYgASgJQh+6SBxyGhiACDIVXihbXi9ceDAwXVteXHgwMF0qKT8kEj8KB3RpbWVvdXQYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CE7pIEKoBDSIFCICangEyBBDAhD0SNwoFZ3JhY2UYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDbpICqoBByIDCJAcMgASLAoGYnVuZGxlGAsgASgLMhwuYWd5bi5vcmNoZXN0cmF0b3IudjEuQnVuZGxlEjIKCWFydGlmYWN0cxgMIAEoCzIfLmFneW4ub3JjaGVzdHJhdG9yLnYxLkFydGlmYWN0c0IQCgdjb21tYW5kEgW6SAIIAUoECAoQC0oECA0QDkoECA4QD1IJY29udGFpbmVyUgVncmFwaCJMCgZCdW5kbGUSJQoGc2hhMjU2GAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezY0fSQSGwoKc2l6ZV9ieXRlcxgCIAEoA0IHukgEIgIoACKRAQoJQXJ0aWZhY3RzEj8KB3VwbG9hZHMYASADKAsyJC5hZ3luLm9yY2hlc3RyYXRvci52MS5BcnRpZmFjdFVwbG9hZEIIukgFkgECEEASQwoJZG93bmxvYWRzGAIgAygLMiYuYWd5bi5vcmNoZXN0cmF0b3IudjEuQXJ0aWZhY3REb3dubG9hZEIIukgFkgECEEAilAEKDkFydGlmYWN0VXBsb2FkEiQKBG5hbWUYASABKAlCFrpIE3IREAEo/wEyCl5bXlx4MDBdKiQSLgoFcGF0aHMYAiADKAlCH7pIHJIBGQgBEEAiE3IREAEogCAyCl5bXlx4MDBdKiQSLAoJcmV0ZW50aW9uGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIr8BChBBcnRpZmFjdERvd25sb2FkEiQKBG5hbWUYASABKAlCFrpIE3IREAEo/wEyCl5bXlx4MDBdKiQSLgoLYXJ0aWZhY3RfaWQYAiABKAlCGbpIFnIUMhJeYXJ0X1thLXoyLTddezE2fSQSJQoGc2hhMjU2GAMgASgJQhW6SBJyEDIOXlswLTlhLWZdezY0fSQSGwoKc2l6ZV9ieXRlcxgEIAEoA0IHukgEIgIoABIRCglkaXJlY3RvcnkYBSABKAgiOgoEQXJndhIyCglhcmd1bWVudHMYASADKAlCH7pIHJIBGQgBEIAIIhJyECiAgAgyCl5bXlx4MDBdKiQiVQoGU2NyaXB0EiUKBHRleHQYASABKAlCF7pIFHISEAEogIAQMgpeW15ceDAwXSokEiQKBXNoZWxsGAIgASgJQhW6SBJyEBggMgxeW2EtejAtOS5dKiQi+AIKClNpbXVsYXRpb24SOwoIZHVyYXRpb24YASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDrpIC6oBCCIECICjBTIAEh0KCWV4aXRfY29kZRgCIAEoBUIKukgHGgUY/wEoABIbCgVsaW5lcxgDIAEoA0IMukgJIgcYgMLXLygAEisKDXJlamVjdF9yZWFzb24YBCABKAlCFLpIEXIPKIACMgpeW15ceDAwXSokEhMKC2lnbm9yZV9zdG9wGAUgASgIEn8KB291dHB1dHMYBiADKAsyLS5hZ3luLm9yY2hlc3RyYXRvci52MS5TaW11bGF0aW9uLk91dHB1dHNFbnRyeUI/ukg8mgE5EEAiIXIfEAEYPzIZXltBLVphLXpfXVtBLVphLXowLTlfLV0qJCoSchAogIABMgpeW15ceDAwXSokGi4KDE91dHB1dHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIoIBChNFbnZpcm9ubWVudFZhcmlhYmxlEjIKBG5hbWUYASABKAlCJLpIIXIfEAEYgAIyGF5bQS1aYS16X11bQS1aYS16MC05X10qJBInCgV2YWx1ZRgCIAEoCUIYgAEBukgSchAogIAIMgpeW15ceDAwXSokEg4KBnNlY3JldBgDIAEoCCKLAQoJR2l0U291cmNlEkAKA3VybBgBIAEoCUIzukgwci4QASiAEDInXihodHRwcz98c3NofGdpdHxmaWxlKTovL1teXHgwMC1ceDIwXSskEjwKA3JlZhgCIAEoCUIvukgscioo/wEyJV4oW0EtWmEtejAtOV9dW0EtWmEtejAtOV8uLytAIz0tXSopPyQiUwoLUmV0cnlQb2xpY3kSIAoNbWF4aW11bV90cmllcxgBIAEoBUIJukgGGgQYZCgAEg8KB29uX2xvc3QYAiABKAgSEQoJb25fZmFpbGVkGAMgASgIIncKCkxvc3NQb2xpY3kSQAoFYWZ0ZXIYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CFLpIEaoBDiIFCIDnhA8yBRCAwtcvSAASGAoFbmV2ZXIYAiABKAhCB7pIBGoCCAFIAEINCgRraW5kEgW6SAIIASKaCAoIV29ya2xvYWQSCgoCaWQYASABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAIgASgJEgwKBG5hbWUYAyABKAkSOgoGbGFiZWxzGAQgAygLMiouYWd5bi5vcmNoZXN0cmF0b3IudjEuV29ya2xvYWQuTGFiZWxzRW50cnkSMAoEc3BlYxgFIAEoCzIiLmFneW4ub3JjaGVzdHJhdG9yLnYxLldvcmtsb2FkU3BlYxIsCgZkZW1hbmQYBiABKAsyHC5hZ3luLm9yY2hlc3RyYXRvci52MS5EZW1hbmQSMAoFcmV0cnkYByABKAsyIS5hZ3luLm9yY2hlc3RyYXRvci52MS5SZXRyeVBvbGljeRIuCgRsb3NzGAggASgLMiAuYWd5bi5vcmNoZXN0cmF0b3IudjEuTG9zc1BvbGljeRIyCgVwaGFzZRgJIAEoDjIjLmFneW4ub3JjaGVzdHJhdG9yLnYxLldvcmtsb2FkUGhhc2USDwoHbWVzc2FnZRgKIAEoCRIuCgd2ZXJkaWN0GAsgASgOMh0uYWd5bi5vcmNoZXN0cmF0b3IudjEuVmVyZGljdBIRCglydW5uZXJfaWQYDCABKAkSEwoLcnVubmVyX25hbWUYDSABKAkSDQoFZmVuY2UYDiABKAMSCwoDdHJ5GA8gASgFEhAKCHJldHJ5X29mGBAgASgJEhIKCnJldHJpZWRfYnkYESABKAkSFgoOc3RvcF9yZXF1ZXN0ZWQYEiABKAgSNQoRdW5yZWFjaGFibGVfc2luY2UYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2NyZWF0ZV90aW1lGBQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpwbGFjZV90aW1lGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydF90aW1lGBYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgXIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoGcmVzdWx0GBggASgLMiQuYWd5bi5vcmNoZXN0cmF0b3IudjEuV29ya2xvYWRSZXN1bHQSEgoKY3JlYXRlZF9ieRgZIAEoCRI0ChBwZW5kaW5nX2RlYWRsaW5lGBogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZydW5faWQYKCABKAkSDgoGam9iX2lkGCkgASgJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFKBAgqEC1SC25vZGVfZXZlbnRzUg5pZGVudGl0eV90b2tlbiLABAoOV29ya2xvYWRSZXN1bHQSOgoHb3V0Y29tZRgBIAEoDjIdLmFneW4ub3JjaGVzdHJhdG9yLnYxLk91dGNvbWVCCrpIB4IBBBABIAASHQoJZXhpdF9jb2RlGAIgASgFQgq6SAcaBRj/ASgAEiUKBnNpZ25hbBgDIAEoCUIVukgSchAYIDIMXltBLVowLTkrXSokEiUKB21lc3NhZ2UYBCABKAlCFLpIEXIPKIAgMgpeW15ceDAwXSokEjUKCGNwdV90aW1lGAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgi6SAWqAQIyABIiChFtZW1vcnlfcGVha19ieXRlcxgGIAEoA0IHukgEIgIoABIWCg5tZW1vcnlfc2FtcGxlZBgHIAEoCBIuCgpzdGFydF90aW1lGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASgwEKB291dHB1dHMYCiADKAsyMS5hZ3luLm9yY2hlc3RyYXRvci52MS5Xb3JrbG9hZFJlc3VsdC5PdXRwdXRzRW50cnlCP7pIPJoBORBAIiFyHxABGD8yGV5bQS1aYS16X11bQS1aYS16MC05Xy1dKiQqEnIQKICAATIKXlteXHgwMF0qJBouCgxPdXRwdXRzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASqsAgoNV29ya2xvYWRQaGFzZRIeChpXT1JLTE9BRF9QSEFTRV9VTlNQRUNJRklFRBAAEhoKFldPUktMT0FEX1BIQVNFX1BFTkRJTkcQARIZChVXT1JLTE9BRF9QSEFTRV9QTEFDRUQQAhIbChdXT1JLTE9BRF9QSEFTRV9TVEFSVElORxADEhoKFldPUktMT0FEX1BIQVNFX1JVTk5JTkcQBBIbChdXT1JLTE9BRF9QSEFTRV9TVE9QUElORxAFEhwKGFdPUktMT0FEX1BIQVNFX1NVQ0NFRURFRBAGEhkKFVdPUktMT0FEX1BIQVNFX0ZBSUxFRBAHEhwKGFdPUktMT0FEX1BIQVNFX0NBTkNFTExFRBAIEhcKE1dPUktMT0FEX1BIQVNFX0xPU1QQCSrBAQoHT3V0Y29tZRIXChNPVVRDT01FX1VOU1BFQ0lGSUVEEAASEgoOT1VUQ09NRV9FWElURUQQARIVChFPVVRDT01FX1NJR05BTExFRBACEhUKEU9VVENPTUVfVElNRURfT1VUEAMSEwoPT1VUQ09NRV9TVE9QUEVEEAQSGAoUT1VUQ09NRV9TVEFSVF9GQUlMRUQQBRIQCgxPVVRDT01FX0xPU1QQBhIaChZPVVRDT01FX1JVTk5FUl9TVE9QUEVEEAdiBnByb3RvMw", [file_agyn_orchestrator_v1_demand, file_agyn_orchestrator_v1_explanation, file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * What a runner executes.
@@ -84,6 +84,20 @@ export type WorkloadSpec = Message<"agyn.orchestrator.v1.WorkloadSpec"> & {
    * @generated from field: google.protobuf.Duration grace = 8;
    */
   grace?: Duration | undefined;
+
+  /**
+   * Files brought into the workspace before the command starts.
+   *
+   * @generated from field: agyn.orchestrator.v1.Bundle bundle = 11;
+   */
+  bundle?: Bundle | undefined;
+
+  /**
+   * What is kept of the workspace after the end, and what is put into it before the start. Jobs alone have them.
+   *
+   * @generated from field: agyn.orchestrator.v1.Artifacts artifacts = 12;
+   */
+  artifacts?: Artifacts | undefined;
 };
 
 /**
@@ -92,6 +106,129 @@ export type WorkloadSpec = Message<"agyn.orchestrator.v1.WorkloadSpec"> & {
  */
 export const WorkloadSpecSchema: GenMessage<WorkloadSpec> = /*@__PURE__*/
   messageDesc(file_agyn_orchestrator_v1_workload, 0);
+
+/**
+ * Files as a tar in zstd.
+ *
+ * @generated from message agyn.orchestrator.v1.Bundle
+ */
+export type Bundle = Message<"agyn.orchestrator.v1.Bundle"> & {
+  /**
+   * Of the whole, in hexadecimal.
+   *
+   * @generated from field: string sha256 = 1;
+   */
+  sha256: string;
+
+  /**
+   * @generated from field: int64 size_bytes = 2;
+   */
+  sizeBytes: bigint;
+};
+
+/**
+ * Describes the message agyn.orchestrator.v1.Bundle.
+ * Use `create(BundleSchema)` to create a new message.
+ */
+export const BundleSchema: GenMessage<Bundle> = /*@__PURE__*/
+  messageDesc(file_agyn_orchestrator_v1_workload, 1);
+
+/**
+ * @generated from message agyn.orchestrator.v1.Artifacts
+ */
+export type Artifacts = Message<"agyn.orchestrator.v1.Artifacts"> & {
+  /**
+   * @generated from field: repeated agyn.orchestrator.v1.ArtifactUpload uploads = 1;
+   */
+  uploads: ArtifactUpload[];
+
+  /**
+   * @generated from field: repeated agyn.orchestrator.v1.ArtifactDownload downloads = 2;
+   */
+  downloads: ArtifactDownload[];
+};
+
+/**
+ * Describes the message agyn.orchestrator.v1.Artifacts.
+ * Use `create(ArtifactsSchema)` to create a new message.
+ */
+export const ArtifactsSchema: GenMessage<Artifacts> = /*@__PURE__*/
+  messageDesc(file_agyn_orchestrator_v1_workload, 2);
+
+/**
+ * Files that are kept under a name.
+ *
+ * @generated from message agyn.orchestrator.v1.ArtifactUpload
+ */
+export type ArtifactUpload = Message<"agyn.orchestrator.v1.ArtifactUpload"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Relative to the workspace, with `*`, `?` and `**`. One path without those that is a file is kept as that file; anything
+   * else as a directory.
+   *
+   * @generated from field: repeated string paths = 2;
+   */
+  paths: string[];
+
+  /**
+   * For how long; unset: as long as its project says.
+   *
+   * @generated from field: google.protobuf.Duration retention = 3;
+   */
+  retention?: Duration | undefined;
+};
+
+/**
+ * Describes the message agyn.orchestrator.v1.ArtifactUpload.
+ * Use `create(ArtifactUploadSchema)` to create a new message.
+ */
+export const ArtifactUploadSchema: GenMessage<ArtifactUpload> = /*@__PURE__*/
+  messageDesc(file_agyn_orchestrator_v1_workload, 3);
+
+/**
+ * An artifact of an earlier job, put into the workspace under its name.
+ *
+ * @generated from message agyn.orchestrator.v1.ArtifactDownload
+ */
+export type ArtifactDownload = Message<"agyn.orchestrator.v1.ArtifactDownload"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string artifact_id = 2;
+   */
+  artifactId: string;
+
+  /**
+   * @generated from field: string sha256 = 3;
+   */
+  sha256: string;
+
+  /**
+   * @generated from field: int64 size_bytes = 4;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * A directory's tar is unpacked into a folder of its name.
+   *
+   * @generated from field: bool directory = 5;
+   */
+  directory: boolean;
+};
+
+/**
+ * Describes the message agyn.orchestrator.v1.ArtifactDownload.
+ * Use `create(ArtifactDownloadSchema)` to create a new message.
+ */
+export const ArtifactDownloadSchema: GenMessage<ArtifactDownload> = /*@__PURE__*/
+  messageDesc(file_agyn_orchestrator_v1_workload, 4);
 
 /**
  * @generated from message agyn.orchestrator.v1.Argv
@@ -108,7 +245,7 @@ export type Argv = Message<"agyn.orchestrator.v1.Argv"> & {
  * Use `create(ArgvSchema)` to create a new message.
  */
 export const ArgvSchema: GenMessage<Argv> = /*@__PURE__*/
-  messageDesc(file_agyn_orchestrator_v1_workload, 1);
+  messageDesc(file_agyn_orchestrator_v1_workload, 5);
 
 /**
  * @generated from message agyn.orchestrator.v1.Script
@@ -132,7 +269,7 @@ export type Script = Message<"agyn.orchestrator.v1.Script"> & {
  * Use `create(ScriptSchema)` to create a new message.
  */
 export const ScriptSchema: GenMessage<Script> = /*@__PURE__*/
-  messageDesc(file_agyn_orchestrator_v1_workload, 2);
+  messageDesc(file_agyn_orchestrator_v1_workload, 6);
 
 /**
  * Scripted behaviour, for tests and benchmarks; no process is started.
@@ -168,6 +305,13 @@ export type Simulation = Message<"agyn.orchestrator.v1.Simulation"> & {
    * @generated from field: bool ignore_stop = 5;
    */
   ignoreStop: boolean;
+
+  /**
+   * What it hands on, as a command does by `$AGYN_OUTPUT`.
+   *
+   * @generated from field: map<string, string> outputs = 6;
+   */
+  outputs: { [key: string]: string };
 };
 
 /**
@@ -175,7 +319,7 @@ export type Simulation = Message<"agyn.orchestrator.v1.Simulation"> & {
  * Use `create(SimulationSchema)` to create a new message.
  */
 export const SimulationSchema: GenMessage<Simulation> = /*@__PURE__*/
-  messageDesc(file_agyn_orchestrator_v1_workload, 3);
+  messageDesc(file_agyn_orchestrator_v1_workload, 7);
 
 /**
  * @generated from message agyn.orchestrator.v1.EnvironmentVariable
@@ -206,7 +350,7 @@ export type EnvironmentVariable = Message<"agyn.orchestrator.v1.EnvironmentVaria
  * Use `create(EnvironmentVariableSchema)` to create a new message.
  */
 export const EnvironmentVariableSchema: GenMessage<EnvironmentVariable> = /*@__PURE__*/
-  messageDesc(file_agyn_orchestrator_v1_workload, 4);
+  messageDesc(file_agyn_orchestrator_v1_workload, 8);
 
 /**
  * @generated from message agyn.orchestrator.v1.GitSource
@@ -232,7 +376,7 @@ export type GitSource = Message<"agyn.orchestrator.v1.GitSource"> & {
  * Use `create(GitSourceSchema)` to create a new message.
  */
 export const GitSourceSchema: GenMessage<GitSource> = /*@__PURE__*/
-  messageDesc(file_agyn_orchestrator_v1_workload, 5);
+  messageDesc(file_agyn_orchestrator_v1_workload, 9);
 
 /**
  * When a workload that did not succeed is tried again, as a new workload.
@@ -267,7 +411,7 @@ export type RetryPolicy = Message<"agyn.orchestrator.v1.RetryPolicy"> & {
  * Use `create(RetryPolicySchema)` to create a new message.
  */
 export const RetryPolicySchema: GenMessage<RetryPolicy> = /*@__PURE__*/
-  messageDesc(file_agyn_orchestrator_v1_workload, 6);
+  messageDesc(file_agyn_orchestrator_v1_workload, 10);
 
 /**
  * When a workload whose runner is out of reach is given up.
@@ -298,7 +442,7 @@ export type LossPolicy = Message<"agyn.orchestrator.v1.LossPolicy"> & {
  * Use `create(LossPolicySchema)` to create a new message.
  */
 export const LossPolicySchema: GenMessage<LossPolicy> = /*@__PURE__*/
-  messageDesc(file_agyn_orchestrator_v1_workload, 7);
+  messageDesc(file_agyn_orchestrator_v1_workload, 11);
 
 /**
  * One try of something to run.
@@ -474,7 +618,7 @@ export type Workload = Message<"agyn.orchestrator.v1.Workload"> & {
  * Use `create(WorkloadSchema)` to create a new message.
  */
 export const WorkloadSchema: GenMessage<Workload> = /*@__PURE__*/
-  messageDesc(file_agyn_orchestrator_v1_workload, 8);
+  messageDesc(file_agyn_orchestrator_v1_workload, 12);
 
 /**
  * How a workload ended on its runner.
@@ -546,7 +690,7 @@ export type WorkloadResult = Message<"agyn.orchestrator.v1.WorkloadResult"> & {
  * Use `create(WorkloadResultSchema)` to create a new message.
  */
 export const WorkloadResultSchema: GenMessage<WorkloadResult> = /*@__PURE__*/
-  messageDesc(file_agyn_orchestrator_v1_workload, 9);
+  messageDesc(file_agyn_orchestrator_v1_workload, 13);
 
 /**
  * @generated from enum agyn.orchestrator.v1.WorkloadPhase

@@ -1,0 +1,87 @@
+/* Bundles: the files that runs start with, uploaded by people. */
+import { Readable, pipeline } from "node:stream";
+import { createZstdDecompress } from "node:zlib";
+import { createId } from "../../../wire/ids.ts";
+import { readTar, TarError, type TarBounds } from "../../../wire/tar.ts";
+import type { ContentStore } from "../blobs/content-store.ts";
+import { AgynError, invalidField, notFound } from "../domain/errors.ts";
+import { getBundle, noteBundle } from "../store/bundles.ts";
+import { limits as pipelineLimits } from "../../../pipelines/limits.ts";
+import type { Sql } from "../store/database.ts";
+import { getUpload, insertUpload, type Upload } from "../store/uploads.ts";
+
+export type BundlesDeps = { sql: Sql; contents: ContentStore; maximumBytes: number };
+export type Bundles = ReturnType<typeof createBundles>;
+
+/** Of what is unpacked to find one file. */
+const bounds: TarBounds = { entries: 100_000, bytes: 4 * 1024 ** 3 };
+
+export function createBundles({ sql, contents, maximumBytes }: BundlesDeps) {
+  const uploadOf = async (organizationId: string, id: string): Promise<Upload> => {
+    const upload = await getUpload(sql, id);
+    if (upload?.organizationId !== organizationId) throw notFound("upload", id);
+    return upload;
+  };
+  return {
+    /** Begins an upload, unless the organization has the bundle: that others have it must not show (I7). */
+    async create(organizationId: string, sha256: string): Promise<{ uploadId: string; complete: boolean }> {
+      if (await getBundle(sql, organizationId, sha256)) {
+        await noteBundle(sql, organizationId, sha256);
+        return { uploadId: "", complete: true };
+      }
+      const id = createId("upload");
+      await insertUpload(sql, { id, organizationId });
+      return { uploadId: id, complete: false };
+    },
+
+    async write(organizationId: string, id: string, part: { offset: number; data: Uint8Array }): Promise<number> {
+      await uploadOf(organizationId, id);
+      return contents.append(id, { ...part, maximumBytes, what: "the bundle" });
+    },
+
+    async finish(organizationId: string, id: string, sha256: string): Promise<number> {
+      let size = 0;
+      const known = (await getUpload(sql, id)) ? undefined : await getBundle(sql, organizationId, sha256);
+      if (known) return Number(known.sizeBytes);
+      await contents.finish(await uploadOf(organizationId, id), sha256, async (transaction, sizeBytes) => {
+        size = sizeBytes;
+        await noteBundle(transaction, organizationId, sha256);
+      });
+      return size;
+    },
+
+    /** A pipeline's file of a bundle. */
+    async readFile(organizationId: string, sha256: string, path: string): Promise<Uint8Array> {
+      if (!(await getBundle(sql, organizationId, sha256))) {
+        throw new AgynError("NOT_FOUND", `there is no bundle ${sha256}: upload it again`);
+      }
+      const wanted = path.replace(/^(\.\/)+/, "");
+      try {
+        const file = await findFile(await contents.read(sha256), wanted);
+        if (file) return file;
+      } catch (error) {
+        const isBroken = error instanceof TarError || String((error as NodeJS.ErrnoException).code).startsWith("ZSTD_");
+        if (!isBroken) throw error;
+        throw invalidField("bundle_digest", `the bundle cannot be read: ${(error as Error).message}`);
+      }
+      throw new AgynError("NOT_FOUND", `the bundle has no file ${JSON.stringify(wanted)}`);
+    },
+  };
+}
+
+async function findFile(bytes: AsyncIterable<Uint8Array>, path: string): Promise<Uint8Array | undefined> {
+  const limit = pipelineLimits.file_bytes.value;
+  const unpacked = pipeline(Readable.from(bytes), createZstdDecompress(), () => undefined);
+  try {
+    for await (const entry of readTar(unpacked, bounds)) {
+      if (entry.kind !== "file" || entry.path !== path) continue;
+      if (entry.sizeBytes > limit) throw invalidField("pipeline", `${path} is above ${limit} bytes`);
+      const pieces: Uint8Array[] = [];
+      for await (const piece of entry.content) pieces.push(piece);
+      return Buffer.concat(pieces);
+    }
+    return undefined;
+  } finally {
+    unpacked.destroy();
+  }
+}
