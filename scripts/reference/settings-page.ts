@@ -1,4 +1,4 @@
-import { settings } from "../../server/src/config.ts";
+import { settings } from "../../server/src/settings.ts";
 import { heading, table } from "./markdown.ts";
 
 /** Every setting of the server. */
@@ -21,7 +21,7 @@ export function settingsTable(): string {
 
 /** The settings as a page of the reference. */
 export function settingsPage(): string {
-  return `${heading("Settings of agyn-server", "`server/src/config.ts`")}
+  return `${heading("Settings of agyn-server", "`server/src/settings.ts`")}
 Flags come before the environment, the environment before the file, the file before the defaults. Durations are a whole number and
 one of \`ms\`, \`s\`, \`m\`, \`h\`, \`d\`; addresses are \`host:port\`, an IPv6 host in brackets. [Configuration](../guide/configuration.md)
 says how to write them.

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
-import { ConfigError, settings, type SettingName } from "./config.ts";
+import { ConfigError } from "./config.ts";
+import { settings, type SettingName } from "./settings.ts";
 
 /** What a command line says: settings by name, a command, and the settings file. */
 export type Arguments = { flags: Record<string, string>; command: string; file: string | undefined };

@@ -25,6 +25,7 @@ import { createEnrollment } from "./api/enrollment-service.ts";
 import { createAuthenticationInterceptor, createAuthorizationInterceptor } from "./api/interceptors/access.ts";
 import { createErrorInterceptor } from "./api/interceptors/errors.ts";
 import { validateInterceptor } from "./api/interceptors/validate.ts";
+import { createPlacementWait } from "./api/placement-wait.ts";
 import { createLogsService } from "./api/logs-service.ts";
 import { createMetrics } from "./api/metrics-service.ts";
 import { createOrchestratorService } from "./api/orchestrator-service.ts";
@@ -52,7 +53,6 @@ import { pushLogs } from "./sessions/push-logs.ts";
 import { runSession, type SessionDeps } from "./sessions/run-session.ts";
 import type { DatabaseTarget } from "./store/database.ts";
 import type { RevocationReason } from "./store/identities.ts";
-import { getWorkload } from "./store/workloads.ts";
 import { createSecureRandom } from "./secure-random.ts";
 import { readTlsMaterial } from "./tls-material.ts";
 import { version } from "./version.ts";
@@ -212,18 +212,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
         logStore,
         pushLogs: (caller, requests) =>
           pushLogs({ sql, logStore, onBytes: (bytes) => meters.logBytes.add(bytes) }, caller, requests),
-        untilPlaced: async (workloadId, signal) => {
-          const placed = new AbortController();
-          const { batches } = await workloadFeed.subscribe(AbortSignal.any([signal, placed.signal]));
-          try {
-            const row = await getWorkload(sql, workloadId);
-            if (!row || row.phase !== "pending") return;
-            for await (const batch of batches)
-              if (batch.rows.some((one) => one.id === workloadId && one.phase !== "pending")) return;
-          } finally {
-            placed.abort();
-          }
-        },
+        untilPlaced: createPlacementWait({ sql, feed: workloadFeed }),
       }),
     );
     const { startDeps, advanceDeps, onAdvanced, onQueueChanged, runnerName } = running;

@@ -1,5 +1,6 @@
 import { toJson, type DescMethod } from "@bufbuild/protobuf";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { MemberRole } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
 import { Operator } from "../../proto/gen/agyn/orchestrator/v1/demand_pb.ts";
 import { Plane } from "../../proto/gen/agyn/options/v1/options_pb.ts";
 import { accessOf } from "../../server/src/api/interceptors/access.ts";
@@ -7,7 +8,7 @@ import { methods } from "./access-matrix.ts";
 import { call, outcomeOf } from "./call.ts";
 import { placesOf } from "./places.ts";
 import { requestOf } from "./requests.ts";
-import { openContractWorld, type ContractWorld } from "./world.ts";
+import { openContractWorld, waitingPipeline, type ContractWorld } from "./world.ts";
 
 let contract: ContractWorld;
 
@@ -112,6 +113,17 @@ test("a workload of another organization of the caller's is explained by its id 
   const { explanation } = await orchestrator.explain({ organization: "acme", subject });
   expect(explanation?.text).toContain("organization olga");
   expect(explanation?.text).toBe(refused?.message);
+});
+
+test("a project of another organization of the caller's starts no run here", async () => {
+  const { users, acme, world } = contract;
+  const { runs } = users.olga.clients;
+  const ofAnnex = { organization: "annex", user: "olga" };
+  await world.admin.organizations.createOrganization({ name: "annex" });
+  await world.admin.organizations.setMember({ ...ofAnnex, role: MemberRole.OWNER });
+  onTestFinished(async () => void (await world.admin.organizations.removeMember(ofAnnex)));
+  const start = runs.startRun({ organization: "annex", project: acme.projectId, ...waitingPipeline });
+  await expect(start).rejects.toThrow(/there is no project/);
 });
 
 describe("bad-34: nothing is meant by a part of its name, or by a wildcard", () => {

@@ -23,7 +23,7 @@ import { getRun } from "../store/runs.ts";
 import { auditOf } from "./audit.ts";
 import { targetOf, userOf } from "./context.ts";
 import { createQueueSettings, pausesOf } from "./queue-settings.ts";
-import { resolveJob, resolveProject } from "./references.ts";
+import { resolveJob, resolveProjectOf } from "./references.ts";
 import { toJobProto } from "./run-proto.ts";
 import { explanationToProto, verdictToProto } from "./workload-proto.ts";
 import { unmetConstraintText } from "../domain/unmet-constraint.ts";
@@ -150,7 +150,7 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
     organizationId: string,
     filter: QueueFilterProto | undefined,
   ): Promise<QueueFilter> {
-    const project = filter?.project ? await resolveProject(sql, caller, filter.project, organizationId) : undefined;
+    const project = filter?.project ? await resolveProjectOf(sql, caller, filter.project, organizationId) : undefined;
     const named = await Promise.all(
       (filter?.jobs ?? []).map((reference) => resolveJob(sql, caller, reference, organizationId)),
     );

@@ -17,7 +17,7 @@ import {
 } from "../store/queue-settings.ts";
 import { auditOf } from "./audit.ts";
 import { targetOf, userOf } from "./context.ts";
-import { resolveProject } from "./references.ts";
+import { resolveProjectOf } from "./references.ts";
 
 export type QueueSettingsDeps = {
   sql: Sql;
@@ -145,7 +145,7 @@ export function createQueueSettings(deps: QueueSettingsDeps): Pick<ServiceImpl<t
 
   async function scopeOf(caller: UserCaller, organization: Organization, project: string) {
     if (project === "") return { scopeId: organization.id };
-    return { scopeId: (await resolveProject(sql, caller, project, organization.id)).id };
+    return { scopeId: (await resolveProjectOf(sql, caller, project, organization.id)).id };
   }
 }
 

@@ -89,6 +89,18 @@ export const resolveRun = resolveOwned<RunRow>("run", findRuns);
 export const resolveJob = resolveOwned<JobRow>("job", findJobs);
 export const resolveTrigger = resolveOwned<TriggerRow>("trigger", findTriggers);
 export const resolveArtifact = resolveOwned<ArtifactRow>("artifact", findArtifacts);
+/** The project meant, of the organization that a call is about: one of another of the caller's is not there. */
+export async function resolveProjectOf(
+  sql: Sql,
+  caller: UserCaller,
+  reference: string,
+  organizationId: string,
+): Promise<Project> {
+  const project = await resolveProject(sql, caller, reference, organizationId);
+  if (project.organizationId !== organizationId) throw notFound("project", reference);
+  return project;
+}
+
 /** The user meant. */
 export async function resolveUser(sql: SqlOrTransaction, caller: UserCaller, reference: string): Promise<User> {
   return oneOf("user", reference, await findUsers(sql, reference, caller.clusterAdmin ? undefined : caller.userId));

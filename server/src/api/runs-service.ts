@@ -25,7 +25,7 @@ import { isUniqueViolation } from "../store/unique.ts";
 import { auditOf } from "./audit.ts";
 import { targetOf, userOf } from "./context.ts";
 import { hashRequest } from "./request-hash.ts";
-import { resolveProject, resolveRun } from "./references.ts";
+import { resolveProjectOf, resolveRun } from "./references.ts";
 import { runStateFromProto, toJobProto, toRunProto } from "./run-proto.ts";
 import { watchRuns, type RunsWatchDeps } from "./runs-watch.ts";
 
@@ -47,7 +47,7 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
       const { organization } = targetOf(context, "organization");
       const caller = userOf(context);
       const project =
-        request.project === "" ? undefined : await resolveProject(sql, caller, request.project, organization.id);
+        request.project === "" ? undefined : await resolveProjectOf(sql, caller, request.project, organization.id);
       const call = { request, organizationId: organization.id, objectId: createId("run") };
       const id = await claim(StartRunRequestSchema, call);
       const earlier = id === call.objectId ? undefined : await runs.getRun(sql, id);
@@ -143,7 +143,7 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
       const { organization } = targetOf(context, "organization");
       const caller = userOf(context);
       const project =
-        request.project === "" ? undefined : await resolveProject(sql, caller, request.project, organization.id);
+        request.project === "" ? undefined : await resolveProjectOf(sql, caller, request.project, organization.id);
       const watched = { organizationId: organization.id, runId: request.runId, projectId: project?.id ?? "" };
       yield* watchRuns({ ...deps, present }, watched, { bookmark: request.bookmark, signal: context.signal });
     },
@@ -170,7 +170,7 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
     organizationId: string,
     filter: RunFilterProto | undefined,
   ): Promise<runs.RunFilter> {
-    const project = filter?.project ? await resolveProject(sql, caller, filter.project, organizationId) : undefined;
+    const project = filter?.project ? await resolveProjectOf(sql, caller, filter.project, organizationId) : undefined;
     const named = await Promise.all(
       (filter?.runs ?? []).map((reference) => resolveRun(sql, caller, reference, organizationId)),
     );

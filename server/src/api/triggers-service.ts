@@ -20,7 +20,7 @@ import { StartTriggerRunRequestSchema } from "../../../proto/gen/agyn/triggers/v
 import { auditOf } from "./audit.ts";
 import { sourceKey, targetOf, triggerTokenOf, userOf } from "./context.ts";
 import { refuseIdAsName } from "./names.ts";
-import { resolveProject } from "./references.ts";
+import { resolveProjectOf } from "./references.ts";
 import { hashRequest } from "./request-hash.ts";
 import { toRunProto } from "./run-proto.ts";
 import { testTrigger } from "./test-trigger.ts";
@@ -94,7 +94,7 @@ export function createTriggersService(deps: TriggersDeps): ServiceImpl<typeof Tr
       const project =
         request.project === ""
           ? undefined
-          : await resolveProject(sql, userOf(context), request.project, organization.id);
+          : await resolveProjectOf(sql, userOf(context), request.project, organization.id);
       const of = { organizationId: organization.id, projectId: project?.id ?? "" };
       const { rows, nextToken } = await triggers.listTriggers(sql, of, toPage(request));
       return { triggers: rows.map((row) => toTriggerProto(row)), nextPageToken: nextToken };

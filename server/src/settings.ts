@@ -1,0 +1,170 @@
+/** What a setting holds; durations are written like `10s` and kept in ms. */
+type Kind = "text" | "secret" | "address" | "duration" | "integer" | "boolean";
+/** `range`: the least and the most of a duration. */
+type Setting = { kind: Kind; default: string | undefined; range?: readonly [string, string]; help: string };
+
+/**
+ * Every setting, under its name in `agyn.toml`. The flag is `--name-with-hyphens`, the environment variable `AGYN_NAME`; `database_url` is
+ * also read from `DATABASE_URL`. Precedence: flags, environment, file, defaults.
+ */
+export const settings = {
+  data_dir: { kind: "text", default: "./.agyn", help: "where the server keeps its data" },
+  blob_dir: {
+    kind: "text",
+    default: undefined,
+    help: "where sealed logs lie, if not in data_dir/blobs; replicas of one database need a directory that all of them share",
+  },
+  database_url: {
+    kind: "secret",
+    default: undefined,
+    help: "a PostgreSQL of yours; without it an embedded one is run",
+  },
+  master_key_file: {
+    kind: "text",
+    default: undefined,
+    help: "the key that seals secrets in the database; needed with database_url",
+  },
+  listen: { kind: "address", default: "127.0.0.1:7070", help: "the user port" },
+  runner_listen: { kind: "address", default: "127.0.0.1:7071", help: "the runner plane" },
+  runner_address: {
+    kind: "address",
+    default: undefined,
+    help: "where runners reach the runner plane, if not where it listens",
+  },
+  tls_cert: { kind: "text", default: undefined, help: "certificate chain of the user port (PEM)" },
+  tls_key: { kind: "text", default: undefined, help: "its private key (PEM)" },
+  insecure_listen: {
+    kind: "boolean",
+    default: "false",
+    help: "allow a user port beyond loopback without TLS (a proxy in front does it)",
+  },
+  trusted_proxies: {
+    kind: "text",
+    default: "",
+    help: "CIDRs of proxies whose X-Forwarded-For is believed, separated by commas",
+  },
+  open_metrics: {
+    kind: "boolean",
+    default: "false",
+    help: "show /metrics to whoever reaches the user port, not only to this machine and to tokens of cluster admins",
+  },
+  trust_domain: { kind: "text", default: undefined, help: "set at the first start only; random otherwise" },
+  log_level: { kind: "text", default: "info", help: "trace, debug, info, warn, error" },
+  heartbeat: {
+    kind: "duration",
+    default: "10s",
+    range: ["50ms", "1h"],
+    help: "how often a runner shows that it lives",
+  },
+  lease: {
+    kind: "duration",
+    default: "30s",
+    range: ["100ms", "1d"],
+    help: "for how long a runner is believed without a heartbeat",
+  },
+  leader_lease: {
+    kind: "duration",
+    default: "6s",
+    range: ["300ms", "1h"],
+    help: "for how long a replica leads without renewing",
+  },
+  loop_period: {
+    kind: "duration",
+    default: "1s",
+    range: ["10ms", "15s"],
+    help: "how often loops run without a signal",
+  },
+  revocation_period: {
+    kind: "duration",
+    default: "250ms",
+    range: ["10ms", "500ms"],
+    help: "how often revocations are read",
+  },
+  certificate_ttl: {
+    kind: "duration",
+    default: "8h",
+    range: ["1s", "365d"],
+    help: "life of a runner's certificate; renewed at half of it",
+  },
+  expired_renewal: {
+    kind: "duration",
+    default: "14d",
+    range: ["0s", "365d"],
+    help: "for how long an expired identity may still be renewed",
+  },
+  pending_timeout: {
+    kind: "duration",
+    default: "5m",
+    range: ["0s", "30d"],
+    help: "how long a workload waits for a runner unless it says otherwise",
+  },
+  queue_timeout: {
+    kind: "duration",
+    default: "24h",
+    range: ["1s", "30d"],
+    help: "how long a queued job waits for a runner unless its pipeline says otherwise",
+  },
+  artifact_maximum_bytes: { kind: "integer", default: "10737418240", help: "how large one artifact may be" },
+  run_artifacts_maximum_bytes: { kind: "integer", default: "53687091200", help: "how large a run's artifacts may be" },
+  bundle_maximum_bytes: { kind: "integer", default: "1073741824", help: "how large a packed bundle may be" },
+  artifact_retention: { kind: "duration", default: "30d", range: ["1s", "3650d"], help: "how long artifacts are kept" },
+  artifact_upload_timeout: { kind: "duration", default: "1h", range: ["1s", "30d"], help: "how long uploads may rest" },
+  file_sources: {
+    kind: "boolean",
+    default: "false",
+    help: "let projects name repositories on this machine's disk (file://); whoever manages a project can then read them",
+  },
+  hook_body: {
+    kind: "integer",
+    default: "1048576",
+    help: "the largest webhook that is taken, in bytes (1 kB to 25 MB)",
+  },
+  delivery_retention: {
+    kind: "duration",
+    default: "30d",
+    range: ["1h", "36500d"],
+    help: "for how long deliveries of triggers are kept, with what they brought",
+  },
+  rejection_exclusion: {
+    kind: "duration",
+    default: "30s",
+    range: ["0s", "1d"],
+    help: "how long a runner that rejected a workload is passed over for it",
+  },
+  metrics_interval: {
+    kind: "duration",
+    default: "10s",
+    range: ["100ms", "1h"],
+    help: "how often runners measure their machine",
+  },
+  workload_retention: {
+    kind: "duration",
+    default: "90d",
+    range: ["1h", "36500d"],
+    help: "for how long ended workloads and their logs are kept",
+  },
+  run_retention: {
+    kind: "duration",
+    default: "90d",
+    range: ["1h", "36500d"],
+    help: "for how long ended runs are kept with their jobs and logs, unless their project says otherwise",
+  },
+  audit_retention: {
+    kind: "duration",
+    default: "400d",
+    range: ["1h", "36500d"],
+    help: "for how long audit events are kept, and access tokens after their end",
+  },
+  shutdown_grace: {
+    kind: "duration",
+    default: "5s",
+    range: ["0s", "1h"],
+    help: "for how long a stopping server lets calls finish",
+  },
+  database_connections: { kind: "integer", default: "16", help: "size of the connection pool" },
+} as const satisfies Record<string, Setting>;
+
+export type SettingName = keyof typeof settings;
+export type DurationName = {
+  [Name in SettingName]: (typeof settings)[Name]["kind"] extends "duration" ? Name : never;
+}[SettingName];
