@@ -8,15 +8,13 @@ export type UpkeepOptions = {
   config: Config;
   state: State;
   placing: Awaited<ReturnType<typeof openPlacing>>;
-  /** Each removes something else that belongs to runs that are swept. */
-  belongings: readonly ((runIds: readonly string[]) => Promise<void>)[];
 };
 
 const sweepPeriod_ms = 10 * 60_000;
 const day_ms = 86_400_000;
 
 /** What keeps the store in order: old records and logs are swept, and logs are sealed where another replica asks for it. */
-export function openUpkeep({ config, state, placing, belongings }: UpkeepOptions): void {
+export function openUpkeep({ config, state, placing }: UpkeepOptions): void {
   const { sql, logStore, notifications, sealRequests } = state;
   const { placer, meters, runLoop } = placing;
   const answerSeals = runLoop("answer-seals", config.loopPeriod_ms, () =>
@@ -37,7 +35,6 @@ export function openUpkeep({ config, state, placing, belongings }: UpkeepOptions
     },
     leads: () => placer.leads,
     deleteLogs: (workloadId) => logStore.delete(workloadId),
-    belongings,
     onSwept: (kind, count) => meters.swept.add(count, kind),
   });
   const sweeping = runLoop("sweep", sweepPeriod_ms, async () => {

@@ -113,7 +113,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   const { sql, masterKey, authority, nonceKey, logStore, writer, contents } = state;
   const { replicaId, storeEpoch } = writer;
   const placing = await openPlacing({ config, log, state, random: createSecureRandom(), onClose });
-  openUpkeep({ config, state, placing, belongings: [] });
+  openUpkeep({ config, state, placing });
   const { meters, notifications, fleet, registry, placer, recorder, loops, runLoop, runnerFeed, workloadFeed } =
     placing;
   const { onRunnersChanged, onWorkloadsChanged, tellRunner } = placing;

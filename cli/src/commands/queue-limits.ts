@@ -20,10 +20,17 @@ export const queueLimits = defineCommand({
       parse: parseInteger("queued jobs", 1, 1_000_000),
       help: "at most so many jobs wait; a run beyond it is refused",
     },
+    weight: {
+      kind: "parsed",
+      placeholder: "n",
+      parse: parseInteger("weight", 1, 1000),
+      help: "its share beside other organizations on runners that serve all; set by cluster admins",
+    },
   },
   examples: ["agynctl queue limits", "agynctl queue limits --max-running 20 --max-queued 5000"],
-  async run({ controlPlane, organization, output }, _values, { maxRunning, maxQueued }) {
+  async run({ controlPlane, organization, output }, _values, { maxRunning, maxQueued, weight }) {
     const { queue } = await controlPlane();
+    if (weight !== undefined) await queue.setQueueWeight({ organization, weight });
     const answer =
       maxRunning === undefined && maxQueued === undefined
         ? await queue.getQueueSettings({ organization })

@@ -30,8 +30,6 @@ export type SweepDeps = {
   leads: () => boolean;
   /** Removes the logs of a workload for good; again is no error. */
   deleteLogs: (workloadId: string) => Promise<void>;
-  /** Each removes something else that belongs to runs, such as their artifacts; again is no error. */
-  belongings: readonly ((runIds: readonly string[]) => Promise<void>)[];
   onSwept: (kind: string, count: number) => void;
 };
 
@@ -47,7 +45,7 @@ const deletionsAtOnce = 8;
 type Batch = { kind: string; limit: number; run: () => Promise<number> };
 
 /** Deletes what has been kept for long enough, in bounded batches (I9, I10). Answers whether there is more to do at once. */
-export function createSweep({ sql, keep, leads, deleteLogs, belongings, onSwept }: SweepDeps): () => Promise<boolean> {
+export function createSweep({ sql, keep, leads, deleteLogs, onSwept }: SweepDeps): () => Promise<boolean> {
   const rows = (
     kind: string,
     sweep: (of: Sql, keep_ms: number, limit: number) => Promise<number>,
@@ -91,14 +89,13 @@ export function createSweep({ sql, keep, leads, deleteLogs, belongings, onSwept 
     return true;
   };
 
-  /** The run's record goes last, as a workload's does. */
+  /** The run's record goes last, as a workload's does, and with it those of its jobs and artifacts. */
   const sweepRuns = async () => {
     for (let batch = 0; batch < batchLimit && leads(); batch += 1) {
       const expired = await listExpiredRuns(sql, { keep_ms: keep.runs_ms, limit: runLimit });
       const ids = expired.map((run) => run.id);
       const workloads = expired.flatMap((run) => run.workloads);
       if (ids.length === 0) return false;
-      for (const remove of belongings) await remove(ids);
       await deleteAllLogs(workloads.map((one) => one.id));
       await deleteEnded(
         sql,

@@ -1,9 +1,9 @@
-import type { JobDefinition, PlannedJob } from "../../../pipelines/pipeline.ts";
+import type { JobDefinition } from "../../../pipelines/pipeline.ts";
 import { derivedOf, endingOf } from "./derive-run.ts";
 import { decideRun, type JobStep, type RunStanding } from "./decide-run.ts";
 import { rankOf } from "../domain/rank.ts";
 import { defaultLostAfter_ms } from "../domain/workload.ts";
-import { deriveJobState, hasJobEnded, hasRunEnded, retryAfter_ms, type JobState } from "../domain/run-state.ts";
+import { deriveJobState, hasJobEnded, hasRunEnded, type JobState } from "../domain/run-state.ts";
 import type { MasterKey } from "../identity/master-key.ts";
 import { sealSpec } from "../identity/sealed-spec.ts";
 import type { ArtifactRow } from "../store/artifacts.ts";
@@ -13,10 +13,10 @@ import { holdJobs, lastTag, saveJobs, type HeldJob, type JobChange, type JobRow 
 import { getProjectWeight } from "../store/projects.ts";
 import { enterGroup } from "../store/run-groups.ts";
 import { lockRun, saveDerived, type RunRow, type WholeRun } from "../store/runs.ts";
-import { listEnded, type EndedWorkload } from "../store/workloads.ts";
 import { environmentFault, toJobWorkload } from "./job-workload.ts";
+import { absorbEnded } from "./absorb-ended.ts";
 import { bundleOf, filesOf, takeArtifacts } from "./job-artifacts.ts";
-import { unchanged } from "./job-change.ts";
+import { changeOf } from "./job-change.ts";
 import { contextOf, planOf, readable, type StoredPlan } from "./stored-plan.ts";
 
 /** The values of the named secrets that a run's jobs may have; a missing one is in no answer. */
@@ -183,65 +183,10 @@ async function applySteps(deps: AdvanceDeps, sql: SqlOrTransaction, deciding: De
   await enqueue(deps, sql, queued, deciding);
 }
 
-/** What a job becomes so far. */
-function changeOf(changes: Map<string, JobChange>, row: HeldJob): JobChange {
-  const change = changes.get(row.id) ?? unchanged(row);
-  changes.set(row.id, change);
-  return change;
-}
-
 /** A job that waited for a runner for as long as it may. */
 function expiredStep(state: JobState, row: HeldJob): JobStep | undefined {
   if (state !== "queued" || !row.isPastDeadline) return undefined;
   return { kind: "fail", reason: `no runner took it in its time: ${row.message || "all were busy"}` };
-}
-
-/** What ended workloads mean for their jobs: an end, or another try. */
-async function absorbEnded(sql: SqlOrTransaction, { held, changes }: Advancing, { jobs }: StoredPlan): Promise<void> {
-  const running = held.filter((row) => row.state === "running");
-  if (running.length === 0) return;
-  const keys = running.flatMap((row) => row.workloadKey ?? []);
-  const found = await listEnded(sql, held[0]!.organizationId, keys);
-  const ended = new Map(found.map((one) => [one.key, one]));
-  for (const row of running) {
-    const workload = ended.get(row.workloadKey!);
-    if (workload) endTry(changeOf(changes, row), row, { workload, planned: jobs.get(row.name)! });
-  }
-}
-
-function endTry(
-  change: JobChange,
-  row: HeldJob,
-  { workload, planned }: { workload: EndedWorkload; planned: PlannedJob },
-): void {
-  const { phase, result, message } = workload;
-  const stopRequested = row.stopRequested || workload.stopRequested;
-  const wait_ms = retryAfter_ms(planned.definition.retries, { phase, result, stopRequested, try: row.try });
-  change.exitCode = result?.outcome === "exited" ? result.exitCode : null;
-  change.startTime = row.startTime ?? workload.startTime;
-  if (wait_ms !== undefined) {
-    change.state = deriveJobState({ evaluation: "run", cancelled: false, phase: undefined });
-    change.message = `try ${row.try} ${phase}${message === "" ? "" : `: ${message}`}`;
-    change.try = row.try + 1;
-    change.workloadId = null;
-    change.runnerId = null;
-    change.availableTime = new Date(row.now.getTime() + wait_ms);
-    change.queueTime = row.now;
-    change.queueDeadline = new Date(row.now.getTime() + wait_ms + queueTime_ms(row));
-    return;
-  }
-  change.state = deriveJobState({ evaluation: "run", cancelled: false, phase });
-  change.message = message;
-  change.endTime = workload.endTime;
-  // Where its first runner rejected it, another has run it.
-  change.runnerId = workload.runnerId ?? row.runnerId;
-  const declared = new Set(planned.definition.outputs);
-  change.outputs = Object.fromEntries(Object.entries(result?.outputs ?? {}).filter(([name]) => declared.has(name)));
-}
-
-/** How long the job may wait, by what it was given when it first joined the queue. */
-function queueTime_ms(row: HeldJob): number {
-  return row.queueDeadline!.getTime() - (row.availableTime ?? row.queueTime!).getTime();
 }
 
 const evaluations = { queue: "run", skip: "skip", fail: "problems", cancel: undefined } as const;

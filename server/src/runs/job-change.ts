@@ -1,4 +1,4 @@
-import type { JobChange, JobRow } from "../store/jobs.ts";
+import type { HeldJob, JobChange, JobRow } from "../store/jobs.ts";
 
 /** The change that changes nothing. */
 export function unchanged(row: JobRow): JobChange {
@@ -24,4 +24,11 @@ export function unchanged(row: JobRow): JobChange {
     ...{ queueTime, availableTime, queueDeadline, startTime, endTime, spec: null },
     lostAfter_ms: row.lostAfter_ms === null ? null : Number(row.lostAfter_ms),
   };
+}
+
+/** What a job becomes so far. */
+export function changeOf(changes: Map<string, JobChange>, row: HeldJob): JobChange {
+  const change = changes.get(row.id) ?? unchanged(row);
+  changes.set(row.id, change);
+  return change;
 }
