@@ -99,6 +99,21 @@ test("a sweep that was cut off between a log and its record goes on there", asyn
   expect(await sweepOnce()).toEqual({ workload: 1 });
 });
 
+test("a log that cannot be deleted is said, kept with its record, and holds up no other", async () => {
+  await endedWorkload("wkl_stuck", { created: 200, ended: 200 });
+  await endedWorkload("wkl_next", { created: 100, ended: 100 });
+  const deleteLogs = async (id: string) => {
+    if (id === "wkl_stuck") throw new Error("the disk does not answer");
+    await logs.store.delete(id);
+  };
+
+  const sweep = createSweep({ sql, keep, leads: () => true, deleteLogs, onSwept: () => undefined });
+
+  await expect(sweep()).rejects.toThrow("1 logs were not deleted");
+  const left = await sql<{ id: string }[]>`select id from workload`;
+  expect(left.map((row) => row.id)).toEqual(["wkl_stuck"]);
+});
+
 test("lines that a replica sealed after the sweep go, too", async () => {
   await sealedLog("wkl_swept");
   await sql`update log_segments set create_time = now() - interval '91 days'`;

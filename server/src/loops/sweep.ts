@@ -66,9 +66,22 @@ export function createSweep({ sql, keep, leads, deleteLogs, onSwept }: SweepDeps
     rows("audit_event", sweepAuditEvents, keep.audit_ms),
   ];
 
-  const deleteAllLogs = async (workloadIds: readonly string[]) => {
+  /** What could not be deleted in this run: it holds up nothing else, and is tried again by the next. */
+  let failures: unknown[] = [];
+  /** Answers the workloads whose logs are gone. */
+  const deleteAllLogs = async (workloadIds: readonly string[]): Promise<ReadonlySet<string>> => {
+    const gone = new Set<string>();
+    const deleteOne = async (id: string) => {
+      try {
+        await deleteLogs(id);
+        gone.add(id);
+      } catch (error) {
+        failures.push(error);
+      }
+    };
     for (let start = 0; start < workloadIds.length; start += deletionsAtOnce)
-      await Promise.all(workloadIds.slice(start, start + deletionsAtOnce).map(deleteLogs));
+      await Promise.all(workloadIds.slice(start, start + deletionsAtOnce).map(deleteOne));
+    return gone;
   };
 
   /** How far a run came that had to stop: the next goes on there. */
@@ -78,8 +91,8 @@ export function createSweep({ sql, keep, leads, deleteLogs, onSwept }: SweepDeps
     for (let batch = 0; batch < batchLimit && leads(); batch += 1) {
       const oldest = await listOldest(sql, { after, keep_ms: keep.workloads_ms, limit: workloadLimit });
       const expired = oldest.filter((one) => one.isExpired);
-      await deleteAllLogs(expired.map((one) => one.id));
-      const keys = expired.map((one) => one.key);
+      const gone = await deleteAllLogs(expired.map((one) => one.id));
+      const keys = expired.filter((one) => gone.has(one.id)).map((one) => one.key);
       if (keys.length > 0) onSwept("workload", await deleteEnded(sql, keys));
       const last = oldest.at(-1);
       const isOver = !last?.isOld || oldest.length < workloadLimit;
@@ -93,25 +106,26 @@ export function createSweep({ sql, keep, leads, deleteLogs, onSwept }: SweepDeps
   const sweepRuns = async () => {
     for (let batch = 0; batch < batchLimit && leads(); batch += 1) {
       const expired = await listExpiredRuns(sql, { keep_ms: keep.runs_ms, limit: runLimit });
-      const ids = expired.map((run) => run.id);
-      const workloads = expired.flatMap((run) => run.workloads);
+      const gone = await deleteAllLogs(expired.flatMap((run) => run.workloads).map((one) => one.id));
+      const whole = expired.filter((run) => run.workloads.every((one) => gone.has(one.id)));
+      const ids = whole.map((run) => run.id);
+      const workloads = whole.flatMap((run) => run.workloads);
       if (ids.length === 0) return false;
-      await deleteAllLogs(workloads.map((one) => one.id));
       await deleteEnded(
         sql,
         workloads.map((one) => one.key),
       );
       onSwept("run", await deleteRuns(sql, ids));
-      if (ids.length < runLimit) return false;
+      if (expired.length < runLimit) return false;
     }
     return true;
   };
 
   const sweepOrphanLogs = async () => {
     const orphans = await listOrphanLogs(sql, keep.workloads_ms, workloadLimit);
-    await deleteAllLogs(orphans);
-    if (orphans.length > 0) onSwept("orphan_log", orphans.length);
-    return orphans.length === workloadLimit;
+    const gone = await deleteAllLogs(orphans);
+    if (gone.size > 0) onSwept("orphan_log", gone.size);
+    return gone.size === workloadLimit;
   };
 
   const sweepRows = async ({ kind, limit, run }: Batch) => {
@@ -125,11 +139,13 @@ export function createSweep({ sql, keep, leads, deleteLogs, onSwept }: SweepDeps
 
   return async () => {
     if (!leads()) return false;
+    failures = [];
     let isMore = false;
     for (const batch of batches) isMore = (await sweepRows(batch)) || isMore;
     isMore = (await sweepRuns()) || isMore;
     isMore = (await sweepWorkloads()) || isMore;
     isMore = (await sweepOrphanLogs()) || isMore;
+    if (failures.length > 0) throw new AggregateError(failures, `${failures.length} logs were not deleted`);
     return isMore && leads();
   };
 }
