@@ -109,7 +109,7 @@ test("a log that cannot be deleted is said, kept with its record, and holds up n
 
   const sweep = createSweep({ sql, keep, leads: () => true, deleteLogs, onSwept: () => undefined });
 
-  await expect(sweep()).rejects.toThrow("1 logs were not deleted");
+  await expect(sweep()).rejects.toThrow("logs that could not be deleted: 1");
   const left = await sql<{ id: string }[]>`select id from workload`;
   expect(left.map((row) => row.id)).toEqual(["wkl_stuck"]);
 });

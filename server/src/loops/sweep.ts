@@ -145,7 +145,7 @@ export function createSweep({ sql, keep, leads, deleteLogs, onSwept }: SweepDeps
     isMore = (await sweepRuns()) || isMore;
     isMore = (await sweepWorkloads()) || isMore;
     isMore = (await sweepOrphanLogs()) || isMore;
-    if (failures.length > 0) throw new AggregateError(failures, `${failures.length} logs were not deleted`);
+    if (failures.length > 0) throw new AggregateError(failures, `logs that could not be deleted: ${failures.length}`);
     return isMore && leads();
   };
 }
