@@ -68,6 +68,7 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
       await placer.renewLease();
       await fleet.refresh();
     },
+    settle: (workloadIds) => placer.settle(workloadIds),
     deliver: (claimed) => {
       const { workloadId: id, fence, runnerId, organizationId, spec, demand } = claimed;
       const placement = { id, fence, runnerId, organizationId, spec, demand: demandFromJson(demand) };

@@ -23,7 +23,7 @@ export type Mask = {
   unmasked: readonly string[];
 };
 
-/** The mask of the secret variables of a job. */
+/** The mask of the secret variables of a job: their values leave the runner nowhere (I6). */
 export function createMask(env: readonly EnvironmentVariable[]): Mask {
   const secrets = env.filter((one) => one.secret && one.value !== "");
   const forms = secrets.map(({ name, value }) => ({ name, literals: secretForms(value) }));

@@ -4,6 +4,7 @@ import type { LiveJob } from "../domain/job-buckets.ts";
 import type { Sql } from "../store/database.ts";
 import { claimJobs, type ClaimedJob, type JobPick } from "../store/job-claims.ts";
 import type { PlacingGuard, Writer } from "../store/workload-transitions.ts";
+import { listJobsById } from "../store/jobs.ts";
 import type { FleetState } from "./fleet-state.ts";
 import type { QueueState } from "./queue-state.ts";
 
@@ -18,6 +19,8 @@ export type JobPlacerDeps = {
   guard: () => PlacingGuard | undefined;
   /** The guard refused placements: somebody else leads, or the fleet changed. */
   onRefused: () => Promise<void>;
+  /** Finds out which of these workloads are placed, of a write that was not answered. */
+  settle: (workloadIds: readonly string[]) => Promise<void>;
   /** Placements that are in the store. */
   deliver: (claimed: ClaimedJob) => void;
   onJobsChanged: () => void;
@@ -39,6 +42,8 @@ export function createJobPlacer(deps: JobPlacerDeps): JobPlacer {
   let stopped = false;
   let pumping: Promise<void> | undefined;
   let alarm: NodeJS.Timeout | undefined;
+  /** Picks whose claim was not answered: it may have been made. */
+  let doubtful: JobPick[] = [];
 
   const choose = (): (JobPick & { job: LiveJob })[] => {
     const picks: (JobPick & { job: LiveJob })[] = [];
@@ -62,13 +67,25 @@ export function createJobPlacer(deps: JobPlacerDeps): JobPlacer {
       if (state.queue.get(job.id)) state.queue.set(job);
     }
   };
+  const settleDoubts = async () => {
+    const doubted = doubtful;
+    await deps.settle(doubted.map((one) => one.workloadId));
+    state.take(
+      await listJobsById(
+        sql,
+        doubted.map((one) => one.jobId),
+      ),
+    );
+    doubtful = doubtful.filter((one) => !doubted.includes(one));
+  };
   const turn = async () => {
+    if (doubtful.length > 0) await settleDoubts();
     const guard = deps.guard();
     if (!guard) return;
     const picks = choose();
     if (picks.length === 0) return;
     const claimed = await claimJobs(sql, writer, guard, picks).catch((error: unknown) => {
-      putBack(picks);
+      doubtful.push(...picks);
       throw error;
     });
     const done = new Set(claimed.map((one) => one.jobId));
@@ -84,7 +101,13 @@ export function createJobPlacer(deps: JobPlacerDeps): JobPlacer {
     pumping ??= (async () => {
       while (dirty && !stopped) {
         dirty = false;
-        await turn().catch((error: unknown) => log.error({ err: error }, "placing jobs failed"));
+        try {
+          await turn();
+        } catch (error) {
+          // What is in doubt is looked at again when somebody wakes the queue next, not at once for ever.
+          log.error({ err: error }, "placing jobs failed");
+          return;
+        }
       }
       schedule();
     })().finally(() => {

@@ -35,6 +35,8 @@ export interface Placer {
   wake(): void;
   /** Renews or takes the lease. */
   renewLease(): Promise<void>;
+  /** Placements of these may be in the store or not: nothing is placed until a new leadership has told. */
+  settle(workloadIds: readonly string[]): Promise<void>;
   /** Writes down for people why workloads wait; answers whether anything changed. */
   explainWaiting(): Promise<boolean>;
   /** How many wait here. */
@@ -325,6 +327,10 @@ export function createPlacer(deps: PlacerDeps): Placer {
     },
     wake,
     renewLease,
+    async settle(workloadIds) {
+      for (const id of workloadIds) doubtful.add(id);
+      await settleSoon();
+    },
     async explainWaiting() {
       const oldest = [...waiting.values()].slice(0, explainedLimit);
       const changed = changedWaits(oldest, fleet.index.members(), Date.now());

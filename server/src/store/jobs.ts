@@ -105,6 +105,11 @@ export async function getJob(sql: SqlOrTransaction, id: string): Promise<JobRow 
   return row;
 }
 
+/** Those of these ids. */
+export async function listJobsById(sql: SqlOrTransaction, ids: readonly string[]): Promise<JobRow[]> {
+  return sql<JobRow[]>`select ${jobColumns(sql)} from job where id = any(${[...ids]})`;
+}
+
 /** What a reference may mean: exact id; else `<run>/<job>` of the run's last attempt; else an id prefix. */
 export async function findJobs(
   sql: SqlOrTransaction,

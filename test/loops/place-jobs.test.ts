@@ -1,0 +1,72 @@
+import pino from "pino";
+import { expect, onTestFinished, test } from "vitest";
+import { createJobPlacer } from "../../server/src/loops/place-jobs.ts";
+import { openQueueState } from "../../server/src/loops/queue-state.ts";
+import { createSecureRandom } from "../../server/src/secure-random.ts";
+import { createRunWorld } from "../runs/run-world.ts";
+import { gateSql } from "../support/gated-sql.ts";
+import { openPlacer } from "./world.ts";
+
+const twoJobs = "jobs:\n  first: { run: 'true' }\n  second: { run: 'true' }\n";
+
+test.each(["not sent", "not answered"] as const)(
+  "a claim that was %s is settled before another is made: one slot takes one job",
+  async (loss) => {
+    const { world, placer, wake, lose, liveCount } = await openLossyQueue();
+    const run = await world.start(twoJobs);
+    lose(loss);
+
+    await wake();
+    const states = async () => Object.values(await world.states(run)).toSorted();
+    await expect
+      .poll(async () => (await wake(), [placer.leads, ...(await states())]))
+      .toEqual([true, "queued", "running"]);
+
+    expect(liveCount()).toBe(1);
+    expect((await world.sql`select from workload_life where phase = 'placed'`).length).toBe(1);
+  },
+);
+
+/** A queue whose one runner has one slot, and whose next write may be lost. */
+async function openLossyQueue() {
+  const world = await createRunWorld();
+  onTestFinished(() => world[Symbol.asyncDispose]());
+  const { sql, organization } = world;
+  let fate: "done" | "not sent" | "not answered" = "done";
+  const lossy = gateSql(
+    sql,
+    async (run, reads) => {
+      const mine = reads ? "done" : fate;
+      if (!reads) fate = "done";
+      if (mine === "not sent") throw new Error("the write was not sent");
+      const result = await run();
+      if (mine === "not answered") throw new Error("the answer was lost");
+      return result;
+    },
+    sql,
+  );
+  const report = { labels: {}, found: [], executors: ["process"], capacity: { slots: 1 } };
+  await sql`insert into runner (id, organization_id, name, token_public_key, status, session_replica_id, reported)
+    values ('rnr_a', ${organization.id}, 'build-1', '', 'enrolled', 'rep_a', ${sql.json(report)})`;
+  await sql`update leader set expire_time = now()`;
+  const { fleet, writer, placer } = await openPlacer(sql);
+  onTestFinished(() => placer.stop());
+  await placer.renewLease();
+  const state = await openQueueState(sql, fleet);
+  const jobPlacer = createJobPlacer({
+    ...{ sql: lossy, writer, fleet, state },
+    log: pino({ level: "silent" }),
+    random: createSecureRandom(),
+    guard: () => placer.guard,
+    onRefused: () => fleet.refresh(),
+    settle: (ids) => placer.settle(ids),
+    deliver: () => undefined,
+    onJobsChanged: () => undefined,
+  });
+  onTestFinished(() => jobPlacer.stop());
+  const wake = async () => {
+    await state.refresh();
+    jobPlacer.wake();
+  };
+  return { world, placer, wake, lose: (next: typeof fate) => (fate = next), liveCount: () => fleet.liveCount("rnr_a") };
+}
