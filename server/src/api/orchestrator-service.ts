@@ -21,7 +21,7 @@ import {
 } from "../domain/workload.ts";
 import type { MasterKey } from "../identity/master-key.ts";
 import type { FleetState } from "../loops/fleet-state.ts";
-import type { Placer, StartRequest } from "../loops/place-workloads.ts";
+import type { Placer, StartRequest } from "../loops/placer.ts";
 import type { WatchFeed } from "../loops/watch-feed.ts";
 import type { RunnerCaller, SessionLine } from "../sessions/open-session.ts";
 import { sealSpec } from "../identity/sealed-spec.ts";

@@ -1,7 +1,7 @@
 import { tokenAllows } from "../domain/access.ts";
 import { AgynError } from "../domain/errors.ts";
 import type { Loop } from "../loops/driver.ts";
-import type { Placer } from "../loops/place-workloads.ts";
+import type { Placer } from "../loops/placer.ts";
 import type { Counter, Meters } from "../meters.ts";
 import type { SessionRegistry } from "../sessions/session-registry.ts";
 import type { Sql } from "../store/database.ts";

@@ -10,7 +10,7 @@ import {
   type WorkloadRow,
 } from "../store/workloads.ts";
 import type { FleetState } from "./fleet-state.ts";
-import type { Placer } from "./place-workloads.ts";
+import type { Placer } from "./placer.ts";
 
 export type LossDeps = {
   sql: Sql;

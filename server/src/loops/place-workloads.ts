@@ -1,74 +1,13 @@
-import type { Logger } from "pino";
-import type { Demand } from "../domain/demand.ts";
 import { excludedAt, nobody } from "../domain/excluded.ts";
 import { demandFromJson } from "../domain/workload.ts";
-import type { Random } from "../secure-random.ts";
-import type { Sql } from "../store/database.ts";
 import { acquireLeadership, releaseLeadership } from "../store/leader.ts";
 import { listLiveWorkloads, recordWaiting, type WorkloadRow } from "../store/workloads.ts";
 import { startWorkloads, type NewWorkload, type StartedWorkload } from "../store/workload-starts.ts";
-import { placeWorkloads, type PlacingGuard, type Writer } from "../store/workload-transitions.ts";
-import type { FailUnreadable } from "./fail-unreadable.ts";
-import type { FleetState } from "./fleet-state.ts";
+import { placeWorkloads, type PlacingGuard } from "../store/workload-transitions.ts";
+import type { Placer, PlacerDeps, StartOutcome, StartRequest } from "./placer.ts";
 import { createPump } from "./pump.ts";
 import { takeStarts } from "./start-batch.ts";
-import { changedWaits, isWaiting, lossFacts, toStartedRow, type LossFacts, type Waiting } from "./waiting.ts";
-
-/** What a caller wants started: the row to be, and the demand it holds. */
-export type StartRequest = { workload: Omit<NewWorkload, "runnerId" | "verdict" | "message">; demand: Demand };
-
-/** A start is refused at once where no registered runner ever could; the fleet has been read afresh before that. */
-/** `exists`: another replica was faster with the same id, under an idempotency key. */
-export type StartOutcome = { kind: "started"; row: WorkloadRow } | { kind: "exists" } | { kind: "never" };
-
-/** Places workloads while this replica leads, and inserts them as pending while another does. */
-export interface Placer {
-  readonly leads: boolean;
-  /** By which right this replica places now; `undefined` where it does not lead. */
-  readonly guard: PlacingGuard | undefined;
-  start(request: StartRequest): Promise<StartOutcome>;
-  /** Takes pending workloads into account. */
-  consider(rows: readonly WorkloadRow[]): void;
-  /** Takes up those of which no word came, as when the answer to a write was lost that made them pending. */
-  takeUp(pending: readonly WorkloadRow[]): void;
-  /** Something changed that may let a waiting workload be placed. */
-  wake(): void;
-  /** Renews or takes the lease. */
-  renewLease(): Promise<void>;
-  /** Placements of these may be in the store or not: nothing is placed until a new leadership has told. */
-  settle(workloadIds: readonly string[]): Promise<void>;
-  /** Writes down for people why workloads wait; answers whether anything changed. */
-  explainWaiting(): Promise<boolean>;
-  /** How many wait here. */
-  readonly waiting: number;
-  stop(): Promise<void>;
-}
-
-/** A placement that is in the store, on its way to its runner. */
-export type Delivery = {
-  id: string;
-  fence: bigint;
-  runnerId: string;
-  organizationId: string;
-  spec: Uint8Array;
-  demand: Demand;
-} & LossFacts;
-
-export type PlacerDeps = {
-  sql: Sql;
-  fleet: FleetState;
-  writer: Writer;
-  random: Random;
-  log: Logger;
-  leaderLease_ms: number;
-  /** A leadership begins after nobody led for `gap_ms`; it leads only once this is done. */
-  onBegin: (gap_ms: number) => Promise<void>;
-  /** Brings a placement to its runner's session, here or on another replica. */
-  deliver: (placement: Delivery) => void;
-  failUnreadable: FailUnreadable;
-  /** Tells the leader, which is another replica, that something is pending. */
-  announcePending: () => void;
-};
+import { changedWaits, isWaiting, lossFacts, toStartedRow, type Waiting } from "./waiting.ts";
 
 type Pick = Waiting & { id: string; key: bigint; runnerId: string };
 type Starting = { request: StartRequest; settle: (outcome: StartOutcome) => void; fail: (error: unknown) => void };

@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import { phaseRank, terminalPhaseOf, type WorkloadResult } from "../domain/workload.ts";
 import type { FleetState } from "../loops/fleet-state.ts";
-import type { Placer } from "../loops/place-workloads.ts";
+import type { Placer } from "../loops/placer.ts";
 import type { Sql } from "../store/database.ts";
 import { renewLeases } from "../store/runner-sessions.ts";
 import {

@@ -14,7 +14,7 @@ import { renewalDue } from "../domain/identity.ts";
 import type { HelloRepair } from "../domain/reconcile-hello.ts";
 import { phases } from "../domain/workload.ts";
 import type { MasterKey } from "../identity/master-key.ts";
-import type { Placer } from "../loops/place-workloads.ts";
+import type { Placer } from "../loops/placer.ts";
 import type { FleetState } from "../loops/fleet-state.ts";
 import type { Sql } from "../store/database.ts";
 import { confirmSession, endSession } from "../store/runner-sessions.ts";
