@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+
 import { readCpuMs, readMemoryPeak } from "./cgroup.ts";
 import type { Usage } from "./executor.ts";
 import { type JobMark, type Process, jobProcesses, msPerTick, readProcesses } from "./process-tree.ts";
@@ -7,12 +9,18 @@ const longestSampleMs = 1000;
 /** Many executions look at one reading of `/proc`. */
 const sharedReadingMs = 100;
 
-let reading: { atMs: number; processes: Process[] } | undefined;
+/** `reaped`: those that ended while the others were read, so that their parents' CPU time may hold theirs already. */
+type Reading = { atMs: number; processes: Process[]; reaped: ReadonlySet<number> };
 
-function sharedProcesses(): Process[] {
+let reading: Reading | undefined;
+
+function sharedReading(): Reading {
   const atMs = performance.now();
-  if (reading === undefined || atMs - reading.atMs > sharedReadingMs) reading = { atMs, processes: readProcesses() };
-  return reading.processes;
+  if (reading !== undefined && atMs - reading.atMs <= sharedReadingMs) return reading;
+  const processes = readProcesses();
+  const reaped = processes.filter(({ pid }) => !existsSync(`/proc/${pid}`)).map(({ pid }) => pid);
+  reading = { atMs, processes, reaped: new Set(reaped) };
+  return reading;
 }
 
 /** Watches what one job uses; samples quickly at first, so that short jobs are seen too, then once a second. */
@@ -33,7 +41,8 @@ export function watchUsage(cgroup: string | undefined, mark: () => JobMark): Usa
   let timer: NodeJS.Timeout | undefined;
 
   const sample = (): void => {
-    const processes = jobProcesses(sharedProcesses(), mark());
+    const { processes: all, reaped } = sharedReading();
+    const processes = jobProcesses(all, mark());
     let residentBytes = 0;
     let cpuTicks = 0;
     for (const process of processes) {
@@ -43,7 +52,8 @@ export function watchUsage(cgroup: string | undefined, mark: () => JobMark): Usa
     }
     for (const pid of seen.keys()) if (!processes.some((process) => process.pid === pid)) seen.delete(pid);
     peakBytes = Math.max(peakBytes, residentBytes);
-    cpuMs = Math.max(cpuMs, cpuTicks * msPerTick);
+    // The next reading has all of it, and once only.
+    if (!processes.some(({ pid }) => reaped.has(pid))) cpuMs = Math.max(cpuMs, cpuTicks * msPerTick);
   };
   const nap = (): void => {
     timer = setTimeout(() => {
