@@ -273,14 +273,11 @@ export type EndedWorkload = Pick<
   "key" | "phase" | "message" | "result" | "runnerId" | "startTime" | "endTime" | "stopRequested"
 >;
 
-/** Of an organization's workloads with these keys, those that have ended. */
-export async function listEnded(
-  sql: SqlOrTransaction,
-  organizationId: string,
-  keys: readonly bigint[],
-): Promise<EndedWorkload[]> {
+/** Of the workloads that jobs of a run's last attempt run as, those that have ended. */
+export async function listEndedOfRun(sql: SqlOrTransaction, runId: string): Promise<EndedWorkload[]> {
   return sql<EndedWorkload[]>`
-    select key, phase, message, result, runner_id as "runnerId", start_time as "startTime", end_time as "endTime",
-      stop_requested as "stopRequested"
-    from workload_end where organization_id = ${organizationId} and key = any(${toArrayLiteral(keys)}::bigint[])`;
+    select e.key, e.phase, e.message, e.result, e.runner_id as "runnerId", e.start_time as "startTime", e.end_time as "endTime",
+      e.stop_requested as "stopRequested"
+    from job join workload_end e on e.organization_id = job.organization_id and e.key = job.workload_key
+    where job.run_id = ${runId} and job.attempt = (select attempt from run where id = ${runId}) and job.state = 'running'`;
 }
