@@ -1,12 +1,12 @@
 import { X509Certificate } from "node:crypto";
-import { clientRoutes } from "./client-routes.ts";
-import { openControllerListener, type ControllerListener } from "./controller.ts";
-import { openEdgeRouter, type RunningRouter } from "./edge-router.ts";
-import { openEnforcement } from "./enforcement.ts";
+import { clientRoutes } from "./controller/client-routes.ts";
+import { openControllerListener, type ControllerListener } from "./controller/listener.ts";
+import { openEdgeRouter, type RunningRouter } from "./router/edge-router.ts";
+import { openEnforcement } from "./router/enforcement.ts";
 import { createModel, defaultAuthPolicyId, type Identity, type Model, type Service } from "./model.ts";
-import { oidcRoutes } from "./oidc-routes.ts";
+import { oidcRoutes } from "./controller/oidc-routes.ts";
 import { createFabricAuthority, fingerprintOf, type KeyPair } from "./pki.ts";
-import type { RouterTimes, Routing } from "./router-state.ts";
+import type { RouterTimes, Routing } from "./router/state.ts";
 import type { ControllerState, FabricVersion, Lives } from "./state.ts";
 import { createViolations } from "./violations.ts";
 

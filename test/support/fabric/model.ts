@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { z } from "zod";
-import type * as schemas from "./schemas.ts";
+import type * as schemas from "./controller/schemas.ts";
 import { createTable, type Entity, type Table } from "./table.ts";
 
 /** What a record is made of, when it is what the management API takes. */

@@ -1,8 +1,8 @@
-import type { Caller } from "./api-sessions.ts";
+import type { Caller } from "../controller/api-sessions.ts";
 import type { Channel } from "./channel.ts";
-import type { ServiceSession, Terminator } from "./model.ts";
-import type { ControllerState } from "./state.ts";
-import type { Violations } from "./violations.ts";
+import type { ServiceSession, Terminator } from "../model.ts";
+import type { ControllerState } from "../state.ts";
+import type { Violations } from "../violations.ts";
 
 /** A client that has come past its Hello. */
 export interface Client {

@@ -1,14 +1,14 @@
-import { commonRouters, isGranted, isUsable, permissionsOf, routersOfIdentity, routersOfService } from "./access.ts";
+import { commonRouters, isGranted, isUsable, permissionsOf, routersOfIdentity, routersOfService } from "../access.ts";
 import { apiSessionJson, callerOf, endLegacySession, openLegacySession, type Caller } from "./api-sessions.ts";
 import { listAnswer, listQuery } from "./lists.ts";
 import { ApiError, bodyOf, invalidField, notFound, type Answer, type Call, type Route } from "./http.ts";
-import { signJwt } from "./jwt.ts";
+import { signJwt } from "../jwt.ts";
 import { loginByCertificate, loginByPassword } from "./logins.ts";
-import { createToken, type EdgeRouter, type Service, type ServiceSession } from "./model.ts";
+import { createToken, type EdgeRouter, type Service, type ServiceSession } from "../model.ts";
 import * as schemas from "./schemas.ts";
-import type { ControllerState } from "./state.ts";
-import { createEntityId } from "./table.ts";
-import { versionJson } from "./version.ts";
+import type { ControllerState } from "../state.ts";
+import { createEntityId } from "../table.ts";
+import { versionJson } from "../version.ts";
 
 const base = "/edge/client/v1";
 const year_s = 365 * 86_400;

@@ -1,8 +1,8 @@
 import { FrameError, type Frame } from "./frames.ts";
 import { flag, header, maxData_bytes, numberIn, type } from "./messages.ts";
-import type { ServiceSession } from "./model.ts";
-import type { Circuit, Client, End, Routing } from "./router-state.ts";
-import { createEntityId } from "./table.ts";
+import type { ServiceSession } from "../model.ts";
+import type { Circuit, Client, End, Routing } from "./state.ts";
+import { createEntityId } from "../table.ts";
 
 /** How much of one end's data may wait for the other end before the router stops reading from it. */
 const window_bytes = 512 * 1024;

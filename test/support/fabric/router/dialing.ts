@@ -1,9 +1,9 @@
-import { chooseTerminator, commonRouters, isGranted } from "./access.ts";
+import { chooseTerminator, commonRouters, isGranted } from "../access.ts";
 import { addEnd, closeCircuit, createCircuit } from "./circuits.ts";
 import { FrameError, type Frame, type Header } from "./frames.ts";
 import { header, numberIn, textIn, type } from "./messages.ts";
-import type { Service, ServiceSession } from "./model.ts";
-import type { Circuit, Client, Listener, Routing } from "./router-state.ts";
+import type { Service, ServiceSession } from "../model.ts";
+import type { Circuit, Client, Listener, Routing } from "./state.ts";
 
 /** A permission that was shown with a Connect or a Bind, and what it is for. */
 export interface Permit {

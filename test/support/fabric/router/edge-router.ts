@@ -2,19 +2,19 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import net, { type AddressInfo } from "node:net";
 import tls, { TLSSocket } from "node:tls";
-import { callerOfJwt, callerOfToken, type Caller } from "./api-sessions.ts";
+import { callerOfJwt, callerOfToken, type Caller } from "../controller/api-sessions.ts";
 import { openChannel, type Channel } from "./channel.ts";
 import { closeCircuit, forward } from "./circuits.ts";
 import { connect } from "./dialing.ts";
 import { createFrameFaults, type FrameFaults } from "./frame-faults.ts";
 import { FrameError, type Frame, type Header } from "./frames.ts";
 import { bind, removeListener, unbind, updateBind } from "./hosting.ts";
-import { isTrusted } from "./logins.ts";
+import { isTrusted } from "../controller/logins.ts";
 import { faultOf, header, numberIn, textIn, type } from "./messages.ts";
-import type { EdgeRouter } from "./model.ts";
-import { certificatesShown, fingerprintOf, type KeyPair } from "./pki.ts";
-import type { Client, Routing } from "./router-state.ts";
-import { routerVersion } from "./version.ts";
+import type { EdgeRouter } from "../model.ts";
+import { certificatesShown, fingerprintOf, type KeyPair } from "../pki.ts";
+import type { Client, Routing } from "./state.ts";
+import { routerVersion } from "../version.ts";
 
 /** A router that runs, and what can go wrong with it. */
 export interface RunningRouter {

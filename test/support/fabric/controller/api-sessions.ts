@@ -1,10 +1,10 @@
-import { isDisabled } from "./access.ts";
+import { isDisabled } from "../access.ts";
 import { notFound, unauthorized, type Call } from "./http.ts";
-import { readJwt, signJwt } from "./jwt.ts";
+import { readJwt, signJwt } from "../jwt.ts";
 import type { Login } from "./logins.ts";
-import { createToken, type ApiSession, type Identity } from "./model.ts";
-import type { ControllerState } from "./state.ts";
-import { createEntityId } from "./table.ts";
+import { createToken, type ApiSession, type Identity } from "../model.ts";
+import type { ControllerState } from "../state.ts";
+import { createEntityId } from "../table.ts";
 
 /** Whose session a call or a channel carries. */
 export interface Caller {

@@ -2,8 +2,8 @@ import { createHash, randomBytes } from "node:crypto";
 import { callerOfJwt, openOidcSession, signAccessToken, signRefreshToken } from "./api-sessions.ts";
 import { ApiError, formOf, invalidField, type Answer, type Call, type Route } from "./http.ts";
 import { loginByCertificate, loginByPassword, type Login } from "./logins.ts";
-import type { ApiSession } from "./model.ts";
-import type { ControllerState } from "./state.ts";
+import type { ApiSession } from "../model.ts";
+import type { ControllerState } from "../state.ts";
 
 /** A login on its way from `authorize` to `token`. */
 interface Flow {

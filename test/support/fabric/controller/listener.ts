@@ -5,9 +5,9 @@ import https from "node:https";
 import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { ApiError, findRoute, type Answer, type Call, type Route } from "./http.ts";
-import { certificatesShown, type KeyPair } from "./pki.ts";
-import { NameTaken } from "./table.ts";
-import type { Violations } from "./violations.ts";
+import { certificatesShown, type KeyPair } from "../pki.ts";
+import { NameTaken } from "../table.ts";
+import type { Violations } from "../violations.ts";
 
 /** The TLS listener of a controller, and what can go wrong with it. */
 export interface ControllerListener {

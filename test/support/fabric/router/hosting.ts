@@ -1,8 +1,8 @@
 import { claimConnId, permitOf } from "./dialing.ts";
 import { FrameError, type Frame } from "./frames.ts";
 import { header, isSet, listenerConnType, numberIn, textIn, type } from "./messages.ts";
-import type { Terminator } from "./model.ts";
-import type { Client, Listener, Routing } from "./router-state.ts";
+import type { Terminator } from "../model.ts";
+import type { Client, Listener, Routing } from "./state.ts";
 
 const precedences = ["default", "required", "failed"] as const;
 

@@ -1,8 +1,8 @@
-import { isDisabled, isGranted } from "./access.ts";
+import { isDisabled, isGranted } from "../access.ts";
 import { closeCircuit } from "./circuits.ts";
 import { removeListener } from "./hosting.ts";
-import type { ServiceSession } from "./model.ts";
-import type { Client, Routing } from "./router-state.ts";
+import type { ServiceSession } from "../model.ts";
+import type { Client, Routing } from "./state.ts";
 
 /** How often tokens that have run out are looked for, in ms. */
 const expiryPeriod_ms = 100;

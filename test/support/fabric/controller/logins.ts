@@ -1,9 +1,9 @@
 import type { X509Certificate } from "node:crypto";
-import { isDisabled } from "./access.ts";
+import { isDisabled } from "../access.ts";
 import { invalidAuth, type Call } from "./http.ts";
-import type { AuthPolicy, Ca, Identity } from "./model.ts";
-import { fingerprintOf, isIssuedUnder, urisOf } from "./pki.ts";
-import type { ControllerState } from "./state.ts";
+import type { AuthPolicy, Ca, Identity } from "../model.ts";
+import { fingerprintOf, isIssuedUnder, urisOf } from "../pki.ts";
+import type { ControllerState } from "../state.ts";
 
 /** Who proved to be whom, and by what. */
 export interface Login {
