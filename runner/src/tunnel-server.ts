@@ -92,7 +92,7 @@ async function* forward({ port }: Start<"forward">, { entrance, inputs, signal }
     socket = await entrance.connect(port, signal);
   } catch (error) {
     signal.throwIfAborted();
-    throw new TunnelRefused("STATE", `port ${port} of the workload does not answer: ${messageOf(error)}`);
+    throw new TunnelRefused("UNAVAILABLE", `port ${port} of the workload does not answer: ${messageOf(error)}`);
   }
   socket.on("error", () => undefined);
   yield started();

@@ -11,7 +11,7 @@ import type { TunnelInput, TunnelStart } from "../../proto/gen/agyn/tunnels/v1/t
 import { TunnelRequestSchema, TunnelsService } from "../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
 import { tunnelWindow_bytes } from "../../wire/tunnel-bounds.ts";
 import type { Entrance } from "./executors/executor.ts";
-import { Handover } from "./handover.ts";
+import { Handover } from "../../wire/handover.ts";
 import type { HoldingRef } from "./holding.ts";
 import { cutText } from "./messages.ts";
 import { messageOf } from "./refusal.ts";

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Readable } from "node:stream";
 
-import { Handover } from "../handover.ts";
+import { Handover } from "../../../wire/handover.ts";
 import { closing, exitOf, innerEnvironment, signalSession, type EnterCommand } from "./entered-session.ts";
 import type { Entered, OutputStream } from "./executor.ts";
 
