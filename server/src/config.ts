@@ -26,6 +26,8 @@ export type Config = ArtifactLimits & {
   listen: Address;
   runnerListen: Address;
   runnerAddress: Address | undefined;
+  tunnelAddress: Address | undefined;
+  tunnelIdle_ms: number;
   tls: { cert: string; key: string } | undefined;
   trustedProxies: readonly string[];
   openMetrics: boolean;
@@ -88,6 +90,7 @@ export function toConfig(settled: Settled): Config {
   const duration = (name: DurationName) => parseDuration(name, text(name) ?? "", settings[name].range);
   const bytes = (name: SettingName) => parseInteger(name, text(name) ?? "", 1, 2 ** 50);
   const address = (name: SettingName) => parseAddress(name, text(name) ?? "");
+  const optionalAddress = (name: SettingName) => (text(name) === undefined ? undefined : address(name));
   const dataDir = resolve(text("data_dir")!);
   const [cert, key] = [text("tls_cert"), text("tls_key")];
   if ((cert === undefined) !== (key === undefined)) throw new ConfigError("tls_cert and tls_key go together");
@@ -98,7 +101,9 @@ export function toConfig(settled: Settled): Config {
     masterKeyFile: text("master_key_file") ?? join(dataDir, "master.key"),
     listen: address("listen"),
     runnerListen: address("runner_listen"),
-    runnerAddress: text("runner_address") === undefined ? undefined : address("runner_address"),
+    runnerAddress: optionalAddress("runner_address"),
+    tunnelAddress: optionalAddress("tunnel_address"),
+    tunnelIdle_ms: duration("tunnel_idle"),
     tls: cert === undefined || key === undefined ? undefined : { cert, key },
     trustedProxies: (text("trusted_proxies") ?? "").split(",").filter((one) => one.trim() !== ""),
     openMetrics: parseBoolean("open_metrics", text("open_metrics")!),

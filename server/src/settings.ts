@@ -31,6 +31,17 @@ export const settings = {
     default: undefined,
     help: "where runners reach the runner plane, if not where it listens",
   },
+  tunnel_address: {
+    kind: "address",
+    default: undefined,
+    help: "where runners reach this very replica, if runner_address leads to any of several: for tunnels into workloads",
+  },
+  tunnel_idle: {
+    kind: "duration",
+    default: "1h",
+    range: ["100ms", "30d"],
+    help: "how long nothing may move through a tunnel into a workload before it is closed",
+  },
   tls_cert: { kind: "text", default: undefined, help: "certificate chain of the user port (PEM)" },
   tls_key: { kind: "text", default: undefined, help: "its private key (PEM)" },
   insecure_listen: {
