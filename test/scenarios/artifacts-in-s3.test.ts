@@ -40,7 +40,7 @@ describe.skipIf(!hasS3Server)("a control plane whose blobs lie in S3", () => {
     return Contents.map((one) => one.Key!);
   }
 
-  const artifactOf = (run: string, state = ArtifactState.COMPLETE) =>
+  const artifactOf = (run: string, state: ArtifactState = ArtifactState.COMPLETE) =>
     until("the artifact is there", async () => {
       const { artifacts } = await world.admin.artifacts.listArtifacts({ run, states: [state] });
       return artifacts.find((one) => state === ArtifactState.COMPLETE || one.sizeBytes > 0n);

@@ -73,13 +73,17 @@ export function createBundles({ sql, contents, maximumBytes }: BundlesDeps) {
         const file = await findFile(await contents.read(sha256), wanted);
         if (file) return file;
       } catch (error) {
-        const isBroken = error instanceof TarError || String((error as NodeJS.ErrnoException).code).startsWith("ZSTD_");
-        if (!isBroken) throw error;
+        if (!isBroken(error)) throw error;
         throw invalidField("bundle_digest", `the bundle cannot be read: ${(error as Error).message}`);
       }
       throw new AgynError("NOT_FOUND", `the bundle has no file ${JSON.stringify(wanted)}`);
     },
   };
+}
+
+/** Whether an archive is to blame: damaged, hostile, or cut short. */
+function isBroken(error: unknown): boolean {
+  return error instanceof TarError || /^(ZSTD_|Z_BUF_ERROR$)/.test(String((error as NodeJS.ErrnoException).code));
 }
 
 async function findFile(bytes: AsyncIterable<Uint8Array>, path: string): Promise<Uint8Array | undefined> {
