@@ -16,6 +16,9 @@ export const idPrefixes = {
   trigger: "trg",
   triggerToken: "ttk",
   delivery: "dlv",
+  webhook: "whk",
+  webhookDelivery: "whd",
+  webhookMessage: "msg",
   event: "evt",
   replica: "rep",
 } as const;

@@ -23,6 +23,7 @@ import { TriggersService } from "../../proto/gen/agyn/triggers/v1/triggers_servi
 import { SecretsService } from "../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
+import { WebhooksService } from "../../proto/gen/agyn/webhooks/v1/webhooks_service_pb.ts";
 import { settle, toConfig } from "../../server/src/config.ts";
 import { openServer, type Server } from "../../server/src/server.ts";
 import { endJobsLeft } from "./jobs-left.ts";
@@ -49,6 +50,7 @@ export type Clients = {
   runs: Client<typeof RunsService>;
   queue: Client<typeof QueueService>;
   triggers: Client<typeof TriggersService>;
+  webhooks: Client<typeof WebhooksService>;
   artifacts: Client<typeof ArtifactsService>;
   organizations: Client<typeof OrganizationsService>;
   users: Client<typeof UsersService>;
@@ -222,6 +224,7 @@ export function clientsFor(gateway: string, token: string): Clients {
     runs: client(RunsService),
     queue: client(QueueService),
     triggers: client(TriggersService),
+    webhooks: client(WebhooksService),
     artifacts: client(ArtifactsService),
     organizations: client(OrganizationsService),
     users: client(UsersService),

@@ -13,6 +13,7 @@ import { ServerService } from "../../../proto/gen/agyn/server/v1/server_service_
 import { TriggersService } from "../../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
 import { AccessTokensService } from "../../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../../proto/gen/agyn/users/v1/users_service_pb.ts";
+import { WebhooksService } from "../../../proto/gen/agyn/webhooks/v1/webhooks_service_pb.ts";
 import { Health } from "../../../proto/gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../../proto/gen/grpc/reflection/v1/reflection_pb.ts";
 import { Plane } from "../../../proto/gen/agyn/options/v1/options_pb.ts";
@@ -27,6 +28,7 @@ export const services: readonly DescService[] = [
   RunsService,
   QueueService,
   TriggersService,
+  WebhooksService,
   ArtifactsService,
   SecretsService,
   OrganizationsService,
