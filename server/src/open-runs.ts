@@ -69,6 +69,7 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
       await fleet.refresh();
     },
     settle: (workloadIds) => placer.settle(workloadIds),
+    isHere: placing.isHere,
     deliver: (claimed) => {
       const { workloadId: id, fence, runnerId, organizationId, spec, demand } = claimed;
       const placement = { id, fence, runnerId, organizationId, spec, demand: demandFromJson(demand) };

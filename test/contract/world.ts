@@ -205,7 +205,7 @@ async function createBelongings(world: World, name: string, members: [TestUser, 
   const of = { workloadId, runId: run!.id, jobId: jobs[0]!.id };
   const { artifactId } = await insertArtifactOf(world, of, organization!.id);
   const uploadId = createId("upload");
-  await insertUpload(world.database.sql, { id: uploadId, organizationId: organization!.id });
+  await insertUpload(world.database.sql, { id: uploadId, organizationId: organization!.id, userId: members[0]![0].id });
   const things = { runnerId, ...of, projectId: project!.id, artifactId, uploadId, ...ofTrigger, ...ofWebhook };
   return { ...things, organizationId: organization!.id, serviceToken, triggerToken: token.token, deliver };
 }

@@ -111,6 +111,11 @@ export async function getRun(sql: SqlOrTransaction, id: string): Promise<RunRow 
   return row;
 }
 
+/** Those of these ids. */
+export async function listRunsById(sql: SqlOrTransaction, ids: readonly string[]): Promise<RunRow[]> {
+  return sql<RunRow[]>`select ${columns(sql)} from run where id = any(${[...ids]})`;
+}
+
 /** The pipeline's text as it ran. */
 export async function getRunContent(sql: SqlOrTransaction, id: string): Promise<Uint8Array | undefined> {
   const [row] = await sql<{ content: Uint8Array }[]>`select content from run where id = ${id}`;
