@@ -16,6 +16,7 @@ export const idPrefixes = {
   trigger: "trg",
   triggerToken: "ttk",
   delivery: "dlv",
+  tunnel: "tnl",
   event: "evt",
   replica: "rep",
 } as const;

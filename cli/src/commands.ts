@@ -6,6 +6,8 @@ import { artifactsGet } from "./commands/artifacts-get.ts";
 import { artifactsList } from "./commands/artifacts-list.ts";
 import { auditList } from "./commands/audit-list.ts";
 import { completion } from "./commands/completion.ts";
+import { cp } from "./commands/cp.ts";
+import { exec } from "./commands/exec.ts";
 import { explain } from "./commands/explain.ts";
 import { help } from "./commands/help.ts";
 import { jobsGet } from "./commands/jobs-get.ts";
@@ -18,6 +20,7 @@ import { orgsGet } from "./commands/orgs-get.ts";
 import { orgsList } from "./commands/orgs-list.ts";
 import { orgsRename } from "./commands/orgs-rename.ts";
 import { pipelinesValidate } from "./commands/pipelines-validate.ts";
+import { portForward } from "./commands/port-forward.ts";
 import { projectsCreate } from "./commands/projects-create.ts";
 import { projectsDelete } from "./commands/projects-delete.ts";
 import { projectsGet } from "./commands/projects-get.ts";
@@ -132,6 +135,9 @@ export const commands: readonly Command[] = [
   workloadsExplain,
   workloadsLogs,
   workloadsWatch,
+  exec,
+  portForward,
+  cp,
   explain,
   triggersList,
   triggersGet,

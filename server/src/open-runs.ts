@@ -69,6 +69,7 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
       await fleet.refresh();
     },
     settle: (workloadIds) => placer.settle(workloadIds),
+    isHere: placing.isHere,
     deliver: (claimed) => {
       const { workloadId: id, fence, runnerId, organizationId, spec, demand } = claimed;
       const placement = { id, fence, runnerId, organizationId, spec, demand: demandFromJson(demand) };
@@ -113,8 +114,8 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
     allowFileSources: config.fileSources,
     onAdvanced,
     readBundleFile: (organizationId, digest, path) => bundles.readFile(organizationId, digest, path),
-    demandRoom: (transaction, organizationId, jobs) =>
-      demandRoom(transaction, organizationId, { jobs, depth: queueState.queue.depth(organizationId) }),
+    demandRoom: (transaction, organizationId, room) =>
+      demandRoom(transaction, organizationId, { ...room, depth: queueState.queue.depth(organizationId) }),
   };
   const cancelRun = createCancelRun({
     ...advanceDeps,

@@ -37,7 +37,7 @@ export async function createRunWorld() {
     ...advanceDeps,
     allowFileSources: false,
     readBundleFile: () => Promise.reject(new Error("there are no bundles")),
-    demandRoom: (transaction, organizationId, jobs) => demandRoom(transaction, organizationId, { jobs, depth: 0 }),
+    demandRoom: (transaction, organizationId, room) => demandRoom(transaction, organizationId, { ...room, depth: 0 }),
     onAdvanced: () => undefined,
   };
   const cancelRun = createCancelRun({
@@ -81,7 +81,7 @@ export async function createRunWorld() {
           sql,
           writer,
           guard,
-          ids.map((jobId) => ({ jobId, workloadId: createId("workload"), runnerId: "rnr_1" })),
+          ids.map((jobId) => ({ jobId, workloadId: createId("workload"), runnerId: "rnr_1", isHere: true })),
         )
       ).map((one) => one.jobId),
     /** Ends the workload of a job that runs. */

@@ -22,6 +22,7 @@ import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { TriggersService } from "../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
 import { SecretsService } from "../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
+import { TunnelsService } from "../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
 import { settle, toConfig } from "../../server/src/config.ts";
 import { openServer, type Server } from "../../server/src/server.ts";
@@ -44,6 +45,7 @@ export type Clients = {
   runners: Client<typeof RunnersService>;
   orchestrator: Client<typeof OrchestratorService>;
   logs: Client<typeof LogsService>;
+  tunnels: Client<typeof TunnelsService>;
   projects: Client<typeof ProjectsService>;
   secrets: Client<typeof SecretsService>;
   runs: Client<typeof RunsService>;
@@ -217,6 +219,7 @@ export function clientsFor(gateway: string, token: string): Clients {
     runners: client(RunnersService),
     orchestrator: client(OrchestratorService),
     logs: client(LogsService),
+    tunnels: client(TunnelsService),
     projects: client(ProjectsService),
     secrets: client(SecretsService),
     runs: client(RunsService),
