@@ -17,6 +17,9 @@ export const idPrefixes = {
   triggerToken: "ttk",
   delivery: "dlv",
   tunnel: "tnl",
+  webhook: "whk",
+  webhookDelivery: "whd",
+  webhookMessage: "msg",
   event: "evt",
   replica: "rep",
 } as const;

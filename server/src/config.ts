@@ -52,6 +52,8 @@ export type Config = ArtifactLimits & {
   outgoingPrivate: boolean;
   hookBody_bytes: number;
   deliveryRetention_ms: number;
+  webhookRetry_ms: number;
+  webhookDisableAfter_ms: number;
   rejectionExclusion_ms: number;
   metricsInterval_ms: number;
   workloadRetention_ms: number;
@@ -136,6 +138,8 @@ export function toConfig(settled: Settled): Config {
     outgoingPrivate: parseBoolean("outgoing_private", text("outgoing_private")!),
     hookBody_bytes: parseInteger("hook_body", text("hook_body")!, 1000, 25_000_000),
     deliveryRetention_ms: duration("delivery_retention"),
+    webhookRetry_ms: duration("webhook_retry"),
+    webhookDisableAfter_ms: duration("webhook_disable_after"),
     rejectionExclusion_ms: duration("rejection_exclusion"),
     metricsInterval_ms: duration("metrics_interval"),
     workloadRetention_ms: duration("workload_retention"),

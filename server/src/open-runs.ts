@@ -41,7 +41,7 @@ const sweepEvery = 10;
 export async function openRuns({ config, log, state, placing, onClose }: RunsOptions) {
   const { sql, masterKey, writer, contents } = state;
   const { fleet, placer, notifications, runLoop, loops } = placing;
-  const queueState = await openQueueState(sql, fleet);
+  const queueState = await openQueueState(sql, fleet, log);
   const view = createQueueView(fleet, queueState);
   const feed = createWatchFeed<RunChange>({
     name: "watch-runs",

@@ -162,7 +162,7 @@ export const settings = {
   outgoing_private: {
     kind: "boolean",
     default: "false",
-    help: "let reports go to addresses of this machine and of private networks, where your forge is",
+    help: "let reports and webhooks go to addresses of this machine and of private networks, and webhooks by http://",
   },
   hook_body: {
     kind: "integer",
@@ -173,7 +173,19 @@ export const settings = {
     kind: "duration",
     default: "30d",
     range: ["1h", "36500d"],
-    help: "for how long deliveries of triggers are kept, with what they brought",
+    help: "for how long deliveries of triggers and of webhooks are kept, with what they carried",
+  },
+  webhook_retry: {
+    kind: "duration",
+    default: "5s",
+    range: ["10ms", "1h"],
+    help: "between the first two tries of a webhook's delivery; each further wait is four times as long, at most 6h",
+  },
+  webhook_disable_after: {
+    kind: "duration",
+    default: "3d",
+    range: ["1s", "365d"],
+    help: "a webhook that takes nothing for so long is switched off",
   },
   rejection_exclusion: {
     kind: "duration",

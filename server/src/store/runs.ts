@@ -208,6 +208,11 @@ export async function listDueRuns(sql: SqlOrTransaction, limit: number): Promise
   return rows.map((row) => row.id);
 }
 
+/** Something is due of live runs that none of their jobs says. */
+export async function requestAdvances(sql: SqlOrTransaction, ids: readonly string[]): Promise<void> {
+  await sql`update run set advance_requested = true where id = any(${[...ids]}) and end_time is null`;
+}
+
 /** Of a held run that was taken on, and of which nothing changed: what was asked is done. */
 export async function clearAdvanceRequest(sql: SqlOrTransaction, id: string): Promise<void> {
   await sql`update run set advance_requested = false where id = ${id}`;

@@ -20,6 +20,7 @@ import {
   resolveRun,
   resolveRunner,
   resolveTrigger,
+  resolveWebhook,
   resolveWorkload,
 } from "../references.ts";
 
@@ -229,6 +230,8 @@ async function findTarget(sql: Sql, caller: UserCaller, method: DescMethod, mess
       return { kind: "job", job: await findOwned("job", resolveJob) };
     case Resource.TRIGGER:
       return { kind: "trigger", trigger: await findOwned("trigger", resolveTrigger) };
+    case Resource.WEBHOOK:
+      return { kind: "webhook", webhook: await findOwned("webhook", resolveWebhook) };
     case Resource.ARTIFACT:
       return { kind: "artifact", artifact: await findOwned("artifact", resolveArtifact) };
     case Resource.UNSPECIFIED:
