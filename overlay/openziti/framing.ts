@@ -55,7 +55,8 @@ function readPrefix(bytes: Buffer): Prefix {
   const body_bytes = bytes.readUInt32LE(16);
   if (headers_bytes > maxHeaders_bytes)
     throw broken(`a message has ${headers_bytes} bytes of headers, more than ${maxHeaders_bytes}`);
-  if (body_bytes > maxBody_bytes) throw broken(`a message has a body of ${body_bytes} bytes, more than ${maxBody_bytes}`);
+  if (body_bytes > maxBody_bytes)
+    throw broken(`a message has a body of ${body_bytes} bytes, more than ${maxBody_bytes}`);
 
   return {
     type: bytes.readUInt32LE(4),

@@ -52,8 +52,8 @@ let loading: Promise<Sodium> | undefined;
 
 /** The native library where its binary fits this machine, otherwise the one in WebAssembly, which is slower. */
 export function loadSodium(): Promise<Sodium> {
-  loading ??= import("./sodium-native.ts")
+  loading ??= import("./native-sodium.ts")
     .then(({ openNativeSodium }) => openNativeSodium())
-    .catch(async () => (await import("./sodium-wasm.ts")).openWasmSodium());
+    .catch(async () => (await import("./wasm-sodium.ts")).openWasmSodium());
   return loading;
 }
