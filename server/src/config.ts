@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path";
 import { readConfigFile } from "./config-file.ts";
 import { settings, type DurationName, type SettingName } from "./settings.ts";
+import type { PendingLimits } from "./loops/pending-room.ts";
 import type { ArtifactLimits } from "./artifacts/workload-artifacts.ts";
 import {
   ConfigError,
@@ -38,6 +39,8 @@ export type Config = ArtifactLimits & {
   certificateTtl_ms: number;
   expiredRenewal_ms: number;
   pendingTimeout_ms: number;
+  /** Of each organization. */
+  pendingLimits: PendingLimits;
   queueTimeout_ms: number;
   fileSources: boolean;
   outgoingPrivate: boolean;
@@ -109,6 +112,10 @@ export function toConfig(settled: Settled): Config {
     certificateTtl_ms: duration("certificate_ttl"),
     expiredRenewal_ms: duration("expired_renewal"),
     pendingTimeout_ms: duration("pending_timeout"),
+    pendingLimits: {
+      maximumWorkloads: parseInteger("pending_maximum_workloads", text("pending_maximum_workloads")!, 1, 1_000_000),
+      maximum_bytes: bytes("pending_maximum_bytes"),
+    },
     queueTimeout_ms: duration("queue_timeout"),
     artifactMaximum_bytes: bytes("artifact_maximum_bytes"),
     runArtifactsMaximum_bytes: bytes("run_artifacts_maximum_bytes"),

@@ -11,10 +11,10 @@ import { createMeters } from "./meters.ts";
 import type { Random } from "./secure-random.ts";
 import { createDelivery } from "./sessions/deliver.ts";
 import { createRecorder } from "./sessions/recorder.ts";
-import { sendPlacement, tell } from "./sessions/run-session.ts";
+import { sendPlacement, sendStop, tell } from "./sessions/run-session.ts";
 import { createSessionRegistry } from "./sessions/session-registry.ts";
 import { listChangedRunners, listRunnersById } from "./store/runners.ts";
-import { getHorizon, listChangedWorkloads, type WorkloadRow } from "./store/workloads.ts";
+import { getHorizon, listChangedWorkloads, type WorkloadHead, type WorkloadRow } from "./store/workloads.ts";
 import type { OnClose, State } from "./open-state.ts";
 
 export type PlacingOptions = {
@@ -84,14 +84,16 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
   };
   const deliverPlacement = (placement: Delivery) => {
     meters.placements.add(1);
-    const session = registry.get(placement.runnerId);
-    if (session) {
+    const { runnerId, spec } = placement;
+    const session = registry.get(runnerId);
+    if (session && spec) {
       try {
-        sendPlacement(session, placement, masterKey);
+        sendPlacement(session, { ...placement, spec }, masterKey);
       } catch (error) {
         failUnreadable(placement, error);
       }
-    } else notifications.send("deliver");
+    } else if (session) deliver.signal();
+    else notifications.send("deliver");
     onWorkloadsChanged();
   };
   /** Called where capacity may have become free, or the fleet has changed. */
@@ -105,6 +107,8 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
     random,
     log,
     leaderLease_ms: config.leaderLease_ms,
+    pendingLimits: config.pendingLimits,
+    isHere: (runnerId) => registry.get(runnerId) !== undefined,
     onBegin: (gap_ms) => loss.begin(gap_ms),
     deliver: deliverPlacement,
     failUnreadable,
@@ -112,6 +116,7 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
   });
   onClose(() => placer.stop());
   fleet.onPending((row) => placer.consider([row]));
+  fleet.onSettled((workloadId) => placer.discount(workloadId));
   fleet.onRelief(() => {
     placer.wake();
     for (const listener of reliefListeners) listener();
@@ -161,8 +166,16 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
     placer.wake();
     if (await placer.explainWaiting()) onWorkloadsChanged();
   });
-  const deliver = runLoop("deliver", config.loopPeriod_ms, createDelivery({ sql, registry, tell: tellRunner }));
-  runLoop("recount-fleet", recountPeriod_ms, async () => placer.takeUp(await fleet.recount()));
+  const stopOnRunner = (row: WorkloadHead) => {
+    const session = registry.get(row.runnerId!);
+    if (session) sendStop(session, row);
+  };
+  const deliver = runLoop(
+    "deliver",
+    config.loopPeriod_ms,
+    createDelivery({ sql, registry, tell: tellRunner, stop: stopOnRunner }),
+  );
+  runLoop("recount-fleet", recountPeriod_ms, () => placer.recount());
   notifications.on("runners", onceSignalled(syncFleet, runnerFeed));
   notifications.on("workloads", onceSignalled(syncFleet, workloadFeed));
   notifications.on("pending", onceSignalled(syncFleet));

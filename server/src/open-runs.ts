@@ -113,8 +113,8 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
     allowFileSources: config.fileSources,
     onAdvanced,
     readBundleFile: (organizationId, digest, path) => bundles.readFile(organizationId, digest, path),
-    demandRoom: (transaction, organizationId, jobs) =>
-      demandRoom(transaction, organizationId, { jobs, depth: queueState.queue.depth(organizationId) }),
+    demandRoom: (transaction, organizationId, room) =>
+      demandRoom(transaction, organizationId, { ...room, depth: queueState.queue.depth(organizationId) }),
   };
   const cancelRun = createCancelRun({
     ...advanceDeps,

@@ -98,6 +98,16 @@ export const settings = {
     range: ["0s", "30d"],
     help: "how long a workload waits for a runner unless it says otherwise",
   },
+  pending_maximum_workloads: {
+    kind: "integer",
+    default: "20000",
+    help: "how many workloads of one organization may wait for a runner; the start of one more is refused",
+  },
+  pending_maximum_bytes: {
+    kind: "integer",
+    default: "268435456",
+    help: "how many bytes the specs and demands of these may take together",
+  },
   queue_timeout: {
     kind: "duration",
     default: "24h",

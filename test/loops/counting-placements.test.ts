@@ -52,13 +52,13 @@ test("a start that failed frees the slot that was meant for it", async () => {
 });
 
 test("a next try is placed although nobody heard that the try before it ended", async () => {
-  const { sql, fleet, writer, placer } = await openLossyWorld();
+  const { sql, writer, placer } = await openLossyWorld();
   const started = await placer.start({ workload: { ...newWorkload(), maximumTries: 2, retryOnLost: true }, demand });
   if (started.kind !== "started") throw new Error(`the start came to ${started.kind}`);
   const [ended] = await endWorkloads(sql, writer, [lostEnding(started.row, "its runner is gone", true)]);
 
   // What is counted and not there twice in a row is gone.
-  for (const _ of [1, 2]) placer.takeUp(await fleet.recount());
+  for (const _ of [1, 2]) await placer.recount();
 
   const retry = () => getWorkload(sql, ended!.retriedBy!);
   await expect.poll(retry).toMatchObject({ phase: "placed" });
@@ -86,11 +86,11 @@ async function openLossyWorld(slots = 1) {
   await sql`insert into organization (id, name) values (${organizationId}, 'default')`;
   await sql`insert into runner (id, organization_id, name, token_public_key, status, session_replica_id, reported)
     values ('rnr_a', ${organizationId}, 'build-1', '', 'enrolled', 'rep_a', ${sql.json(report)})`;
-  const { fleet, writer, placer } = await openPlacer(lossy);
+  const { writer, placer } = await openPlacer(lossy);
   onTestFinished(() => placer.stop());
   await placer.renewLease();
   return {
-    ...{ sql, fleet, writer, placer },
+    ...{ sql, writer, placer },
     loseNextAnswer: () => (fate = "not answered"),
     failNextWrite: () => (fate = "not sent"),
   };

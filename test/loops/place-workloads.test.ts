@@ -43,10 +43,11 @@ test("what is started while a leadership begins waits for a runner like everythi
 
 test("a replica leads only once absent runners were granted the time in which nobody led", async () => {
   const told: { gap_ms: number; leads: boolean }[] = [];
-  const { placer } = await openPlacer(sql, async (gap_ms) => {
+  const onBegin = async (gap_ms: number) => {
     told.push({ gap_ms, leads: placer.leads });
     if (told.length === 1) throw new Error("the database went away");
-  });
+  };
+  const { placer } = await openPlacer(sql, { onBegin });
   await sql`update leader set holder = 'another', expire_time = now(), renew_time = now() - interval '1 hour'`;
 
   await expect(placer.renewLease()).rejects.toThrow("went away");

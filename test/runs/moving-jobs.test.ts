@@ -154,8 +154,8 @@ test("bad-23: a thousand drags into one gap end with ranks that fit, and nobody 
 
 test("bad-23: a neighbourhood that is spread anew while runs are taken on and jobs claimed waits for nobody in a circle", async () => {
   const queue = await queueOf(60);
+  await sql`update job set rank = '00000000000' || repeat('0', 195) || '1' || rank where run_id = ${queue.run.id} and state = 'queued'`;
   const crowd = async () => {
-    await sql`update job set rank = '00000000000' || repeat('0', 195) || '1' || rank where run_id = ${queue.run.id} and state = 'queued'`;
     for (let index = 59; index > 30; index--) {
       await queue.move(`j${index}`, { kind: "before", jobId: queue.idOf("j0") }).catch(() => undefined);
     }

@@ -2,6 +2,7 @@ import { afterAll, beforeEach, expect, test } from "vitest";
 import { createDelivery } from "../../server/src/sessions/deliver.ts";
 import { createSession, createSessionRegistry } from "../../server/src/sessions/session-registry.ts";
 import { createSentPlacements } from "../../server/src/sessions/sent-placements.ts";
+import { gateSql, type Gate } from "../support/gated-sql.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { insertRunning } from "../support/workload-rows.ts";
 
@@ -23,14 +24,17 @@ test("a placement that ended while a slow reading was on its way is not sent aga
   await sql`update workload_life set phase = 'placed'`;
   session.sent.add("wkl", 7n);
   const sentAnew: string[] = [];
+  const slow: Gate = async (run) => {
+    const reading = await run();
+    // Meanwhile the runner has said that it is done, and that was written.
+    session.sent.settle("wkl", 7n);
+    return reading;
+  };
   const deliver = createDelivery({
-    sql,
+    sql: gateSql(sql, slow, sql),
     registry,
-    tell: ({ id, fence }) => {
-      // The reading is here; meanwhile the runner has said that it is done, and that was written.
-      session.sent.settle(id, fence);
-      if (!session.sent.has(id, fence)) sentAnew.push(id);
-    },
+    tell: ({ id }) => sentAnew.push(id),
+    stop: () => undefined,
   });
 
   await deliver();
@@ -42,13 +46,40 @@ test("a placement that ended while a slow reading was on its way is not sent aga
   expect(session.sent.size).toBe(0);
 });
 
+test("of what is placed only what a runner connected here has not been sent is read whole, in bounded parts", async () => {
+  const { session, registry } = connected();
+  for (const [id, fence] of [
+    ["sent", 7n],
+    ["large", 8n],
+    ["small", 9n],
+  ] as const)
+    await insertRunning(sql, { id, runnerId: "rnr", fence });
+  await insertRunning(sql, { id: "elsewhere", runnerId: "rnr_other", fence: 10n });
+  await sql`update workload_life set phase = 'placed'`;
+  await sql`update workload set spec = ${Buffer.alloc(5_000_000)} where id = 'large'`;
+  session.sent.add("sent", 7n);
+  const readings: string[][] = [];
+  const gate: Gate = async (run) => {
+    const rows = (await run()) as { id: string; spec?: Uint8Array }[];
+    if (rows.some((row) => row.spec)) readings.push(rows.map((row) => row.id));
+    return rows as never;
+  };
+
+  const told: string[] = [];
+  const deps = { sql: gateSql(sql, gate, sql), registry, stop: () => undefined };
+  await createDelivery({ ...deps, tell: ({ id }) => told.push(id) })();
+
+  expect(readings).toEqual([["large"], ["small"]]);
+  expect(told).toEqual(["large", "small"]);
+});
+
 test("a stop is forgotten with its placement, so that a long session does not grow", async () => {
   const { session, registry } = connected();
   session.sent.add("wkl", 7n);
   session.stopSent.set("wkl", null);
   session.sent.settle("wkl", 7n);
 
-  await createDelivery({ sql, registry, tell: () => undefined })();
+  await createDelivery({ sql, registry, tell: () => undefined, stop: () => undefined })();
 
   expect([session.sent.size, session.stopSent.size]).toEqual([0, 0]);
 });

@@ -12,6 +12,8 @@ type Run = {
   result: HeldResult | undefined;
   /** Its runner was frozen or down while it ran: then tries may overlap. */
   isNeglected: boolean;
+  /** Its machine went down, which may have forgotten how it ended. */
+  isDown: boolean;
 };
 
 /** Looks after every statement whether the store holds what is promised, and collects what happens outside of it. */
@@ -21,6 +23,7 @@ export interface Invariants {
   noteStart(of: { workloadId: string; fence: bigint; runnerId: string }): {
     end(result: HeldResult): void;
     neglect(): void;
+    goDown(): void;
   };
   /** A client was told that this workload is there. */
   noteStarted(workloadId: string): void;
@@ -90,6 +93,7 @@ export function createInvariants(sql: Sql): Invariants {
     if (!run && result!.outcome === "exited") return report(`I2: ${id} exited under ${fence}, which never started`);
     if (!run) return undefined;
     if (run.workloadId !== id || run.runnerId !== runnerId) report(`I2: ${id} ended by what ${run.workloadId} came to`);
+    if (run.isDown && result!.outcome === "lost") return undefined;
     const isSame = run.result && (run.result.outcome !== "exited" || run.result.exitCode === result!.exitCode);
     if (!isSame) report(`I2: ${id} is ${phase} under ${fence}, but its job is not`);
   };
@@ -133,7 +137,7 @@ export function createInvariants(sql: Sql): Invariants {
     report,
     noteStart({ workloadId, fence, runnerId }) {
       if (runs.has(fence)) report(`I1: fence ${fence} of ${workloadId} started twice`);
-      const run: Run = { workloadId, fence, runnerId, result: undefined, isNeglected: false };
+      const run: Run = { workloadId, fence, runnerId, result: undefined, isNeglected: false, isDown: false };
       for (const other of runs.values()) {
         const isOverlap = !other.result && !other.isNeglected && familyOf(other.workloadId) === familyOf(workloadId);
         if (isOverlap)
@@ -145,6 +149,7 @@ export function createInvariants(sql: Sql): Invariants {
       return {
         end: (result) => void (run.result = result),
         neglect: () => void (run.isNeglected = true),
+        goDown: () => void (run.isDown = true),
       };
     },
     noteStarted: (workloadId) => void started.add(workloadId),

@@ -62,6 +62,7 @@ export function createMachine({ invariants, chaos }: Simulation, runnerId: strin
         else listeners.push(listener);
       },
       kill() {
+        run.goDown();
         if (result) return;
         clearTimeout(timer);
         listeners.length = 0;

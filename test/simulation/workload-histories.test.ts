@@ -61,7 +61,7 @@ test.each(seeds([1, 2, 3, 4]))(
         const pending = await sql<
           { id: string; key: bigint }[]
         >`select id, key from workload_life where phase = 'pending' order by key limit 5`;
-        const picks = pending.map(({ id, key }) => ({ id, key, runnerId: pick(runners) }));
+        const picks = pending.map(({ id, key }) => ({ id, key, runnerId: pick(runners), isHere: false }));
         // Two leaders decide the same at once; at most one of them may be heard.
         const both = await Promise.all(writers.map((one) => placeWorkloads(sql, one, recent(), picks)));
         for (const { id, fence } of both.flat().toSorted((a, b) => Number(a.fence - b.fence)))

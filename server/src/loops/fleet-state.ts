@@ -4,7 +4,7 @@ import { createFleetIndex, type FleetIndex } from "../domain/fleet-index.ts";
 import { isTerminal } from "../domain/workload.ts";
 import type { Sql } from "../store/database.ts";
 import { listAllRunners, listChangedRunners, toDomainRunner, type RunnerRow } from "../store/runners.ts";
-import { getHorizon, listChangesOfOthers, listLiveWorkloads, type WorkloadRow } from "../store/workloads.ts";
+import { getHorizon, listChangesOfOthers, listLiveWorkloads, type WorkloadHead } from "../store/workloads.ts";
 
 /** The fleet as this replica sees it: every runner, and what live placements take of each. */
 export interface FleetState {
@@ -13,6 +13,8 @@ export interface FleetState {
   occupy(workloadId: string, runnerId: string, resources: ReadonlyMap<string, number>): void;
   /** Takes it back; answers whether it was counted. */
   vacate(workloadId: string): boolean;
+  /** Whether a placement of it is counted. */
+  isCounted(workloadId: string): boolean;
   /** How many live placements a runner has. */
   liveCount(runnerId: string): number;
   readonly busy: Pick<BusyRunners, "takeTurned" | "turnedSince">;
@@ -21,11 +23,13 @@ export interface FleetState {
   /** Takes on what changed since the last call: runners, and placements that other replicas made or ended. Calls coalesce. */
   refresh(): Promise<void>;
   /** Reads the live workloads, and counts the placements that no change told of; answers all that live. */
-  countLive(): Promise<WorkloadRow[]>;
-  /** Holds what is counted against the store, and mends what a failed write left behind; answers what is pending, whoever knows of it. */
-  recount(): Promise<WorkloadRow[]>;
+  countLive(): Promise<WorkloadHead[]>;
+  /** Holds what is counted against the store, and mends what a failed write left behind; answers what is pending. */
+  recount(): Promise<WorkloadHead[]>;
   /** Hears of pending workloads that other replicas made. */
-  onPending(listener: (row: WorkloadRow) => void): void;
+  onPending(listener: (row: WorkloadHead) => void): void;
+  /** Hears of workloads that other replicas placed or ended. */
+  onSettled(listener: (workloadId: string) => void): void;
   /** Hears that something changed that may let a waiting workload be placed. */
   onRelief(listener: () => void): void;
 }
@@ -36,7 +40,8 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
   const occupied = new Map<string, { runnerId: string; resources: ReadonlyMap<string, number> }>();
   const counts = new Map<string, number>();
   const replicas = new Map<string, string>();
-  let onPending: (row: WorkloadRow) => void = () => undefined;
+  let onPending: (row: WorkloadHead) => void = () => undefined;
+  let onSettled: (workloadId: string) => void = () => undefined;
   let onRelief: () => void = () => undefined;
   const start = await getHorizon(sql);
   const busy = createBusyRunners(start);
@@ -55,7 +60,7 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
   let doubtful = new Set<string>();
   /** For each reading of the live under way: what ended meanwhile. */
   const endings = new Set<Set<string>>();
-  const isBound = (row: WorkloadRow | undefined) => row !== undefined && row.phase !== "pending";
+  const isBound = (row: WorkloadHead | undefined) => row !== undefined && row.phase !== "pending";
 
   const count = (runnerId: string, by: 1 | -1) => {
     const before = counts.get(runnerId) ?? 0;
@@ -90,12 +95,15 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
     if (row.sessionReplicaId === null) replicas.delete(row.id);
     else replicas.set(row.id, row.sessionReplicaId);
   };
-  const takeWorkload = (row: WorkloadRow) => {
-    if (isTerminal(row.phase)) vacate(row.id);
-    else if (row.phase === "pending") {
+  const takeWorkload = (row: WorkloadHead) => {
+    if (row.phase === "pending") {
       vacate(row.id);
       onPending(row);
-    } else occupy(row.id, row.runnerId!, new Map(Object.entries(row.demand?.resources ?? {})));
+      return;
+    }
+    onSettled(row.id);
+    if (isTerminal(row.phase)) vacate(row.id);
+    else occupy(row.id, row.runnerId!, new Map(Object.entries(row.demand?.resources ?? {})));
   };
   const countLive = async () => {
     const ended = new Set<string>();
@@ -123,6 +131,7 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
     occupy,
     vacate,
     busy,
+    isCounted: (workloadId) => occupied.has(workloadId),
     liveCount: (runnerId) => counts.get(runnerId) ?? 0,
     replicaOf: (runnerId) => replicas.get(runnerId),
     async refresh() {
@@ -144,11 +153,13 @@ export async function openFleetState(sql: Sql, replicaId: string): Promise<Fleet
       // What was counted before the read and was not there in it, twice in a row, is gone: a placement under way is there by then.
       for (const id of doubtful) if (before.has(id) && !isBound(live.get(id))) vacate(id);
       doubtful = new Set([...before].filter((id) => !isBound(live.get(id))));
-      // What is counted here is being placed, or was since the read.
-      return rows.filter((row) => !isBound(row) && !occupied.has(row.id));
+      return rows.filter((row) => !isBound(row));
     },
     onPending(listener) {
       onPending = listener;
+    },
+    onSettled(listener) {
+      onSettled = listener;
     },
     onRelief(listener) {
       onRelief = listener;

@@ -1,19 +1,21 @@
 import { excludedAt, nobody } from "../domain/excluded.ts";
-import { demandFromJson } from "../domain/workload.ts";
 import { acquireLeadership, releaseLeadership } from "../store/leader.ts";
-import { listLiveWorkloads, recordWaiting, type WorkloadRow } from "../store/workloads.ts";
+import { listWaitingIds, recordWaiting, type WorkloadHead } from "../store/workloads.ts";
 import { startWorkloads, type NewWorkload, type StartedWorkload } from "../store/workload-starts.ts";
 import { placeWorkloads, type PlacingGuard } from "../store/workload-transitions.ts";
 import type { Placer, PlacerDeps, StartOutcome, StartRequest } from "./placer.ts";
 import { createPump } from "./pump.ts";
 import { takeStarts } from "./start-batch.ts";
-import { changedWaits, isWaiting, lossFacts, toStartedRow, type Waiting } from "./waiting.ts";
+import { createWaitingList } from "./waiting-list.ts";
+import { changedWaits, isWaiting, lossFacts, sizeOf, toStartedRow, type Waiting } from "./waiting.ts";
 
-type Pick = Waiting & { id: string; key: bigint; runnerId: string };
+type Pick = Waiting & { runnerId: string; isHere: boolean };
 type Starting = { request: StartRequest; settle: (outcome: StartOutcome) => void; fail: (error: unknown) => void };
 
 /** Waiting workloads of one statement. */
 const batchLimit = 500;
+/** Beyond so many bytes of specs that are read with their placing, no more are placed by the same statement. */
+const batch_bytes = 4 * 1024 * 1024;
 /** Statements under way; what comes meanwhile is gathered, so a lone start goes at once and a burst in batches. */
 const writeLimit = 4;
 const explainedLimit = 200;
@@ -21,7 +23,7 @@ const explainedLimit = 200;
 /** Nothing runs until the lease is taken. */
 export function createPlacer(deps: PlacerDeps): Placer {
   const { sql, fleet, writer, random, log } = deps;
-  const waiting = new Map<string, Waiting>();
+  const waiting = createWaitingList(deps.pendingLimits, deps.failUnreadable);
   const starting: Starting[] = [];
   let guard: PlacingGuard | undefined;
   let leadsUntil_ms = 0;
@@ -52,12 +54,16 @@ export function createPlacer(deps: PlacerDeps): Placer {
     const picks: Pick[] = [];
     if (!dirty || !leads() || placesWaiting) return picks;
     dirty = false;
-    for (const { row, demand } of waiting.values()) {
-      const pick = fleet.index.pick(demand, excludedAt(row.excluded, Date.now()), random);
+    let bytes = 0;
+    for (const one of waiting.values()) {
+      const pick = fleet.index.pick(one.demand, excludedAt(one.excluded, Date.now()), random);
       if (pick.kind === "none") continue;
-      fleet.occupy(row.id, pick.runnerId, demand.resources);
-      picks.push({ id: row.id, key: row.key, runnerId: pick.runnerId, row, demand });
-      if (picks.length === batchLimit) {
+      const { runnerId } = pick;
+      const isHere = deps.isHere(runnerId);
+      fleet.occupy(one.id, runnerId, one.demand.resources);
+      picks.push({ ...one, runnerId, isHere });
+      if (isHere) bytes += one.size_bytes;
+      if (picks.length === batchLimit || bytes > batch_bytes) {
         dirty = true;
         break;
       }
@@ -80,18 +86,18 @@ export function createPlacer(deps: PlacerDeps): Placer {
       doubt(picks.map((one) => one.id));
       throw error;
     });
-    const fences = new Map(placed.map((one) => [one.id, one.fence]));
-    for (const { id, runnerId, row, demand } of picks) {
-      const fence = fences.get(id);
-      if (fence === undefined) {
+    const placements = new Map(placed.map((one) => [one.id, one]));
+    for (const pick of picks) {
+      const { id, runnerId, organizationId, demand } = pick;
+      const placement = placements.get(id);
+      if (!placement) {
         fleet.vacate(id);
         continue;
       }
-      waiting.delete(id);
-      const { organizationId, spec } = row;
-      deps.deliver({ id, fence, runnerId, organizationId, spec, demand, ...lossFacts(row) });
+      waiting.remove(id);
+      deps.deliver({ ...placement, runnerId, organizationId, demand, ...lossFacts(pick) });
     }
-    if (placed.length < picks.length) await relearn(picks.filter((one) => !fences.has(one.id)).map((one) => one.id));
+    if (placed.length < picks.length) await relearn(picks.filter((one) => !placements.has(one.id)));
   };
 
   const startBatch = async (batch: Starting[]) => {
@@ -105,8 +111,11 @@ export function createPlacer(deps: PlacerDeps): Placer {
       return { ...one, pick };
     });
     const going = decided.filter((one) => one.pick.kind === "picked" || one.pick.verdict !== "never");
-    for (const one of decided)
-      if (one.pick.kind === "none" && one.pick.verdict === "never") one.settle({ kind: "never" });
+    for (const one of decided) {
+      if (going.includes(one)) continue;
+      waiting.discount(one.request.workload.id);
+      one.settle({ kind: "never" });
+    }
     if (going.length === 0) return;
     const rows = going.map(({ request, pick }): NewWorkload => {
       const picked = placing && pick.kind === "picked" ? pick.runnerId : null;
@@ -119,6 +128,9 @@ export function createPlacer(deps: PlacerDeps): Placer {
       if (placing || collects()) doubt(rows.map((row) => row.id));
       for (const one of going) one.fail(error);
       return;
+    } finally {
+      // What is pending is counted anew as its record is.
+      for (const row of rows) waiting.discount(row.id);
     }
     finishStart(going, rows, started);
   };
@@ -134,37 +146,29 @@ export function createPlacer(deps: PlacerDeps): Placer {
         one.settle({ kind: "exists" });
         continue;
       }
+      const record = toStartedRow(row, result);
       if (result.phase === "placed") {
-        const { id, organizationId, spec } = row;
+        const { id, organizationId, spec, fence } = record;
         const { demand } = one.request;
-        const { fence } = result;
         deps.deliver({ id, fence, runnerId: row.runnerId!, organizationId, spec, demand, ...lossFacts(row) });
       } else {
         pending = true;
-        if (collects()) waiting.set(row.id, { row: toStartedRow(row, result), demand: one.request.demand });
+        waiting.take(record, collects());
       }
-      one.settle({ kind: "started", row: toStartedRow(row, result) });
+      one.settle({ kind: "started", row: record });
     }
     if (pending) wake();
     if (pending && !collects()) deps.announcePending();
   };
 
   /** Placements were refused by the guard: the fleet changed, the lease went, or the workloads are no longer pending. */
-  const relearn = async (ids: readonly string[]) => {
+  const relearn = async (refused: readonly Pick[]) => {
     await renewLease();
     await fleet.refresh();
-    const rows = await listLiveWorkloads(sql);
-    const stillPending = new Set(rows.filter(isWaiting).map((row) => row.id));
-    for (const id of ids) if (!stillPending.has(id)) waiting.delete(id);
+    const keys = refused.map((one) => one.key);
+    const stillWaiting = new Set(await listWaitingIds(sql, keys));
+    for (const { id } of refused) if (!stillWaiting.has(id)) waiting.remove(id);
     dirty = true;
-  };
-
-  const takeWaiting = (row: WorkloadRow) => {
-    try {
-      waiting.set(row.id, { row, demand: demandFromJson(row.demand) });
-    } catch (error) {
-      deps.failUnreadable(row, error);
-    }
   };
 
   const doubt = (ids: readonly string[]) => {
@@ -189,7 +193,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
     if (!leadership) {
       guard = undefined;
       beginning = false;
-      waiting.clear();
+      waiting.letGo();
       if (doubted.length > 0) settleDoubts(doubted, await fleet.countLive());
       return;
     }
@@ -213,16 +217,16 @@ export function createPlacer(deps: PlacerDeps): Placer {
     untoldGap_ms = 0;
     await fleet.refresh();
     const live = await fleet.countLive();
-    for (const row of live) if (isWaiting(row)) takeWaiting(row);
+    for (const row of live) if (isWaiting(row)) waiting.take(row, true);
     settleDoubts(doubted, live);
   };
 
-  const settleDoubts = (doubted: readonly string[], live: readonly WorkloadRow[]) => {
+  const settleDoubts = (doubted: readonly string[], live: readonly WorkloadHead[]) => {
     const rows = new Map(live.map((row) => [row.id, row]));
     for (const id of doubted) {
       const row = rows.get(id);
       if (row === undefined || row.phase === "pending") fleet.vacate(id);
-      if (row === undefined || !isWaiting(row)) waiting.delete(id);
+      if (row === undefined || !isWaiting(row)) waiting.remove(id);
       doubtful.delete(id);
     }
   };
@@ -243,26 +247,26 @@ export function createPlacer(deps: PlacerDeps): Placer {
       return waiting.size;
     },
     async start(request) {
+      waiting.admit({ ...request.workload, size_bytes: sizeOf(request.workload) });
       const first = await enqueue(request);
       if (first.kind !== "never") return first;
       await fleet.refresh();
       return enqueue(request);
     },
     consider(rows) {
-      if (!collects()) {
-        deps.announcePending();
-        return;
-      }
-      for (const row of rows) {
-        if (isWaiting(row)) takeWaiting(row);
-        else waiting.delete(row.id);
-      }
-      wake();
+      for (const row of rows) waiting.take(row, collects());
+      if (collects()) wake();
+      else deps.announcePending();
     },
-    takeUp(pending) {
-      if (!collects()) return;
-      for (const row of pending) if (isWaiting(row) && !waiting.has(row.id)) takeWaiting(row);
-      wake();
+    discount: (workloadId) => waiting.discount(workloadId),
+    async recount() {
+      const before = waiting.snapshot();
+      const pending = await fleet.recount();
+      waiting.settle(before, pending);
+      // What is counted as placed is being placed, or was since the read.
+      for (const row of pending)
+        if (isWaiting(row) && !waiting.has(row.id) && !fleet.isCounted(row.id)) waiting.take(row, collects());
+      if (collects()) wake();
     },
     wake,
     renewLease,
@@ -275,10 +279,8 @@ export function createPlacer(deps: PlacerDeps): Placer {
       const changed = changedWaits(oldest, fleet.index.members(), Date.now());
       if (changed.length === 0) return false;
       await recordWaiting(sql, changed, writer.replicaId);
-      for (const one of changed) {
-        const held = waiting.get(one.id);
-        if (held) held.row = { ...held.row, message: one.message, verdict: one.verdict };
-      }
+      const messages = new Map(changed.map((one) => [one.id, one.message]));
+      for (const one of oldest) one.message = messages.get(one.id) ?? one.message;
       return true;
     },
     async stop() {

@@ -4,9 +4,10 @@ import type { Random } from "../secure-random.ts";
 import type { Sql } from "../store/database.ts";
 import type { NewWorkload } from "../store/workload-starts.ts";
 import type { PlacingGuard, Writer } from "../store/workload-transitions.ts";
-import type { WorkloadRow } from "../store/workloads.ts";
+import type { WorkloadHead, WorkloadRow } from "../store/workloads.ts";
 import type { FailUnreadable } from "./fail-unreadable.ts";
 import type { FleetState } from "./fleet-state.ts";
+import type { PendingLimits } from "./pending-room.ts";
 import type { LossFacts } from "./waiting.ts";
 
 /** What a caller wants started: the row to be, and the demand it holds. */
@@ -23,11 +24,14 @@ export interface Placer {
   readonly leads: boolean;
   /** By which right this replica places now; `undefined` where it does not lead. */
   readonly guard: PlacingGuard | undefined;
+  /** Throws `LIMIT` where too much of the organization waits for a runner already. */
   start(request: StartRequest): Promise<StartOutcome>;
-  /** Takes pending workloads into account. */
-  consider(rows: readonly WorkloadRow[]): void;
-  /** Takes up those of which no word came, as when the answer to a write was lost that made them pending. */
-  takeUp(pending: readonly WorkloadRow[]): void;
+  /** Takes pending workloads into account, and those that are so no more. */
+  consider(rows: readonly WorkloadHead[]): void;
+  /** Another replica placed or ended it. */
+  discount(workloadId: string): void;
+  /** Holds what waits against the store: takes up that of which no word came, and drops that which has gone on. */
+  recount(): Promise<void>;
   /** Something changed that may let a waiting workload be placed. */
   wake(): void;
   /** Renews or takes the lease. */
@@ -47,7 +51,8 @@ export type Delivery = {
   fence: bigint;
   runnerId: string;
   organizationId: string;
-  spec: Uint8Array;
+  /** null: not read, since its runner was not connected here. */
+  spec: Uint8Array | null;
   demand: Demand;
 } & LossFacts;
 
@@ -58,10 +63,13 @@ export type PlacerDeps = {
   random: Random;
   log: Logger;
   leaderLease_ms: number;
+  pendingLimits: PendingLimits;
   /** A leadership begins after nobody led for `gap_ms`; it leads only once this is done. */
   onBegin: (gap_ms: number) => Promise<void>;
   /** Brings a placement to its runner's session, here or on another replica. */
   deliver: (placement: Delivery) => void;
+  /** Whether a runner is connected here, so that its placements are sent from here. */
+  isHere: (runnerId: string) => boolean;
   failUnreadable: FailUnreadable;
   /** Tells the leader, which is another replica, that something is pending. */
   announcePending: () => void;

@@ -4,27 +4,51 @@ import { explain } from "../domain/explanation.ts";
 import type { FleetMember } from "../domain/selection.ts";
 import { unmetConstraintText } from "../domain/unmet-constraint.ts";
 import type { NewWorkload, StartedWorkload } from "../store/workload-starts.ts";
-import type { WorkloadRow } from "../store/workloads.ts";
+import type { WorkloadHead, WorkloadRow } from "../store/workloads.ts";
 
-/** A workload that waits for a runner. */
-export type Waiting = { row: WorkloadRow; demand: Demand };
+/** A workload that waits for a runner: what placing and explaining it needs. There may be many, so nothing else is kept of it. */
+export type Waiting = Pick<WorkloadHead, "key" | "id" | "organizationId" | "excluded" | "message" | "size_bytes"> &
+  LossRow & { demand: Demand };
+
+export function toWaiting(row: WorkloadHead, demand: Demand): Waiting {
+  const { key, id, organizationId, excluded, message, size_bytes } = row;
+  const { lostAfter_ms, retryOnLost, maximumTries } = row;
+  return {
+    key,
+    id,
+    organizationId,
+    excluded,
+    message,
+    size_bytes,
+    lostAfter_ms,
+    retryOnLost,
+    maximumTries,
+    try: row.try,
+    demand,
+  };
+}
 
 /** Whether a record is of one that waits: what people asked to stop is placed no more. */
-export function isWaiting(row: WorkloadRow): boolean {
+export function isWaiting(row: Pick<WorkloadHead, "phase" | "stopRequested">): boolean {
   return row.phase === "pending" && !row.stopRequested;
+}
+
+/** Bytes that a start takes while it waits. */
+export function sizeOf(workload: Pick<NewWorkload, "spec" | "demand">): number {
+  return workload.spec.length + Buffer.byteLength(JSON.stringify(workload.demand));
 }
 
 /** Why workloads wait, of those for which it is something else than their records say. */
 export function changedWaits(waiting: readonly Waiting[], members: readonly FleetMember[], now_ms: number) {
-  return waiting.flatMap(({ row, demand }) => {
+  return waiting.flatMap(({ id, key, demand, excluded, message: known }) => {
     const explanation = explain(members, demand, {
-      excluded: excludedAt(row.excluded, now_ms),
+      excluded: excludedAt(excluded, now_ms),
       viewerOrganizationId: demand.organizationId,
       limit: 1,
     });
     if (explanation.verdict === "placeable") return [];
     const message = unmetConstraintText(explanation, { organizationName: "this organization" });
-    return message === row.message ? [] : [{ id: row.id, key: row.key, verdict: explanation.verdict, message }];
+    return message === known ? [] : [{ id, key, verdict: explanation.verdict, message }];
   });
 }
 
@@ -69,5 +93,6 @@ export function toStartedRow(row: NewWorkload, started: StartedWorkload): Worklo
     runId: null,
     jobId: null,
     changeXid: "0",
+    size_bytes: sizeOf(row),
   };
 }

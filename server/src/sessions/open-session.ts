@@ -9,7 +9,7 @@ import { findGeneration, useGeneration, type GenerationRow } from "../store/iden
 import { lockClone } from "../store/runner-lock.ts";
 import { beginSession } from "../store/runner-sessions.ts";
 import { getRunner, lockRunner, type RunnerRow } from "../store/runners.ts";
-import { listWorkloadsOfRunner, markReachable, type WorkloadRow } from "../store/workloads.ts";
+import { listWorkloadsOfRunner, markReachable, type WorkloadHead } from "../store/workloads.ts";
 import { toHeld, toReport } from "./hello.ts";
 
 export type RunnerCaller = Extract<Caller, { kind: "runner" }>;
@@ -27,7 +27,7 @@ export type OpenedSession = {
   number: bigint;
   runner: RunnerRow;
   generation: GenerationRow;
-  bound: WorkloadRow[];
+  bound: WorkloadHead[];
   repair: HelloRepair;
 };
 

@@ -19,7 +19,7 @@ import type { FleetState } from "../loops/fleet-state.ts";
 import type { Sql } from "../store/database.ts";
 import { confirmSession, endSession } from "../store/runner-sessions.ts";
 import { endWorkloads, lostEnding, type Advance, type Writer } from "../store/workload-transitions.ts";
-import { getWorkload, markUnreachable, type WorkloadRow } from "../store/workloads.ts";
+import { getWorkload, markUnreachable, type WorkloadHead, type WorkloadRow } from "../store/workloads.ts";
 import { callAt } from "./call-at.ts";
 import { toResult, toTime } from "./hello.ts";
 import { openSession, type OpenedSession, type RunnerCaller, type SessionLine } from "./open-session.ts";
@@ -259,7 +259,8 @@ export function sendPlacement(session: RunnerSession, placement: Placement, mast
   session.send(message, placement.spec.length);
 }
 
-function sendStop(session: RunnerSession, row: WorkloadRow): void {
+/** Asks a connected runner to stop a workload that it was sent; the same only once in a session. */
+export function sendStop(session: RunnerSession, row: WorkloadHead): void {
   if (session.stopSent.get(row.id) === row.stopGrace_ms) return;
   session.stopSent.set(row.id, row.stopGrace_ms);
   const grace = row.stopGrace_ms === null ? {} : { grace: durationFromMs(row.stopGrace_ms) };

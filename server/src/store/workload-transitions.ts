@@ -15,23 +15,27 @@ import type { Sql, SqlOrTransaction } from "./database.ts";
 /** By which right a leader places. */
 export type PlacingGuard = { epoch: bigint; fleetVersion: bigint };
 
+/** A placement; the spec is null where it was not asked for. */
+type Placed = { id: string; fence: bigint; spec: Uint8Array | null };
+
 /** What every batch of one replica shares. */
 export type Writer = { replicaId: string; storeEpoch: number };
 
-/** Places pending workloads; answers those that were. */
+/** Places pending workloads; answers those that were, with the specs of those that are to be sent from here. */
 export async function placeWorkloads(
   sql: Sql,
   writer: Writer,
   guard: PlacingGuard,
-  picks: readonly { key: bigint; runnerId: string }[],
-): Promise<{ id: string; fence: bigint }[]> {
-  return sql<{ id: string; fence: bigint }[]>`
+  picks: readonly { key: bigint; runnerId: string; isHere: boolean }[],
+): Promise<Placed[]> {
+  return sql<Placed[]>`
     with ${guarded(sql, guard)}
     update workload_life l set phase = 'placed', runner_id = i.runner_id, fence = ${nextFence(sql, writer)},
       place_time = now(), verdict = '', message = '', writer = ${writer.replicaId}, change_xid = pg_current_xact_id()
-    from unnest(${column(picks, (one) => one.key)}::bigint[], ${column(picks, (one) => one.runnerId)}::text[]) as i (key, runner_id)
+    from unnest(${column(picks, (one) => one.key)}::bigint[], ${column(picks, (one) => one.runnerId)}::text[],
+      ${column(picks, (one) => one.isHere)}::boolean[]) as i (key, runner_id, is_here)
     where l.key = i.key and l.phase = 'pending' and not l.stop_requested and exists (select from guard)
-    returning l.id, l.fence`;
+    returning l.id, l.fence, case when i.is_here then (select spec from workload where key = l.key) end as spec`;
 }
 
 export type Unplacement = { id: string; fence: bigint; runnerId: string; message: string; excludeFor_ms: number };

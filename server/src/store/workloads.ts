@@ -3,16 +3,15 @@ import { toArrayLiteral } from "./array-literal.ts";
 import type { SqlOrTransaction } from "./database.ts";
 import { cut, decodeCursor, type Page } from "./paging.ts";
 
-/** A workload's record, live or ended. */
-export type WorkloadRow = {
+/** What deciding about a workload needs of its record. What may be large, and is its runner's or people's, is left out. */
+export type WorkloadHead = {
   key: bigint;
   id: string;
   organizationId: string;
   name: string;
-  labels: Record<string, string>;
-  /** The contract's WorkloadSpec in binary, values of secret variables sealed. */
-  spec: Uint8Array;
   demand: DemandJson;
+  /** Bytes of its spec and of its demand, as they are stored. */
+  size_bytes: number;
   phase: Phase;
   message: string;
   verdict: string;
@@ -47,14 +46,23 @@ export type WorkloadRow = {
   changeXid: string;
 };
 
-/** The columns as `WorkloadRow` spells them. */
-export const workloadColumns = (sql: SqlOrTransaction) => sql`
-  key, id, organization_id as "organizationId", name, labels, spec, demand, phase, message, verdict, runner_id as "runnerId", fence, try,
+/** A workload's whole record, live or ended. */
+export type WorkloadRow = WorkloadHead & {
+  labels: Record<string, string>;
+  /** The contract's WorkloadSpec in binary, values of secret variables sealed. */
+  spec: Uint8Array;
+};
+
+/** The columns as `WorkloadHead` spells them. The size of a spec is known without reading it. */
+const headColumns = (sql: SqlOrTransaction) => sql`
+  key, id, organization_id as "organizationId", name, demand, octet_length(spec) + octet_length(demand::text) as "size_bytes", phase, message, verdict, runner_id as "runnerId", fence, try,
   retry_of as "retryOf", retried_by as "retriedBy", maximum_tries as "maximumTries", retry_on_lost as "retryOnLost",
   retry_on_failed as "retryOnFailed", lost_after_ms as "lostAfter_ms", stop_requested as "stopRequested", stop_grace_ms as "stopGrace_ms",
   stop_reason as "stopReason", excluded, unreachable_since as "unreachableSince", pending_timeout_ms as "pendingTimeout_ms",
   create_time as "createTime", pend_time as "pendTime", place_time as "placeTime", start_time as "startTime", end_time as "endTime", result,
   created_by as "createdBy", run_id as "runId", job_id as "jobId", change_xid::text as "changeXid"`;
+
+const workloadColumns = (sql: SqlOrTransaction) => sql`${headColumns(sql)}, labels, spec`;
 
 export async function getWorkload(sql: SqlOrTransaction, id: string): Promise<WorkloadRow | undefined> {
   const [row] = await sql<WorkloadRow[]>`select ${workloadColumns(sql)} from any_workload
@@ -106,8 +114,8 @@ export async function listWorkloads(sql: SqlOrTransaction, filter: WorkloadFilte
 }
 
 /** All live ones, oldest first. */
-export async function listLiveWorkloads(sql: SqlOrTransaction): Promise<WorkloadRow[]> {
-  return sql<WorkloadRow[]>`select ${workloadColumns(sql)} from live_workload order by key`;
+export async function listLiveWorkloads(sql: SqlOrTransaction): Promise<WorkloadHead[]> {
+  return sql<WorkloadHead[]>`select ${headColumns(sql)} from live_workload order by key`;
 }
 
 /** The live ones of an organization, oldest first. */
@@ -117,18 +125,32 @@ export async function listLiveWorkloadsOf(sql: SqlOrTransaction, organizationId:
 }
 
 /** Those bound to a runner. */
-export async function listWorkloadsOfRunner(sql: SqlOrTransaction, runnerId: string): Promise<WorkloadRow[]> {
-  return sql<WorkloadRow[]>`
-    select ${workloadColumns(sql)} from live_workload where runner_id = ${runnerId} and phase <> 'pending' order by key`;
+export async function listWorkloadsOfRunner(sql: SqlOrTransaction, runnerId: string): Promise<WorkloadHead[]> {
+  return sql<WorkloadHead[]>`
+    select ${headColumns(sql)} from live_workload where runner_id = ${runnerId} and phase <> 'pending' order by key`;
 }
 
 /** Of the runners, the workloads that they are to be told of: placed, or asked to stop. */
-export async function listDeliverable(sql: SqlOrTransaction, runnerIds: readonly string[]): Promise<WorkloadRow[]> {
+export async function listDeliverable(sql: SqlOrTransaction, runnerIds: readonly string[]): Promise<WorkloadHead[]> {
   if (runnerIds.length === 0) return [];
-  return sql<WorkloadRow[]>`
-    select ${workloadColumns(sql)} from live_workload
+  return sql<WorkloadHead[]>`
+    select ${headColumns(sql)} from live_workload
     where runner_id = any(${[...runnerIds]}) and (phase = 'placed' or (stop_requested and phase <> 'pending'))
     order by key`;
+}
+
+/** Those with these keys, whole. */
+export async function listWorkloadsByKey(sql: SqlOrTransaction, keys: readonly bigint[]): Promise<WorkloadRow[]> {
+  return sql<WorkloadRow[]>`
+    select ${workloadColumns(sql)} from live_workload where key = any(${toArrayLiteral(keys)}::bigint[]) order by key`;
+}
+
+/** The ids of those with these keys that wait for a runner. */
+export async function listWaitingIds(sql: SqlOrTransaction, keys: readonly bigint[]): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`
+    select id from workload_life
+    where key = any(${toArrayLiteral(keys)}::bigint[]) and phase = 'pending' and not stop_requested`;
+  return rows.map((row) => row.id);
 }
 
 /** Records whose last change was made by another replica, in `fromXid` or a later transaction, as far as visible. */
@@ -136,9 +158,9 @@ export async function listChangesOfOthers(
   sql: SqlOrTransaction,
   replicaId: string,
   fromXid: string,
-): Promise<WorkloadRow[]> {
-  return sql<WorkloadRow[]>`
-    select ${workloadColumns(sql)} from any_workload
+): Promise<WorkloadHead[]> {
+  return sql<WorkloadHead[]>`
+    select ${headColumns(sql)} from any_workload
     where change_xid >= ${fromXid}::xid8 and writer <> ${replicaId} order by key`;
 }
 
@@ -226,9 +248,9 @@ export async function listOverdue(
 }
 
 /** Pending workloads that have waited for as long as they may, or that people asked to stop while a runner seemed to have them. */
-export async function listExpiredPending(sql: SqlOrTransaction): Promise<WorkloadRow[]> {
-  return sql<WorkloadRow[]>`
-    select ${workloadColumns(sql)} from live_workload
+export async function listExpiredPending(sql: SqlOrTransaction): Promise<WorkloadHead[]> {
+  return sql<WorkloadHead[]>`
+    select ${headColumns(sql)} from live_workload
     where phase = 'pending' and (stop_requested or pend_time + pending_timeout_ms * interval '1 millisecond' < now()) limit 1000`;
 }
 
@@ -251,14 +273,11 @@ export type EndedWorkload = Pick<
   "key" | "phase" | "message" | "result" | "runnerId" | "startTime" | "endTime" | "stopRequested"
 >;
 
-/** Of an organization's workloads with these keys, those that have ended. */
-export async function listEnded(
-  sql: SqlOrTransaction,
-  organizationId: string,
-  keys: readonly bigint[],
-): Promise<EndedWorkload[]> {
+/** Of the workloads that jobs of a run's last attempt run as, those that have ended. */
+export async function listEndedOfRun(sql: SqlOrTransaction, runId: string): Promise<EndedWorkload[]> {
   return sql<EndedWorkload[]>`
-    select key, phase, message, result, runner_id as "runnerId", start_time as "startTime", end_time as "endTime",
-      stop_requested as "stopRequested"
-    from workload_end where organization_id = ${organizationId} and key = any(${toArrayLiteral(keys)}::bigint[])`;
+    select e.key, e.phase, e.message, e.result, e.runner_id as "runnerId", e.start_time as "startTime", e.end_time as "endTime",
+      e.stop_requested as "stopRequested"
+    from job join workload_end e on e.organization_id = job.organization_id and e.key = job.workload_key
+    where job.run_id = ${runId} and job.attempt = (select attempt from run where id = ${runId}) and job.state = 'running'`;
 }

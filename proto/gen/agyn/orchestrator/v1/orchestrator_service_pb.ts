@@ -427,7 +427,8 @@ export const WatchWorkloadsResponseSchema: GenMessage<WatchWorkloadsResponse> = 
 export const OrchestratorService: GenService<{
   /**
    * Starts a workload. Fails at once with NO_RUNNER when no registered runner could ever take it; the error's metadata
-   * names the failed workload that was recorded, and the same idempotency key is refused in the same way again.
+   * names the failed workload that was recorded, and the same idempotency key is refused in the same way again. Fails with
+   * LIMIT where as much of the organization waits for a runner as may; the metadata has `limit`, `value` and `depth`.
    *
    * @generated from rpc agyn.orchestrator.v1.OrchestratorService.StartWorkload
    */
