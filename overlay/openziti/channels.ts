@@ -78,7 +78,7 @@ export function createChannels(options: ChannelsOptions): Channels {
 
     async retire() {
       retiring.abort();
-      await Promise.allSettled([...slots.values()].map(({ opening }) => opening));
+      await Promise.allSettled([...slots.values()].flatMap(({ opening }) => opening ?? []));
       const last = channelsOpen();
       for (const channel of last) channel.retire();
       await Promise.all(last.map((channel) => channel.closed));

@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { clientApi, type ApiSession } from "./api-session.ts";
+import type { ApiSession } from "./api-session.ts";
 import type { ClientLabel } from "./credential.ts";
-import { readData, type Controller } from "./rest.ts";
+import { clientApi, readData, type Controller } from "./rest.ts";
 
 const sessionData = z.object({ token: z.string().min(1), expirationSeconds: z.number().positive().optional() });
 const refreshed = z.object({ expirationSeconds: z.number().positive().optional() });

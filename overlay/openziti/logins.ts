@@ -1,7 +1,8 @@
 import { OverlayError } from "../errors.ts";
-import { openApiSession, type SessionKind } from "./api-session.ts";
+import type { SessionKind } from "./api-session.ts";
 import type { Credential } from "./credential.ts";
 import { createLogin, type Login } from "./login.ts";
+import { openApiSession } from "./open-session.ts";
 import { createController } from "./rest.ts";
 import type { Settings } from "./settings.ts";
 import { abortable, pause } from "./waiting.ts";

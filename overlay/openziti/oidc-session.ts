@@ -57,7 +57,7 @@ async function authorize(controller: Controller, verifier: string, signal: Abort
   });
   const begun = redirectOf(
     controller,
-    await controller.call({ method: "GET", path: `/oidc/authorize?${query}` }, signal),
+    await controller.call({ method: "GET", path: `/oidc/authorize?${query.toString()}` }, signal),
   );
   const id = begun.searchParams.get("authRequestID") ?? begun.searchParams.get("id");
   if (id === null) throw broken("the redirect to the login has no authRequestID");

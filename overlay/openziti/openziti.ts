@@ -16,7 +16,7 @@ import { isUnauthorized, twice } from "./waiting.ts";
 //   openziti.ts          dial, listen, close; what is tried again
 //   hosting.ts           keeps one service hosted through several routers
 //   logins.ts, login.ts  one login for each certificate; renewing, retiring
-//   api-session.ts       the two kinds of sessions: legacy-session.ts, oidc-session.ts; service-sessions.ts: permissions
+//   open-session.ts      one of the two kinds of sessions: legacy-session.ts, oidc-session.ts; service-sessions.ts: permissions
 //   rest.ts              calls to the controller
 //   channels.ts          which router; channel.ts one router's connection; connect-tls.ts beneath it
 //   dial.ts, bind.ts     a connection asked for, a service offered; connection.ts the Duplex that comes of both

@@ -34,6 +34,9 @@ export interface Controller {
   close(): void;
 }
 
+/** Below this path lies the API for clients. */
+export const clientApi = "/edge/client/v1";
+
 /** Largest answer that is taken. */
 const maxAnswer_bytes = 4 * 1024 * 1024;
 /** How long a controller may take for one call. */

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { OverlayError } from "../errors.ts";
-import { clientApi, type ApiSession } from "./api-session.ts";
+import type { ApiSession } from "./api-session.ts";
 import type { Router } from "./credential.ts";
-import { readBody, readData, type Controller } from "./rest.ts";
+import { clientApi, readBody, readData, type Controller } from "./rest.ts";
 
 /** A service that this identity may see. */
 export interface Service {
