@@ -53,10 +53,7 @@ const errorEnvelope = z.object({
 });
 
 /** The controller at `url`, known by the credential's authorities and shown its certificate. Throws where `url` is none. */
-export function createController(
-  url: string,
-  credential: Omit<Credential, "keyPem" | "certPem"> & Partial<Credential>,
-): Controller {
+export function createController(url: string, credential: Pick<Credential, "caPem"> & Partial<Credential>): Controller {
   const { origin, hostname } = readOrigin(url);
   const agent = new https.Agent({
     ca: credential.caPem,
@@ -72,7 +69,7 @@ export function createController(
     async call(call, signal) {
       const timeout = AbortSignal.timeout(callTimeout_ms);
       try {
-        return await request(new URL(call.path, origin), call, { agent, signal: AbortSignal.any([signal, timeout]) });
+        return await request(origin, call, { agent, signal: AbortSignal.any([signal, timeout]) });
       } catch (error) {
         signal.throwIfAborted();
         if (timeout.aborted)
@@ -91,9 +88,9 @@ function readOrigin(url: string): URL {
 }
 
 /** Makes a call and reads its answer. Rejects with what the system said. */
-export async function request(url: URL, call: Call, options: https.RequestOptions): Promise<Answer> {
+export async function request(origin: string, call: Call, options: https.RequestOptions): Promise<Answer> {
   const { type, body } = bodyOf(call);
-  const outgoing = https.request(url, {
+  const outgoing = https.request(new URL(call.path, origin), {
     ...options,
     method: call.method,
     headers: {
