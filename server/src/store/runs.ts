@@ -189,6 +189,18 @@ export async function listLiveRuns(sql: SqlOrTransaction, filter: RunFilter): Pr
     select ${columns(sql)} from run where end_time is null and ${matches(sql, filter)} order by key`;
 }
 
+/** The live ones that a trigger started by an issue, oldest first, with what the trigger was sent. */
+export async function listLiveRunsOfIssue(
+  sql: SqlOrTransaction,
+  triggerId: string,
+  issueNumber: number,
+): Promise<Pick<WholeRun, "id" | "number" | "event">[]> {
+  return sql<Pick<WholeRun, "id" | "number" | "event">[]>`
+    select id, number, event from run
+    where end_time is null and cause ->> 'triggerId' = ${triggerId}
+      and event -> 'issue' ->> 'number' = ${String(issueNumber)} order by key`;
+}
+
 /** Changed by `fromXid` or a later transaction, as far as visible. */
 export async function listChangedRuns(sql: SqlOrTransaction, fromXid: string): Promise<RunRow[]> {
   return sql<RunRow[]>`select ${columns(sql)} from run where change_xid >= ${fromXid}::xid8 order by key`;
@@ -207,6 +219,11 @@ export async function listDueRuns(sql: SqlOrTransaction, limit: number): Promise
     where job.state = 'running'
     limit ${limit}`;
   return rows.map((row) => row.id);
+}
+
+/** Something is due of live runs that none of their jobs says. */
+export async function requestAdvances(sql: SqlOrTransaction, ids: readonly string[]): Promise<void> {
+  await sql`update run set advance_requested = true where id = any(${[...ids]}) and end_time is null`;
 }
 
 /** Of a held run that was taken on, and of which nothing changed: what was asked is done. */
