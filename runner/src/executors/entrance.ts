@@ -41,7 +41,15 @@ exec "$@"
 `;
 
 /** As the job's user. */
-const innerScript = `eval "$(cat <&7)"; exec 7<&-; exec "$@"`;
+const innerScript = `
+eval "$(cat <&7)"
+exec 7<&-
+case $1 in
+  */*) ;;
+  *) command -v -- "$1" >/dev/null 2>&1 || { printf 'command not found: %s\\n' "$1" >&2; exit 127; } ;;
+esac
+exec "$@"
+`;
 
 /** The way into the job of a record whose enclosing process is `jobPid`. */
 export function createEntrance(settings: ProcessExecutorSettings, record: ExecutionRecord, jobPid: number): Entrance {
