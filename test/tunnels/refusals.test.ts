@@ -69,7 +69,6 @@ test("a runner that is out of reach, or opens no tunnels, is told by name", asyn
   const messageOf = () =>
     exec(world.admin, placed!.id, ["true"]).catch((error: unknown) => ConnectError.from(error).rawMessage);
   expect(await messageOf()).toBe("its runner by-hand (version 0.0.0) opens no tunnels");
-  session.say({ case: "leaving", value: { reason: "" } });
   session.close();
   await until("it is out of reach", async () => (await messageOf()) === "its runner by-hand is out of reach");
 });

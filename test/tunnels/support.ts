@@ -4,7 +4,7 @@ import { WorkloadPhase } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.
 import { script, until, untilConnected, type Clients, type RegisteredRunner, type World } from "../support/world.ts";
 
 /** A busy machine must not make a runner look away that is not: what goes through its connection would end. */
-export const patientSettings = { heartbeat: "1s", lease: "20s" };
+export const patientSettings = { heartbeat: "500ms", lease: "5s" };
 
 type InputKind = NonNullable<MessageInitShape<typeof TunnelInputSchema>["kind"]>;
 
