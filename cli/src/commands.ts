@@ -82,6 +82,17 @@ import { usersGet } from "./commands/users-get.ts";
 import { usersList } from "./commands/users-list.ts";
 import { usersUpdate } from "./commands/users-update.ts";
 import { version } from "./commands/version.ts";
+import { webhooksCreate } from "./commands/webhooks-create.ts";
+import { webhooksDelete } from "./commands/webhooks-delete.ts";
+import { webhooksDeliveries } from "./commands/webhooks-deliveries.ts";
+import { webhooksDisable } from "./commands/webhooks-disable.ts";
+import { webhooksEnable } from "./commands/webhooks-enable.ts";
+import { webhooksGet } from "./commands/webhooks-get.ts";
+import { webhooksList } from "./commands/webhooks-list.ts";
+import { webhooksRedeliver } from "./commands/webhooks-redeliver.ts";
+import { webhooksRotateSecret } from "./commands/webhooks-rotate-secret.ts";
+import { webhooksTest } from "./commands/webhooks-test.ts";
+import { webhooksUpdate } from "./commands/webhooks-update.ts";
 import { whoami } from "./commands/whoami.ts";
 import { workloadsExplain } from "./commands/workloads-explain.ts";
 import { workloadsGet } from "./commands/workloads-get.ts";
@@ -154,6 +165,17 @@ export const commands: readonly Command[] = [
   triggersCreateToken,
   triggersListTokens,
   triggersRevokeToken,
+  webhooksList,
+  webhooksGet,
+  webhooksCreate,
+  webhooksUpdate,
+  webhooksEnable,
+  webhooksDisable,
+  webhooksDelete,
+  webhooksRotateSecret,
+  webhooksTest,
+  webhooksDeliveries,
+  webhooksRedeliver,
   pipelinesValidate,
   artifactsList,
   artifactsGet,

@@ -62,6 +62,7 @@ import { openPlacing } from "./open-placing.ts";
 import { openRuns } from "./open-runs.ts";
 import { openTriggers } from "./open-triggers.ts";
 import { openTunnels } from "./open-tunnels.ts";
+import { openWebhooks } from "./open-webhooks.ts";
 import { openUpkeep } from "./open-upkeep.ts";
 import { openState, type StateOptions } from "./open-state.ts";
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts";
@@ -123,6 +124,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
 
   const running = await openRuns({ config, log, state, placing, onClose });
   const triggering = openTriggers({ config, log, state, placing, running, onClose });
+  const webhooks = openWebhooks({ config, log, state, placing, onClose });
 
   // The contract, once for both planes: each method exists on the one that its option names.
   let leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
@@ -226,6 +228,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     const queueDeps = { ...advanceDeps, state: queueState, view, runnerName, onAdvanced, onQueueChanged };
     router.service(QueueService, createQueueService({ ...queueDeps, onJobsChanged: takeJobs }));
     triggering.routes(router);
+    webhooks.routes(router);
     const { artifacts, bundles } = running;
     router.service(ArtifactsService, createArtifactsService({ sql, contents, artifacts, bundles }));
     router.service(SecretsService, createSecretsService({ sql, masterKey }));

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { ConnectSchema } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
+import { TunnelStartSchema } from "../../proto/gen/agyn/tunnels/v1/tunnel_pb.ts";
 import type { TunnelRequest } from "../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
 import { createId } from "../../wire/ids.ts";
 import { maximumTunnels } from "../../runner/src/tunnels.ts";
@@ -23,7 +24,8 @@ async function answersTo(
   const over = Promise.withResolvers<void>();
   script.tunnel = async function* (requests) {
     said.push((await requests.next()).value.kind);
-    yield { case: "start", value: { ...of, kind: { case: "exec", value: { arguments: ["true"] } } } };
+    const kind = { case: "exec" as const, value: { arguments: ["true"] } };
+    yield { case: "start", value: create(TunnelStartSchema, { ...of, kind }) };
     for (let next = await requests.next(); !next.done; next = await requests.next()) said.push(next.value.kind);
     over.resolve();
   };
@@ -61,13 +63,16 @@ test("I9: a runner serves so many tunnels at one time, and refuses one more", as
   const refusal = Promise.withResolvers<TunnelRequest["kind"]>();
   const over = Promise.withResolvers<void>();
   let opened = 0;
-  const start = { workloadId: createId("workload"), fence: 1n, kind: { case: "exec", value: { arguments: ["true"] } } };
+  const kind = { case: "exec" as const, value: { arguments: ["true"] } };
+  const start = { workloadId: createId("workload"), fence: 1n, kind };
   const hold: TunnelScript = async function* (requests) {
     await requests.next();
     opened += 1;
-    if (opened <= maximumTunnels) return void (await over.promise);
-    yield { case: "start", value: start as never };
-    refusal.resolve((await requests.next()).value.kind);
+    if (opened <= maximumTunnels) await over.promise;
+    else {
+      yield { case: "start", value: create(TunnelStartSchema, start) };
+      refusal.resolve((await requests.next()).value.kind);
+    }
   };
   controlPlane.script.tunnel = hold;
   for (let tunnel = 0; tunnel <= maximumTunnels; tunnel += 1) connect(session);

@@ -26,6 +26,13 @@ function tunnelsOf(more: Partial<TunnelsDeps> = {}) {
   return { tunnels: createTunnels({ call, idle_ms: 60_000, ...more }), calls: calls.values() };
 }
 
+/** The id of the next tunnel that a runner is called for. */
+async function idOf(calls: AsyncIterator<string>): Promise<string> {
+  const next = await calls.next();
+  if (next.done) throw new Error("no more runners are called");
+  return next.value;
+}
+
 /** A caller of a workload: what it is told, and what ends it. */
 function use(tunnels: Tunnels, workload: string, inputs: AsyncIterable<TunnelInput> = silent()) {
   const leaving = new AbortController();
@@ -41,6 +48,7 @@ function use(tunnels: Tunnels, workload: string, inputs: AsyncIterable<TunnelInp
   return { next: next(), readOn: next, leave: () => leaving.abort(new Error("left")) };
 }
 
+// oxlint-disable-next-line require-yield -- it has nothing to say
 async function* silent(): AsyncGenerator<never> {
   await new Promise(() => undefined);
 }
@@ -58,7 +66,7 @@ function arrive(tunnels: Tunnels, tunnelId: string, by = runnerId) {
 test("a tunnel is good once, for the runner for which it was made", async () => {
   const { tunnels, calls } = tunnelsOf();
   const { next } = use(tunnels, "wkl_a");
-  const tunnelId = (await calls.next()).value!;
+  const tunnelId = await idOf(calls);
   expect(() => arrive(tunnels, tunnelId, "rnr_bbbbbbbbbbbbbbbb")).toThrow("nobody waits here");
   const runner = arrive(tunnels, tunnelId);
   expect(() => arrive(tunnels, tunnelId)).toThrow("nobody waits here");
@@ -101,7 +109,7 @@ test("no more than a window is sent to a runner that takes nothing, and more as 
     }
   }
   const caller = use(tunnels, "wkl_a", endless());
-  const runner = arrive(tunnels, (await calls.next()).value!);
+  const runner = arrive(tunnels, await idOf(calls));
   const pieces = tunnelWindow_bytes / tunnelPiece_bytes;
   expect((await runner.heard.next()).value.kind.case).toBe("start");
   for (let piece = 0; piece < pieces; piece += 1) await runner.heard.next();
@@ -119,14 +127,14 @@ test("no more than a window is sent to a runner that takes nothing, and more as 
 test("a runner's refusal and the loss of its link end the caller's stream with a reason", async () => {
   const { tunnels, calls } = tunnelsOf();
   const refused = use(tunnels, "wkl_a");
-  const refusing = arrive(tunnels, (await calls.next()).value!);
+  const refusing = arrive(tunnels, await idOf(calls));
   refusing.say({
     case: "refused",
     value: { $typeName: "agyn.tunnels.v1.TunnelRefusal", reason: "STALE_FENCE", message: "old" },
   });
   await expect(refused.next).rejects.toMatchObject({ reason: "STALE_FENCE", message: "old" });
   const broken = use(tunnels, "wkl_a");
-  const cut = arrive(tunnels, (await calls.next()).value!);
+  const cut = arrive(tunnels, await idOf(calls));
   cut.cut();
   await expect(broken.next).rejects.toMatchObject({
     reason: "UNAVAILABLE",

@@ -24,6 +24,7 @@ import { SecretsService } from "../../proto/gen/agyn/secrets/v1/secrets_service_
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { TunnelsService } from "../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
+import { WebhooksService } from "../../proto/gen/agyn/webhooks/v1/webhooks_service_pb.ts";
 import { settle, toConfig } from "../../server/src/config.ts";
 import { openServer, type Server } from "../../server/src/server.ts";
 import { endJobsLeft } from "./jobs-left.ts";
@@ -51,6 +52,7 @@ export type Clients = {
   runs: Client<typeof RunsService>;
   queue: Client<typeof QueueService>;
   triggers: Client<typeof TriggersService>;
+  webhooks: Client<typeof WebhooksService>;
   artifacts: Client<typeof ArtifactsService>;
   organizations: Client<typeof OrganizationsService>;
   users: Client<typeof UsersService>;
@@ -225,6 +227,7 @@ export function clientsFor(gateway: string, token: string): Clients {
     runs: client(RunsService),
     queue: client(QueueService),
     triggers: client(TriggersService),
+    webhooks: client(WebhooksService),
     artifacts: client(ArtifactsService),
     organizations: client(OrganizationsService),
     users: client(UsersService),

@@ -14,6 +14,7 @@ import { TriggersService } from "../../../proto/gen/agyn/triggers/v1/triggers_se
 import { AccessTokensService } from "../../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { TunnelsService } from "../../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
 import { UsersService } from "../../../proto/gen/agyn/users/v1/users_service_pb.ts";
+import { WebhooksService } from "../../../proto/gen/agyn/webhooks/v1/webhooks_service_pb.ts";
 import { Health } from "../../../proto/gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../../proto/gen/grpc/reflection/v1/reflection_pb.ts";
 import { Plane } from "../../../proto/gen/agyn/options/v1/options_pb.ts";
@@ -29,6 +30,7 @@ export const services: readonly DescService[] = [
   RunsService,
   QueueService,
   TriggersService,
+  WebhooksService,
   ArtifactsService,
   SecretsService,
   OrganizationsService,

@@ -2,12 +2,12 @@ import type { JobDefinition } from "../../../pipelines/pipeline.ts";
 import { derivedOf, endingOf } from "./derive-run.ts";
 import { decideRun, type JobStep, type RunStanding } from "./decide-run.ts";
 import { rankOf } from "../domain/rank.ts";
-import { defaultLostAfter_ms } from "../domain/workload.ts";
+import { defaultLostAfter_ms, demandProblem } from "../domain/workload.ts";
 import { deriveJobState, hasJobEnded, hasRunEnded, type JobState } from "../domain/run-state.ts";
 import type { MasterKey } from "../identity/master-key.ts";
 import { sealSpec } from "../identity/sealed-spec.ts";
 import type { ArtifactRow } from "../store/artifacts.ts";
-import { insertAuditEvent, type AuditEvent } from "../store/audit-events.ts";
+import { insertAuditEvent, insertAuditEvents, type AuditEvent } from "../store/audit-events.ts";
 import type { Sql, SqlOrTransaction } from "../store/database.ts";
 import { getTurn, type Turn } from "../store/job-order.ts";
 import { saveJobs, type HeldJob, type JobChange, type JobRow } from "../store/jobs.ts";
@@ -19,6 +19,7 @@ import { absorbEnded } from "./absorb-ended.ts";
 import { bundleOf, filesOf, takeArtifacts } from "./job-artifacts.ts";
 import { holdRun, type HeldRun } from "./held-run.ts";
 import { changeOf } from "./job-change.ts";
+import { reasonWithout, useEvent, type SecretUse } from "./secret-uses.ts";
 import { contextOf, planOf, readable, type StoredPlan } from "./stored-plan.ts";
 
 /** The values of the named secrets that a run's jobs may have; a missing one is in no answer. */
@@ -186,13 +187,20 @@ async function applySteps(deps: AdvanceDeps, sql: SqlOrTransaction, deciding: De
   const { held, changes, steps, stops, now } = deciding;
   const queued: JobRow[] = [];
   for (const row of held) {
-    const step = steps.get(row.name) ?? expiredStep(changes.get(row.id)?.state ?? row.state, row);
+    const state = changes.get(row.id)?.state ?? row.state;
+    const step = steps.get(row.name) ?? unreadableStep(state, row) ?? expiredStep(state, row);
     if (!step) continue;
     if (step.kind === "queue") queued.push(row);
     if (step.kind === "stop") stops.push({ workloadId: row.workloadId!, reason: step.reason });
     applyStep(changeOf(changes, row), step, now);
   }
   await enqueue(deps, sql, queued, deciding);
+}
+
+/** A job whose record no queue can hold: it fails for all to see, and the others go on. */
+function unreadableStep(state: JobState, { demand }: HeldJob): JobStep | undefined {
+  const problem = state === "queued" ? demandProblem(demand) : undefined;
+  return problem === undefined ? undefined : { kind: "fail", reason: `its record cannot be read: ${problem}` };
 }
 
 /** A job that waited for a runner for as long as it may. */
@@ -235,6 +243,7 @@ async function enqueue(
     bundleOf(sql, run),
   ]);
   let tag = last;
+  const given: SecretUse[] = [];
   for (const row of rows) {
     const change = changes.get(row.id)!;
     const { definition } = plan.jobs.get(row.name)!;
@@ -252,6 +261,7 @@ async function enqueue(
       applyStep(change, { kind: "fail", reason: fault }, now);
       continue;
     }
+    for (const name of new Set(Object.values(step.job.secrets))) given.push({ name, job: row });
     tag += 1 / weight;
     change.spec = Buffer.from(sealSpec(spec, run.organizationId, deps.masterKey)).toString("base64");
     change.demand = demand;
@@ -263,16 +273,11 @@ async function enqueue(
     change.queueDeadline = new Date(now.getTime() + (definition.queueTimeout_ms ?? deps.queueTimeout_ms));
     Object.assign(change, lossOf(definition));
   }
-}
-
-/** Why a job is not given the secrets that it names. */
-function reasonWithout(missing: readonly string[], { cause, projectName }: RunRow): string {
-  const names = `secret ${missing.join(", ")}`;
-  if (cause.untrusted === true)
-    return `what the run runs is not trusted, so its jobs get no secrets; this one names ${names}`;
-  return projectName === ""
-    ? `the organization has no ${names}`
-    : `neither project ${projectName} nor its organization has ${names}`;
+  if (given.length > 0)
+    await insertAuditEvents(
+      sql,
+      given.map((one) => useEvent(run, one)),
+    );
 }
 
 /** How a job's tries are given up: as a workload's, which its retries stand for. */
