@@ -16,6 +16,10 @@ export const idPrefixes = {
   trigger: "trg",
   triggerToken: "ttk",
   delivery: "dlv",
+  tunnel: "tnl",
+  webhook: "whk",
+  webhookDelivery: "whd",
+  webhookMessage: "msg",
   event: "evt",
   replica: "rep",
 } as const;

@@ -100,6 +100,7 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
   const reliefListeners: (() => void)[] = [];
   /** Called where workloads have ended. */
   const endListeners: (() => void)[] = [];
+  const isHere = (runnerId: string) => registry.get(runnerId) !== undefined;
   const placer = createPlacer({
     sql,
     fleet,
@@ -108,7 +109,7 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
     log,
     leaderLease_ms: config.leaderLease_ms,
     pendingLimits: config.pendingLimits,
-    isHere: (runnerId) => registry.get(runnerId) !== undefined,
+    isHere,
     onBegin: (gap_ms) => loss.begin(gap_ms),
     deliver: deliverPlacement,
     failUnreadable,
@@ -195,6 +196,7 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
     onWorkloadsChanged,
     tellRunner,
     deliverPlacement,
+    isHere,
     onRelief: (listener: () => void) => reliefListeners.push(listener),
     onWorkloadsEnded: (listener: () => void) => endListeners.push(listener),
     /** Hears that this replica leads from now on. */

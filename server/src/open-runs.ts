@@ -41,7 +41,7 @@ const sweepEvery = 10;
 export async function openRuns({ config, log, state, placing, onClose }: RunsOptions) {
   const { sql, masterKey, writer, contents } = state;
   const { fleet, placer, notifications, runLoop, loops } = placing;
-  const queueState = await openQueueState(sql, fleet);
+  const queueState = await openQueueState(sql, fleet, log);
   const view = createQueueView(fleet, queueState);
   const feed = createWatchFeed<RunChange>({
     name: "watch-runs",
@@ -69,6 +69,7 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
       await fleet.refresh();
     },
     settle: (workloadIds) => placer.settle(workloadIds),
+    isHere: placing.isHere,
     deliver: (claimed) => {
       const { workloadId: id, fence, runnerId, organizationId, spec, demand } = claimed;
       const placement = { id, fence, runnerId, organizationId, spec, demand: demandFromJson(demand) };

@@ -55,6 +55,17 @@ export const settings = {
     default: undefined,
     help: "where runners reach the runner plane, if not where it listens",
   },
+  tunnel_address: {
+    kind: "address",
+    default: undefined,
+    help: "where runners reach this very replica, if runner_address leads to any of several: for tunnels into workloads",
+  },
+  tunnel_idle: {
+    kind: "duration",
+    default: "1h",
+    range: ["100ms", "30d"],
+    help: "how long nothing may move through a tunnel into a workload before it is closed",
+  },
   tls_cert: { kind: "text", default: undefined, help: "certificate chain of the user port (PEM)" },
   tls_key: { kind: "text", default: undefined, help: "its private key (PEM)" },
   insecure_listen: {
@@ -151,7 +162,7 @@ export const settings = {
   outgoing_private: {
     kind: "boolean",
     default: "false",
-    help: "let reports go to addresses of this machine and of private networks, where your forge is",
+    help: "let reports and webhooks go to addresses of this machine and of private networks, and webhooks by http://",
   },
   hook_body: {
     kind: "integer",
@@ -162,7 +173,19 @@ export const settings = {
     kind: "duration",
     default: "30d",
     range: ["1h", "36500d"],
-    help: "for how long deliveries of triggers are kept, with what they brought",
+    help: "for how long deliveries of triggers and of webhooks are kept, with what they carried",
+  },
+  webhook_retry: {
+    kind: "duration",
+    default: "5s",
+    range: ["10ms", "1h"],
+    help: "between the first two tries of a webhook's delivery; each further wait is four times as long, at most 6h",
+  },
+  webhook_disable_after: {
+    kind: "duration",
+    default: "3d",
+    range: ["1s", "365d"],
+    help: "a webhook that takes nothing for so long is switched off",
   },
   rejection_exclusion: {
     kind: "duration",

@@ -2,6 +2,8 @@ import pino from "pino";
 import { expect, onTestFinished, test } from "vitest";
 import { createJobPlacer } from "../../server/src/loops/place-jobs.ts";
 import { openQueueState } from "../../server/src/loops/queue-state.ts";
+import { claimJobs } from "../../server/src/store/job-claims.ts";
+import { createId } from "../../wire/ids.ts";
 import { createSecureRandom } from "../../server/src/secure-random.ts";
 import { createRunWorld } from "../runs/run-world.ts";
 import { gateSql } from "../support/gated-sql.ts";
@@ -26,6 +28,25 @@ test.each(["not sent", "not answered"] as const)(
     expect((await world.sql`select from workload_life where phase = 'placed'`).length).toBe(1);
   },
 );
+
+test("a claim answers the specs of runners connected here, until these are many bytes", async () => {
+  await using world = await createRunWorld();
+  const run = await world.start("jobs:\n  small: { run: 'a' }\n  elsewhere: { run: 'b' }\n  large: { run: 'c' }\n");
+  await world.sql`update job set spec = ${Buffer.alloc(5_000_000)} where name = 'large'`;
+  const jobs = await world.jobs(run);
+  const picks = ["small", "elsewhere", "large"].map((name) => ({
+    jobId: jobs[name]!.id,
+    workloadId: createId("workload"),
+    runnerId: "rnr_1",
+    isHere: name !== "elsewhere",
+  }));
+
+  const claimed = await claimJobs(world.sql, world.writer, world.guard, picks);
+
+  const answered = claimed.filter((one) => one.spec !== null);
+  expect(claimed).toHaveLength(3);
+  expect(answered.map((one) => one.jobId)).toEqual([jobs["small"]!.id]);
+});
 
 /** A queue whose one runner has one slot, and whose next write may be lost. */
 async function openLossyQueue() {
@@ -52,7 +73,7 @@ async function openLossyQueue() {
   const { fleet, writer, placer } = await openPlacer(sql);
   onTestFinished(() => placer.stop());
   await placer.renewLease();
-  const state = await openQueueState(sql, fleet);
+  const state = await openQueueState(sql, fleet, pino({ level: "silent" }));
   const jobPlacer = createJobPlacer({
     ...{ sql: lossy, writer, fleet, state },
     log: pino({ level: "silent" }),
@@ -60,6 +81,7 @@ async function openLossyQueue() {
     guard: () => placer.guard,
     onRefused: () => fleet.refresh(),
     settle: (ids) => placer.settle(ids),
+    isHere: () => false,
     deliver: () => undefined,
     onJobsChanged: () => undefined,
   });

@@ -81,7 +81,7 @@ export async function createRunWorld() {
           sql,
           writer,
           guard,
-          ids.map((jobId) => ({ jobId, workloadId: createId("workload"), runnerId: "rnr_1" })),
+          ids.map((jobId) => ({ jobId, workloadId: createId("workload"), runnerId: "rnr_1", isHere: true })),
         )
       ).map((one) => one.jobId),
     /** Ends the workload of a job that runs. */

@@ -6,6 +6,7 @@ import { atBootTime, bootTimeMs } from "../boot-clock.ts";
 import { killCgroup, removeCgroup } from "./cgroup.ts";
 import { readIfThere, writeAtomically } from "./durable-file.ts";
 import { type Exit, parseExit, resultOf, resultWithout } from "./ending.ts";
+import { createEntrance } from "./entrance.ts";
 import type { Execution, ExecutionResult, Sink, StopRequest, WorkloadSpec } from "./executor.ts";
 import { jobPaths, removeJobDirectory } from "./job-directory.ts";
 import { readOutputs } from "./job-outputs.ts";
@@ -269,6 +270,12 @@ export function openProcessExecution(
     workloadId: spec.workloadId,
     fence: spec.fence,
     files: { workspace: jobPaths(record.jobDirectory).workspace, uid: record.uid },
+    entrance() {
+      const jobPid = readJobPid(files);
+      const isRunning = isStarted && !isFinishing && ending === undefined && !existsSync(files.exit);
+      if (jobPid === undefined || !isRunning) throw new Error("its command does not run");
+      return createEntrance(settings, record, jobPid);
+    },
     result,
     begin: (secret) => void begin(secret).catch(failed),
     adopt: () => void adopt().catch(failed),

@@ -9,6 +9,7 @@ import { findProjects, type Project } from "../store/projects.ts";
 import { findRuns, type RunRow } from "../store/runs.ts";
 import { findRunners, scopeOf, type RunnerRow } from "../store/runners.ts";
 import { findTriggers, type TriggerRow } from "../store/triggers.ts";
+import { findWebhooks, type WebhookRow } from "../store/webhooks.ts";
 import { findUsers, type User } from "../store/users.ts";
 import { findWorkloads, type WorkloadRow } from "../store/workloads.ts";
 
@@ -82,12 +83,13 @@ function resolveOwned<T extends Owned>(noun: string, find: Find<T>) {
   };
 }
 
-/** The workload, project, run, job, trigger or artifact meant. */
+/** The workload, project, run, job, trigger, webhook or artifact meant. */
 export const resolveWorkload = resolveOwned<WorkloadRow>("workload", findWorkloads);
 export const resolveProject = resolveOwned<Project>("project", findProjects);
 export const resolveRun = resolveOwned<RunRow>("run", findRuns);
 export const resolveJob = resolveOwned<JobRow>("job", findJobs);
 export const resolveTrigger = resolveOwned<TriggerRow>("trigger", findTriggers);
+export const resolveWebhook = resolveOwned<WebhookRow>("webhook", findWebhooks);
 export const resolveArtifact = resolveOwned<ArtifactRow>("artifact", findArtifacts);
 /** The project meant, of the organization that a call is about: one of another of the caller's is not there. */
 export async function resolveProjectOf(

@@ -21,6 +21,8 @@ export type JobPlacerDeps = {
   onRefused: () => Promise<void>;
   /** Finds out which of these workloads are placed, of a write that was not answered. */
   settle: (workloadIds: readonly string[]) => Promise<void>;
+  /** Whether a runner is connected here, so that its placements are sent from here. */
+  isHere: (runnerId: string) => boolean;
   /** Placements that are in the store. */
   deliver: (claimed: ClaimedJob) => void;
   onJobsChanged: () => void;
@@ -55,9 +57,10 @@ export function createJobPlacer(deps: JobPlacerDeps): JobPlacer {
       const pick = fleet.index.pick(job.demand, nobody, deps.random);
       if (pick.kind === "none") return undefined;
       const workloadId = createId("workload");
-      fleet.occupy(workloadId, pick.runnerId, job.demand.resources);
-      picks.push({ jobId: job.id, workloadId, runnerId: pick.runnerId, job });
-      return pick.runnerId;
+      const { runnerId } = pick;
+      fleet.occupy(workloadId, runnerId, job.demand.resources);
+      picks.push({ jobId: job.id, workloadId, runnerId, isHere: deps.isHere(runnerId), job });
+      return runnerId;
     });
     return picks;
   };

@@ -2,7 +2,7 @@ import type { JobDefinition } from "../../../pipelines/pipeline.ts";
 import { derivedOf, endingOf } from "./derive-run.ts";
 import { decideRun, type JobStep, type RunStanding } from "./decide-run.ts";
 import { rankOf } from "../domain/rank.ts";
-import { defaultLostAfter_ms } from "../domain/workload.ts";
+import { defaultLostAfter_ms, demandProblem } from "../domain/workload.ts";
 import { deriveJobState, hasJobEnded, hasRunEnded, type JobState } from "../domain/run-state.ts";
 import type { MasterKey } from "../identity/master-key.ts";
 import { sealSpec } from "../identity/sealed-spec.ts";
@@ -186,13 +186,20 @@ async function applySteps(deps: AdvanceDeps, sql: SqlOrTransaction, deciding: De
   const { held, changes, steps, stops, now } = deciding;
   const queued: JobRow[] = [];
   for (const row of held) {
-    const step = steps.get(row.name) ?? expiredStep(changes.get(row.id)?.state ?? row.state, row);
+    const state = changes.get(row.id)?.state ?? row.state;
+    const step = steps.get(row.name) ?? unreadableStep(state, row) ?? expiredStep(state, row);
     if (!step) continue;
     if (step.kind === "queue") queued.push(row);
     if (step.kind === "stop") stops.push({ workloadId: row.workloadId!, reason: step.reason });
     applyStep(changeOf(changes, row), step, now);
   }
   await enqueue(deps, sql, queued, deciding);
+}
+
+/** A job whose record no queue can hold: it fails for all to see, and the others go on. */
+function unreadableStep(state: JobState, { demand }: HeldJob): JobStep | undefined {
+  const problem = state === "queued" ? demandProblem(demand) : undefined;
+  return problem === undefined ? undefined : { kind: "fail", reason: `its record cannot be read: ${problem}` };
 }
 
 /** A job that waited for a runner for as long as it may. */

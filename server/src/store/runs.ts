@@ -111,6 +111,11 @@ export async function getRun(sql: SqlOrTransaction, id: string): Promise<RunRow 
   return row;
 }
 
+/** Those of these ids. */
+export async function listRunsById(sql: SqlOrTransaction, ids: readonly string[]): Promise<RunRow[]> {
+  return sql<RunRow[]>`select ${columns(sql)} from run where id = any(${[...ids]})`;
+}
+
 /** The pipeline's text as it ran. */
 export async function getRunContent(sql: SqlOrTransaction, id: string): Promise<Uint8Array | undefined> {
   const [row] = await sql<{ content: Uint8Array }[]>`select content from run where id = ${id}`;
@@ -201,6 +206,11 @@ export async function listDueRuns(sql: SqlOrTransaction, limit: number): Promise
     where job.state = 'running'
     limit ${limit}`;
   return rows.map((row) => row.id);
+}
+
+/** Something is due of live runs that none of their jobs says. */
+export async function requestAdvances(sql: SqlOrTransaction, ids: readonly string[]): Promise<void> {
+  await sql`update run set advance_requested = true where id = any(${[...ids]}) and end_time is null`;
 }
 
 /** Of a held run that was taken on, and of which nothing changed: what was asked is done. */

@@ -419,8 +419,7 @@ export const WatchWorkloadsResponseSchema: GenMessage<WatchWorkloadsResponse> = 
   messageDesc(file_agyn_orchestrator_v1_orchestrator_service, 11);
 
 /**
- * Places workloads on runners and says why. Reserved for later: Tunnel, a stream that a runner opens when Placements says
- * `connect`, which is the way into it.
+ * Places workloads on runners and says why.
  *
  * @generated from service agyn.orchestrator.v1.OrchestratorService
  */
