@@ -60,11 +60,11 @@ const expectations: [FabricVersion, LoginKind, Partial<Record<Act, Effect>>][] =
 ];
 
 describe.each(expectations)("%s, %s", (version, login, effects) => {
-  test.each(Object.entries(effects) as [Act, Effect][])("when %s, the %s", async (act, effect) => {
+  test.each(Object.entries(effects) as [Act, Effect][])("when %s: %s", async (act, effect) => {
     world = await openEdgeWorld({ version, times: { cut_ms: 10, revocation_ms: 20 } });
     const caller = await world.connected(await world.bound(), { login });
     const answer = await acts[act](await loginAdmin(world.fabric));
-    expect(answer.status).toBe(effect === "refused, lives on" ? 404 : act === "the identity is revoked" ? 201 : 200);
+    expect(effect.startsWith("refused") ? [404] : [200, 201]).toContain(answer.status);
     expect(await effectOn(caller)).toBe(effect.replace("refused, ", ""));
   });
 });
