@@ -1,5 +1,6 @@
 import { afterAll, expect, test } from "vitest";
 import { acquireLeadership } from "../../server/src/store/leader.ts";
+import type { WorkloadResult } from "../../server/src/domain/workload.ts";
 import { startFailed, startWorkloads, type NewWorkload } from "../../server/src/store/workload-starts.ts";
 import { advanceWorkloads, endWorkloads, type Ending } from "../../server/src/store/workload-transitions.ts";
 import { getWorkload, requestStop } from "../../server/src/store/workloads.ts";
@@ -34,6 +35,36 @@ test("workloads of one batch that differ in anything keep what is their own", as
     expect(Buffer.from(row!.spec)).toEqual(Buffer.from(spec));
     expect(started.find((one) => one.id === id)).toMatchObject({ key: row!.key, fence: row!.fence, phase: row!.phase });
   }
+});
+
+test("what runners said of the ends of one batch comes back as they said it, also what they left out", async () => {
+  const batch = [newWorkload({}), newWorkload({}), newWorkload({}), newWorkload({})];
+  const fences = new Map((await start(batch)).map((one) => [one.id, one.fence]));
+  const exited: WorkloadResult = {
+    ...{ outcome: "exited", exitCode: 0, signal: "", message: "", memorySampled: true },
+    ...{
+      cpuTime_ms: 12,
+      memoryPeak_bytes: 5_000_000_000,
+      startTime_ms: 1_700_000_000_123,
+      endTime_ms: 1_700_000_001_456,
+    },
+  };
+  const results = [
+    exited,
+    { ...exited, cpuTime_ms: 13, outputs: { version: 'a "b" {c}, \\ NULL' } },
+    { ...exited, outcome: "lost" as const, startTime_ms: null, endTime_ms: null },
+    null,
+  ];
+
+  await endWorkloads(
+    sql,
+    writer,
+    batch.map((one, place) => ending(one, fences, { phase: "succeeded", result: results[place]! })),
+  );
+
+  const rows = await Promise.all(batch.map(({ id }) => getWorkload(sql, id)));
+  expect(rows.map((row) => row!.result)).toEqual(results);
+  expect(rows[0]!.startTime).toEqual(new Date(exited.startTime_ms!));
 });
 
 test("endings of one batch that differ lead each to its own end, and only a failure that may is tried again", async () => {

@@ -138,7 +138,9 @@ export async function endWorkloads(
   const kinds = kindsOf(endings.map(toTerms), termsKey);
   const mayRetry = endings.some((one) => one.mayRetry);
   const isDecreed = endings.some((one) => one.runnerId === null || one.fence === 0n);
-  const fence = isDecreed ? sql`coalesce(nullif(i.fence, 0), (select -key from workload where id = i.id))` : sql`i.fence`;
+  const heldFence = isDecreed
+    ? sql`coalesce(nullif(i.fence, 0), (select -key from workload where id = i.id))`
+    : sql`i.fence`;
   const of = kindColumn(sql, kinds);
   const retry = {
     ids: sql`, ${column(endings, (one) => (one.mayRetry ? createId("workload") : ""))}::text[]`,
@@ -156,7 +158,7 @@ export async function endWorkloads(
         ${column(endings, (one) => one.result && Math.round(one.result.memoryPeak_bytes))}::bigint[] ${mayRetry ? retry.ids : sql``}
       ) with ordinality as i (fence, id, runner_id, kind, start_ms, end_ms, cpu_ms, memory_bytes, ${mayRetry ? sql`retry_id,` : sql``} place)
       ${mayRetry ? sql`, workload w` : sql``}
-      where l.fence = ${fence} and l.id = i.id and (i.runner_id = '' or l.runner_id = i.runner_id)
+      where l.fence = ${heldFence} and l.id = i.id and (i.runner_id = '' or l.runner_id = i.runner_id)
         ${mayRetry ? sql`and w.key = l.key` : sql``}
       returning l.key, l.id, l.organization_id,
         case when l.stop_requested then ${of((kind) => kind.phaseIfStopped)} else ${of((kind) => kind.phase)} end as phase,
@@ -182,7 +184,13 @@ export async function endWorkloads(
   const [runnerIds, retryIds] = [unpack(answer!.runnerIds ?? null), unpack(answer!.retryIds ?? null)];
   return unpack(answer!.places).map((place, row) => {
     const { id, fence, runnerId } = endings[Number(place) - 1]!;
-    return { id, fence, phase: phases[row] as TerminalPhase, runnerId: runnerId ?? (runnerIds[row] || null), retriedBy: retryIds[row] || null };
+    return {
+      id,
+      fence,
+      phase: phases[row] as TerminalPhase,
+      runnerId: runnerId ?? (runnerIds[row] || null),
+      retriedBy: retryIds[row] || null,
+    };
   });
 }
 

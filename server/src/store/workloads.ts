@@ -283,6 +283,8 @@ export async function listEndedOfRun(sql: SqlOrTransaction, runId: string): Prom
     )
     select e.key, e.phase, e.message, e.result, e.runner_id as "runnerId", e.start_time as "startTime", e.end_time as "endTime",
       e.stop_requested as "stopRequested"
-    from tried join workload_end e on e.organization_id = tried.organization_id and e.key = tried.workload_key
+    from tried cross join lateral (
+      select * from workload_state
+      where organization_id = tried.organization_id and key = tried.workload_key and end_time is not null offset 0) e
     where tried.state = 'running'`;
 }
