@@ -1,3 +1,4 @@
+import type { PendingQuery, Row } from "postgres";
 import { createId } from "../../../wire/ids.ts";
 import type { LivePhase, TerminalPhase, WorkloadResult } from "../domain/workload.ts";
 import { toArrayLiteral } from "./array-literal.ts";
@@ -35,7 +36,7 @@ export async function placeWorkloads(
       place_time = now(), verdict = '', message = '', writer = ${writer.replicaId}, change_xid = pg_current_xact_id()
     from unnest(${column(picks, (one) => one.key)}::bigint[], ${column(picks, (one) => one.runnerId)}::text[],
       ${column(picks, (one) => one.isHere)}::boolean[]) as i (key, runner_id, is_here)
-    where l.key = i.key and l.phase = 'pending' and not l.stop_requested and exists (select from guard)
+    where ${hasKey(sql, sql`i.key`)} and l.phase = 'pending' and not l.stop_requested and exists (select from guard)
     returning l.id, l.fence, case when i.is_here then (select spec from workload where key = l.key) end as spec`;
 }
 
@@ -227,6 +228,10 @@ const nextTries = (sql: SqlOrTransaction, writer: Writer) => sql`, next as (
 /** The one growing sequence of fences (I1), which also numbers workloads. */
 export const nextFence = (sql: SqlOrTransaction, writer: Writer) =>
   sql`(${writer.storeEpoch}::bigint << 40) + nextval('fence_counter')`;
+
+/** The condition that the live row `l` is of the workload with a key, by the index that has it. */
+export const hasKey = (sql: SqlOrTransaction, key: PendingQuery<Row[]>) =>
+  sql`(l.fence = ${key} and l.fence = l.key or l.key = ${key} and l.fence <> l.key)`;
 
 /** The part of a statement, `guard`, that has a row while the right to place holds (I10). */
 export const guarded = (sql: SqlOrTransaction, guard: PlacingGuard) => sql`guard as (
