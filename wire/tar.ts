@@ -1,6 +1,7 @@
 /*
  * Archives of files and folders: POSIX ustar, with pax records for long names and sizes (IEEE Std 1003.1, "pax Interchange
- * Format"). The same entries always give the same bytes: no times, no owners. Links and devices are neither written nor read.
+ * Format"); read are also the long names of GNU tar. The same entries always give the same bytes: no times, no owners. Links and
+ * devices are neither written nor read.
  */
 import { entryPathFault } from "./artifact-name.ts";
 
@@ -12,6 +13,9 @@ export type TarFile = {
   content: () => AsyncIterable<Uint8Array>;
 };
 
+/** A folder to be packed, which no file would imply because it is empty. */
+export type TarFolder = { path: string; isFolder: true };
+
 /** A file or folder of an archive. A file's content must be read, or passed over, before the next entry is asked for. */
 export type TarEntry =
   | { kind: "file"; path: string; isExecutable: boolean; sizeBytes: number; content: AsyncIterable<Uint8Array> }
@@ -22,18 +26,29 @@ export class TarError extends Error {
   override name = "TarError";
 }
 
-export type TarBounds = { entries: number; bytes: number };
+export type TarBounds = {
+  entries: number;
+  bytes: number;
+  /** Told of links, devices and the like, which are passed over then; without, they end the reading. */
+  leaveOut?: (path: string, kind: string) => void;
+};
 
 const block = 512;
 /** Of a pax header: names are at most 4096 bytes. */
 const maximumPaxBytes = 64 * 1024;
 
-/** Packs files; folders are implied by their paths. */
-export async function* packTar(files: AsyncIterable<TarFile> | Iterable<TarFile>): AsyncGenerator<Uint8Array> {
+/** Packs files; the folders of their paths are implied. */
+export async function* packTar(
+  files: AsyncIterable<TarFile | TarFolder> | Iterable<TarFile | TarFolder>,
+): AsyncGenerator<Uint8Array> {
   for await (const file of files) {
     const fault = entryPathFault(file.path);
     if (fault !== undefined) throw new TarError(`path ${JSON.stringify(file.path)}: ${fault}`);
-    yield* headersOf(file);
+    if ("isFolder" in file) {
+      yield* headersOf({ path: file.path, sizeBytes: 0, isExecutable: true }, "5");
+      continue;
+    }
+    yield* headersOf(file, "0");
     let left = file.sizeBytes;
     for await (const piece of file.content()) {
       left -= piece.length;
@@ -46,7 +61,10 @@ export async function* packTar(files: AsyncIterable<TarFile> | Iterable<TarFile>
   yield Buffer.alloc(2 * block);
 }
 
-function* headersOf({ path, sizeBytes, isExecutable }: TarFile): Generator<Uint8Array> {
+function* headersOf(
+  { path, sizeBytes, isExecutable }: Omit<TarFile, "content">,
+  type: "0" | "5",
+): Generator<Uint8Array> {
   const isPlain = /^[\x20-\x7e]{1,100}$/.test(path);
   const isSmall = sizeBytes < 8 ** 11;
   if (!isPlain || !isSmall) {
@@ -57,7 +75,7 @@ function* headersOf({ path, sizeBytes, isExecutable }: TarFile): Generator<Uint8
     yield Buffer.alloc(padding(body.length));
   }
   const name = isPlain ? path : "long-name";
-  yield header({ name, mode: isExecutable ? 0o755 : 0o644, sizeBytes: isSmall ? sizeBytes : 0, type: "0" });
+  yield header({ name, mode: isExecutable ? 0o755 : 0o644, sizeBytes: isSmall ? sizeBytes : 0, type });
 }
 
 /** "<length of the record> <key>=<value>\n", its length counted in. */
@@ -113,6 +131,13 @@ export async function* readTar(source: AsyncIterable<Uint8Array>, bounds: TarBou
       if (type === "x") pax = records;
       continue;
     }
+    if (type === "L" || type === "K") {
+      if (fields.sizeBytes > maximumPaxBytes) throw new TarError(`a long name is above ${maximumPaxBytes} bytes`);
+      const name = Buffer.from(await input.take(fields.sizeBytes));
+      await input.pass(padding(fields.sizeBytes));
+      if (type === "L") pax = new Map([...pax, ["path", name.toString().replace(/\0+$/, "")]]);
+      continue;
+    }
     const path = (pax.get("path") ?? fields.path).replace(/^(\.\/)+/, "").replace(/\/+$/, "");
     const sizeBytes = sizeOf(pax, fields.sizeBytes);
     pax = new Map();
@@ -125,7 +150,13 @@ export async function* readTar(source: AsyncIterable<Uint8Array>, bounds: TarBou
       yield { kind: "directory", path };
       continue;
     }
-    if (type !== "0" && type !== "\0") throw new TarError(`entry ${JSON.stringify(path)} is ${kindName(type)}`);
+    if (type !== "0" && type !== "\0") {
+      if (bounds.leaveOut === undefined) throw new TarError(`entry ${JSON.stringify(path)} is ${kindName(type)}`);
+      bounds.leaveOut(path, kindName(type));
+      // Links and devices have no content, whatever size their header tells.
+      if (!"123456".includes(type)) await input.pass(sizeBytes + padding(sizeBytes));
+      continue;
+    }
     const content = input.content(sizeBytes);
     yield { kind: "file", path, isExecutable: (fields.mode & 0o100) !== 0, sizeBytes, content };
     for await (const _rest of content);

@@ -16,8 +16,10 @@ import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_
 import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { ServerService } from "../../proto/gen/agyn/server/v1/server_service_pb.ts";
 import { TriggersService } from "../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
+import { WebhooksService } from "../../proto/gen/agyn/webhooks/v1/webhooks_service_pb.ts";
 import { SecretsService } from "../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
+import { TunnelsService } from "../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
 import { gatewayTrust, type GatewayTrust } from "../../wire/gateway-trust.ts";
 import type { Credentials } from "./credentials.ts";
@@ -38,6 +40,8 @@ export interface ControlPlane {
   readonly secrets: Client<typeof SecretsService>;
   readonly tokens: Client<typeof AccessTokensService>;
   readonly triggers: Client<typeof TriggersService>;
+  readonly tunnels: Client<typeof TunnelsService>;
+  readonly webhooks: Client<typeof WebhooksService>;
   readonly users: Client<typeof UsersService>;
   /** Ends every connection at once. */
   close(): void;
@@ -101,6 +105,8 @@ function createServices(transport: Transport, close: () => void): ControlPlane {
     secrets: createClient(SecretsService, transport),
     tokens: createClient(AccessTokensService, transport),
     triggers: createClient(TriggersService, transport),
+    tunnels: createClient(TunnelsService, transport),
+    webhooks: createClient(WebhooksService, transport),
     users: createClient(UsersService, transport),
     close,
   };

@@ -6,6 +6,8 @@ import { artifactsGet } from "./commands/artifacts-get.ts";
 import { artifactsList } from "./commands/artifacts-list.ts";
 import { auditList } from "./commands/audit-list.ts";
 import { completion } from "./commands/completion.ts";
+import { cp } from "./commands/cp.ts";
+import { exec } from "./commands/exec.ts";
 import { explain } from "./commands/explain.ts";
 import { help } from "./commands/help.ts";
 import { jobsGet } from "./commands/jobs-get.ts";
@@ -18,6 +20,7 @@ import { orgsGet } from "./commands/orgs-get.ts";
 import { orgsList } from "./commands/orgs-list.ts";
 import { orgsRename } from "./commands/orgs-rename.ts";
 import { pipelinesValidate } from "./commands/pipelines-validate.ts";
+import { portForward } from "./commands/port-forward.ts";
 import { projectsCreate } from "./commands/projects-create.ts";
 import { projectsDelete } from "./commands/projects-delete.ts";
 import { projectsGet } from "./commands/projects-get.ts";
@@ -79,6 +82,17 @@ import { usersGet } from "./commands/users-get.ts";
 import { usersList } from "./commands/users-list.ts";
 import { usersUpdate } from "./commands/users-update.ts";
 import { version } from "./commands/version.ts";
+import { webhooksCreate } from "./commands/webhooks-create.ts";
+import { webhooksDelete } from "./commands/webhooks-delete.ts";
+import { webhooksDeliveries } from "./commands/webhooks-deliveries.ts";
+import { webhooksDisable } from "./commands/webhooks-disable.ts";
+import { webhooksEnable } from "./commands/webhooks-enable.ts";
+import { webhooksGet } from "./commands/webhooks-get.ts";
+import { webhooksList } from "./commands/webhooks-list.ts";
+import { webhooksRedeliver } from "./commands/webhooks-redeliver.ts";
+import { webhooksRotateSecret } from "./commands/webhooks-rotate-secret.ts";
+import { webhooksTest } from "./commands/webhooks-test.ts";
+import { webhooksUpdate } from "./commands/webhooks-update.ts";
 import { whoami } from "./commands/whoami.ts";
 import { workloadsExplain } from "./commands/workloads-explain.ts";
 import { workloadsGet } from "./commands/workloads-get.ts";
@@ -132,6 +146,9 @@ export const commands: readonly Command[] = [
   workloadsExplain,
   workloadsLogs,
   workloadsWatch,
+  exec,
+  portForward,
+  cp,
   explain,
   triggersList,
   triggersGet,
@@ -148,6 +165,17 @@ export const commands: readonly Command[] = [
   triggersCreateToken,
   triggersListTokens,
   triggersRevokeToken,
+  webhooksList,
+  webhooksGet,
+  webhooksCreate,
+  webhooksUpdate,
+  webhooksEnable,
+  webhooksDisable,
+  webhooksDelete,
+  webhooksRotateSecret,
+  webhooksTest,
+  webhooksDeliveries,
+  webhooksRedeliver,
   pipelinesValidate,
   artifactsList,
   artifactsGet,

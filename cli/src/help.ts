@@ -35,6 +35,7 @@ export const groupSummaries: Readonly<Record<string, string>> = {
   runners: "Registers, shows and manages runners",
   workloads: "Starts, shows and stops workloads",
   triggers: "Starts runs by webhooks, schedules and trigger tokens",
+  webhooks: "Tells addresses of what becomes of runs, jobs and runners",
   projects: "Manages projects: sources whose pipelines are run",
   runs: "Shows, repeats and cancels runs of pipelines",
   jobs: "Shows jobs of runs",

@@ -184,6 +184,21 @@ export function toRunFilter({ project, label, state, pipeline }: OptionValues<ty
   } satisfies MessageInitShape<typeof RunFilterSchema>;
 }
 
+/** What a webhook hears. */
+export const webhookFilterOptions = {
+  event: {
+    kind: "list",
+    placeholder: "type",
+    help: "only of this type, such as run.failed, job.* or *.failed; repeatable (default: all)",
+  },
+  label: {
+    kind: "list",
+    short: "l",
+    placeholder: "key=value",
+    help: "only of runs, jobs or runners with this label; repeatable",
+  },
+} as const satisfies Options;
+
 /** Which queued jobs. */
 export const queueFilterOptions = {
   project: projectFilterOption,

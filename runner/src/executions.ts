@@ -6,6 +6,7 @@ import type { Logs } from "./logs.ts";
 import { messageOf } from "./refusal.ts";
 import { resultOf, resultWithout } from "./results.ts";
 import { createSink } from "./sink.ts";
+import type { Way } from "./tunnels.ts";
 import type { Uploads } from "./uploads.ts";
 
 export type ExecutionsDeps = {
@@ -87,6 +88,13 @@ export class Executions {
 
   stop(of: HoldingRef, order: StopOrder): void {
     this.#running.get(holdingKey(of))?.execution.stop(order);
+  }
+
+  /** The way into one that runs; throws an error that says why there is none. */
+  wayInto(of: HoldingRef): Way {
+    const execution = this.#running.get(holdingKey(of))?.execution;
+    if (execution?.entrance === undefined) throw new Error("its executor has no way into a workload");
+    return { entrance: execution.entrance(), ended: execution.result };
   }
 
   /** Removes all that is kept of it. */

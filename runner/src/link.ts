@@ -18,8 +18,9 @@ import { giveUpIdentity, obtainIdentity, type ObtainDeps } from "./obtain-identi
 import { courseAfter, type Refused } from "./refusal-course.ts";
 import { messageOf, refusalOf } from "./refusal.ts";
 import { renewIdentity, renewInMs } from "./renew.ts";
-import { Session, type SessionDeps, type SessionEnd, type SessionTerms } from "./session.ts";
+import { mtlsEndpoints, Session, type SessionDeps, type SessionEnd, type SessionTerms } from "./session.ts";
 import type { TransportGate } from "./transport-gate.ts";
+import type { Tunnels } from "./tunnels.ts";
 import type { Workloads } from "./workloads.ts";
 
 /** A session that stood for so long wipes out the failures before it. */
@@ -32,6 +33,7 @@ export type LinkDeps = ObtainDeps & {
   hello: () => SessionDeps["hello"];
   workloads: Workloads;
   logs: Logs;
+  tunnels: Tunnels;
   gate: TransportGate;
   onContact: SessionDeps["onContact"];
   onDrain: () => void;
@@ -133,6 +135,14 @@ async function openLive(deps: LinkDeps, identity: StoredIdentity, before?: Sessi
     onContact,
     onDrain,
     onRenew: () => renewNow.abort(),
+    onConnect: ({ tunnelId, endpoints }) => {
+      const elsewhere = { ...identity, endpoints: mtlsEndpoints(endpoints) };
+      const dial = async () => {
+        if (elsewhere.endpoints.length > 0) return openConnection({ overlay, identity: elsewhere, signal });
+        return { transport: connection.transport, close: () => undefined };
+      };
+      void deps.tunnels.open(tunnelId, dial);
+    },
     log,
   });
   const giveUp = (): void => session.close();

@@ -31,6 +31,7 @@ import { cutText } from "./messages.ts";
 import { gatewayAgent, type Proxies } from "./proxies.ts";
 import type { SessionTerms } from "./session.ts";
 import { TransportGate } from "./transport-gate.ts";
+import { Tunnels } from "./tunnels.ts";
 import { Uploads } from "./uploads.ts";
 import { Workloads } from "./workloads.ts";
 
@@ -106,6 +107,7 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   const logs = new Logs({ directory: join(directory, "spools") });
   const uploads = new Uploads({ gate, log });
   const workloads = new Workloads({ executors, capacity: options.capacity, holdings, logs, uploads, log });
+  const tunnels = new Tunnels({ wayInto: (of) => workloads.wayInto(of), log });
   await workloads.adopt();
 
   const watch = watchLoss({ workloads, holdings, bootId: machine.bootId });
@@ -117,6 +119,7 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   const close = async (error?: unknown): Promise<void> => {
     departure.abandon();
     watch.close();
+    tunnels.close();
     uploads.close();
     if (isTemporary) await departure.endAll();
     await holdings.close();
@@ -151,9 +154,11 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
       foundCapabilities: machine.found.map(({ name }) => name),
       isolation,
       unsafeSharedUser: options.isUnsafeSharedUser,
+      tunnels: true,
     }),
     workloads,
     logs,
+    tunnels,
     gate,
     onContact: (sentAtMs, terms) => watch.contact(sentAtMs, terms),
     onDrain: () => void departure.drain(),

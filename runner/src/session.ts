@@ -11,6 +11,7 @@ import {
   HelloSchema,
   LeavingSchema,
   SessionConfirmedSchema,
+  type Connect,
   type ControlMessage,
   type Disconnect,
   type Hello,
@@ -62,6 +63,8 @@ export type SessionDeps = {
   onContact: (sentAtMs: number, terms: SessionTerms) => void;
   onRenew: () => void;
   onDrain: () => void;
+  /** A tunnel is to be opened. */
+  onConnect: (connect: Connect) => void;
   log: Logger;
 };
 
@@ -180,6 +183,8 @@ export class Session {
         return this.#deps.onRenew();
       case "drain":
         return this.#deps.onDrain();
+      case "connect":
+        return this.#deps.onConnect(kind.value);
       case "disconnect":
         return this.#disconnected(kind.value);
       case undefined:
@@ -249,6 +254,11 @@ function toTerms(welcome: Welcome): SessionTerms {
     leaseMs: ms(welcome.lease, 30_000),
     lossMarginMs: ms(welcome.lossMargin, 20_000),
     metricsIntervalMs: ms(welcome.metricsInterval, 10_000),
-    endpoints: welcome.endpoints.flatMap(({ kind }) => (kind.case === "mtls" ? [kind.value] : [])),
+    endpoints: mtlsEndpoints(welcome.endpoints),
   };
+}
+
+/** "host:port" of each endpoint that is dialed directly. */
+export function mtlsEndpoints(endpoints: Welcome["endpoints"]): string[] {
+  return endpoints.flatMap(({ kind }) => (kind.case === "mtls" ? [kind.value] : []));
 }

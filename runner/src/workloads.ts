@@ -21,6 +21,8 @@ import { toPlacement, toSpec, toStopOrder } from "./placement.ts";
 import { reconcile, repeated, type Action, type HoldingEvent } from "./reconcile.ts";
 import { messageOf } from "./refusal.ts";
 import { SeenFences } from "./seen-fences.ts";
+import { TunnelRefused } from "./tunnel-server.ts";
+import type { Way } from "./tunnels.ts";
 import { Usage } from "./usage.ts";
 
 /** Workloads held at one time; further ones are rejected. */
@@ -131,6 +133,19 @@ export class Workloads {
 
   acknowledgeCompletion(of: CompletionAcknowledged): void {
     this.#apply(of, { kind: "completion_acknowledged", fence: of.fence });
+  }
+
+  /** The way into a workload that runs here under this fence (I2); throws a `TunnelRefused`. */
+  wayInto({ workloadId, fence }: HoldingRef): Way {
+    const holding = this.#held.get(workloadId);
+    if (holding?.placement.fence !== fence)
+      throw new TunnelRefused("STALE_FENCE", "this runner does not hold the workload under this fence");
+    if (holding.phase.kind !== "running") throw new TunnelRefused("STATE", "the workload does not run");
+    try {
+      return this.#executions.wayInto(holding.placement);
+    } catch (error) {
+      throw new TunnelRefused("STATE", `there is no way into the workload: ${messageOf(error)}`);
+    }
   }
 
   /** Rejects every placement from now on, for this reason. */

@@ -3,6 +3,8 @@ import { readConfigFile } from "./config-file.ts";
 import { settings, type DurationName, type SettingName } from "./settings.ts";
 import type { PendingLimits } from "./loops/pending-room.ts";
 import type { ArtifactLimits } from "./artifacts/workload-artifacts.ts";
+import type { S3Place } from "./blobs/s3-place.ts";
+import { readS3Place } from "./s3-settings.ts";
 import {
   ConfigError,
   isLoopback,
@@ -21,11 +23,15 @@ export { ConfigError, isLoopback, isWildcard, type Address };
 export type Config = ArtifactLimits & {
   dataDir: string;
   blobDir: string;
+  /** Where blobs lie instead, if anywhere. */
+  s3: S3Place | undefined;
   databaseUrl: string | undefined;
   masterKeyFile: string;
   listen: Address;
   runnerListen: Address;
   runnerAddress: Address | undefined;
+  tunnelAddress: Address | undefined;
+  tunnelIdle_ms: number;
   tls: { cert: string; key: string } | undefined;
   trustedProxies: readonly string[];
   openMetrics: boolean;
@@ -46,6 +52,8 @@ export type Config = ArtifactLimits & {
   outgoingPrivate: boolean;
   hookBody_bytes: number;
   deliveryRetention_ms: number;
+  webhookRetry_ms: number;
+  webhookDisableAfter_ms: number;
   rejectionExclusion_ms: number;
   metricsInterval_ms: number;
   workloadRetention_ms: number;
@@ -88,17 +96,21 @@ export function toConfig(settled: Settled): Config {
   const duration = (name: DurationName) => parseDuration(name, text(name) ?? "", settings[name].range);
   const bytes = (name: SettingName) => parseInteger(name, text(name) ?? "", 1, 2 ** 50);
   const address = (name: SettingName) => parseAddress(name, text(name) ?? "");
+  const optionalAddress = (name: SettingName) => (text(name) === undefined ? undefined : address(name));
   const dataDir = resolve(text("data_dir")!);
   const [cert, key] = [text("tls_cert"), text("tls_key")];
   if ((cert === undefined) !== (key === undefined)) throw new ConfigError("tls_cert and tls_key go together");
   const config: Config = {
     dataDir,
     blobDir: resolve(text("blob_dir") ?? join(dataDir, "blobs")),
+    s3: readS3Place(text),
     databaseUrl: text("database_url"),
     masterKeyFile: text("master_key_file") ?? join(dataDir, "master.key"),
     listen: address("listen"),
     runnerListen: address("runner_listen"),
-    runnerAddress: text("runner_address") === undefined ? undefined : address("runner_address"),
+    runnerAddress: optionalAddress("runner_address"),
+    tunnelAddress: optionalAddress("tunnel_address"),
+    tunnelIdle_ms: duration("tunnel_idle"),
     tls: cert === undefined || key === undefined ? undefined : { cert, key },
     trustedProxies: (text("trusted_proxies") ?? "").split(",").filter((one) => one.trim() !== ""),
     openMetrics: parseBoolean("open_metrics", text("open_metrics")!),
@@ -126,6 +138,8 @@ export function toConfig(settled: Settled): Config {
     outgoingPrivate: parseBoolean("outgoing_private", text("outgoing_private")!),
     hookBody_bytes: parseInteger("hook_body", text("hook_body")!, 1000, 25_000_000),
     deliveryRetention_ms: duration("delivery_retention"),
+    webhookRetry_ms: duration("webhook_retry"),
+    webhookDisableAfter_ms: duration("webhook_disable_after"),
     rejectionExclusion_ms: duration("rejection_exclusion"),
     metricsInterval_ms: duration("metrics_interval"),
     workloadRetention_ms: duration("workload_retention"),

@@ -41,7 +41,7 @@ const sweepEvery = 10;
 export async function openRuns({ config, log, state, placing, onClose }: RunsOptions) {
   const { sql, masterKey, writer, contents } = state;
   const { fleet, placer, notifications, runLoop, loops } = placing;
-  const queueState = await openQueueState(sql, fleet);
+  const queueState = await openQueueState(sql, fleet, log);
   const view = createQueueView(fleet, queueState);
   const feed = createWatchFeed<RunChange>({
     name: "watch-runs",
@@ -114,8 +114,8 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
     allowFileSources: config.fileSources,
     onAdvanced,
     readBundleFile: (organizationId, digest, path) => bundles.readFile(organizationId, digest, path),
-    demandRoom: (transaction, organizationId, jobs) =>
-      demandRoom(transaction, organizationId, { jobs, depth: queueState.queue.depth(organizationId) }),
+    demandRoom: (transaction, organizationId, room) =>
+      demandRoom(transaction, organizationId, { ...room, depth: queueState.queue.depth(organizationId) }),
   };
   const cancelRun = createCancelRun({
     ...advanceDeps,

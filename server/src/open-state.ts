@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Logger } from "pino";
+import type { Blobs } from "./blobs/blobs.ts";
 import { createContentStore } from "./blobs/content-store.ts";
 import { openBlobDirectory } from "./blobs/directory.ts";
 import type { Config } from "./config.ts";
@@ -47,7 +48,7 @@ export async function openState({ config, log, database, onClose }: StateOptions
   const notifications = await openNotifications(sql, replicaId, log);
   onClose(() => notifications.close());
   const sealRequests = createSealRequests({ sql, replicaId, notifications });
-  const blobs = await openBlobDirectory({ directory: config.blobDir, owner: replicaId });
+  const blobs = await openBlobs({ config, log, onClose, replicaId });
   const contents = createContentStore({ sql, blobs });
   const logStore = await openLogStore({
     directory: join(directory.path, "log-journal"),
@@ -69,6 +70,19 @@ export async function openState({ config, log, database, onClose }: StateOptions
     writer: { replicaId, storeEpoch },
     directory: directory.path,
   };
+}
+
+type BlobsOptions = Omit<StateOptions, "database"> & { replicaId: string };
+
+/** The operator's bucket, or a directory. */
+async function openBlobs({ config, log, onClose, replicaId }: BlobsOptions): Promise<Blobs> {
+  if (config.s3 === undefined) return openBlobDirectory({ directory: config.blobDir, owner: replicaId });
+  // Its client is large, and few need it.
+  const { openS3Blobs } = await import("./blobs/s3.ts");
+  const onError = (error: unknown): void => log.error({ err: error }, "blob store failed");
+  const blobs = await openS3Blobs({ ...config.s3, onError });
+  onClose(() => Promise.resolve(blobs.close()));
+  return blobs;
 }
 
 /** The operator's database, or an embedded one that runs as long as the server. */

@@ -12,6 +12,7 @@ import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { SecretsService } from "../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { ServerService } from "../../proto/gen/agyn/server/v1/server_service_pb.ts";
+import { TunnelsService } from "../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
 import { createAccessTokensService } from "./api/access-tokens-service.ts";
@@ -41,6 +42,7 @@ import { createRunnerWatch } from "./api/runners-watch.ts";
 import { createSecretsService } from "./api/secrets-service.ts";
 import { createServerService } from "./api/server-service.ts";
 import { openUserPlane } from "./api/user-plane.ts";
+import { createTunnelsService } from "./api/tunnels-service.ts";
 import { createTurns } from "./api/turns.ts";
 import { createUsersService } from "./api/users-service.ts";
 import type { Address, Config } from "./config.ts";
@@ -55,10 +57,12 @@ import { readTlsMaterial } from "./tls-material.ts";
 import { version } from "./version.ts";
 import { createHealthService } from "./api/health-service.ts";
 import { createReflectionService } from "./api/reflection-service.ts";
-import { services } from "./api/permissions.ts";
+import { conversations, services } from "./api/permissions.ts";
 import { openPlacing } from "./open-placing.ts";
 import { openRuns } from "./open-runs.ts";
 import { openTriggers } from "./open-triggers.ts";
+import { openTunnels } from "./open-tunnels.ts";
+import { openWebhooks } from "./open-webhooks.ts";
 import { openUpkeep } from "./open-upkeep.ts";
 import { openState, type StateOptions } from "./open-state.ts";
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts";
@@ -120,14 +124,17 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
 
   const running = await openRuns({ config, log, state, placing, onClose });
   const triggering = openTriggers({ config, log, state, placing, running, onClose });
+  const webhooks = openWebhooks({ config, log, state, placing, onClose });
 
   // The contract, once for both planes: each method exists on the one that its option names.
   let leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
   let runnerAddress: Address = config.runnerListen;
   const endpoints = () => {
-    const { host, port } = config.runnerAddress ?? runnerAddress;
-    return [{ kind: { case: "mtls" as const, value: host.includes(":") ? `[${host}]:${port}` : `${host}:${port}` } }];
+    const value = endpointText(config.runnerAddress ?? runnerAddress);
+    return [{ kind: { case: "mtls" as const, value } }];
   };
+  const ownEndpoint = () => endpointText(config.tunnelAddress ?? config.runnerAddress ?? runnerAddress);
+  const tunnels = await openTunnels({ config, log, state, placing, ownEndpoint, onClose });
   const onRevoked = () => {
     revocations.signal();
     notifications.send("revocations");
@@ -212,6 +219,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
         untilPlaced: createPlacementWait({ sql, feed: workloadFeed }),
       }),
     );
+    router.service(TunnelsService, createTunnelsService({ sql, masterKey, tunnels }));
     const { startDeps, advanceDeps, onAdvanced, onQueueChanged, runnerName } = running;
     router.service(ProjectsService, createProjectsService({ sql, onQueueChanged }));
     const { feed, cancelRun } = running;
@@ -220,6 +228,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     const queueDeps = { ...advanceDeps, state: queueState, view, runnerName, onAdvanced, onQueueChanged };
     router.service(QueueService, createQueueService({ ...queueDeps, onJobsChanged: takeJobs }));
     triggering.routes(router);
+    webhooks.routes(router);
     const { artifacts, bundles } = running;
     router.service(ArtifactsService, createArtifactsService({ sql, contents, artifacts, bundles }));
     router.service(SecretsService, createSecretsService({ sql, masterKey }));
@@ -290,6 +299,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     hooks: triggering.hooks,
     plain: createArtifactDownload({ sql, contents, authenticate }),
     trustedProxies: config.trustedProxies,
+    conversations,
   });
   onClose(async () => {
     // No runner may come back while the last calls finish.
@@ -300,4 +310,9 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   notifications.on("revocations", () => revocations.signal());
   const gateway = await announceGateway(state.directory, userPlane.address, tls);
   return { gateway, userAddress: userPlane.address, runnerAddress: runnerPlane.address };
+}
+
+/** "host:port", an IPv6 host in brackets. */
+function endpointText({ host, port }: Address): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

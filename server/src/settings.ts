@@ -12,7 +12,31 @@ export const settings = {
   blob_dir: {
     kind: "text",
     default: undefined,
-    help: "where sealed logs lie, if not in data_dir/blobs; replicas of one database need a directory that all of them share",
+    help: "where artifacts and sealed logs lie, if not in data_dir/blobs; replicas of one database need a directory that all of them share, or s3_bucket",
+  },
+  s3_bucket: {
+    kind: "text",
+    default: undefined,
+    help: "a bucket of S3 for artifacts and sealed logs, instead of blob_dir",
+  },
+  s3_prefix: { kind: "text", default: "", help: "what the keys in the bucket begin with, such as agyn/" },
+  s3_endpoint: { kind: "text", default: undefined, help: "URL of the S3 server, if it is not AWS" },
+  s3_region: { kind: "text", default: "us-east-1", help: "region of the bucket" },
+  s3_path_style: {
+    kind: "boolean",
+    default: "false",
+    help: "name the bucket in the path of URLs, not in the host, as most servers other than AWS need it",
+  },
+  s3_public_endpoint: {
+    kind: "text",
+    default: undefined,
+    help: "URL under which people reach the S3 server: downloads over HTTP are then sent there by links that end soon",
+  },
+  s3_link_ttl: {
+    kind: "duration",
+    default: "1m",
+    range: ["1s", "1h"],
+    help: "for how long such a link can be followed",
   },
   database_url: {
     kind: "secret",
@@ -30,6 +54,17 @@ export const settings = {
     kind: "address",
     default: undefined,
     help: "where runners reach the runner plane, if not where it listens",
+  },
+  tunnel_address: {
+    kind: "address",
+    default: undefined,
+    help: "where runners reach this very replica, if runner_address leads to any of several: for tunnels into workloads",
+  },
+  tunnel_idle: {
+    kind: "duration",
+    default: "1h",
+    range: ["100ms", "30d"],
+    help: "how long nothing may move through a tunnel into a workload before it is closed",
   },
   tls_cert: { kind: "text", default: undefined, help: "certificate chain of the user port (PEM)" },
   tls_key: { kind: "text", default: undefined, help: "its private key (PEM)" },
@@ -127,7 +162,7 @@ export const settings = {
   outgoing_private: {
     kind: "boolean",
     default: "false",
-    help: "let reports go to addresses of this machine and of private networks, where your forge is",
+    help: "let reports and webhooks go to addresses of this machine and of private networks, and webhooks by http://",
   },
   hook_body: {
     kind: "integer",
@@ -138,7 +173,19 @@ export const settings = {
     kind: "duration",
     default: "30d",
     range: ["1h", "36500d"],
-    help: "for how long deliveries of triggers are kept, with what they brought",
+    help: "for how long deliveries of triggers and of webhooks are kept, with what they carried",
+  },
+  webhook_retry: {
+    kind: "duration",
+    default: "5s",
+    range: ["10ms", "1h"],
+    help: "between the first two tries of a webhook's delivery; each further wait is four times as long, at most 6h",
+  },
+  webhook_disable_after: {
+    kind: "duration",
+    default: "3d",
+    range: ["1s", "365d"],
+    help: "a webhook that takes nothing for so long is switched off",
   },
   rejection_exclusion: {
     kind: "duration",

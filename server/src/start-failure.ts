@@ -1,9 +1,10 @@
 import { ConfigError, type Address, type Config } from "./config.ts";
+import { BlobStartError } from "./blobs/blobs.ts";
 import { PostgresStartError } from "./store/embedded-postgres.ts";
 
 /** What the operator can mend of what kept a server from starting; other errors as they are. */
 export function explainStartFailure(error: unknown, config: Config): unknown {
-  if (error instanceof PostgresStartError) return new ConfigError(error.message);
+  if (error instanceof PostgresStartError || error instanceof BlobStartError) return new ConfigError(error.message);
   const { code, path, address, port } = systemErrorOf(error);
   if (port !== undefined) {
     const flag = port === config.runnerListen.port ? "--runner-listen" : "--listen";

@@ -10,7 +10,7 @@ import {
 import { openUserPlane } from "../../server/src/api/user-plane.ts";
 import { createTcpProxy } from "../support/tcp-proxy.ts";
 
-/** A user port with one page, `/slow`, that is answered when `answer` is called. */
+/** A user port whose pages but `/` are answered when `answer` is called; requests to `/conversation` may go on beside their answers. */
 async function openPort(bounds: Partial<ConnectionBounds>) {
   const { promise, resolve } = Promise.withResolvers<void>();
   const plane = await openUserPlane({
@@ -20,12 +20,13 @@ async function openPort(bounds: Partial<ConnectionBounds>) {
     interceptors: [],
     hooks: (_request, response) => void response.end(),
     pages: async ({ path }) => {
-      if (path === "/slow") await promise;
+      if (path !== "/") await promise;
       return { status: 200, type: "text/plain", body: "ok" };
     },
     plain: async () => false,
     trustedProxies: [],
     bounds,
+    conversations: new Set(["/conversation"]),
   });
   const { host, port } = plane.address;
   return {
@@ -84,7 +85,7 @@ test("a connection of HTTP/2 whose other side is gone is cut, also with an open 
   const client = http2.connect(`http://${proxy.address}`).on("error", () => undefined);
   client.request({ ":path": "/" }).on("error", () => undefined);
   const [session] = await accepted;
-  boundSession(session, { ...defaultConnectionBounds, ping_ms: 100 });
+  boundSession(session, { ...defaultConnectionBounds, ping_ms: 100 }, new Set());
   const pings = once(client, "ping");
   await once(session, "stream");
   await pings;
@@ -106,5 +107,24 @@ test("a request of HTTP/2 that never ends is cut off, and its connection goes on
 
   const next = client.request({ ":path": "/" });
   expect((await once(next, "response"))[0]).toMatchObject({ ":status": 200 });
+  client.destroy();
+});
+
+test("a request that goes on beside its answer is not cut off, until it is answered to the end", async () => {
+  await using port = await openPort({ header_ms: 200, request_ms: 200 });
+  const client = port.connect();
+  const open = (path: string) => {
+    const stream = client.request({ ":path": path, ":method": "GET" }, { endStream: false });
+    return stream.on("error", () => undefined);
+  };
+  const conversation = open("/conversation");
+  const cut = open("/slow");
+
+  await once(cut, "close");
+  expect(conversation.closed).toBe(false);
+  port.answer();
+  conversation.resume();
+
+  expect((await once(conversation, "response"))[0]).toMatchObject({ ":status": 200 });
   client.destroy();
 });

@@ -152,6 +152,7 @@ async function subjectFor(
     organizationId: scope === "acme" ? organizationId : undefined,
     runnerId: isDeleted || method.name === "RevokeIdentity" ? (await world.registerRunner(scope)).runnerId : lasting,
     triggerId: method.name === "DeleteTrigger" ? (await world.createTrigger()).triggerId : world.acme.triggerId,
+    webhookId: method.name === "DeleteWebhook" ? (await world.createWebhook()).webhookId : world.acme.webhookId,
     artifactId: method.name === "DeleteArtifact" ? (await world.createArtifact()).artifactId : world.acme.artifactId,
     projectId: method.name === "DeleteProject" ? (await world.createProject()).projectId : world.acme.projectId,
     spareTokenId: credential.spareTokenId ?? "tok_aaaaaaaaaaaaaaaa",

@@ -25,6 +25,8 @@ beforeAll(async () => {
     await contract.registerRunner("acme");
     await contract.createProject();
     await contract.createTrigger();
+    await contract.createWebhook();
+    await admin.clients.webhooks.testWebhook({ webhook: acme.webhookId });
     await acme.deliver();
     await contract.users.olga.clients.triggers.createTriggerToken({ organization: "acme", project: "first", name });
     await contract.createArtifact();

@@ -32,6 +32,8 @@ const referents = [
   "run_id",
   "job",
   "trigger",
+  "webhook",
+  "delivery_id",
   "artifact",
   "upload_id",
   "before",
@@ -97,6 +99,8 @@ async function foreignId(method: DescMethod, referent: string): Promise<string> 
   if (referent === "project") return acme.projectId;
   if (referent === "before" || referent === "after" || referent === "job") return acme.jobId;
   if (referent === "trigger") return acme.triggerId;
+  if (referent === "webhook") return acme.webhookId;
+  if (referent === "delivery_id") return method.name === "RedeliverDelivery" ? acme.deliveryId : acme.webhookDeliveryId;
   if (referent.startsWith("run") && !referent.startsWith("runner")) return acme.runId;
   return referent.startsWith("workload") ? acme.workloadId : acme.runnerId;
 }

@@ -55,6 +55,10 @@ const fields: Record<string, (subject: Subject) => Fields> = {
   SetTriggerCredential: () => ({ credential: "token" }),
   CreateTriggerToken: () => ({ name: "made" }),
   RevokeTriggerToken: ({ triggerTokenId }) => ({ triggerToken: triggerTokenId }),
+  CreateWebhook: () => ({ name: "made", url: "https://example.org/hook" }),
+  UpdateWebhook: () => ({ updateMask: { paths: ["events"] } }),
+  GetWebhookDelivery: ({ webhookDeliveryId: deliveryId }) => ({ deliveryId }),
+  RedeliverWebhook: ({ webhookDeliveryId: deliveryId }) => ({ deliveryId }),
   StartTriggerRun: () => ({ pipeline: "first.yaml" }),
   CreateUpload: () => ({ sha256 }),
   WriteUpload: ({ uploadId }) => ({ uploadId }),
@@ -116,6 +120,8 @@ function referenceTo(resource: Resource, subject: Subject): unknown {
       return subject.jobId;
     case Resource.TRIGGER:
       return subject.triggerId;
+    case Resource.WEBHOOK:
+      return subject.webhookId;
     case Resource.ARTIFACT:
       return subject.artifactId;
     case Resource.UNSPECIFIED:

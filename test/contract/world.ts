@@ -32,6 +32,8 @@ export type Things = {
   triggerId: string;
   deliveryId: string;
   triggerTokenId: string;
+  webhookId: string;
+  webhookDeliveryId: string;
 };
 
 /** What one organization has. */
@@ -64,6 +66,8 @@ export type ContractWorld = {
   registerRunner: (scope: "acme" | "cluster") => Promise<{ runnerId: string; serviceToken: string }>;
   /** Another trigger of acme. */
   createTrigger: () => Promise<{ triggerId: string }>;
+  /** Another webhook of acme. */
+  createWebhook: () => Promise<{ webhookId: string }>;
   /** Another project of acme. */
   createProject: () => Promise<{ projectId: string }>;
   /** Another artifact of acme. */
@@ -136,6 +140,11 @@ export async function openContractWorld(): Promise<ContractWorld> {
       const { trigger } = await olga.clients.triggers.createTrigger(request);
       return { triggerId: trigger!.id };
     },
+    async createWebhook() {
+      const name = createId("event").replace("_", "-");
+      const { webhook } = await olga.clients.webhooks.createWebhook({ organization: "acme", name, url: nowhere });
+      return { webhookId: webhook!.id };
+    },
     createArtifact: () => insertArtifactOf(world, acme, acme.organizationId),
     async createToken(owner, scopes, lifetime_s) {
       const lifetime = lifetime_s === undefined ? {} : { lifetime: { seconds: BigInt(lifetime_s) } };
@@ -151,7 +160,7 @@ async function createBelongings(world: World, name: string, members: [TestUser, 
   const { organization } = await organizations.createOrganization({ name });
   for (const [user, role] of members) await organizations.setMember({ organization: name, user: user.name, role });
   await organizations.removeMember({ organization: name, user: "admin" });
-  const { runners, orchestrator, projects, runs, triggers, secrets } = members[0]![0].clients;
+  const { runners, orchestrator, projects, runs, triggers, secrets, webhooks } = members[0]![0].clients;
   const { runnerId, serviceToken } = await register(runners, { case: "organization", value: name }, "first");
   const spec = { command: { case: "simulation", value: {} } } as const;
   const started = await orchestrator.startWorkload({
@@ -190,11 +199,14 @@ async function createBelongings(world: World, name: string, members: [TestUser, 
     triggerTokenId: (await triggers.createTriggerToken({ organization: name, project: "first", name: "second" }))
       .triggerToken!.id,
   };
+  const { webhook } = await webhooks.createWebhook({ organization: name, name: "first", url: nowhere });
+  const { delivery } = await webhooks.testWebhook({ webhook: webhook!.id });
+  const ofWebhook = { webhookId: webhook!.id, webhookDeliveryId: delivery!.id };
   const of = { workloadId, runId: run!.id, jobId: jobs[0]!.id };
   const { artifactId } = await insertArtifactOf(world, of, organization!.id);
   const uploadId = createId("upload");
-  await insertUpload(world.database.sql, { id: uploadId, organizationId: organization!.id });
-  const things = { runnerId, ...of, projectId: project!.id, artifactId, uploadId, ...ofTrigger };
+  await insertUpload(world.database.sql, { id: uploadId, organizationId: organization!.id, userId: members[0]![0].id });
+  const things = { runnerId, ...of, projectId: project!.id, artifactId, uploadId, ...ofTrigger, ...ofWebhook };
   return { ...things, organizationId: organization!.id, serviceToken, triggerToken: token.token, deliver };
 }
 
@@ -231,6 +243,9 @@ function createRepository(world: World, name: string): string {
   git("commit", "--quiet", "-m", "first");
   return `file://${directory}`;
 }
+
+/** Where no name leads: nothing is ever sent. */
+const nowhere = "https://hooks.invalid/";
 
 /** A webhook that nothing is delivered to. */
 export const webhookConfig = {

@@ -18,6 +18,7 @@ const pages = [
   "pipelines",
   "runs",
   "queue",
+  "webhooks",
   "configuration",
 ] as const;
 type Page = (typeof pages)[number];

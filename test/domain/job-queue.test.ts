@@ -1,5 +1,7 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
-import { rankBetween } from "../../server/src/domain/rank.ts";
+import { compareJobs, type LiveJob } from "../../server/src/domain/job-buckets.ts";
+import { rankBetween, rankOf } from "../../server/src/domain/rank.ts";
 import { demandOf, queueOf, takeUpTo, waiting } from "./queue-world.ts";
 
 const everybody = () => true;
@@ -129,8 +131,11 @@ test("bad-25: positions count those that compete, and neither what can never run
   queue.pause("prj_paused", "freeze");
   const competes = (demand: typeof never.demand) => demand !== never.demand;
 
-  expect(queue.place(queue.get("job_4")!, competes)).toEqual({ before: 1, all: 3 });
-  expect(queue.before(queue.get("job_4")!, competes, 10).map((job) => job.id)).toEqual(["job_3"]);
+  const contest = queue.contest(competes);
+  const job = queue.get("job_4")!;
+
+  expect([contest.countBefore(job), contest.size]).toEqual([1, 3]);
+  expect(contest.listBefore(job, 10).map((one) => one.id)).toEqual(["job_3"]);
 });
 
 test("the first of each organization are those that go first, whatever they ask for", () => {
@@ -140,6 +145,33 @@ test("the first of each organization are those that go first, whatever they ask 
   expect(queue.listFirst(2).map((job) => job.id)).toEqual(["job_1", "job_2", "job_9"]);
 });
 
+test("whatever comes, moves and goes, jobs of all kinds are listed and taken in one order", () => {
+  const change = fc.record({
+    key: fc.integer({ min: 1, max: 40 }),
+    turn: fc.integer({ min: 1, max: 60 }),
+    capability: fc.constantFrom("", "gpu", "docker"),
+    priority: fc.integer({ min: 0, max: 1 }),
+    goes: fc.boolean(),
+  });
+  fc.assert(
+    fc.property(fc.array(change, { maxLength: 120 }), (changes) => {
+      const queue = queueOf([]);
+      const jobs = new Map<string, LiveJob>();
+      for (const { key, turn, capability, priority, goes } of changes) {
+        const rank = rankOf(turn, BigInt(key));
+        const job = waiting(key, { rank, priority, demand: demandOf("org_a", capability) });
+        jobs.delete(job.id);
+        if (goes) queue.remove(job.id);
+        else queue.set(jobs.set(job.id, job).get(job.id)!);
+      }
+      const order = [...jobs.values()].toSorted(compareJobs).map((job) => Number(job.key));
+
+      expect(queue.listFirst(10).map((job) => Number(job.key))).toEqual(order.slice(0, 10));
+      expect(takeUpTo(queue, 50)).toEqual(order);
+    }),
+  );
+});
+
 test("a job that is forgotten leaves nothing behind that counts", () => {
   const queue = queueOf([waiting(1), waiting(2, { runnerId: "rnr_1", group: "deploy", groupLimit: 1 })]);
   queue.remove("job_1");
@@ -147,7 +179,8 @@ test("a job that is forgotten leaves nothing behind that counts", () => {
   queue.remove("job_2");
 
   expect([queue.depth("org_a"), queue.running("org_a"), queue.isRunning]).toEqual([0, 0, false]);
-  expect(queue.place(waiting(3), everybody)).toEqual({ before: 0, all: 0 });
+  const contest = queue.contest(everybody);
+  expect([contest.countBefore(waiting(3)), contest.size]).toEqual([0, 0]);
 });
 
 test("taking from a thousand kinds of waiting jobs is a matter of milliseconds", () => {

@@ -11,8 +11,15 @@ import { rotateMasterKey } from "../../server/src/identity/rotate-master-key.ts"
 import { openSecret, sealSecret } from "../../server/src/identity/sealed-secret.ts";
 import { resealSpec, sealSpec } from "../../server/src/identity/sealed-spec.ts";
 import { openTrust } from "../../server/src/identity/trust.ts";
+import { createWebhookKey, openWebhookKey } from "../../server/src/identity/webhook-key.ts";
 import { acquireLeadership } from "../../server/src/store/leader.ts";
 import { putSecret, useSecrets } from "../../server/src/store/secrets.ts";
+import {
+  createSecret,
+  openCredential,
+  openSecret as openSecretOfTrigger,
+  sealCredential,
+} from "../../server/src/triggers/trigger-secret.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 
 const organizationId = "org_aaaaaaaaaaaaaaaa";
@@ -122,4 +129,27 @@ test("the specs of live workloads and of queued jobs are sealed anew, those that
   const changed = specs.filter((row) => !Buffer.from(sealed).equals(row.spec));
   expect(changed.map(({ id }) => id)).toEqual(["job_queued", "wkl_1"]);
   for (const row of changed) expect(resealSpec(row.spec, organizationId, next)).toBeUndefined();
+});
+
+test("secrets and credentials of triggers, and both secrets of webhooks, are sealed anew", async () => {
+  await using used = await openUsed();
+  const { sql, file, masterKey } = used;
+  const trigger = createSecret("trg_1", masterKey);
+  const credential = sealCredential("trg_1", "a token", masterKey);
+  const [key, before] = [createWebhookKey("whk_1", masterKey), createWebhookKey("whk_1", masterKey)];
+  await sql`insert into project (id, organization_id, name) values ('prj_1', ${organizationId}, 'web')`;
+  await sql`insert into trigger (id, organization_id, project_id, name, secret, credential)
+    values ('trg_1', ${organizationId}, 'prj_1', 'hook', ${trigger.sealed}, ${credential})`;
+  await sql`insert into webhook (id, organization_id, name, url, secret, previous_secret, created_by)
+    values ('whk_1', ${organizationId}, 'chat', '', ${key.sealed}, ${before.sealed}, '')`;
+
+  expect(await rotateMasterKey(sql, file)).toMatchObject({ sealed: 256 });
+
+  const next = await openMasterKey({ file, create: false });
+  const [row] = await sql<{ secret: Uint8Array; credential: Uint8Array; now: Uint8Array; before: Uint8Array }[]>`
+    select t.secret, t.credential, w.secret as now, w.previous_secret as before from trigger t, webhook w`;
+  expect(openSecretOfTrigger({ id: "trg_1", sealedSecret: row!.secret }, next)).toBe(trigger.secret);
+  expect(openCredential({ triggerId: "trg_1", sealedCredential: row!.credential }, next)).toBe("a token");
+  const opened = [row!.now, row!.before].map((one) => Buffer.from(openWebhookKey("whk_1", one, next)));
+  expect(opened).toEqual([Buffer.from(key.key), Buffer.from(before.key)]);
 });

@@ -73,7 +73,7 @@ async function openLossyQueue() {
   const { fleet, writer, placer } = await openPlacer(sql);
   onTestFinished(() => placer.stop());
   await placer.renewLease();
-  const state = await openQueueState(sql, fleet);
+  const state = await openQueueState(sql, fleet, pino({ level: "silent" }));
   const jobPlacer = createJobPlacer({
     ...{ sql: lossy, writer, fleet, state },
     log: pino({ level: "silent" }),

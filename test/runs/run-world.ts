@@ -37,7 +37,7 @@ export async function createRunWorld() {
     ...advanceDeps,
     allowFileSources: false,
     readBundleFile: () => Promise.reject(new Error("there are no bundles")),
-    demandRoom: (transaction, organizationId, jobs) => demandRoom(transaction, organizationId, { jobs, depth: 0 }),
+    demandRoom: (transaction, organizationId, room) => demandRoom(transaction, organizationId, { ...room, depth: 0 }),
     onAdvanced: () => undefined,
   };
   const cancelRun = createCancelRun({

@@ -1,7 +1,9 @@
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import { ArtifactState, type Artifact } from "../../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
-import { createWorld, until, type Clients } from "../support/world.ts";
+import { addressText } from "../../server/src/start-failure.ts";
+import { createTcpProxy } from "../support/tcp-proxy.ts";
+import { createWorld, until, type Clients, type World } from "../support/world.ts";
 import { jobsOf, runStateName, startRun, stateName, untilRunEnded } from "../support/runs.ts";
 
 async function download(clients: Clients, artifact: string, range: { offset?: bigint; limit?: bigint } = {}) {
@@ -129,6 +131,33 @@ jobs:
   expect(artifact.sizeBytes).toBe(BigInt(bytes));
   const workload = (await jobsOf(world.admin, run.id))["build"]!.workloadId;
   const { lines } = await world.admin.logs.readLog({ workload });
+  expect(Buffer.from(lines[0]!.content).toString()).toBe(`${artifact.sha256}  noise`);
+});
+
+test("bad-45: an upload whose link is cut in the middle goes on where it was, and arrives whole", async () => {
+  await using proxy = await createTcpProxy(() => addressText(world.server.runnerAddress));
+  await using world: World = await createWorld({ runner_address: proxy.address, lease: "20s" });
+  world.startRunner(await world.register("build-1"));
+  const text = `
+jobs:
+  build:
+    run: head -c ${64 * 1024 * 1024} /dev/urandom >noise && sha256sum noise
+    artifacts: { upload: [{ name: noise, paths: noise }] }
+`;
+  const run = await startRun(world.admin, text);
+  const received = async () => {
+    const { artifacts } = await world.admin.artifacts.listArtifacts({ run: run.id });
+    return artifacts[0]?.sizeBytes ?? 0n;
+  };
+  await until("a part has arrived", async () => (await received()) > 0n);
+  proxy.cut();
+  const before = await received();
+  proxy.restore();
+
+  const artifact = await untilComplete(world.admin, run.id);
+  const { build } = await jobsOf(world.admin, run.id);
+  const { lines } = await world.admin.logs.readLog({ workload: build!.workloadId });
+  expect(before).toBeLessThan(artifact.sizeBytes);
   expect(Buffer.from(lines[0]!.content).toString()).toBe(`${artifact.sha256}  noise`);
 });
 

@@ -3,8 +3,12 @@ import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
+import { zstdCompressSync } from "node:zlib";
+import { ConnectError } from "@connectrpc/connect";
 import { expect, onTestFinished, test } from "vitest";
 import { uploadBundle } from "../../cli/src/upload-bundle.ts";
+import { packTar } from "../../wire/tar.ts";
 import { createWorld } from "../support/world.ts";
 import { jobsOf, runStateName, untilRunEnded } from "../support/runs.ts";
 
@@ -61,3 +65,39 @@ test("bad-45: an upload that goes on with another body is refused by its digest,
   expect(await artifacts.finishUpload({ uploadId, sha256 })).toMatchObject({ sizeBytes: 100_000n });
   expect(await artifacts.createUpload({ sha256 })).toMatchObject({ complete: true });
 });
+
+test("bad-44: a bundle that explodes, is cut short or is no archive is refused when it is read", async () => {
+  await using world = await createWorld();
+  const { artifacts, runs } = world.admin;
+  const refusalOf = async (bundle: Buffer) => {
+    const sha256 = createHash("sha256").update(bundle).digest("hex");
+    const { uploadId } = await artifacts.createUpload({ sha256 });
+    await artifacts.writeUpload({ uploadId, offset: 0n, data: bundle });
+    await artifacts.finishUpload({ uploadId, sha256 });
+    return runs.startRun({ pipeline: "a.yaml", bundleDigest: sha256 }).then(
+      () => "",
+      (error: unknown) => ConnectError.from(error).rawMessage,
+    );
+  };
+  const archive = await tarOf({ "other.yaml": "x".repeat(2000) });
+  const emptyFile = (await tarOf({ "other.yaml": "" })).subarray(0, 512);
+
+  const many = Buffer.alloc(emptyFile.length * 100_001, emptyFile);
+  expect(await refusalOf(zstdCompressSync(many))).toContain("the archive has more than 100000 entries");
+  expect(await refusalOf(zstdCompressSync(archive.subarray(0, 1000)))).toContain("the archive ends in the middle");
+  expect(await refusalOf(zstdCompressSync(archive).subarray(0, -9))).toContain("the bundle cannot be read");
+  expect(await refusalOf(Buffer.from("not packed at all"))).toContain("the bundle cannot be read");
+  expect(await refusalOf(zstdCompressSync(archive))).toContain('the bundle has no file "a.yaml"');
+});
+
+async function tarOf(files: Record<string, string>): Promise<Buffer> {
+  const packed = packTar(
+    Object.entries(files).map(([path, text]) => ({
+      path,
+      isExecutable: false,
+      sizeBytes: text.length,
+      content: () => Readable.from([Buffer.from(text)]),
+    })),
+  );
+  return Buffer.concat(await Readable.from(packed).toArray());
+}

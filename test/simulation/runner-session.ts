@@ -129,6 +129,7 @@ export function openRunnerSession(deps: RunnerSessionDeps): RunnerSession {
       case "disconnect":
         return deps.onNote(`hears ${kind.value.reason}: ${kind.value.message}`);
       case "renewIdentity":
+      case "connect":
       case undefined:
         return undefined;
     }

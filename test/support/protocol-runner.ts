@@ -2,10 +2,11 @@ import { X509Certificate } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import http2 from "node:http2";
 import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
-import { ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { ConnectError, createClient, type Client, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { createMtlsOverlay } from "../../overlay/mtls.ts";
 import { openSecureSocket } from "../../overlay/secure-client.ts";
+import { ArtifactsService } from "../../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
 import { LogsService, type LogPosition, type PushRequestSchema } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import {
@@ -51,6 +52,8 @@ export interface ProtocolSession {
   next<C extends HeardCase>(kind: C, timeout_ms?: number): Promise<HeardValue<C>>;
   /** Pushes log chunks and ends over a stream of its own; answers the positions that came until it was closed. */
   push(request: MessageInitShape<typeof PushRequestSchema>): Promise<LogPosition[]>;
+  /** Calls about artifacts, over the same connection. */
+  readonly artifacts: Client<typeof ArtifactsService>;
   /** Stops reading what the server says. */
   close(): void;
 }
@@ -180,6 +183,7 @@ function openSession(transport: Transport, connection: http2.ClientHttp2Session)
     heard,
     ended,
     say,
+    artifacts: createClient(ArtifactsService, transport),
     beat(period_ms: number) {
       beating = setInterval(() => say({ case: "heartbeat", value: { sequence: ++sequence } }), period_ms);
     },

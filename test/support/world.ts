@@ -22,7 +22,9 @@ import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { TriggersService } from "../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
 import { SecretsService } from "../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
 import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
+import { TunnelsService } from "../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
 import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
+import { WebhooksService } from "../../proto/gen/agyn/webhooks/v1/webhooks_service_pb.ts";
 import { settle, toConfig } from "../../server/src/config.ts";
 import { openServer, type Server } from "../../server/src/server.ts";
 import { endJobsLeft } from "./jobs-left.ts";
@@ -44,11 +46,13 @@ export type Clients = {
   runners: Client<typeof RunnersService>;
   orchestrator: Client<typeof OrchestratorService>;
   logs: Client<typeof LogsService>;
+  tunnels: Client<typeof TunnelsService>;
   projects: Client<typeof ProjectsService>;
   secrets: Client<typeof SecretsService>;
   runs: Client<typeof RunsService>;
   queue: Client<typeof QueueService>;
   triggers: Client<typeof TriggersService>;
+  webhooks: Client<typeof WebhooksService>;
   artifacts: Client<typeof ArtifactsService>;
   organizations: Client<typeof OrganizationsService>;
   users: Client<typeof UsersService>;
@@ -217,11 +221,13 @@ export function clientsFor(gateway: string, token: string): Clients {
     runners: client(RunnersService),
     orchestrator: client(OrchestratorService),
     logs: client(LogsService),
+    tunnels: client(TunnelsService),
     projects: client(ProjectsService),
     secrets: client(SecretsService),
     runs: client(RunsService),
     queue: client(QueueService),
     triggers: client(TriggersService),
+    webhooks: client(WebhooksService),
     artifacts: client(ArtifactsService),
     organizations: client(OrganizationsService),
     users: client(UsersService),

@@ -23,7 +23,11 @@ export const artifactsDownload = defineCommand({
     const path = resolve(terminal.cwd, file ?? safeFileName(artifact.fileName));
     const request = { artifact: artifact.id, organization };
     const expected = { sha256: artifact.sha256, sizeBytes: Number(artifact.sizeBytes), isForced: force };
-    await saveArtifact(path, dataOf(artifacts.downloadArtifact(request, streamOptions)), expected);
+    await saveArtifact(
+      path,
+      dataOf(() => artifacts.downloadArtifact(request, streamOptions)),
+      expected,
+    );
     await output.done(
       artifactView,
       artifact,
@@ -33,6 +37,7 @@ export const artifactsDownload = defineCommand({
   },
 });
 
-async function* dataOf(messages: AsyncIterable<{ data: Uint8Array }>): AsyncGenerator<Uint8Array> {
-  for await (const { data } of messages) yield data;
+/** Asks once the bytes are wanted: a call that nobody reads fails where nobody hears it. */
+async function* dataOf(ask: () => AsyncIterable<{ data: Uint8Array }>): AsyncGenerator<Uint8Array> {
+  for await (const { data } of ask()) yield data;
 }

@@ -6,7 +6,8 @@ import type { Ending } from "./record.ts";
 /** What the wrapper wrote when the job had ended: the shell's status, and the CPU time of the job and of all it waited for. */
 export type Exit = { status: number; cpuMs: number };
 
-const signalNames = new Map(
+/** The name of each signal by its number. */
+export const signalNames = new Map(
   Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]),
 );
 

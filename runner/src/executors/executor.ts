@@ -1,4 +1,5 @@
 import type { Buffer } from "node:buffer";
+import type { Duplex } from "node:stream";
 
 import type { OutputPosition } from "./output-mark.ts";
 
@@ -51,6 +52,38 @@ export type ArtifactUpload = { name: string; paths: string[] };
 /** Where a job's files lie, and whose they are (`undefined`: the runner's own user's). */
 export type JobFiles = { workspace: string; uid: number | undefined };
 
+/** How many characters a terminal shows. */
+export type TerminalSize = { columns: number; rows: number };
+
+/** A command to be run where a job runs; `terminal` where it is to have one. */
+export type EnterRequest = { argv: readonly string[]; terminal?: TerminalSize & { type: string } };
+
+/** A command that runs where a job runs. */
+export type Entered = {
+  /** What it writes, at the reader's pace; with a terminal all of it is `stdout`. Ends soon after the command. */
+  output: AsyncIterable<{ stream: OutputStream; bytes: Buffer }>;
+  /** Settles once the command's input has room again; what comes after the command's end is passed over. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Nothing more will be written. */
+  end(): void;
+  resize(size: TerminalSize): void;
+  /** To the command and what it started in its session. */
+  signal(name: NodeJS.Signals): void;
+  /** Never rejects. 128 + number after a signal. */
+  exit: Promise<{ exitCode: number; signal?: NodeJS.Signals }>;
+  /** Hangs up, and kills what does not heed that. Nothing happens after the end. */
+  close(): void;
+};
+
+/** The way into a job that runs. */
+export type Entrance = {
+  /** The directory in which its command started. */
+  directory: string;
+  enter(request: EnterRequest): Promise<Entered>;
+  /** Connects to a port of the loopback address as the job sees it. */
+  connect(port: number, signal: AbortSignal): Promise<Duplex>;
+};
+
 /** `system` is the runner's own voice in a log; `stdout` and `stderr` are the job's. */
 export type OutputStream = "stdout" | "stderr";
 
@@ -87,6 +120,8 @@ export type Execution = {
   fence: bigint;
   /** What it leaves behind, until `forget`; not for an executor without files. */
   files?: JobFiles;
+  /** The way in, while the job runs; throws an error that says why there is none. Not for an executor without processes. */
+  entrance?: () => Entrance;
   /** Never rejects. Everything the job wrote has reached the sink when it settles. */
   result: Promise<ExecutionResult>;
   /** SIGTERM now, SIGKILL after the grace, to the job and what it left behind. Asking again can only shorten the grace. */

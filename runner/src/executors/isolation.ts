@@ -65,6 +65,19 @@ export function enclosingArgv(enclosure: Enclosure): string[] {
   }
 }
 
+/**
+ * What to put before a command so that it joins a job that runs enclosed; `jobPid` is of what encloses it. The fork into the namespace
+ * is left to `unshare`, which does not die while it waits of what is typed to interrupt the command.
+ */
+export function enteringArgv(enclosure: Enclosure, jobPid: number): string[] {
+  if (enclosure.isolation !== "namespace") return enclosingArgv(enclosure);
+  const at = `/proc/${jobPid}/ns`;
+  const outer = [`--user=${at}/user`, `--mount=${at}/mnt`, `--pid=${at}/pid_for_children`];
+  // The inner user namespace, in which nothing can undo the mounts, is that of process 1 in there.
+  const inner = ["nsenter", "--target", "1", "--user", "--preserve-credentials", "--"];
+  return ["nsenter", "--no-fork", ...outer, "--preserve-credentials", "--", "unshare", "--fork", "--", ...inner];
+}
+
 /** The strongest isolation that works for this process here, found by doing it. */
 export async function detectIsolation(): Promise<Isolation> {
   if (await canIsolate("uid")) return "uid";

@@ -45,7 +45,8 @@ export async function launch(request: Launch): Promise<ProcessIdentity> {
   return wrapper;
 }
 
-function enclosureOf(settings: ProcessExecutorSettings, record: ExecutionRecord): Enclosure {
+/** What keeps the job of a record apart. */
+export function enclosureOf(settings: ProcessExecutorSettings, record: ExecutionRecord): Enclosure {
   const { isolation, jobDirectory, uid } = record;
   if (isolation === "uid" && uid !== undefined) return { isolation, uid };
   if (isolation === "namespace") return { isolation, hiddenPaths: settings.hiddenPaths, jobDirectory };

@@ -2,10 +2,12 @@ import { existsSync, rmSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
+import { minimumMasked_bytes } from "../../../wire/secrets.ts";
 import { atBootTime, bootTimeMs } from "../boot-clock.ts";
 import { killCgroup, removeCgroup } from "./cgroup.ts";
 import { readIfThere, writeAtomically } from "./durable-file.ts";
 import { type Exit, parseExit, resultOf, resultWithout } from "./ending.ts";
+import { createEntrance } from "./entrance.ts";
 import type { Execution, ExecutionResult, Sink, StopRequest, WorkloadSpec } from "./executor.ts";
 import { jobPaths, removeJobDirectory } from "./job-directory.ts";
 import { readOutputs } from "./job-outputs.ts";
@@ -27,7 +29,6 @@ import {
   readWrapper,
   writeEnding,
 } from "./record.ts";
-import { minimumMasked_bytes } from "./secret-forms.ts";
 import { type UsageWatch, watchUsage } from "./usage.ts";
 
 /** How long a killed job may take to be gone before its result is given without it. */
@@ -199,7 +200,7 @@ export function openProcessExecution(
   const conclude = (usage = { cpuMs: 0, memoryPeakBytes: 0, sampled: true }): void => {
     const exit = readExit();
     const endTime = statSync(files.exit, { throwIfNoEntry: false })?.mtime ?? new Date();
-    const handedOn = readOutputs(record.jobDirectory);
+    const handedOn = readOutputs(record.jobDirectory, mask);
     for (const refusal of handedOn.refusals) sink.system(`${refusal}\n`);
     resolve(
       resultOf({
@@ -269,6 +270,12 @@ export function openProcessExecution(
     workloadId: spec.workloadId,
     fence: spec.fence,
     files: { workspace: jobPaths(record.jobDirectory).workspace, uid: record.uid },
+    entrance() {
+      const jobPid = readJobPid(files);
+      const isRunning = isStarted && !isFinishing && ending === undefined && !existsSync(files.exit);
+      if (jobPid === undefined || !isRunning) throw new Error("its command does not run");
+      return createEntrance(settings, record, jobPid);
+    },
     result,
     begin: (secret) => void begin(secret).catch(failed),
     adopt: () => void adopt().catch(failed),

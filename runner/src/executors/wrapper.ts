@@ -58,11 +58,7 @@ export function environmentFault(name: string, value: string): string | undefine
  * before the job starts, and secrets are on no command line.
  */
 export function launchScript(env: ReadonlyMap<string, string>, directory: string): string {
-  const exports = [...env].map(([name, value]) => `export ${name}=${quote(value)}`);
-  return `cd -- ${quote(directory)} 2>/dev/null || { echo 'working directory does not exist or cannot be entered' >&8; exit 126; }
-unset OLDPWD LC_ALL
-umask 022
-${exports.join("\n")}
+  return `${settingScript(env, directory, 8)}
 case $1 in
   */*) [ -x "$1" ] && [ ! -d "$1" ] || { printf 'command cannot be executed: %s\\n' "$1" >&8; exit 126; } ;;
   *) command -v -- "$1" >/dev/null 2>&1 || { printf 'command not found: %s\\n' "$1" >&8; exit 127; } ;;
@@ -71,6 +67,15 @@ echo started >&8
 echo started >&5
 exec "$@" </dev/null 5>&- 8>&-
 `;
+}
+
+/** The part of a job's shell that makes its surroundings; what stands in the way is said on the descriptor `faults`. */
+export function settingScript(env: ReadonlyMap<string, string>, directory: string, faults: number): string {
+  const exports = [...env].map(([name, value]) => `export ${name}=${quote(value)}`);
+  return `cd -- ${quote(directory)} 2>/dev/null || { echo 'working directory does not exist or cannot be entered' >&${faults}; exit 126; }
+unset OLDPWD LC_ALL
+umask 022
+${exports.join("\n")}`;
 }
 
 function quote(text: string): string {

@@ -5,7 +5,7 @@ import { tokenAllows } from "../domain/access.ts";
 import { AgynError } from "../domain/errors.ts";
 import { getArtifact } from "../store/artifacts.ts";
 import type { Sql } from "../store/database.ts";
-import { downloadHeaders, fileNameOf, rangeOf } from "./artifact-headers.ts";
+import { downloadHeaders, fileNameOf, linkHeaders, rangeOf } from "./artifact-headers.ts";
 import { completeDigest } from "./artifacts-service.ts";
 import type { Authenticate } from "./authenticate.ts";
 import { resolveArtifact } from "./references.ts";
@@ -25,7 +25,7 @@ const statuses: Partial<Record<string, number>> = {
   UNAVAILABLE: 503,
 };
 
-/** `GET /artifacts/<id>` with an access token: the bytes of an artifact, or a range of them. */
+/** `GET /artifacts/<id>` with an access token: the bytes of an artifact, or a range of them, here or where a link leads. */
 export function createArtifactDownload(deps: DownloadDeps): PlainHandler {
   return async (request, response) => {
     const id = /^\/artifacts\/(art_[a-z2-7]{16})$/.exec(request.url ?? "")?.[1];
@@ -59,6 +59,12 @@ async function download(
   const range = rangeOf(request.headers.range, size);
   if (range === "none") {
     response.writeHead(416, { ...headers, "content-range": `bytes */${size}`, "content-length": "0" });
+    response.end();
+    return;
+  }
+  const link = request.method === "GET" ? await contents.link(sha256, linkHeaders(headers)) : undefined;
+  if (link !== undefined) {
+    response.writeHead(307, { location: link, "cache-control": "no-store", "content-length": "0" });
     response.end();
     return;
   }

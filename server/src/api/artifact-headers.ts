@@ -1,4 +1,5 @@
 /* How an artifact's bytes are given to a browser: as a download, whatever they are and are called. */
+import type { LinkHeaders } from "../blobs/blobs.ts";
 
 const types = new Map<string, string>([
   ["txt", "text/plain"],
@@ -50,6 +51,11 @@ export function downloadHeaders(fileName: string, sha256: string): Record<string
     "accept-ranges": "bytes",
     etag: `"${sha256}"`,
   };
+}
+
+/** Of these, what a link to the blob store can say. It leads to another origin, so that what the others guard is not there. */
+export function linkHeaders(headers: Record<string, string>): LinkHeaders {
+  return { contentType: headers["content-type"]!, contentDisposition: headers["content-disposition"]! };
 }
 
 /** What a `Range` header asks for of so many bytes: a part, everything (`undefined`), or nothing that is there. */

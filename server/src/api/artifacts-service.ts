@@ -7,7 +7,7 @@ import {
   type ArtifactSchema,
   type ArtifactsService,
 } from "../../../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
-import type { Bundles } from "../artifacts/bundles.ts";
+import type { Bundles, Uploader } from "../artifacts/bundles.ts";
 import type { WorkloadArtifacts } from "../artifacts/workload-artifacts.ts";
 import type { ContentStore } from "../blobs/content-store.ts";
 import { AgynError } from "../domain/errors.ts";
@@ -128,15 +128,18 @@ function checksumsOf(artifacts: readonly ArtifactRow[]): string {
 }
 
 function createBundleUpload({ bundles }: ArtifactsDeps) {
-  const organizationId = (context: HandlerContext): string => targetOf(context, "organization").organization.id;
+  const uploaderOf = (context: HandlerContext): Uploader => ({
+    organizationId: targetOf(context, "organization").organization.id,
+    userId: userOf(context).userId,
+  });
   return {
-    createUpload: ({ sha256 }, context) => bundles.create(organizationId(context), sha256),
+    createUpload: ({ sha256 }, context) => bundles.create(uploaderOf(context), sha256),
     async writeUpload({ uploadId, offset, data }, context) {
       const part = { offset: Number(offset), data };
-      return { receivedBytes: BigInt(await bundles.write(organizationId(context), uploadId, part)) };
+      return { receivedBytes: BigInt(await bundles.write(uploaderOf(context), uploadId, part)) };
     },
     async finishUpload({ uploadId, sha256 }, context) {
-      return { sizeBytes: BigInt(await bundles.finish(organizationId(context), uploadId, sha256)) };
+      return { sizeBytes: BigInt(await bundles.finish(uploaderOf(context), uploadId, sha256)) };
     },
   } satisfies Partial<ServiceImpl<typeof ArtifactsService>>;
 }

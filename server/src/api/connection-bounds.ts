@@ -4,7 +4,7 @@ import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 export type ConnectionBounds = {
   /** For the headers of an HTTP/1.1 request. */
   header_ms: number;
-  /** For the whole of a request; its answer may go on for ever. */
+  /** For the whole of a request, if it is not one that goes on beside its answer; its answer may go on for ever. */
   request_ms: number;
   /** Between two requests. */
   idle_ms: number;
@@ -20,17 +20,24 @@ export const defaultConnectionBounds: ConnectionBounds = {
 };
 
 /**
- * Ends an HTTP/2 connection on which nothing is open for too long, or whose other side is gone. One with an open stream stays as long as
+ * Ends an HTTP/2 connection on which nothing is open for too long, or whose other side is gone. A request to a path of `conversations` may
+ * go on as long as its answer does, which has bounds of its own. One with an open stream stays as long as
  * it answers, since a watch may have nothing to say for hours.
  */
-export function boundSession(session: ServerHttp2Session, { request_ms, idle_ms, ping_ms }: ConnectionBounds): void {
+export function boundSession(
+  session: ServerHttp2Session,
+  { request_ms, idle_ms, ping_ms }: ConnectionBounds,
+  conversations: ReadonlySet<string>,
+): void {
   let open = 0;
   const startIdling = () => setTimeout(() => session.close(), idle_ms);
   let idling = startIdling();
-  session.on("stream", (stream: ServerHttp2Stream) => {
+  session.on("stream", (stream: ServerHttp2Stream, headers) => {
     open += 1;
     clearTimeout(idling);
-    const late = setTimeout(() => stream.readableEnded || stream.close(), request_ms);
+    const mayGoOn = conversations.has(headers[":path"] ?? "");
+    const isDone = () => stream.readableEnded || (mayGoOn && !stream.writableEnded);
+    const late = setTimeout(() => isDone() || stream.close(), request_ms);
     stream.once("close", () => {
       clearTimeout(late);
       open -= 1;

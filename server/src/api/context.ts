@@ -9,6 +9,7 @@ import type { Organization } from "../store/organizations.ts";
 import type { Project } from "../store/projects.ts";
 import type { RunRow } from "../store/runs.ts";
 import type { TriggerRow } from "../store/triggers.ts";
+import type { WebhookRow } from "../store/webhooks.ts";
 
 /** What a call is about, found and allowed by the access interceptor. */
 export type Target =
@@ -21,6 +22,7 @@ export type Target =
   | { kind: "run"; run: RunRow }
   | { kind: "job"; job: JobRow }
   | { kind: "trigger"; trigger: TriggerRow }
+  | { kind: "webhook"; webhook: WebhookRow }
   | { kind: "artifact"; artifact: ArtifactRow };
 
 export const callerKey = createContextKey<Caller>({ kind: "anonymous" });

@@ -12,7 +12,9 @@ import { SecretsService } from "../../../proto/gen/agyn/secrets/v1/secrets_servi
 import { ServerService } from "../../../proto/gen/agyn/server/v1/server_service_pb.ts";
 import { TriggersService } from "../../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
 import { AccessTokensService } from "../../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
+import { TunnelsService } from "../../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
 import { UsersService } from "../../../proto/gen/agyn/users/v1/users_service_pb.ts";
+import { WebhooksService } from "../../../proto/gen/agyn/webhooks/v1/webhooks_service_pb.ts";
 import { Health } from "../../../proto/gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../../proto/gen/grpc/reflection/v1/reflection_pb.ts";
 import { Plane } from "../../../proto/gen/agyn/options/v1/options_pb.ts";
@@ -23,10 +25,12 @@ export const services: readonly DescService[] = [
   RunnersService,
   OrchestratorService,
   LogsService,
+  TunnelsService,
   ProjectsService,
   RunsService,
   QueueService,
   TriggersService,
+  WebhooksService,
   ArtifactsService,
   SecretsService,
   OrganizationsService,
@@ -48,3 +52,11 @@ export const permissions: readonly string[] = [
       .map((rule) => rule.permission),
   ),
 ].toSorted();
+
+/** Paths of the user plane's methods that go both ways at once. */
+export const conversations: ReadonlySet<string> = new Set(
+  services
+    .flatMap((service) => service.methods)
+    .filter((method) => method.methodKind === "bidi_streaming" && accessOf(method).plane === Plane.USER)
+    .map((method) => `/${method.parent.typeName}/${method.name}`),
+);

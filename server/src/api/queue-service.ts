@@ -19,7 +19,7 @@ import type { JobRow } from "../store/jobs.ts";
 import type { Organization } from "../store/organizations.ts";
 import { getOrganization } from "../store/organizations.ts";
 import { toPage } from "../store/paging.ts";
-import { getRun } from "../store/runs.ts";
+import { getRun, listRunsById } from "../store/runs.ts";
 import { auditOf } from "./audit.ts";
 import { targetOf, userOf } from "./context.ts";
 import { createQueueSettings, pausesOf } from "./queue-settings.ts";
@@ -119,16 +119,18 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
   }
 
   async function present(rows: readonly JobRow[], organization: Organization) {
-    const runs = new Map<string, Awaited<ReturnType<typeof getRun>>>();
-    for (const id of new Set(rows.map((row) => row.runId))) runs.set(id, await getRun(sql, id));
-    const items = [];
-    for (const row of rows) {
-      const run = runs.get(row.runId);
+    const found = await listRunsById(sql, [...new Set(rows.map((row) => row.runId))]);
+    const runs = new Map(found.map((run) => [run.id, run]));
+    const glance = deps.view.glance();
+    const seen = rows.map((row) => {
       const live = state.queue.get(row.id);
-      const waiting = live && live.runnerId === null ? deps.view.look(live, organization.name) : undefined;
-      const estimate = waiting && deps.view.estimate(live!, waiting.position);
+      const waiting = live && live.runnerId === null ? glance.look(live, organization.name) : undefined;
+      return { row, waiting, estimate: waiting && glance.estimate(live!, waiting.position) };
+    });
+    const items = seen.map(async ({ row, waiting, estimate }) => {
+      const run = runs.get(row.runId);
       const names = (waiting?.runnerIds ?? []).slice(0, namedRunners).map(deps.runnerName);
-      items.push({
+      return {
         job: {
           ...toJobProto(row, { projectName: run?.projectName ?? "", runnerName: await deps.runnerName(row.runnerId) }),
           ...(waiting && { verdict: verdictToProto(waiting.verdict) }),
@@ -140,9 +142,9 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
         runnerNames: await Promise.all(names),
         runnerCount: waiting?.runnerIds.length ?? 0,
         pipeline: run?.pipeline ?? "",
-      });
-    }
-    return items;
+      };
+    });
+    return Promise.all(items);
   }
 
   async function toFilter(

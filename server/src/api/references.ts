@@ -9,6 +9,7 @@ import { findProjects, type Project } from "../store/projects.ts";
 import { findRuns, type RunRow } from "../store/runs.ts";
 import { findRunners, scopeOf, type RunnerRow } from "../store/runners.ts";
 import { findTriggers, type TriggerRow } from "../store/triggers.ts";
+import { findWebhooks, type WebhookRow } from "../store/webhooks.ts";
 import { findUsers, type User } from "../store/users.ts";
 import { findWorkloads, type WorkloadRow } from "../store/workloads.ts";
 
@@ -35,6 +36,17 @@ export function resolveOrganization(sql: Sql, caller: UserCaller, reference: str
   });
   lookups.set(reference, lookup);
   return lookup;
+}
+
+/** The same without a lookup, as it was when the caller was looked up; `undefined` where only a lookup tells. */
+export function rememberedOrganization({ memberships }: UserCaller, reference: string): Organization | undefined {
+  const membership =
+    reference === ""
+      ? defaultOrganization(memberships)
+      : memberships.find(({ organizationId }) => organizationId === reference);
+  if (!membership) return undefined;
+  const { organizationId: id, organizationName: name, personalUserId, createTime, updateTime } = membership;
+  return { id, name, personalUserId, createTime, updateTime };
 }
 
 async function findOrganization(sql: Sql, caller: UserCaller, reference: string): Promise<Organization> {
@@ -82,12 +94,13 @@ function resolveOwned<T extends Owned>(noun: string, find: Find<T>) {
   };
 }
 
-/** The workload, project, run, job, trigger or artifact meant. */
+/** The workload, project, run, job, trigger, webhook or artifact meant. */
 export const resolveWorkload = resolveOwned<WorkloadRow>("workload", findWorkloads);
 export const resolveProject = resolveOwned<Project>("project", findProjects);
 export const resolveRun = resolveOwned<RunRow>("run", findRuns);
 export const resolveJob = resolveOwned<JobRow>("job", findJobs);
 export const resolveTrigger = resolveOwned<TriggerRow>("trigger", findTriggers);
+export const resolveWebhook = resolveOwned<WebhookRow>("webhook", findWebhooks);
 export const resolveArtifact = resolveOwned<ArtifactRow>("artifact", findArtifacts);
 /** The project meant, of the organization that a call is about: one of another of the caller's is not there. */
 export async function resolveProjectOf(

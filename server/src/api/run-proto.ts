@@ -12,7 +12,7 @@ import {
 import type { JobState as JobStateName, RunState as RunStateName } from "../domain/run-state.ts";
 import type { JobRow } from "../store/jobs.ts";
 import type { Cause, RunRow } from "../store/runs.ts";
-import { demandToProto, verdictToProto } from "./workload-proto.ts";
+import { demandToProto, legible, verdictToProto } from "./workload-proto.ts";
 
 const runStates: Record<RunStateName, RunState> = {
   queued: RunState.QUEUED,
@@ -94,7 +94,7 @@ export function toJobProto(row: JobRow, { projectName, runnerName }: JobFacts): 
     state: jobStates[row.state],
     message: row.message,
     verdict: verdictToProto(row.verdict),
-    ...(row.demand && { demand: demandToProto(row.demand) }),
+    ...(row.demand && legible("demand", () => demandToProto(row.demand!))),
     priority: row.priority,
     try: row.try,
     workloadId: row.workloadId ?? row.workloadIds.at(-1) ?? "",

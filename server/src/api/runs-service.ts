@@ -15,7 +15,7 @@ import type { UserCaller } from "../domain/access.ts";
 import { invalidField } from "../domain/errors.ts";
 import type { CancelRun } from "../runs/cancel-run.ts";
 import { rerunRun, type RerunScope } from "../runs/rerun-run.ts";
-import { startRun, type StartDeps } from "../runs/start-run.ts";
+import { startRun, type StartDeps, type StartedRun } from "../runs/start-run.ts";
 import { insertAuditEvent } from "../store/audit-events.ts";
 import { claimIdempotencyKey } from "../store/idempotency-keys.ts";
 import { listJobs, type JobRow } from "../store/jobs.ts";
@@ -61,15 +61,14 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
         event: "",
       } as const;
       const asked = { pipeline, ref, content, bundleDigest, inputs, labels, name, priority, cause, event: null };
-      const run = await startRun(deps, { organizationId: organization.id, project, ...asked }, id).catch(
-        async (error: unknown) => {
-          // The same call, made at the same time, was quicker.
-          const quicker = isUniqueViolation(error) ? await runs.getRun(sql, id) : undefined;
-          if (!quicker) throw error;
-          return quicker;
-        },
-      );
-      await insertAuditEvent(sql, auditOf(context, { ...about(run), action: "run.start" }));
+      const whole = { organizationId: organization.id, project, ...asked };
+      const eventOf = (run: StartedRun) => auditOf(context, { ...about(run), action: "run.start" });
+      const run = await startRun(deps, whole, id, eventOf).catch(async (error: unknown) => {
+        // The same call, made at the same time, was quicker.
+        const quicker = isUniqueViolation(error) ? await runs.getRun(sql, id) : undefined;
+        if (!quicker) throw error;
+        return quicker;
+      });
       return one(run);
     },
 
@@ -120,9 +119,11 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
       const call = { request, organizationId };
       const claimed = await claim(RerunRunRequestSchema, { ...call, objectId: String(run.attempt) });
       const ifAttempt = request.idempotencyKey === "" ? undefined : Number(claimed);
-      const rerun = await rerunRun(deps, { runId: run.id, scope: scopeOf(request.scope), ifAttempt });
-      const details = { attempt: String(rerun.attempt) };
-      await insertAuditEvent(sql, auditOf(context, { ...about(run), action: "run.rerun", details }));
+      const eventOf = (next: runs.RunRow) => {
+        const details = { attempt: String(next.attempt) };
+        return auditOf(context, { ...about(next), action: "run.rerun", details });
+      };
+      const rerun = await rerunRun(deps, { runId: run.id, scope: scopeOf(request.scope), ifAttempt, eventOf });
       return one(rerun);
     },
 
@@ -205,7 +206,7 @@ function refuseEmpty(filter: RunFilterProto | undefined): void {
   if (!narrows) throw invalidField("filter", "say which runs: at least one field must be set");
 }
 
-function about(run: runs.RunRow) {
+function about(run: StartedRun) {
   return {
     scope: { kind: "organization" as const, organizationId: run.organizationId },
     objectId: run.id,

@@ -3,9 +3,9 @@ import type { TriggersService } from "../../../proto/gen/agyn/triggers/v1/trigge
 import { createId } from "../../../wire/ids.ts";
 import { AgynError, invalidField, notFound } from "../domain/errors.ts";
 import type { TriggerConfig } from "../domain/trigger-config.ts";
-import { startRun, type RunRequest } from "../runs/start-run.ts";
+import { startRun, type RunRequest, type StartedRun } from "../runs/start-run.ts";
 import type { SqlOrTransaction } from "../store/database.ts";
-import { insertAuditEvent } from "../store/audit-events.ts";
+import { insertAuditEvent, type AuditEvent } from "../store/audit-events.ts";
 import { getDelivery, insertDelivery, listDeliveries } from "../store/deliveries.ts";
 import { claimIdempotencyKey } from "../store/idempotency-keys.ts";
 import { toPage } from "../store/paging.ts";
@@ -215,10 +215,11 @@ export function createTriggersService(deps: TriggersDeps): ServiceImpl<typeof Tr
         ...{ content: new Uint8Array(), bundleDigest: "", event: null },
         cause: { kind: "token", userId: "", triggerId: token.tokenId, deliveryId: "", event: "" },
       };
-      const run = await startOnce(asked, id.text);
       const event = { scope: { kind: "organization", organizationId }, action: "run.start", outcome: "ok" } as const;
-      const object = { objectId: run.id, objectName: String(run.number), source: context.values.get(sourceKey) };
-      await insertAuditEvent(sql, { ...event, ...object, actor: token.tokenId });
+      const from = { actor: token.tokenId, source: context.values.get(sourceKey) };
+      const run = await startOnce(asked, id.text, ({ id: objectId, number }) => {
+        return { ...event, ...from, objectId, objectName: String(number) };
+      });
       return { run: toRunProto(run) };
     },
   };
@@ -230,8 +231,8 @@ export function createTriggersService(deps: TriggersDeps): ServiceImpl<typeof Tr
   }
 
   /** Of calls with one key at the same time the quicker starts it. */
-  async function startOnce(request: RunRequest, id: string): Promise<RunRow> {
-    return startRun(deps, request, id).catch(async (error: unknown) => {
+  async function startOnce(request: RunRequest, id: string, eventOf: (run: StartedRun) => AuditEvent): Promise<RunRow> {
+    return startRun(deps, request, id, eventOf).catch(async (error: unknown) => {
       const quicker = isUniqueViolation(error) ? await getRun(sql, id) : undefined;
       if (!quicker) throw error;
       return quicker;

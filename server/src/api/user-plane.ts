@@ -30,6 +30,8 @@ export type UserPlaneOptions = {
   /** Proxies whose X-Forwarded-For is believed. */
   trustedProxies: readonly string[];
   bounds?: Partial<ConnectionBounds>;
+  /** Paths of methods whose requests go on beside their answers. */
+  conversations: ReadonlySet<string>;
 };
 
 export type UserPlane = { address: Address; close(grace_ms: number): Promise<void> };
@@ -70,8 +72,16 @@ export async function openUserPlane(options: UserPlaneOptions): Promise<UserPlan
     void answerPlain(options, asked, request as http.IncomingMessage, response as http.ServerResponse);
   };
   const sockets = new Set<net.Socket>();
+  const sessions = new Set<http2.ServerHttp2Session>();
   const bounds = { ...defaultConnectionBounds, ...options.bounds };
-  const { server, sessions } = options.tls ? openTls(options.tls, bounds, onRequest) : openClear(bounds, onRequest);
+  const { tls, conversations } = options;
+  const onSession = (session: http2.ServerHttp2Session) => {
+    sessions.add(session);
+    boundSession(session, bounds, conversations);
+    session.once("close", () => sessions.delete(session));
+    session.on("error", () => session.destroy());
+  };
+  const server = tls ? openTls(tls, { bounds, onRequest, onSession }) : openClear({ bounds, onRequest, onSession });
   server.on("connection", (socket: net.Socket) => {
     sockets.add(socket);
     socket.setKeepAlive(true, tcpKeepAlive_ms);
@@ -117,8 +127,13 @@ function timeoutsOf({ header_ms, request_ms, idle_ms }: ConnectionBounds) {
   };
 }
 
-function openTls({ cert, key }: { cert: string; key: string }, bounds: ConnectionBounds, onRequest: RequestHandler) {
-  const sessions = new Set<http2.ServerHttp2Session>();
+type Listening = {
+  bounds: ConnectionBounds;
+  onRequest: RequestHandler;
+  onSession: (session: http2.ServerHttp2Session) => void;
+};
+
+function openTls({ cert, key }: { cert: string; key: string }, { bounds, onRequest, onSession }: Listening) {
   const options = {
     ...limits,
     ...timeoutsOf(bounds),
@@ -128,19 +143,16 @@ function openTls({ cert, key }: { cert: string; key: string }, bounds: Connectio
     cert,
     key,
   } as const;
-  const server = http2.createSecureServer(options, onRequest);
-  server.on("session", (session) => track(sessions, session, bounds));
-  return { server, sessions };
+  return http2.createSecureServer(options, onRequest).on("session", onSession);
 }
 
 /** In clear, one port serves both versions of HTTP: the first bytes of a connection tell which it speaks. */
-function openClear(bounds: ConnectionBounds, onRequest: RequestHandler) {
-  const sessions = new Set<http2.ServerHttp2Session>();
+function openClear({ bounds, onRequest, onSession }: Listening) {
   const one = http.createServer({ ...timeoutsOf(bounds), maxHeaderSize: 32_768 }, onRequest);
   // It listens nowhere, and only a server that listens looks after the time-outs of its connections.
   one.emit("listening");
   const two = http2.createServer(limits, onRequest);
-  two.on("session", (session) => track(sessions, session, bounds));
+  two.on("session", onSession);
   const server = net.createServer((socket) => {
     socket.setTimeout(sniffTimeout_ms, () => socket.destroy());
     socket.on("error", () => socket.destroy());
@@ -159,19 +171,7 @@ function openClear(bounds: ConnectionBounds, onRequest: RequestHandler) {
     };
     socket.on("readable", onReadable);
   });
-  server.on("close", () => one.close());
-  return { server, sessions };
-}
-
-function track(
-  sessions: Set<http2.ServerHttp2Session>,
-  session: http2.ServerHttp2Session,
-  bounds: ConnectionBounds,
-): void {
-  sessions.add(session);
-  boundSession(session, bounds);
-  session.once("close", () => sessions.delete(session));
-  session.on("error", () => session.destroy());
+  return server.on("close", () => one.close());
 }
 
 async function answerPlain(

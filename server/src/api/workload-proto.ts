@@ -89,7 +89,7 @@ export function toWorkloadProto(row: WorkloadRow, runnerName: string): WorkloadP
 }
 
 /** A part of a record, left out where the row is damaged: one row must not hide the others of a list. */
-function legible<Name extends string, Part>(name: Name, read: () => Part): { [name in Name]?: Part } {
+export function legible<Name extends string, Part>(name: Name, read: () => Part): { [name in Name]?: Part } {
   try {
     return { [name]: read() } as { [name in Name]?: Part };
   } catch {

@@ -8,42 +8,55 @@ import { AgynError, invalidField, notFound } from "../domain/errors.ts";
 import { getBundle, noteBundle } from "../store/bundles.ts";
 import { limits as pipelineLimits } from "../../../pipelines/limits.ts";
 import type { Sql } from "../store/database.ts";
-import { getUpload, insertUpload, type Upload } from "../store/uploads.ts";
+import { countBundleUploads, getUpload, insertUpload, type Upload } from "../store/uploads.ts";
 
 export type BundlesDeps = { sql: Sql; contents: ContentStore; maximumBytes: number };
 export type Bundles = ReturnType<typeof createBundles>;
+
+/** Who uploads a bundle, and for whom. */
+export type Uploader = { organizationId: string; userId: string };
+
+/** Begun at one time by an organization's users, and neither finished nor given up yet. */
+const maximumUploads = 64;
 
 /** Of what is unpacked to find one file. */
 const bounds: TarBounds = { entries: 100_000, bytes: 4 * 1024 ** 3 };
 
 export function createBundles({ sql, contents, maximumBytes }: BundlesDeps) {
-  const uploadOf = async (organizationId: string, id: string): Promise<Upload> => {
+  const uploadOf = async ({ organizationId, userId }: Uploader, id: string): Promise<Upload> => {
     const upload = await getUpload(sql, id);
-    if (upload?.organizationId !== organizationId) throw notFound("upload", id);
+    if (upload?.organizationId !== organizationId || upload.userId !== userId) throw notFound("upload", id);
     return upload;
   };
   return {
     /** Begins an upload, unless the organization has the bundle: that others have it must not show (I7). */
-    async create(organizationId: string, sha256: string): Promise<{ uploadId: string; complete: boolean }> {
+    async create(uploader: Uploader, sha256: string): Promise<{ uploadId: string; complete: boolean }> {
+      const { organizationId } = uploader;
       if (await getBundle(sql, organizationId, sha256)) {
         await noteBundle(sql, organizationId, sha256);
         return { uploadId: "", complete: true };
       }
+      if ((await countBundleUploads(sql, organizationId)) >= maximumUploads) {
+        const text = `${maximumUploads} bundles are being uploaded in the organization, the most at one time: try again later`;
+        throw new AgynError("LIMIT", text, { retryAfter_ms: 60_000 });
+      }
       const id = createId("upload");
-      await insertUpload(sql, { id, organizationId });
+      await insertUpload(sql, { id, ...uploader });
       return { uploadId: id, complete: false };
     },
 
-    async write(organizationId: string, id: string, part: { offset: number; data: Uint8Array }): Promise<number> {
-      await uploadOf(organizationId, id);
+    async write(uploader: Uploader, id: string, part: { offset: number; data: Uint8Array }): Promise<number> {
+      await uploadOf(uploader, id);
       return contents.append(id, { ...part, maximumBytes, what: "the bundle" });
     },
 
-    async finish(organizationId: string, id: string, sha256: string): Promise<number> {
+    /** Ends the upload; said again, it answers the same. */
+    async finish(uploader: Uploader, id: string, sha256: string): Promise<number> {
+      const { organizationId } = uploader;
       let size = 0;
       const known = (await getUpload(sql, id)) ? undefined : await getBundle(sql, organizationId, sha256);
       if (known) return Number(known.sizeBytes);
-      await contents.finish(await uploadOf(organizationId, id), sha256, async (transaction, sizeBytes) => {
+      await contents.finish(await uploadOf(uploader, id), sha256, async (transaction, sizeBytes) => {
         size = sizeBytes;
         await noteBundle(transaction, organizationId, sha256);
       });
@@ -60,13 +73,17 @@ export function createBundles({ sql, contents, maximumBytes }: BundlesDeps) {
         const file = await findFile(await contents.read(sha256), wanted);
         if (file) return file;
       } catch (error) {
-        const isBroken = error instanceof TarError || String((error as NodeJS.ErrnoException).code).startsWith("ZSTD_");
-        if (!isBroken) throw error;
+        if (!isBroken(error)) throw error;
         throw invalidField("bundle_digest", `the bundle cannot be read: ${(error as Error).message}`);
       }
       throw new AgynError("NOT_FOUND", `the bundle has no file ${JSON.stringify(wanted)}`);
     },
   };
+}
+
+/** Whether an archive is to blame: damaged, hostile, or cut short. */
+function isBroken(error: unknown): boolean {
+  return error instanceof TarError || /^(ZSTD_|Z_BUF_ERROR$)/.test(String((error as NodeJS.ErrnoException).code));
 }
 
 async function findFile(bytes: AsyncIterable<Uint8Array>, path: string): Promise<Uint8Array | undefined> {

@@ -15,7 +15,7 @@ import {
   sumRunBytes,
   type ArtifactRow,
 } from "../store/artifacts.ts";
-import type { Sql } from "../store/database.ts";
+import type { Sql, SqlOrTransaction } from "../store/database.ts";
 import { getUpload, insertUpload } from "../store/uploads.ts";
 import { getWorkload, type WorkloadRow } from "../store/workloads.ts";
 
@@ -89,7 +89,7 @@ export function createWorkloadArtifacts({ sql, contents, limits, onSettled }: Wo
         }
         if (row.state !== "uploading") return { received: row.sizeBytes, row };
         await setArtifactKind(transaction, row.id, directory);
-        await insertUpload(transaction, row);
+        await insertUpload(transaction, { id: row.id, organizationId: row.organizationId, userId: null });
         return { received: (await getUpload(transaction, row.id))!.receivedBytes, row };
       });
     },
@@ -97,16 +97,18 @@ export function createWorkloadArtifacts({ sql, contents, limits, onSettled }: Wo
     /** Adds bytes; answers how many are durable. */
     async write(runnerId: string, of: ArtifactOf, part: { offset: number; data: Uint8Array }): Promise<number> {
       const artifact = await uploading(runnerId, of);
-      const others = (await sumRunBytes(sql, artifact.runId)) - Number(artifact.sizeBytes);
-      const what = `artifact ${JSON.stringify(of.name)}`;
-      const left = limits.runArtifactsMaximum_bytes - others;
-      if (part.offset + part.data.length > left) {
-        throw new AgynError(
-          "LIMIT",
-          `the artifacts of the run would be above ${limits.runArtifactsMaximum_bytes} bytes`,
-        );
-      }
-      return contents.append(artifact.id, { ...part, maximumBytes: limits.artifactMaximum_bytes, what });
+      const { artifactMaximum_bytes: maximumBytes, runArtifactsMaximum_bytes: runMaximum } = limits;
+      const admit = async (transaction: SqlOrTransaction): Promise<void> => {
+        const bytes = await sumRunBytes(transaction, artifact.runId);
+        if (bytes + part.data.length <= runMaximum) return;
+        throw new AgynError("LIMIT", `the artifacts of the run would be above ${runMaximum} bytes`);
+      };
+      return contents.append(artifact.id, {
+        ...part,
+        maximumBytes,
+        what: `artifact ${JSON.stringify(of.name)}`,
+        admit,
+      });
     },
 
     /** Ends an artifact whose bytes are all there. Said again, it changes nothing. */

@@ -17,6 +17,14 @@ export class BlobError extends Error {
   }
 }
 
+/** A blob store that cannot be used as it is configured, for the operator to mend. */
+export class BlobStartError extends Error {
+  override name = "BlobStartError";
+}
+
+/** What a link makes of a blob for whoever follows it. */
+export type LinkHeaders = { contentType: string; contentDisposition: string };
+
 /** Where large immutable bytes are kept: whole blobs under keys such as `logs/wkl_x/1/0.log`. */
 export type Blobs = {
   /** Stores the content durably under the key, whole or not at all; what was there is replaced. */
@@ -29,6 +37,8 @@ export type Blobs = {
   delete(key: string): Promise<void>;
   /** Every key that starts with `prefix` (itself a key, read as whole path parts), in no order. */
   list(prefix: string): AsyncIterable<string>;
+  /** A URL by which whoever has it reads the blob for a short time; `undefined` where the store gives out none. */
+  link(key: string, headers: LinkHeaders): Promise<string | undefined>;
 };
 
 /** Longest key. */

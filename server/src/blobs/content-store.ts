@@ -3,7 +3,8 @@
  *
  * 1. What is answered as received is durable: its part is in the blob store and on record (I4).
  * 2. A content's blob has a key of its own upload, so that deleting an old one never hits a newer one of the same digest.
- * 3. A blob is on record before it is written, or doomed before it is forgotten: a server that dies leaves nothing behind for good.
+ * 3. A blob is doomed before it is written, and before it is forgotten: a server that dies leaves nothing behind for good.
+ * 4. What came in one part is kept as it came; what came in several is put together once, so that it is read and linked to as one blob.
  */
 import { createHash, randomBytes, type Hash } from "node:crypto";
 import { AgynError } from "../domain/errors.ts";
@@ -21,20 +22,20 @@ import {
   appendPart,
   dropUploads,
   getUpload,
-  knownPartBlobs,
   listParts,
   restartUpload,
   type Upload,
   type UploadPart,
 } from "../store/uploads.ts";
-import { BlobError, type BlobRange, type Blobs } from "./blobs.ts";
+import { BlobError, type BlobRange, type Blobs, type LinkHeaders } from "./blobs.ts";
 
-/** How long a content may take to be put together; a blob that is older and on no record is nobody's. */
+/** How long a blob may take until it is on record; one that is older is nobody's. */
 const draftTime_ms = 6 * 3_600_000;
 const blobsPerSweep = 500;
 
-/** Bytes to add to an upload, and how many it may have. */
-export type Append = { offset: number; data: Uint8Array; maximumBytes: number; what: string };
+/** Bytes to add to an upload, and how many it may have. `admit` is of the transaction that adds them, and may refuse. */
+export type Append = { offset: number; data: Uint8Array; maximumBytes: number; what: string; admit?: Admit };
+type Admit = (transaction: SqlOrTransaction) => Promise<void>;
 
 export type ContentStore = {
   /** Adds bytes where the upload stands at their offset; answers where it stands then. */
@@ -46,7 +47,9 @@ export type ContentStore = {
   finish(upload: Upload, sha256: string, settle: Settle): Promise<void>;
   /** The bytes of a content, or a range of them; `NOT_FOUND` where it is gone. */
   read(sha256: string, range?: BlobRange): Promise<AsyncIterable<Uint8Array>>;
-  /** Deletes blobs that nothing needs. */
+  /** A URL by which anybody reads the content for a short time; `undefined` where its store gives out none. */
+  link(sha256: string, headers: LinkHeaders): Promise<string | undefined>;
+  /** Deletes blobs that nothing needs; later where their store is away. */
   sweepBlobs(): Promise<void>;
 };
 
@@ -57,18 +60,19 @@ export function createContentStore({ sql, blobs }: { sql: Sql; blobs: Blobs }): 
     const parts = await listParts(sql, upload.id);
     const sizeBytes = parts.reduce((sum, part) => sum + Number(part.sizeBytes), 0);
     const known = await getContent(sql, sha256);
-    const blobKey = `content/${sha256.slice(0, 2)}/${sha256}-${randomBytes(8).toString("hex")}`;
+    const only = parts.length === 1 ? parts[0]!.blobKey : undefined;
+    const blobKey = only ?? `content/${sha256.slice(0, 2)}/${sha256}-${randomBytes(8).toString("hex")}`;
+    const isWritten = !known && only === undefined;
     const hash = createHash("sha256");
-    if (known) {
-      for await (const _piece of joined(blobs, parts, hash));
-    } else {
+    if (isWritten) {
       await doomBlobs(sql, [blobKey], draftTime_ms);
       await blobs.put(blobKey, joined(blobs, parts, hash));
+    } else {
+      for await (const _piece of joined(blobs, parts, hash));
     }
-    const isMeant = hash.digest("hex") === sha256;
-    if (!isMeant) {
+    if (hash.digest("hex") !== sha256) {
       await sql.begin((transaction) => restartUpload(transaction, upload));
-      if (!known) await discard(blobKey);
+      if (isWritten) await discard(blobKey);
       throw new AgynError(
         "INVALID_ARGUMENT",
         `the ${sizeBytes} bytes that arrived do not have the SHA-256 ${sha256}: upload them again, from the beginning`,
@@ -79,12 +83,12 @@ export function createContentStore({ sql, blobs }: { sql: Sql; blobs: Blobs }): 
         ? await holdContent(transaction, sha256)
         : await keepContent(transaction, { sha256, sizeBytes, blobKey });
       if (!content) return undefined;
-      if (content.blobKey === blobKey) await spareBlob(transaction, blobKey);
       await settle(transaction, sizeBytes);
       await dropUploads(transaction, [upload.id]);
+      if (content.blobKey === blobKey) await spareBlob(transaction, blobKey);
       return content;
     });
-    if (!known && kept?.blobKey !== blobKey) await discard(blobKey);
+    if (isWritten && kept?.blobKey !== blobKey) await discard(blobKey);
     return kept !== undefined;
   };
 
@@ -94,18 +98,23 @@ export function createContentStore({ sql, blobs }: { sql: Sql; blobs: Blobs }): 
   };
 
   return {
-    async append(uploadId, { offset, data, maximumBytes, what }) {
+    async append(uploadId, { offset, data, maximumBytes, what, admit }) {
       const upload = await getUpload(sql, uploadId);
       if (!upload) throw new AgynError("STATE", `${what} takes no more bytes`);
       if (offset !== Number(upload.receivedBytes) || data.length === 0) return Number(upload.receivedBytes);
       if (offset + data.length > maximumBytes) {
         throw new AgynError("LIMIT", `${what} would be above ${maximumBytes} bytes`);
       }
-      const blobKey = `uploads/${uploadId}.${offset}.${Date.now()}-${randomBytes(4).toString("hex")}`;
-      await blobs.put(blobKey, data);
+      const blobKey = `uploads/${uploadId}.${offset}-${randomBytes(8).toString("hex")}`;
       const part = { firstByte: BigInt(offset), sizeBytes: BigInt(data.length), blobKey };
-      if (await appendPart(sql, uploadId, part)) return offset + data.length;
-      await blobs.delete(blobKey);
+      await doomBlobs(sql, [blobKey], draftTime_ms);
+      await blobs.put(blobKey, data);
+      const isAppended = await sql.begin(async (transaction) => {
+        await admit?.(transaction);
+        return appendPart(transaction, uploadId, part);
+      });
+      if (isAppended) return offset + data.length;
+      await discard(blobKey);
       return Number((await getUpload(sql, uploadId))?.receivedBytes ?? 0n);
     },
 
@@ -120,11 +129,24 @@ export function createContentStore({ sql, blobs }: { sql: Sql; blobs: Blobs }): 
       return readable(blobs.stream(content.blobKey, range), sha256);
     },
 
+    async link(sha256, headers) {
+      const content = await getContent(sql, sha256);
+      return content && blobs.link(content.blobKey, headers);
+    },
+
     async sweepBlobs() {
       const keys = await listDoomedBlobs(sql, blobsPerSweep);
-      for (const key of keys) await blobs.delete(key);
-      if (keys.length > 0) await forgetDoomedBlobs(sql, keys);
-      await sweepOrphans(sql, blobs);
+      const gone: string[] = [];
+      try {
+        for (const key of keys) {
+          await blobs.delete(key);
+          gone.push(key);
+        }
+      } catch (error) {
+        // A store that is away is no reason for this replica to be taken for stuck.
+        if (!(error instanceof AgynError && error.reason === "UNAVAILABLE")) throw error;
+      }
+      if (gone.length > 0) await forgetDoomedBlobs(sql, gone);
     },
   };
 }
@@ -146,16 +168,4 @@ async function* readable(pieces: AsyncIterable<Uint8Array>, sha256: string): Asy
     if (!(error instanceof BlobError)) throw error;
     throw new AgynError("NOT_FOUND", `the content with the SHA-256 ${sha256} is not there any more`);
   }
-}
-
-/** Parts that a server wrote and died before it had them on record. */
-async function sweepOrphans(sql: Sql, blobs: Blobs): Promise<void> {
-  const old: string[] = [];
-  for await (const key of blobs.list("uploads")) {
-    const time = Number(/\.([0-9]+)-[0-9a-f]+$/.exec(key)?.[1]);
-    if (time < Date.now() - draftTime_ms) old.push(key);
-    if (old.length >= blobsPerSweep) break;
-  }
-  const known = await knownPartBlobs(sql, old);
-  for (const key of old) if (!known.has(key)) await blobs.delete(key);
 }

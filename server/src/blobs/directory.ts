@@ -56,6 +56,7 @@ export async function openBlobDirectory(options: { directory: string; owner?: st
       pathOf(prefix);
       yield* walk(root, prefix);
     },
+    link: () => Promise.resolve(undefined),
   };
 }
 

@@ -29,8 +29,11 @@ export type LiveJob = Readonly<{
 /** Jobs that ask for the same and are held by the same limits: where the first cannot go, none of them can. */
 export type Bucket = { shape: string; sample: LiveJob; jobs: LiveJob[] };
 
-/** Whatever holds the buckets of an organization. */
-type Buckets = { buckets: Map<string, Bucket> };
+/**
+ * The buckets of an organization, and `heads`: the same in the order of their first jobs, the foremost last. The order is kept as jobs
+ * come and go, since whoever takes jobs needs it each time, and there may be a bucket for each of many matrices.
+ */
+export type Buckets = { buckets: Map<string, Bucket>; heads: Bucket[] };
 
 /** The order of the queue within an organization. */
 export function compareJobs(a: LiveJob, b: LiveJob): number {
@@ -60,22 +63,89 @@ function bucketOf(job: LiveJob): string {
   ]);
 }
 
-export function enqueue({ buckets }: Buckets, job: LiveJob): void {
+export function enqueue({ buckets, heads }: Buckets, job: LiveJob): void {
   const key = bucketOf(job);
-  const bucket = buckets.get(key);
-  if (bucket) bucket.jobs.splice(countBefore(bucket.jobs, job), 0, job);
-  else buckets.set(key, { shape: shapeOf(job), sample: job, jobs: [job] });
+  const bucket = buckets.get(key) ?? { shape: shapeOf(job), sample: job, jobs: [] };
+  buckets.set(key, bucket);
+  const at = countBefore(bucket.jobs, job);
+  if (at === 0 && bucket.jobs.length > 0) removeHead(heads, bucket);
+  bucket.jobs.splice(at, 0, job);
+  if (at === 0) insertHead(heads, bucket);
 }
 
-export function dequeue({ buckets }: Buckets, job: LiveJob): void {
+export function dequeue({ buckets, heads }: Buckets, job: LiveJob): void {
   const key = bucketOf(job);
   const bucket = buckets.get(key)!;
-  bucket.jobs.splice(countBefore(bucket.jobs, job), 1);
+  const at = countBefore(bucket.jobs, job);
+  if (at === 0) removeHead(heads, bucket);
+  bucket.jobs.splice(at, 1);
   if (bucket.jobs.length === 0) buckets.delete(key);
+  else if (at === 0) insertHead(heads, bucket);
+}
+
+/** Puts a bucket where its first job belongs. */
+export function insertHead(heads: Bucket[], bucket: Bucket): void {
+  heads.splice(countBehind(heads, bucket.jobs[0]!), 0, bucket);
+}
+
+function removeHead(heads: Bucket[], bucket: Bucket): void {
+  heads.splice(countBehind(heads, bucket.jobs[0]!), 1);
+}
+
+/** How many of the buckets have a first job that comes after one. */
+function countBehind(heads: readonly Bucket[], job: LiveJob): number {
+  let low = 0;
+  let high = heads.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (compareJobs(heads[middle]!.jobs[0]!, job) > 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The first jobs of all buckets together, in their order, at most so many. */
+export function firstOf({ heads }: Buckets, limit: number): LiveJob[] {
+  const left = heads.map(({ shape, sample, jobs }) => ({ shape, sample, jobs: jobs.slice(0, limit) }));
+  const found: LiveJob[] = [];
+  while (found.length < limit) {
+    const bucket = left.pop();
+    if (!bucket) break;
+    found.push(bucket.jobs.shift()!);
+    if (bucket.jobs.length > 0) insertHead(left, bucket);
+  }
+  return found;
+}
+
+/** Jobs that wait for some of the same runners, and that nothing else holds, as they stand now. */
+export type Contest = {
+  /** How many there are. */
+  readonly size: number;
+  /** How many of the job's organization come before it. */
+  countBefore(job: LiveJob): number;
+  /** Those that come before it, at most so many, in no order. */
+  listBefore(job: LiveJob, limit: number): LiveJob[];
+};
+
+/** Of these buckets, until any of them changes. */
+export function contestOf(buckets: readonly Bucket[]): Contest {
+  const own = (job: LiveJob) => buckets.filter(({ sample }) => sample.organizationId === job.organizationId);
+  return {
+    size: buckets.reduce((sum, { jobs }) => sum + jobs.length, 0),
+    countBefore: (job) => own(job).reduce((sum, { jobs }) => sum + countBefore(jobs, job), 0),
+    listBefore(job, limit) {
+      const found: LiveJob[] = [];
+      for (const { jobs } of own(job)) {
+        const count = Math.min(countBefore(jobs, job), limit - found.length);
+        for (let index = 0; index < count; index++) found.push(jobs[index]!);
+      }
+      return found;
+    },
+  };
 }
 
 /** How many of the ordered jobs come before one. */
-export function countBefore(ordered: readonly LiveJob[], job: LiveJob): number {
+function countBefore(ordered: readonly LiveJob[], job: LiveJob): number {
   let low = 0;
   let high = ordered.length;
   while (low < high) {

@@ -6,7 +6,17 @@
  * Jobs that ask for the same, and are held by the same limits, share a bucket: where its first cannot go, none of it can.
  */
 import type { Demand } from "./demand.ts";
-import { compareJobs, countBefore, dequeue, enqueue, type Bucket, type LiveJob } from "./job-buckets.ts";
+import {
+  contestOf,
+  dequeue,
+  enqueue,
+  firstOf,
+  insertHead,
+  type Bucket,
+  type Buckets,
+  type Contest,
+  type LiveJob,
+} from "./job-buckets.ts";
 
 /** What bounds the queue of an organization or a project; 0 running jobs means no limit. */
 export type QueueBounds = Readonly<{ weight: number; maximumRunning: number }>;
@@ -29,10 +39,8 @@ export type JobQueue = {
   readonly isRunning: boolean;
   /** What holds a waiting job back beside the runners, in one line; empty: nothing. */
   heldBy(job: LiveJob, now_ms: number): string;
-  /** How many of the waiting jobs that `competes` accepts, one asked for each bucket, come before the job, and how many there are. */
-  place(job: LiveJob, competes: (demand: Demand) => boolean): { before: number; all: number };
-  /** Those that come before it, at most so many, in no order. */
-  before(job: LiveJob, competes: (demand: Demand) => boolean, limit: number): LiveJob[];
+  /** The waiting jobs that nothing but the runners holds, and whose demand `competes` accepts, one asked for each bucket. */
+  contest(competes: (demand: Demand) => boolean): Contest;
   /** The running ones of an organization. */
   listRunning(organizationId: string): LiveJob[];
   /** The first of each organization that has jobs that wait for no time, at most so many of each. */
@@ -43,8 +51,7 @@ export type JobQueue = {
   readonly nextAvailable_ms: number;
 };
 
-type Organization = {
-  buckets: Map<string, Bucket>;
+type Organization = Buckets & {
   waiting: number;
   runningJobs: Set<string>;
   shared: number;
@@ -70,6 +77,7 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
     if (known) return known;
     const made = {
       buckets: new Map<string, Bucket>(),
+      heads: [],
       waiting: 0,
       runningJobs: new Set<string>(),
       shared: 0,
@@ -160,15 +168,6 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
     return shares[0]! < shares[1]! || (shares[0] === shares[1] && one.organization.served < other.organization.served);
   };
 
-  /** Buckets of jobs that wait for the same runners, and that nothing else holds. */
-  function* competing(competes: (demand: Demand) => boolean): Iterable<Bucket> {
-    for (const { buckets } of organizations.values()) {
-      for (const bucket of buckets.values()) {
-        if (competes(bucket.sample.demand) && holdOf(bucket.jobs[0]!) === "") yield bucket;
-      }
-    }
-  }
-
   const remove = (id: string) => {
     const job = jobs.get(id);
     if (!job) return;
@@ -201,39 +200,22 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
       }
       return holdOf(job);
     },
-    place(job, competes) {
-      let before = 0;
-      let all = 0;
-      for (const bucket of competing(competes)) {
-        all += bucket.jobs.length;
-        if (bucket.sample.organizationId === job.organizationId) before += countBefore(bucket.jobs, job);
-      }
-      return { before, all };
-    },
-    before(job, competes, limit) {
-      const found: LiveJob[] = [];
-      for (const { sample, jobs: waiting } of competing(competes)) {
-        if (sample.organizationId !== job.organizationId) continue;
-        const count = Math.min(countBefore(waiting, job), limit - found.length);
-        for (let index = 0; index < count; index++) found.push(waiting[index]!);
-      }
-      return found;
-    },
+    contest: (competes) =>
+      contestOf(
+        [...organizations.values()].flatMap(({ heads }) =>
+          heads.filter(({ sample, jobs: waiting }) => competes(sample.demand) && holdOf(waiting[0]!) === ""),
+        ),
+      ),
     listRunning: (organizationId) =>
       [...(organizations.get(organizationId)?.runningJobs ?? [])].map((id) => jobs.get(id)!),
-    listFirst(limit) {
-      return [...organizations.values()].flatMap(({ buckets }) => {
-        const firsts = [...buckets.values()].flatMap((bucket) => bucket.jobs.slice(0, limit));
-        return firsts.toSorted(compareJobs).slice(0, limit);
-      });
-    },
+    listFirst: (limit) => [...organizations.values()].flatMap((organization) => firstOf(organization, limit)),
     take(now_ms, place) {
       awaken(now_ms);
       const stuck = new Set<string>();
       const takings = [...organizations].map(([id, organization]) => ({
         id,
         organization,
-        heads: headsOf(organization),
+        heads: [...organization.heads],
       }));
       for (let taking = next(takings, stuck); taking; taking = next(takings, stuck)) {
         const bucket = taking.heads.pop()!;
@@ -253,22 +235,6 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
       return next_ms;
     },
   };
-}
-
-function headsOf({ buckets }: Organization): Bucket[] {
-  return [...buckets.values()].sort((a, b) => compareJobs(b.jobs[0]!, a.jobs[0]!));
-}
-
-/** Puts a bucket back where its new first job belongs. */
-function insertHead(heads: Bucket[], bucket: Bucket): void {
-  let low = 0;
-  let high = heads.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (compareJobs(heads[middle]!.jobs[0]!, bucket.jobs[0]!) > 0) low = middle + 1;
-    else high = middle;
-  }
-  heads.splice(low, 0, bucket);
 }
 
 function scopeName(scope: string, job: LiveJob): string {

@@ -112,6 +112,16 @@ export function demandFromJson(json: DemandJson): Demand {
   return { ...json, resources: new Map(Object.entries(resources)) };
 }
 
+/** Why a stored demand is none; `undefined`: it is one. */
+export function demandProblem(json: DemandJson | null): string | undefined {
+  try {
+    demandFromJson(json as DemandJson);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
 function isRequirement(one: DemandJson["requirements"][number] | undefined): boolean {
   return typeof one?.key === "string" && typeof one.operator === "string" && Array.isArray(one.values);
 }

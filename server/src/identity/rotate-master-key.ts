@@ -16,6 +16,7 @@ import { keyBytes, readKeyFile, replaceKeyFile, type KeyRing } from "./key-file.
 import { keyId, masterKeyOf, type MasterKey } from "./master-key.ts";
 import { resealSpec } from "./sealed-spec.ts";
 import { secretContext } from "./sealed-secret.ts";
+import { webhookKeyContext } from "./webhook-key.ts";
 
 /** Holds the lead of the cluster meanwhile, so that no server takes it. */
 const holder = "rotate-master-key";
@@ -92,10 +93,27 @@ async function resealBatch(
 function resealed(kind: SealedKind, row: SealedRow, masterKey: MasterKey): Uint8Array | undefined {
   if (kind === "workload" || kind === "job") return resealSpec(row.sealed, row.organizationId, masterKey);
   if (masterKey.hasSealed(row.sealed)) return undefined;
-  const context = kind === "secret" ? secretContext(row) : `secret/${row.name}`;
+  const context = contextOf(kind, row);
   const opened = masterKey.open(row.sealed, context);
   if ("error" in opened) throw new Error(`${kind} ${row.name}: ${opened.error}`);
   return masterKey.seal(opened, context);
+}
+
+/** What a value is bound to. */
+function contextOf(kind: Exclude<SealedKind, "workload" | "job">, row: SealedRow): string {
+  switch (kind) {
+    case "sealed_secret":
+      return `secret/${row.name}`;
+    case "secret":
+      return secretContext(row);
+    case "trigger_secret":
+      return `trigger/${row.name}/secret`;
+    case "trigger_credential":
+      return `trigger/${row.name}/credential`;
+    case "webhook_secret":
+    case "webhook_previous_secret":
+      return webhookKeyContext(row.name);
+  }
 }
 
 /** Moves all but the first key to files of their own. */

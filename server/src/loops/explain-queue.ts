@@ -2,7 +2,7 @@ import type { LiveJob } from "../domain/job-buckets.ts";
 import type { Sql } from "../store/database.ts";
 import { recordJobWaits, type JobWait } from "../store/job-waits.ts";
 import type { QueueState } from "./queue-state.ts";
-import type { QueueView } from "./queue-view.ts";
+import type { Glance, QueueView } from "./queue-view.ts";
 
 export type ExplainQueueDeps = {
   sql: Sql;
@@ -23,7 +23,8 @@ export function createQueueExplainer({ sql, state, view, leads, onExplained }: E
   let written = new Map<string, string>();
   return async () => {
     if (!leads()) return;
-    const waits = state.queue.listFirst(explainedJobs).map((job) => waitOf(view, job));
+    const glance = view.glance();
+    const waits = state.queue.listFirst(explainedJobs).map((job) => waitOf(glance, job));
     const said = new Map(waits.map((one) => [one.id, `${one.verdict} ${one.message}`]));
     const news = waits.filter((one) => (written.get(one.id) ?? " ") !== said.get(one.id));
     if (news.length > 0 && (await recordJobWaits(sql, news)) > 0) onExplained();
@@ -31,8 +32,8 @@ export function createQueueExplainer({ sql, state, view, leads, onExplained }: E
   };
 }
 
-function waitOf(view: QueueView, job: LiveJob): JobWait {
-  const { verdict, waitsFor, held } = view.look(job, "this organization");
+function waitOf(glance: Glance, job: LiveJob): JobWait {
+  const { verdict, waitsFor, held } = glance.look(job, "this organization");
   if (verdict !== "placeable") return { id: job.id, verdict, message: waitsFor };
   return { id: job.id, verdict: "", message: held ? waitsFor : "" };
 }

@@ -1,10 +1,12 @@
+import type { Logger } from "pino";
 import { createJobQueue, type JobQueue } from "../domain/job-queue.ts";
 import type { LiveJob } from "../domain/job-buckets.ts";
 import type { Demand } from "../domain/demand.ts";
 import { createRunTimes, type RunTimes } from "../domain/wait-estimate.ts";
-import { demandFromJson, type DemandJson } from "../domain/workload.ts";
+import { demandFromJson, demandProblem, type DemandJson } from "../domain/workload.ts";
 import type { Sql } from "../store/database.ts";
 import { listChangedJobs, listLiveJobs, type JobRow } from "../store/jobs.ts";
+import { requestAdvances } from "../store/runs.ts";
 import { listQueueBounds, listQueuePauses, type QueuePause } from "../store/queue-settings.ts";
 import { getHorizon } from "../store/workloads.ts";
 import { createChangeReader } from "./change-reader.ts";
@@ -23,10 +25,15 @@ export interface QueueState {
   readonly pauses: readonly QueuePause[];
 }
 
+/** What a running job asked for whose record is damaged: it runs, and counts for limits. */
+const nothing: DemandJson = {
+  ...{ organizationId: "", requirements: [], capabilities: [], executor: "", resources: {}, preferences: [] },
+};
+
 /** Demands that are alike are one in memory, so that a long queue costs little. */
 const internLimit = 10_000;
 
-export async function openQueueState(sql: Sql, fleet: FleetState): Promise<QueueState> {
+export async function openQueueState(sql: Sql, fleet: FleetState, log: Logger): Promise<QueueState> {
   const queue = createJobQueue((runnerId) => fleet.index.get(runnerId)?.scope.kind === "cluster");
   const times = createRunTimes();
   const demands = new Map<string, Demand>();
@@ -39,6 +46,8 @@ export async function openQueueState(sql: Sql, fleet: FleetState): Promise<Queue
     () => getHorizon(sql),
     (from) => listChangedJobs(sql, from),
   );
+  /** Runs with a queued job that cannot be read: whoever takes runs on fails it. */
+  const unreadable = new Set<string>();
   const demandOf = (json: DemandJson): Demand => {
     const text = JSON.stringify(json);
     const known = demands.get(text);
@@ -47,6 +56,15 @@ export async function openQueueState(sql: Sql, fleet: FleetState): Promise<Queue
     const demand = demandFromJson(json);
     demands.set(text, demand);
     return demand;
+  };
+  /** `undefined`: no queue can hold the job. */
+  const readDemand = ({ id, runId, state, demand: json }: JobRow): Demand | undefined => {
+    const problem = demandProblem(json);
+    if (problem === undefined) return demandOf(json!);
+    log.error({ job_id: id, problem }, "job record unreadable");
+    if (state === "running") return demandOf(nothing);
+    unreadable.add(runId);
+    return undefined;
   };
   /** A job that ends here for the first time; its record may be read again. */
   const noteTime = (row: JobRow) => {
@@ -58,10 +76,11 @@ export async function openQueueState(sql: Sql, fleet: FleetState): Promise<Queue
       // A record that was handed over directly may be read again later, and one that was read earlier come after it.
       const xid = BigInt(row.changeXid);
       if (xid < (newest.get(row.id) ?? 0n)) continue;
-      const lives = (row.state === "queued" || row.state === "running") && row.demand !== null;
-      if (lives) {
+      const lives = row.state === "queued" || row.state === "running";
+      const demand = lives ? readDemand(row) : undefined;
+      if (demand) {
         newest.set(row.id, xid);
-        queue.set(toLiveJob(row, demandOf(row.demand!)));
+        queue.set(toLiveJob(row, demand));
       } else {
         noteTime(row);
         newest.delete(row.id);
@@ -78,12 +97,20 @@ export async function openQueueState(sql: Sql, fleet: FleetState): Promise<Queue
     for (const one of found) queue.pause(one.scopeId, one.reason);
     pauses = found;
   };
+  const failUnreadable = async () => {
+    if (unreadable.size === 0) return;
+    const runIds = [...unreadable];
+    await requestAdvances(sql, runIds);
+    for (const id of runIds) unreadable.delete(id);
+  };
   const read = async () => {
     await readBounds();
     take((await reader.read()).rows);
+    await failUnreadable();
   };
   await readBounds();
   take(await listLiveJobs(sql));
+  await failUnreadable();
   return {
     queue,
     times,

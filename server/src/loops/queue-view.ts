@@ -5,7 +5,7 @@ import { unmetOf, standingOf } from "../domain/selection.ts";
 import { servesOrganization } from "../domain/runner.ts";
 import { unmetConstraintText } from "../domain/unmet-constraint.ts";
 import { estimateWait, furthestPlace, type Estimate } from "../domain/wait-estimate.ts";
-import type { LiveJob } from "../domain/job-buckets.ts";
+import type { Contest, LiveJob } from "../domain/job-buckets.ts";
 import type { FleetState } from "./fleet-state.ts";
 import type { QueueState } from "./queue-state.ts";
 
@@ -24,11 +24,17 @@ export type Waiting = {
 };
 
 export interface QueueView {
+  /** The queue as this replica sees it now, for looking at many jobs; not to be kept. */
+  glance(): Glance;
+  explain(demand: Demand, limit: number): Explanation;
+}
+
+/** The queue of one moment: what jobs that ask for the same have in common is found once. */
+export interface Glance {
+  /** Of a job that waits. */
+  look(job: LiveJob, organizationName: string): Waiting;
   /** How long a job will probably wait; `undefined` where nothing tells, or something else than the runners holds it. */
   estimate(job: LiveJob, position: number): Estimate | undefined;
-  /** Of a job that waits, as this replica sees it. */
-  look(job: LiveJob, organizationName: string): Waiting;
-  explain(demand: Demand, limit: number): Explanation;
 }
 
 /** How long what the fleet can do is remembered: lists ask it of many jobs that are alike. */
@@ -47,8 +53,8 @@ export function createQueueView(fleet: FleetState, state: QueueState): QueueView
   const remembered = new WeakMap<Demand, Remembered>();
   const judge = (demand: Demand): Remembered => {
     const now_ms = performance.now();
-    const known = remembered.get(demand);
-    if (known && known.until_ms > now_ms) return known;
+    const earlier = remembered.get(demand);
+    if (earlier && earlier.until_ms > now_ms) return earlier;
     const members = fleet.index.members();
     const explanation = explain(members, demand, {
       excluded: nobody,
@@ -71,35 +77,50 @@ export function createQueueView(fleet: FleetState, state: QueueState): QueueView
   const isRival = (demand: Demand, other: Demand): boolean => {
     if (other === demand) return true;
     const { rivals, possible } = judge(demand);
-    const known = rivals.get(other);
-    if (known !== undefined) return known;
+    const before = rivals.get(other);
+    if (before !== undefined) return before;
     const rival = [...judge(other).possible].some((id) => possible.has(id));
     rivals.set(other, rival);
     return rival;
   };
+  const glance = (): Glance => {
+    const contests = new Map<Demand, Contest>();
+    const runnings = new Map<Demand, readonly LiveJob[]>();
+    const contestOf = (demand: Demand) =>
+      known(contests, demand, () => state.queue.contest((other) => isRival(demand, other)));
+    const runningOf = ({ demand, organizationId }: LiveJob) =>
+      known(runnings, demand, () => {
+        const { possible } = judge(demand);
+        return state.queue.listRunning(organizationId).filter((one) => possible.has(one.runnerId!));
+      });
+    return {
+      look(job, organizationName) {
+        const { explanation, possible } = judge(job.demand);
+        const { verdict } = explanation;
+        const held = state.queue.heldBy(job, Date.now());
+        const runnerIds = [...possible];
+        if (verdict === "never" || held !== "") {
+          const waitsFor = held || unmetConstraintText(explanation, { organizationName });
+          return { verdict, waitsFor, held: held !== "", position: 0, competitors: 0, runnerIds };
+        }
+        const contest = contestOf(job.demand);
+        const waitsFor = verdict === "placeable" ? "its turn" : unmetConstraintText(explanation, { organizationName });
+        const position = contest.countBefore(job) + 1;
+        return { verdict, waitsFor, held: false, position, competitors: contest.size, runnerIds };
+      },
+      estimate(job, position) {
+        if (position === 0 || position > furthestPlace) return undefined;
+        const running = runningOf(job);
+        if (running.length === 0) return undefined;
+        return estimateWait(state.times, job, {
+          before: contestOf(job.demand).listBefore(job, furthestPlace),
+          running,
+        });
+      },
+    };
+  };
   return {
-    look(job, organizationName) {
-      const { explanation, possible } = judge(job.demand);
-      const { verdict } = explanation;
-      const held = state.queue.heldBy(job, Date.now());
-      const runnerIds = [...possible];
-      if (verdict === "never" || held !== "") {
-        const waitsFor = held || unmetConstraintText(explanation, { organizationName });
-        return { verdict, waitsFor, held: held !== "", position: 0, competitors: 0, runnerIds };
-      }
-      const competes = (demand: Demand) => isRival(job.demand, demand);
-      const { before, all } = state.queue.place(job, competes);
-      const waitsFor = verdict === "placeable" ? "its turn" : unmetConstraintText(explanation, { organizationName });
-      return { verdict, waitsFor, held: false, position: before + 1, competitors: all, runnerIds };
-    },
-    estimate(job, position) {
-      if (position === 0 || position > furthestPlace) return undefined;
-      const { possible } = judge(job.demand);
-      const competes = (demand: Demand) => isRival(job.demand, demand);
-      const before = state.queue.before(job, competes, furthestPlace);
-      const running = state.queue.listRunning(job.organizationId).filter((one) => possible.has(one.runnerId!));
-      return estimateWait(state.times, job, { before, running });
-    },
+    glance,
     explain: (demand, limit) =>
       explain(fleet.index.members(), demand, {
         excluded: nobody,
@@ -107,4 +128,11 @@ export function createQueueView(fleet: FleetState, state: QueueState): QueueView
         limit,
       }),
   };
+}
+
+/** What a map has for a demand, made where it has nothing. */
+function known<T>(map: Map<Demand, T>, demand: Demand, make: () => T): T {
+  const value = map.get(demand) ?? make();
+  map.set(demand, value);
+  return value;
 }

@@ -7,6 +7,7 @@ import { sweepIdempotencyKeys } from "../store/idempotency-keys.ts";
 import { sweepGenerations, sweepRevocations } from "../store/identities.ts";
 import { listOrphanLogs } from "../store/log-segments.ts";
 import { deleteRuns, listExpiredRuns } from "../store/swept-runs.ts";
+import { sweepWebhookDeliveries } from "../store/webhook-deliveries.ts";
 import { sweepMetricsSamples } from "../store/metrics-samples.ts";
 
 /** How long each kind is kept, in ms. */
@@ -62,6 +63,7 @@ export function createSweep({ sql, keep, leads, deleteLogs, onSwept }: SweepDeps
     rows("revocation", sweepRevocations, keep.revocations_ms),
     rows("access_token", sweepAccessTokens, keep.audit_ms),
     rows("delivery", sweepDeliveries, keep.deliveries_ms),
+    rows("webhook_delivery", sweepWebhookDeliveries, keep.deliveries_ms),
     rows("delivery_seen", sweepSeen, keep.audit_ms),
     rows("audit_event", sweepAuditEvents, keep.audit_ms),
   ];

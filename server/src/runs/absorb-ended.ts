@@ -1,27 +1,22 @@
 import type { PlannedJob } from "../../../pipelines/pipeline.ts";
 import { deriveJobState, retryAfter_ms } from "../domain/run-state.ts";
-import type { SqlOrTransaction } from "../store/database.ts";
 import type { HeldJob, JobChange } from "../store/jobs.ts";
-import { listEnded, type EndedWorkload } from "../store/workloads.ts";
+import type { EndedWorkload } from "../store/workloads.ts";
 import { changeOf } from "./job-change.ts";
 import type { StoredPlan } from "./stored-plan.ts";
 
-/** The jobs of an attempt, and what becomes of them. */
-type Absorbing = { held: readonly HeldJob[]; changes: Map<string, JobChange> };
+/** The jobs of an attempt, what of their workloads has ended, and what becomes of them. */
+type Absorbing = {
+  held: readonly HeldJob[];
+  ended: readonly EndedWorkload[];
+  changes: Map<string, JobChange>;
+};
 
 /** What ended workloads mean for their jobs: an end, or another try. */
-export async function absorbEnded(
-  sql: SqlOrTransaction,
-  { held, changes }: Absorbing,
-  { jobs }: StoredPlan,
-): Promise<void> {
-  const running = held.filter((row) => row.state === "running");
-  if (running.length === 0) return;
-  const keys = running.flatMap((row) => row.workloadKey ?? []);
-  const found = await listEnded(sql, held[0]!.organizationId, keys);
-  const ended = new Map(found.map((one) => [one.key, one]));
-  for (const row of running) {
-    const workload = ended.get(row.workloadKey!);
+export function absorbEnded({ held, ended, changes }: Absorbing, { jobs }: StoredPlan): void {
+  const byKey = new Map(ended.map((one) => [one.key, one]));
+  for (const row of held.filter((one) => one.state === "running")) {
+    const workload = byKey.get(row.workloadKey!);
     if (workload) endTry(changeOf(changes, row), row, { workload, planned: jobs.get(row.name)! });
   }
 }

@@ -2,21 +2,24 @@ import type { JobDefinition } from "../../../pipelines/pipeline.ts";
 import { derivedOf, endingOf } from "./derive-run.ts";
 import { decideRun, type JobStep, type RunStanding } from "./decide-run.ts";
 import { rankOf } from "../domain/rank.ts";
-import { defaultLostAfter_ms } from "../domain/workload.ts";
+import { defaultLostAfter_ms, demandProblem } from "../domain/workload.ts";
 import { deriveJobState, hasJobEnded, hasRunEnded, type JobState } from "../domain/run-state.ts";
 import type { MasterKey } from "../identity/master-key.ts";
 import { sealSpec } from "../identity/sealed-spec.ts";
 import type { ArtifactRow } from "../store/artifacts.ts";
-import { insertAuditEvent, type AuditEvent } from "../store/audit-events.ts";
+import { insertAuditEvent, insertAuditEvents, type AuditEvent } from "../store/audit-events.ts";
 import type { Sql, SqlOrTransaction } from "../store/database.ts";
-import { holdJobs, lastTag, saveJobs, type HeldJob, type JobChange, type JobRow } from "../store/jobs.ts";
-import { getProjectWeight } from "../store/projects.ts";
+import { getTurn, type Turn } from "../store/job-order.ts";
+import { saveJobs, type HeldJob, type JobChange, type JobRow } from "../store/jobs.ts";
 import { enterGroup } from "../store/run-groups.ts";
-import { lockRun, saveDerived, type RunRow, type WholeRun } from "../store/runs.ts";
+import { clearAdvanceRequest, saveDerived, type DerivedRun, type RunRow, type WholeRun } from "../store/runs.ts";
+import type { EndedWorkload } from "../store/workloads.ts";
 import { environmentFault, toJobWorkload } from "./job-workload.ts";
 import { absorbEnded } from "./absorb-ended.ts";
 import { bundleOf, filesOf, takeArtifacts } from "./job-artifacts.ts";
+import { holdRun, type HeldRun } from "./held-run.ts";
 import { changeOf } from "./job-change.ts";
+import { reasonWithout, useEvent, type SecretUse } from "./secret-uses.ts";
 import { contextOf, planOf, readable, type StoredPlan } from "./stored-plan.ts";
 
 /** The values of the named secrets that a run's jobs may have; a missing one is in no answer. */
@@ -49,8 +52,8 @@ export async function advanceRun(
   cancellation?: JobCancellation,
 ): Promise<Advanced | undefined> {
   return deps.sql.begin(async (transaction) => {
-    const run = await lockRun(transaction, runId);
-    return run && advanceHeldRun(deps, transaction, run, cancellation);
+    const held = await holdRun(transaction, runId);
+    return held && advanceHeldRun(deps, transaction, held, cancellation);
   });
 }
 
@@ -58,13 +61,11 @@ export async function advanceRun(
 export async function advanceHeldRun(
   deps: AdvanceDeps,
   sql: SqlOrTransaction,
-  run: WholeRun,
+  { run, jobs: held, ended, turn }: HeldRun,
   cancellation?: JobCancellation | "all",
 ): Promise<Advanced | undefined> {
-  const held = await holdJobs(sql, run.id, run.attempt);
   const advancing: Advancing = {
-    run,
-    held,
+    ...{ run, held, ended, turn },
     now: held[0]?.now ?? new Date(),
     changes: new Map(),
     stops: [],
@@ -75,9 +76,9 @@ export async function advanceHeldRun(
     held.map((row) => row.name),
   );
   if ("problem" in plan) return breakOff(sql, advancing, plan.problem);
-  await absorbEnded(sql, advancing, plan.value);
+  absorbEnded(advancing, plan.value);
   const kept = { held, plan: plan.value.jobs, changes: advancing.changes };
-  advancing.artifacts = await takeArtifacts(sql, run.id, { ...kept, retention_ms: deps.artifactRetention_ms });
+  advancing.artifacts = await takeArtifacts(sql, { ...kept, retention_ms: deps.artifactRetention_ms });
   const endsAll = cancellation === "all";
   if (cancellation && !endsAll) cancelJobs(advancing, cancellation);
   const waitsFor = await groupWait(sql, run, plan.value);
@@ -87,13 +88,16 @@ export async function advanceHeldRun(
   const message = run.cancelRequested ? run.message : waitsFor;
   const isSettled = held.length > 0 || hasRunEnded(run.state);
   const isSaid = waitsFor === "" || waitsFor === run.message;
-  if (advancing.changes.size === 0 && isSettled && isSaid) return undefined;
-  return save(sql, advancing, message);
+  if (advancing.changes.size > 0 || !isSettled || !isSaid) return save(sql, advancing, message);
+  if (run.advanceRequested) await clearAdvanceRequest(sql, run.id);
+  return undefined;
 }
 
 type Advancing = {
   run: WholeRun;
   held: readonly HeldJob[];
+  ended: readonly EndedWorkload[];
+  turn: Turn | undefined;
   now: Date;
   changes: Map<string, JobChange>;
   stops: Advanced["stops"];
@@ -130,16 +134,25 @@ function standingOf(
 
 async function save(sql: SqlOrTransaction, { run, held, now, changes, stops }: Advancing, message: string) {
   const standing = held.map((row) => ({ ...row, ...changes.get(row.id) }));
+  const derived = derivedOf({ ...run, message }, standing, now);
+  const ends = hasRunEnded(derived.state) && !hasRunEnded(run.state);
   const [jobs, saved] = await Promise.all([
     saveJobs(sql, [...changes.values()]),
-    saveDerived(sql, derivedOf({ ...run, message }, standing, now)),
+    saveDerived(sql, derived),
+    ends && insertAuditEvent(sql, endEvent({ ...run, ...derived })),
   ]);
-  if (hasRunEnded(saved.state) && !hasRunEnded(run.state)) await insertAuditEvent(sql, endEvent(saved));
   return { run: saved, jobs, stops };
 }
 
 /** The end of a run, which nobody asks for by itself. */
-function endEvent({ id, organizationId, number, attempt, state, message }: RunRow): AuditEvent {
+function endEvent({
+  id,
+  organizationId,
+  number,
+  attempt,
+  state,
+  message,
+}: Omit<RunRow, keyof DerivedRun> & DerivedRun): AuditEvent {
   return {
     scope: { kind: "organization", organizationId },
     ...{ actor: "server", action: "run.end", objectId: id, objectName: String(number), outcome: state },
@@ -174,13 +187,20 @@ async function applySteps(deps: AdvanceDeps, sql: SqlOrTransaction, deciding: De
   const { held, changes, steps, stops, now } = deciding;
   const queued: JobRow[] = [];
   for (const row of held) {
-    const step = steps.get(row.name) ?? expiredStep(changes.get(row.id)?.state ?? row.state, row);
+    const state = changes.get(row.id)?.state ?? row.state;
+    const step = steps.get(row.name) ?? unreadableStep(state, row) ?? expiredStep(state, row);
     if (!step) continue;
     if (step.kind === "queue") queued.push(row);
     if (step.kind === "stop") stops.push({ workloadId: row.workloadId!, reason: step.reason });
     applyStep(changeOf(changes, row), step, now);
   }
   await enqueue(deps, sql, queued, deciding);
+}
+
+/** A job whose record no queue can hold: it fails for all to see, and the others go on. */
+function unreadableStep(state: JobState, { demand }: HeldJob): JobStep | undefined {
+  const problem = state === "queued" ? demandProblem(demand) : undefined;
+  return problem === undefined ? undefined : { kind: "fail", reason: `its record cannot be read: ${problem}` };
 }
 
 /** A job that waited for a runner for as long as it may. */
@@ -213,18 +233,17 @@ async function enqueue(
   deps: AdvanceDeps,
   sql: SqlOrTransaction,
   rows: readonly JobRow[],
-  { run, held, artifacts, steps, plan, changes, now }: Deciding,
+  { run, held, turn, artifacts, steps, plan, changes, now }: Deciding,
 ): Promise<void> {
   if (rows.length === 0) return;
   const names = new Set(rows.flatMap((row) => Object.values(plan.jobs.get(row.name)!.definition.secrets)));
   const known = names.size === 0 ? new Map<string, string>() : await deps.readSecrets(sql, run, [...names]);
-  const [weight, last, bundle] = await Promise.all([
-    getProjectWeight(sql, run.projectId),
-    lastTag(sql, run.organizationId, run.projectId),
+  const [{ last, weight }, bundle] = await Promise.all([
+    turn ?? getTurn(sql, run.organizationId, run.projectId),
     bundleOf(sql, run),
   ]);
-  const turn = 1 / weight;
   let tag = last;
+  const given: SecretUse[] = [];
   for (const row of rows) {
     const change = changes.get(row.id)!;
     const { definition } = plan.jobs.get(row.name)!;
@@ -242,7 +261,8 @@ async function enqueue(
       applyStep(change, { kind: "fail", reason: fault }, now);
       continue;
     }
-    tag += turn;
+    for (const name of new Set(Object.values(step.job.secrets))) given.push({ name, job: row });
+    tag += 1 / weight;
     change.spec = Buffer.from(sealSpec(spec, run.organizationId, deps.masterKey)).toString("base64");
     change.demand = demand;
     change.tag = tag;
@@ -253,16 +273,11 @@ async function enqueue(
     change.queueDeadline = new Date(now.getTime() + (definition.queueTimeout_ms ?? deps.queueTimeout_ms));
     Object.assign(change, lossOf(definition));
   }
-}
-
-/** Why a job is not given the secrets that it names. */
-function reasonWithout(missing: readonly string[], { cause, projectName }: RunRow): string {
-  const names = `secret ${missing.join(", ")}`;
-  if (cause.untrusted === true)
-    return `what the run runs is not trusted, so its jobs get no secrets; this one names ${names}`;
-  return projectName === ""
-    ? `the organization has no ${names}`
-    : `neither project ${projectName} nor its organization has ${names}`;
+  if (given.length > 0)
+    await insertAuditEvents(
+      sql,
+      given.map((one) => useEvent(run, one)),
+    );
 }
 
 /** How a job's tries are given up: as a workload's, which its retries stand for. */

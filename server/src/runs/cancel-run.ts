@@ -1,7 +1,8 @@
-import { lockRun, requestCancel, type RunRow } from "../store/runs.ts";
+import { requestCancel, type RunRow } from "../store/runs.ts";
 import { hasRunEnded } from "../domain/run-state.ts";
 import type { JobRow } from "../store/jobs.ts";
 import { advanceHeldRun, advanceRun, type AdvanceDeps, type Advanced, type JobCancellation } from "./advance-run.ts";
+import { holdRun } from "./held-run.ts";
 
 /** How a run is to end. */
 export type Cancellation = { reason: string; grace_ms: number | null };
@@ -24,15 +25,16 @@ export type CancelDeps = AdvanceDeps & {
 export function createCancelRun(deps: CancelDeps): CancelRun {
   return async (runId, { reason, grace_ms }) => {
     const outcome = await deps.sql.begin(async (transaction) => {
-      const run = await lockRun(transaction, runId);
-      if (!run || hasRunEnded(run.state)) return undefined;
+      const held = await holdRun(transaction, runId);
+      if (!held || hasRunEnded(held.run.state)) return undefined;
+      const { run } = held;
       const isRepeated = run.cancelRequested;
       const message = reason === "" ? "the run was cancelled" : reason;
       if (!isRepeated) await requestCancel(transaction, runId, message);
       const advanced = await advanceHeldRun(
         deps,
         transaction,
-        { ...run, cancelRequested: true, message },
+        { ...held, run: { ...run, cancelRequested: true, message } },
         isRepeated ? "all" : undefined,
       );
       return { run: advanced?.run ?? { ...run, cancelRequested: true }, advanced, isRepeated };

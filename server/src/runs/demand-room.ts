@@ -1,17 +1,16 @@
 import { AgynError } from "../domain/errors.ts";
 import type { SqlOrTransaction } from "../store/database.ts";
-import { countQueuedJobs, getQueueLimits } from "../store/queue-settings.ts";
+import { countQueuedJobs } from "../store/queue-settings.ts";
 
 /**
- * Throws `LIMIT` where an organization's queue has no room for so many more jobs. `depth` is what this replica knows of; where
- * that comes near the limit the store's own count decides, and starts take turns until the caller's transaction ends.
+ * Throws `LIMIT` where an organization's queue, of at most `maximum` jobs, has no room for so many more. `depth` is what this replica
+ * knows of; where that comes near the limit the store's own count decides, and starts take turns until the caller's transaction ends.
  */
 export async function demandRoom(
   sql: SqlOrTransaction,
   organizationId: string,
-  { jobs, depth }: { jobs: number; depth: number },
+  { jobs, maximum, depth }: { jobs: number; maximum: number; depth: number },
 ): Promise<void> {
-  const { maximumQueued: maximum } = await getQueueLimits(sql, organizationId);
   // Other replicas may have queued some that this one has not heard of.
   const margin = Math.max(leastMargin, maximum / 10);
   if (depth + jobs + margin <= maximum) return;

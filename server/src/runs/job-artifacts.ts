@@ -10,7 +10,7 @@ import { insertArtifact, listWorkloadArtifacts, type ArtifactRow } from "../stor
 import { getBundle, noteBundle } from "../store/bundles.ts";
 import type { SqlOrTransaction } from "../store/database.ts";
 import type { HeldJob, JobChange } from "../store/jobs.ts";
-import { clearAdvanceRequest, type RunRow } from "../store/runs.ts";
+import type { RunRow } from "../store/runs.ts";
 import { getWorkload } from "../store/workloads.ts";
 import { jobsBefore } from "./decide-run.ts";
 import type { Download } from "./job-workload.ts";
@@ -30,10 +30,8 @@ const kept = new Set(["exited", "signalled", "timed_out", "stopped", "runner_sto
 /** Puts the artifacts of jobs that just ended on record, and reads those that other jobs may ask for. */
 export async function takeArtifacts(
   sql: SqlOrTransaction,
-  runId: string,
   standing: Standing & { retention_ms: number },
 ): Promise<ArtifactRow[]> {
-  await clearAdvanceRequest(sql, runId);
   await expectArtifacts(sql, standing);
   return artifactsOf(sql, standing);
 }

@@ -1,7 +1,10 @@
 import type { PlannedJob } from "../../../pipelines/pipeline.ts";
 import { AgynError } from "../domain/errors.ts";
 import { hasRunEnded } from "../domain/run-state.ts";
-import { holdJobs, listJobsOfAttempt, saveJobs, type JobRow } from "../store/jobs.ts";
+import { listJobsOfAttempt, saveJobs, type JobRow } from "../store/jobs.ts";
+import { insertAuditEvent, type AuditEvent } from "../store/audit-events.ts";
+import { wakeReport } from "../store/reports.ts";
+import { getQueueLimits } from "../store/queue-settings.ts";
 import { beginAttempt, lockRun, type RunRow } from "../store/runs.ts";
 import { advanceHeldRun } from "./advance-run.ts";
 import { unchanged } from "./job-change.ts";
@@ -16,10 +19,12 @@ export type Rerun = {
   scope: RerunScope;
   /** Where the run is further than this attempt already, that is the answer. */
   ifAttempt: number | undefined;
+  /** The event that tells of the new attempt, kept with it. */
+  eventOf?: (run: RunRow) => AuditEvent;
 };
 
 /** Starts a new attempt of an ended run; what the attempts before left stays. */
-export async function rerunRun(deps: StartDeps, { runId, scope, ifAttempt }: Rerun): Promise<RunRow> {
+export async function rerunRun(deps: StartDeps, { runId, scope, ifAttempt, eventOf }: Rerun): Promise<RunRow> {
   const outcome = await deps.sql.begin(async (transaction) => {
     const run = await lockRun(transaction, runId);
     if (run && ifAttempt !== undefined && run.attempt > ifAttempt) return { run, jobs: [], stops: [] };
@@ -32,18 +37,23 @@ export async function rerunRun(deps: StartDeps, { runId, scope, ifAttempt }: Rer
     const plan = read.value.jobs;
     const redone = jobsToRedo(plan, before, scope);
     if (redone.size === 0) throw new AgynError("STATE", "no job of it failed: there is nothing to run again");
-    await deps.demandRoom(transaction, run.organizationId, redone.size);
+    const { maximumQueued: maximum } = await getQueueLimits(transaction, run.organizationId);
+    await deps.demandRoom(transaction, run.organizationId, { jobs: redone.size, maximum });
     const next = await beginAttempt(transaction, runId, run.definition.timeout_ms);
-    await insertAttempt(transaction, next, {
+    await wakeReport(transaction, runId);
+    if (eventOf) await insertAuditEvent(transaction, eventOf(next));
+    const jobs = await insertAttempt(transaction, next, {
       jobs: [...plan.values()],
       priorityOf: (job) => before.get(job.name)!.priority,
     });
-    const kept = (await holdJobs(transaction, runId, next.attempt)).filter((row) => !redone.has(row.name));
-    await saveJobs(
+    const reused = jobs.filter((row) => !redone.has(row.name));
+    const saved = await saveJobs(
       transaction,
-      kept.map((row) => ({ ...unchanged(before.get(row.name)!), id: row.id, reused: true })),
+      reused.map((row) => ({ ...unchanged(before.get(row.name)!), id: row.id, reused: true })),
     );
-    return (await advanceHeldRun(deps, transaction, next))!;
+    const kept = new Map(saved.map((row) => [row.id, row]));
+    const held = jobs.map((row) => ({ ...row, ...kept.get(row.id) }));
+    return (await advanceHeldRun(deps, transaction, { run: next, jobs: held, ended: [] }))!;
   });
   deps.onAdvanced(outcome);
   return outcome.run;

@@ -5,11 +5,13 @@ import type { FileProblem, Pipeline, PlannedJob, Problem } from "../../../pipeli
 import { planJobs } from "../../../pipelines/plan-jobs.ts";
 import { resolveInputs } from "../../../pipelines/resolve-inputs.ts";
 import { createId } from "../../../wire/ids.ts";
-import { AgynError, invalidField } from "../domain/errors.ts";
+import { AgynError, invalidField, notFound } from "../domain/errors.ts";
+import { insertAuditEvent, type AuditEvent } from "../store/audit-events.ts";
 import type { SqlOrTransaction } from "../store/database.ts";
-import { insertJobs, type NewJob } from "../store/jobs.ts";
+import { getTurn } from "../store/job-order.ts";
+import { insertJobs, type HeldJob, type NewJob } from "../store/jobs.ts";
 import type { Project } from "../store/projects.ts";
-import { insertRun, nextRunNumber, type Cause, type RunRow, type WholeRun } from "../store/runs.ts";
+import { insertRun, takeRunNumber, type Cause, type NewRun, type RunRow } from "../store/runs.ts";
 import { advanceHeldRun, type AdvanceDeps, type Advanced } from "./advance-run.ts";
 import { fetchGitFile, type FetchedFile } from "./git-source.ts";
 
@@ -39,8 +41,8 @@ export type StartDeps = AdvanceDeps & {
   /** A file of an uploaded bundle. */
   readBundleFile: (organizationId: string, digest: string, path: string) => Promise<Uint8Array>;
   allowFileSources: boolean;
-  /** Throws `LIMIT` where the organization's queue has no room for so many jobs. */
-  demandRoom: (sql: SqlOrTransaction, organizationId: string, jobs: number) => Promise<void>;
+  /** Throws `LIMIT` where the organization's queue, of at most `maximum` jobs, has no room for so many more. */
+  demandRoom: (sql: SqlOrTransaction, organizationId: string, room: { jobs: number; maximum: number }) => Promise<void>;
   /** Records that changed were committed. */
   onAdvanced: (advanced: Advanced) => void;
 };
@@ -69,48 +71,65 @@ export async function prepareRun(
   return { request, pipeline, jobs: planned.jobs, source, inputs: resolved.inputs };
 }
 
-/** Starts what was prepared; what it changed is told after the commit. */
-export async function startRun(deps: StartDeps, request: RunRequest, id = createId("run")): Promise<RunRow> {
+/** Starts what was prepared, and keeps with it the event that tells of it; what it changed is told after the commit. */
+export async function startRun(
+  deps: StartDeps,
+  request: RunRequest,
+  id = createId("run"),
+  eventOf?: (run: StartedRun) => AuditEvent,
+): Promise<RunRow> {
   const prepared = await prepareRun(deps, request);
-  const { organizationId, project, cause, event } = request;
-  const number = await nextRunNumber(deps.sql, organizationId);
+  const { organizationId, priority } = request;
+  const taken = await takeRunNumber(deps.sql, organizationId);
+  if (!taken) throw notFound("organization", organizationId);
+  const { number, maximumQueued: maximum } = taken;
+  const begun = toNewRun({ id, number }, prepared);
   const advanced = await deps.sql.begin(async (transaction) => {
-    await deps.demandRoom(transaction, organizationId, prepared.jobs.length);
-    const run = await insertRun(transaction, {
-      id,
-      organizationId,
-      number,
-      projectId: project?.id ?? "",
-      projectName: project?.name ?? "",
-      pipeline: request.pipeline,
-      name: request.name || prepared.pipeline.name,
-      content: prepared.source.content,
-      definition: prepared.pipeline,
-      inputs: prepared.inputs,
-      labels: request.labels,
-      ref: request.ref,
-      commit: prepared.source.commit,
-      bundleDigest: request.bundleDigest,
-      sourceUrl: prepared.source.url,
-      cause,
-      event,
-    });
-    await insertAttempt(transaction, run, {
+    await deps.demandRoom(transaction, organizationId, { jobs: prepared.jobs.length, maximum });
+    const attempt = {
       jobs: prepared.jobs,
-      priorityOf: (job) => job.definition.priority + request.priority,
-    });
-    return (await advanceHeldRun(deps, transaction, run))!;
+      priorityOf: (job: PlannedJob) => job.definition.priority + priority,
+    };
+    // Sent together: none of them needs the answer of another.
+    const [run, jobs, turn] = await Promise.all([
+      insertRun(transaction, begun),
+      insertAttempt(transaction, { ...begun, attempt: 1 }, attempt),
+      getTurn(transaction, organizationId, begun.projectId),
+      eventOf && insertAuditEvent(transaction, eventOf(begun)),
+    ]);
+    return (await advanceHeldRun(deps, transaction, { run, jobs, ended: [], turn }))!;
   });
   deps.onAdvanced(advanced);
   return advanced.run;
 }
 
+/** What an event tells of a run that starts. */
+export type StartedRun = Pick<RunRow, "id" | "organizationId" | "number">;
+
+function toNewRun(
+  { id, number }: Pick<NewRun, "id" | "number">,
+  { request, pipeline, source, inputs }: Awaited<ReturnType<typeof prepareRun>>,
+): NewRun {
+  const { organizationId, project, labels, ref, bundleDigest, cause, event } = request;
+  return {
+    ...{ id, number, organizationId, inputs, labels, ref, bundleDigest, cause, event },
+    projectId: project?.id ?? "",
+    projectName: project?.name ?? "",
+    pipeline: request.pipeline,
+    name: request.name || pipeline.name,
+    content: source.content,
+    definition: pipeline,
+    commit: source.commit,
+    sourceUrl: source.url,
+  };
+}
+
 /** The jobs of a run's attempt, blocked. */
 export async function insertAttempt(
   sql: SqlOrTransaction,
-  run: WholeRun,
+  run: StartedRun & Pick<RunRow, "projectId" | "attempt" | "labels" | "cause">,
   { jobs, priorityOf }: { jobs: readonly PlannedJob[]; priorityOf: (job: PlannedJob) => number },
-): Promise<void> {
+): Promise<HeldJob[]> {
   const { id: runId, organizationId, projectId, attempt, labels } = run;
   const rows = jobs.map((job): NewJob => ({
     id: createId("job"),
@@ -128,7 +147,7 @@ export async function insertAttempt(
     matrixLimit: job.definition.matrix?.maxParallel ?? 0,
     createdBy: run.cause.userId || run.cause.triggerId,
   }));
-  await insertJobs(sql, rows);
+  return insertJobs(sql, rows);
 }
 
 async function findSource(deps: StartDeps, request: RunRequest): Promise<Source> {

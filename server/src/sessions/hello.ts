@@ -29,6 +29,7 @@ export function toReport(hello: Hello): RunnerReport {
     isolation: hello.isolation,
     version: hello.version,
     host: machine.host,
+    tunnels: hello.tunnels,
   };
 }
 

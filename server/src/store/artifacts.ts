@@ -52,7 +52,10 @@ export type NewArtifact = {
   defaultRetention_ms: number;
 };
 
-/** Inserts what is not there yet of a workload's artifacts, uploading; answers the one of that name, or of one that is taken for it. */
+/**
+ * Inserts what is not there yet of a workload's artifacts, uploading; answers the one of that name, or of one that is taken for it.
+ * The run's row is held first: who advances the run holds it, too, and inserts the same artifacts.
+ */
 export async function insertArtifact(sql: SqlOrTransaction, made: NewArtifact): Promise<ArtifactRow> {
   await sql`
     insert into artifact (id, organization_id, project_id, run_id, job_id, workload_id, fence, name, name_key, directory, state,
@@ -61,7 +64,7 @@ export async function insertArtifact(sql: SqlOrTransaction, made: NewArtifact): 
       ${made.nameKey}, ${made.directory}, 'uploading',
       now() + coalesce(${made.retention_ms}::float8 * interval '1 millisecond', nullif(project.retention_days, 0) * interval '1 day',
         ${made.defaultRetention_ms}::float8 * interval '1 millisecond')
-    from run left join project on project.id = run.project_id where run.id = ${made.runId}
+    from run left join project on project.id = run.project_id where run.id = ${made.runId} for key share of run
     on conflict (workload_id, fence, name_key) do nothing`;
   const [row] = await sql<ArtifactRow[]>`
     ${selected(sql)} where a.workload_id = ${made.workloadId} and a.fence = ${made.fence} and a.name_key = ${made.nameKey}`;
@@ -162,8 +165,9 @@ export async function listWorkloadArtifacts(
   return sql<ArtifactRow[]>`${selected(sql)} where a.workload_id = any(${[...workloadIds]}) order by a.key`;
 }
 
-/** Bytes that a run's artifacts have, and are about to have. */
+/** Bytes that a run's artifacts have, and are about to have; none are added until the transaction ends, but by itself. */
 export async function sumRunBytes(sql: SqlOrTransaction, runId: string): Promise<number> {
+  await sql`select pg_advisory_xact_lock(hashtextextended(${`artifacts of ${runId}`}, 0))`;
   const [row] = await sql<{ bytes: number }[]>`
     select coalesce(sum(greatest(a.size_bytes, upload.received_bytes)), 0)::float8 as bytes
     from artifact a left join upload on upload.id = a.id where a.run_id = ${runId}`;

@@ -163,6 +163,19 @@ async function rankAnew(
   return spread.map((one, index) => ({ id: one.id, priority, rank: ranks[index]! }));
 }
 
+/** After which tag a project's next job joins its organization's queue, and how far after: 1 / `weight`. */
+export type Turn = { last: number; weight: number };
+
+/** Not before what is next in the organization, nor before the project's own last; the weight is 1 for what is of no project. */
+export async function getTurn(sql: SqlOrTransaction, organizationId: string, projectId: string): Promise<Turn> {
+  const [turn] = await sql<Turn[]>`
+    select greatest(
+      (select min(tag) from job where organization_id = ${organizationId} and state = 'queued'),
+      (select max(tag) from job where organization_id = ${organizationId} and project_id = ${projectId} and state = 'queued'),
+      0) as last, coalesce((select weight from project where id = ${projectId}), 1) as weight`;
+  return turn!;
+}
+
 /** What a list of the queue is narrowed to; empty fields narrow nothing. */
 export type QueueFilter = {
   organizationId: string;

@@ -76,26 +76,27 @@ export const jobColumns = (sql: SqlOrTransaction) => sql`
   job.queue_time as "queueTime", job.available_time as "availableTime", job.queue_deadline as "queueDeadline",
   job.start_time as "startTime", job.end_time as "endTime", job.change_xid::text as "changeXid"`;
 
-/** Inserts the jobs of an attempt, blocked, in the pipeline's order. */
-export async function insertJobs(sql: SqlOrTransaction, jobs: readonly NewJob[]): Promise<void> {
-  await sql`
+/** Inserts the jobs of an attempt, blocked, in the pipeline's order; the caller's transaction holds them. */
+export async function insertJobs(sql: SqlOrTransaction, jobs: readonly NewJob[]): Promise<HeldJob[]> {
+  const rows = await sql<HeldJob[]>`
     insert into job (id, organization_id, project_id, run_id, run_number, attempt, name, definition, matrix, needs, labels, priority,
       matrix_limit, created_by, state)
     select i.*, 'blocked' from jsonb_to_recordset(${sql.json(jobs)}) as i ("id" text, "organizationId" text, "projectId" text,
       "runId" text, "runNumber" bigint, "attempt" int, "name" text, "definition" text, "matrix" jsonb, "needs" jsonb, "labels" jsonb,
-      "priority" int, "matrixLimit" int, "createdBy" text)`;
+      "priority" int, "matrixLimit" int, "createdBy" text)
+    returning ${jobColumns(sql)}, false as "isPastDeadline", now() as now`;
+  return rows.toSorted((a, b) => Number(a.key - b.key));
 }
 
-/** The jobs of an attempt, those that live locked until the transaction ends. */
-export async function holdJobs(sql: SqlOrTransaction, runId: string, attempt: number): Promise<HeldJob[]> {
+/** The jobs of a run's last attempt, in the pipeline's order; those that live locked until the transaction ends. */
+export async function holdJobs(sql: SqlOrTransaction, runId: string): Promise<HeldJob[]> {
+  const isOfAttempt = sql`run_id = ${runId} and attempt = (select attempt from run where id = ${runId})`;
   // Sent together, answered one after the other: what is read is what is locked.
   const [, rows] = await Promise.all([
-    sql`
-      select from job where run_id = ${runId} and attempt = ${attempt} and state in ('blocked', 'queued', 'running')
-      order by key for update`,
+    sql`select from job where ${isOfAttempt} and state in ('blocked', 'queued', 'running') order by key for update`,
     sql<HeldJob[]>`
       select ${jobColumns(sql)}, coalesce(queue_deadline < now(), false) as "isPastDeadline", now() as now
-      from job where run_id = ${runId} and attempt = ${attempt} order by key`,
+      from job where ${isOfAttempt} order by key`,
   ]);
   return rows;
 }
@@ -223,14 +224,4 @@ export async function saveJobs(sql: SqlOrTransaction, changes: readonly JobChang
       "endTime" timestamptz, "spec" text)
     where job.id = i.id
     returning ${jobColumns(sql)}`;
-}
-
-/** Where a project's next job would join its organization's queue: not before what is next, nor before the project's own last. */
-export async function lastTag(sql: SqlOrTransaction, organizationId: string, projectId: string): Promise<number> {
-  const [row] = await sql<{ tag: number }[]>`
-    select greatest(
-      (select min(tag) from job where organization_id = ${organizationId} and state = 'queued'),
-      (select max(tag) from job where organization_id = ${organizationId} and project_id = ${projectId} and state = 'queued'),
-      0) as tag`;
-  return row!.tag;
 }

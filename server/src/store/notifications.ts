@@ -2,7 +2,16 @@ import type { Logger } from "pino";
 import type { Sql } from "./database.ts";
 
 /** What replicas tell each other. A message only says where to look; what counts is in the tables. */
-export type Topic = "pending" | "deliver" | "runners" | "workloads" | "revocations" | "seals" | "runs" | "deliveries";
+export type Topic =
+  | "pending"
+  | "deliver"
+  | "runners"
+  | "workloads"
+  | "revocations"
+  | "seals"
+  | "runs"
+  | "deliveries"
+  | "webhooks";
 
 /** Signals between replicas: sent after commit, coalesced, and only a hint (a poll stands behind each). */
 export interface Notifications {

@@ -21,6 +21,8 @@ const positions = {
   trigger: "text",
   delivery: "number",
   trigger_token: "number",
+  webhook: "text",
+  webhook_delivery: "number",
   artifact: "number",
   secret: "text",
 } as const;

@@ -65,12 +65,6 @@ export async function getProject(sql: SqlOrTransaction, id: string): Promise<Pro
   return row;
 }
 
-/** Its share; 1 where there is none of that id. */
-export async function getProjectWeight(sql: SqlOrTransaction, id: string): Promise<number> {
-  const [row] = await sql<{ weight: number }[]>`select weight from project where id = ${id}`;
-  return row?.weight || 1;
-}
-
 /** By name. */
 export async function listProjects(sql: SqlOrTransaction, organizationId: string, page: Page) {
   const after = decodeCursor(page.token, "project");

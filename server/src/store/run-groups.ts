@@ -50,30 +50,41 @@ export async function listAdmissibleRuns(sql: SqlOrTransaction, limit: number): 
 /** Something that a newer one of its group ends. */
 export type Superseded = { id: string; runId: string; group: string; newer: string };
 
+/*
+ * In the two lists that follow, the members of groups are gathered before they are put in order: otherwise a plan may walk all
+ * that lives in its order, a hundred thousand jobs that wait, to find that none has a group.
+ */
+
 /** Live runs that newer ones of their groups end: beyond the group's limit, the oldest. */
 export async function listSupersededRuns(sql: SqlOrTransaction, limit: number): Promise<Superseded[]> {
   return sql<Superseded[]>`
+    with member as materialized (
+      select id, organization_id, project_id, concurrency_group, concurrency_limit, concurrency_turn from run
+      where end_time is null and concurrency_turn is not null and not cancel_requested
+    )
     select run.id, run.id as "runId", run.concurrency_group as "group", newer.number::text as newer
-    from run cross join lateral (
+    from member run cross join lateral (
       select other.number from run other
       where other.organization_id = run.organization_id and other.project_id = run.project_id
         and other.concurrency_group = run.concurrency_group and other.end_time is null and other.cancels_older
         and other.concurrency_turn > run.concurrency_turn
       order by other.concurrency_turn offset greatest(run.concurrency_limit - 1, 0) limit 1) newer
-    where end_time is null and concurrency_turn is not null and not cancel_requested
     order by run.concurrency_turn limit ${limit}`;
 }
 
 /** Live jobs that newer ones of their groups end; the jobs of one run are of one age, and leave each other alone. */
 export async function listSupersededJobs(sql: SqlOrTransaction, limit: number): Promise<Superseded[]> {
   return sql<Superseded[]>`
+    with member as materialized (
+      select id, key, run_id, organization_id, project_id, concurrency_group, concurrency_limit from job
+      where concurrency_group <> '' and state in ('queued', 'running') and not stop_requested
+    )
     select job.id, job.run_id as "runId", job.concurrency_group as "group", newer.name as newer
-    from job cross join lateral (
+    from member job cross join lateral (
       select other.run_number || '/' || other.name as name from job other
       where other.organization_id = job.organization_id and other.project_id = job.project_id
         and other.concurrency_group = job.concurrency_group and other.concurrency_group <> '' and other.cancels_older
         and other.state in ('queued', 'running') and other.run_id <> job.run_id and other.key > job.key
       order by other.key offset greatest(job.concurrency_limit - 1, 0) limit 1) newer
-    where concurrency_group <> '' and state in ('queued', 'running') and not stop_requested
     order by job.key limit ${limit}`;
 }

@@ -20,6 +20,8 @@ export type RunnerReport = {
   isolation: string;
   version: string;
   host: string;
+  /** Opens tunnels when told to; not said by older runners. */
+  tunnels?: boolean;
 };
 
 /** A runner's record. */

@@ -1,6 +1,6 @@
 import type { InputValues, Pipeline } from "../../../pipelines/pipeline.ts";
 import type { JobState, RunState } from "../domain/run-state.ts";
-import type { SqlOrTransaction } from "./database.ts";
+import type { Sql, SqlOrTransaction } from "./database.ts";
 import { cut, decodeCursor, type Page } from "./paging.ts";
 
 /** Who or what started a run. */
@@ -49,7 +49,13 @@ export type RunRow = {
 };
 
 /** With what only the deciding needs. */
-export type WholeRun = RunRow & { definition: Pipeline; event: unknown; isPastDeadline: boolean };
+export type WholeRun = RunRow & {
+  definition: Pipeline;
+  event: unknown;
+  isPastDeadline: boolean;
+  /** Somebody asked for it to be taken on, beside what its jobs say. */
+  advanceRequested: boolean;
+};
 
 export type NewRun = Pick<
   RunRow,
@@ -73,11 +79,20 @@ const columns = (sql: SqlOrTransaction) => sql`
   cancel_requested as "cancelRequested", admitted, deadline, jobs, waiting_ms as "waiting_ms", running_ms as "running_ms",
   create_time as "createTime", start_time as "startTime", end_time as "endTime", change_xid::text as "changeXid"`;
 
-/** The number of an organization's next run; one that is not used leaves a gap. */
-export async function nextRunNumber(sql: SqlOrTransaction, organizationId: string): Promise<bigint> {
-  const [row] = await sql<{ number: bigint }[]>`
-    update organization set run_count = run_count + 1 where id = ${organizationId} returning run_count as number`;
-  return row!.number;
+/**
+ * The number of an organization's next run, which leaves a gap where it is not used, and how many jobs may wait; `undefined` where the
+ * organization is gone. A commit of its own,
+ * so that starts do not wait for each other; it is not waited for, since the commit of the run that uses it makes both durable.
+ */
+export async function takeRunNumber(
+  sql: Sql,
+  organizationId: string,
+): Promise<{ number: bigint; maximumQueued: number } | undefined> {
+  const [row] = await sql<{ number: bigint; maximumQueued: number }[]>`
+    with quick as materialized (select set_config('synchronous_commit', 'off', true))
+    update organization set run_count = run_count + 1 from quick where id = ${organizationId}
+    returning run_count as number, maximum_queued_jobs as "maximumQueued"`;
+  return row;
 }
 
 export async function insertRun(sql: SqlOrTransaction, run: NewRun): Promise<WholeRun> {
@@ -88,13 +103,18 @@ export async function insertRun(sql: SqlOrTransaction, run: NewRun): Promise<Who
       ${run.content}, ${sql.json(run.definition)}, ${sql.json(run.inputs)}, ${sql.json(run.labels)}, ${run.ref},
       ${run.commit}, ${run.bundleDigest}, ${run.sourceUrl}, ${sql.json(run.cause)}, ${sql.json((run.event ?? null) as never)},
       'queued', now() + ${run.definition.timeout_ms}::float8 * interval '1 millisecond')
-    returning ${columns(sql)}, definition, event, false as "isPastDeadline"`;
+    returning ${columns(sql)}, definition, event, false as "isPastDeadline", advance_requested as "advanceRequested"`;
   return row!;
 }
 
 export async function getRun(sql: SqlOrTransaction, id: string): Promise<RunRow | undefined> {
   const [row] = await sql<RunRow[]>`select ${columns(sql)} from run where id = ${id}`;
   return row;
+}
+
+/** Those of these ids. */
+export async function listRunsById(sql: SqlOrTransaction, ids: readonly string[]): Promise<RunRow[]> {
+  return sql<RunRow[]>`select ${columns(sql)} from run where id = any(${[...ids]})`;
 }
 
 /** The pipeline's text as it ran. */
@@ -106,7 +126,8 @@ export async function getRunContent(sql: SqlOrTransaction, id: string): Promise<
 /** The run, locked until the transaction ends: whoever changes its jobs' states holds it. */
 export async function lockRun(sql: SqlOrTransaction, id: string): Promise<WholeRun | undefined> {
   const [row] = await sql<WholeRun[]>`
-    select ${columns(sql)}, definition, event, coalesce(deadline < now(), false) as "isPastDeadline"
+    select ${columns(sql)}, definition, event, coalesce(deadline < now(), false) as "isPastDeadline",
+      advance_requested as "advanceRequested"
     from run where id = ${id} for update`;
   return row;
 }
@@ -168,6 +189,18 @@ export async function listLiveRuns(sql: SqlOrTransaction, filter: RunFilter): Pr
     select ${columns(sql)} from run where end_time is null and ${matches(sql, filter)} order by key`;
 }
 
+/** The live ones that a trigger started by an issue, oldest first, with what the trigger was sent. */
+export async function listLiveRunsOfIssue(
+  sql: SqlOrTransaction,
+  triggerId: string,
+  issueNumber: number,
+): Promise<Pick<WholeRun, "id" | "number" | "event">[]> {
+  return sql<Pick<WholeRun, "id" | "number" | "event">[]>`
+    select id, number, event from run
+    where end_time is null and cause ->> 'triggerId' = ${triggerId}
+      and event -> 'issue' ->> 'number' = ${String(issueNumber)} order by key`;
+}
+
 /** Changed by `fromXid` or a later transaction, as far as visible. */
 export async function listChangedRuns(sql: SqlOrTransaction, fromXid: string): Promise<RunRow[]> {
   return sql<RunRow[]>`select ${columns(sql)} from run where change_xid >= ${fromXid}::xid8 order by key`;
@@ -188,9 +221,14 @@ export async function listDueRuns(sql: SqlOrTransaction, limit: number): Promise
   return rows.map((row) => row.id);
 }
 
-/** Nothing is due of a run any more but what its jobs say. */
+/** Something is due of live runs that none of their jobs says. */
+export async function requestAdvances(sql: SqlOrTransaction, ids: readonly string[]): Promise<void> {
+  await sql`update run set advance_requested = true where id = any(${[...ids]}) and end_time is null`;
+}
+
+/** Of a held run that was taken on, and of which nothing changed: what was asked is done. */
 export async function clearAdvanceRequest(sql: SqlOrTransaction, id: string): Promise<void> {
-  await sql`update run set advance_requested = false where id = ${id} and advance_requested`;
+  await sql`update run set advance_requested = false where id = ${id}`;
 }
 
 /** People asked for a run's end. */
@@ -205,10 +243,12 @@ export type DerivedRun = Pick<RunRow, "id" | "state" | "message" | "jobs" | "sta
   running_ms: number;
 };
 
+/** Writes a held run that was taken on: whatever was asked for before is done. */
 export async function saveDerived(sql: SqlOrTransaction, run: DerivedRun): Promise<RunRow> {
   const [row] = await sql<RunRow[]>`
     update run set state = ${run.state}, message = ${run.message}, jobs = ${sql.json(run.jobs)}, start_time = ${run.startTime},
-      end_time = ${run.endTime}, waiting_ms = ${run.waiting_ms}, running_ms = ${run.running_ms}, change_xid = pg_current_xact_id()
+      end_time = ${run.endTime}, waiting_ms = ${run.waiting_ms}, running_ms = ${run.running_ms}, advance_requested = false,
+      change_xid = pg_current_xact_id()
     where id = ${run.id} returning ${columns(sql)}`;
   return row!;
 }

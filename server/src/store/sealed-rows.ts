@@ -10,10 +10,28 @@ export type SealedRow = {
 };
 
 /** Everything in the database that is sealed under the master key, by kind. */
-export type SealedKind = "sealed_secret" | "secret" | "workload" | "job";
+export type SealedKind = "sealed_secret" | "secret" | "workload" | "job" | SealedColumn;
+
+/** What rows with an id keep sealed in a column of theirs. */
+const columns = {
+  trigger_secret: { table: "trigger", column: "secret" },
+  trigger_credential: { table: "trigger", column: "credential" },
+  webhook_secret: { table: "webhook", column: "secret" },
+  webhook_previous_secret: { table: "webhook", column: "previous_secret" },
+} as const;
+type SealedColumn = keyof typeof columns;
 
 /** In this order: a server with the old key alone cannot start once the first is done. */
-export const sealedKinds: readonly SealedKind[] = ["sealed_secret", "secret", "workload", "job"];
+export const sealedKinds: readonly SealedKind[] = [
+  "sealed_secret",
+  "secret",
+  "workload",
+  "job",
+  "trigger_secret",
+  "trigger_credential",
+  "webhook_secret",
+  "webhook_previous_secret",
+];
 
 /** The next rows of a kind after a key, locked. Of workloads and jobs, those that may still be handed to a runner. */
 export async function lockSealedRows(
@@ -41,6 +59,15 @@ export async function lockSealedRows(
         select key::text, organization_id as "organizationId", null as "projectId", '' as name, spec as sealed from job
         where key > ${number}::bigint and state in ('queued', 'running') and spec is not null
         order by job.key limit ${limit} for update`;
+    case "trigger_secret":
+    case "trigger_credential":
+    case "webhook_secret":
+    case "webhook_previous_secret": {
+      const { table, column } = columns[kind];
+      return sql<SealedRow[]>`
+        select id as key, '' as "organizationId", null as "projectId", id as name, ${sql(column)} as sealed from ${sql(table)}
+        where id > ${after} and ${sql(column)} is not null order by id limit ${limit} for update`;
+    }
   }
 }
 
@@ -62,5 +89,13 @@ export async function putSealed(
       return;
     case "job":
       await sql`update job set spec = ${sealed} where key = ${key}::bigint`;
+      return;
+    case "trigger_secret":
+    case "trigger_credential":
+    case "webhook_secret":
+    case "webhook_previous_secret": {
+      const { table, column } = columns[kind];
+      await sql`update ${sql(table)} set ${sql(column)} = ${sealed} where id = ${key}`;
+    }
   }
 }

@@ -1,19 +1,27 @@
 import type { SqlOrTransaction } from "./database.ts";
 
-/** Bytes on their way: the id is the artifact's, or of a bundle's upload. */
-export type Upload = { id: string; organizationId: string; receivedBytes: bigint };
+/** Bytes on their way: the id is the artifact's, or of a bundle's upload, which is of one user. */
+export type Upload = { id: string; organizationId: string; userId: string | null; receivedBytes: bigint };
 
 export type UploadPart = { firstByte: bigint; sizeBytes: bigint; blobKey: string };
 
 const columns = (sql: SqlOrTransaction) =>
-  sql`id, organization_id as "organizationId", received_bytes as "receivedBytes"`;
+  sql`id, organization_id as "organizationId", user_id as "userId", received_bytes as "receivedBytes"`;
 
 export async function insertUpload(
   sql: SqlOrTransaction,
-  upload: Pick<Upload, "id" | "organizationId">,
+  { id, organizationId, userId }: Omit<Upload, "receivedBytes">,
 ): Promise<void> {
   await sql`
-    insert into upload (id, organization_id) values (${upload.id}, ${upload.organizationId}) on conflict (id) do nothing`;
+    insert into upload (id, organization_id, user_id) values (${id}, ${organizationId}, ${userId})
+    on conflict (id) do nothing`;
+}
+
+/** How many bundles an organization's users upload now. */
+export async function countBundleUploads(sql: SqlOrTransaction, organizationId: string): Promise<number> {
+  const [row] = await sql<{ count: number }[]>`
+    select count(*)::int from upload where organization_id = ${organizationId} and user_id is not null`;
+  return row!.count;
 }
 
 export async function getUpload(sql: SqlOrTransaction, id: string): Promise<Upload | undefined> {
@@ -21,13 +29,14 @@ export async function getUpload(sql: SqlOrTransaction, id: string): Promise<Uplo
   return row;
 }
 
-/** Appends a part whose blob is there; answers whether the upload stood at its offset. */
+/** Appends a part whose blob is there, and spares it; answers whether the upload stood at its offset. */
 export async function appendPart(sql: SqlOrTransaction, uploadId: string, part: UploadPart): Promise<boolean> {
   const rows = await sql`
     with moved as (
       update upload set received_bytes = received_bytes + ${part.sizeBytes}, update_time = now()
       where id = ${uploadId} and received_bytes = ${part.firstByte} returning id
-    ), touched as (update artifact set update_time = now() from moved where artifact.id = moved.id)
+    ), touched as (update artifact set update_time = now() from moved where artifact.id = moved.id
+    ), spared as (delete from doomed_blob using moved where blob_key = ${part.blobKey})
     insert into upload_part (upload_id, first_byte, size_bytes, blob_key)
     select id, ${part.firstByte}, ${part.sizeBytes}, ${part.blobKey} from moved returning upload_id`;
   return rows.length === 1;
@@ -59,11 +68,4 @@ export async function listStaleUploads(sql: SqlOrTransaction, idle_ms: number, l
   const rows = await sql<{ id: string }[]>`
     select id from upload where update_time < now() - ${idle_ms}::float8 * interval '1 millisecond' limit ${limit}`;
   return rows.map((row) => row.id);
-}
-
-/** Of these blobs, those that are parts of an upload. */
-export async function knownPartBlobs(sql: SqlOrTransaction, keys: readonly string[]): Promise<Set<string>> {
-  const rows = await sql<{ key: string }[]>`
-    select blob_key as key from upload_part where blob_key = any(${[...keys]})`;
-  return new Set(rows.map((row) => row.key));
 }

@@ -273,14 +273,16 @@ export type EndedWorkload = Pick<
   "key" | "phase" | "message" | "result" | "runnerId" | "startTime" | "endTime" | "stopRequested"
 >;
 
-/** Of an organization's workloads with these keys, those that have ended. */
-export async function listEnded(
-  sql: SqlOrTransaction,
-  organizationId: string,
-  keys: readonly bigint[],
-): Promise<EndedWorkload[]> {
+/** Of the workloads that jobs of a run's last attempt run as, those that have ended. */
+export async function listEndedOfRun(sql: SqlOrTransaction, runId: string): Promise<EndedWorkload[]> {
+  // The jobs by their run, not by their state: a plan may take the index of all that run, and walk what left it since a vacuum.
   return sql<EndedWorkload[]>`
-    select key, phase, message, result, runner_id as "runnerId", start_time as "startTime", end_time as "endTime",
-      stop_requested as "stopRequested"
-    from workload_end where organization_id = ${organizationId} and key = any(${toArrayLiteral(keys)}::bigint[])`;
+    with tried as materialized (
+      select organization_id, workload_key, state from job
+      where run_id = ${runId} and attempt = (select attempt from run where id = ${runId})
+    )
+    select e.key, e.phase, e.message, e.result, e.runner_id as "runnerId", e.start_time as "startTime", e.end_time as "endTime",
+      e.stop_requested as "stopRequested"
+    from tried join workload_end e on e.organization_id = tried.organization_id and e.key = tried.workload_key
+    where tried.state = 'running'`;
 }

@@ -11,7 +11,10 @@ export function createSecret(triggerId: string, masterKey: MasterKey): { secret:
 }
 
 /** Throws where the key that sealed it is not at hand. */
-export function openSecret({ id, sealedSecret }: TriggerRow, masterKey: MasterKey): string {
+export function openSecret(
+  { id, sealedSecret }: Pick<TriggerRow, "id" | "sealedSecret">,
+  masterKey: MasterKey,
+): string {
   if (!sealedSecret) return "";
   const opened = masterKey.open(sealedSecret, context(id));
   if ("error" in opened) throw new Error(`secret of trigger ${id}: ${opened.error}`);

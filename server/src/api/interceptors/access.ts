@@ -13,6 +13,7 @@ import { callerKey, sourceKey, targetKey, type Target } from "../context.ts";
 import type { RunnerCall } from "../runner-check.ts";
 import {
   demandRole,
+  rememberedOrganization,
   resolveArtifact,
   resolveJob,
   resolveOrganization,
@@ -20,6 +21,7 @@ import {
   resolveRun,
   resolveRunner,
   resolveTrigger,
+  resolveWebhook,
   resolveWorkload,
 } from "../references.ts";
 
@@ -34,6 +36,9 @@ const requiredRoles: Record<Role, RequiredRole | undefined> = {
   [Role.RUNNER]: "runner",
   [Role.TRIGGER_TOKEN]: "trigger_token",
 };
+
+/** Until then nothing is known of what a stream is about, and nobody but its caller's token bounds it. */
+const firstMessageTimeout_ms = 30_000;
 
 type AccessRule = Access & { requiredRole: RequiredRole };
 
@@ -133,12 +138,20 @@ async function* whileAllowed<T>(
   period_ms: number,
 ): AsyncIterable<T> {
   const iterator = messages[Symbol.asyncIterator]();
-  const { promise: refused, reject } = Promise.withResolvers<never>();
-  refused.catch(() => undefined);
-  const timer = setInterval(() => void recheck().catch(reject), period_ms);
+  let refusal: { error: unknown } | undefined;
+  let refuse: (error: unknown) => void = () => undefined;
+  const onRefused = (error: unknown) => {
+    refusal ??= { error };
+    refuse(error);
+  };
+  const timer = setInterval(() => void recheck().catch(onRefused), period_ms);
   try {
     for (;;) {
-      const result = await Promise.race([iterator.next(), refused]);
+      const { promise, resolve, reject } = Promise.withResolvers<IteratorResult<T>>();
+      refuse = reject;
+      if (refusal) throw refusal.error;
+      iterator.next().then(resolve, reject);
+      const result = await promise;
       if (result.done) return;
       yield result.value;
     }
@@ -189,7 +202,9 @@ async function findTarget(sql: Sql, caller: UserCaller, method: DescMethod, mess
       demandRole(caller, rule.requiredRole, { scope: { kind: "cluster" }, noun: "cluster", reference: "" });
       return { kind: "none" };
     case Resource.ORGANIZATION: {
-      const organization = await resolveOrganization(sql, caller, text(method, message, rule.field));
+      const reference = text(method, message, rule.field);
+      const remembered = rule.organizationAsRemembered ? rememberedOrganization(caller, reference) : undefined;
+      const organization = remembered ?? (await resolveOrganization(sql, caller, reference));
       if (!(rule.orClusterAdmin && caller.clusterAdmin)) {
         demandRole(caller, rule.requiredRole, {
           scope: { kind: "organization", organizationId: organization.id },
@@ -218,6 +233,8 @@ async function findTarget(sql: Sql, caller: UserCaller, method: DescMethod, mess
       return { kind: "job", job: await findOwned("job", resolveJob) };
     case Resource.TRIGGER:
       return { kind: "trigger", trigger: await findOwned("trigger", resolveTrigger) };
+    case Resource.WEBHOOK:
+      return { kind: "webhook", webhook: await findOwned("webhook", resolveWebhook) };
     case Resource.ARTIFACT:
       return { kind: "artifact", artifact: await findOwned("artifact", resolveArtifact) };
     case Resource.UNSPECIFIED:
@@ -261,10 +278,13 @@ function text(method: DescMethod, message: Message, field: string): string {
   return value(method, message, field) as string;
 }
 
-/** The first message, and all of them again. */
+/** The first message, which must come soon, and all of them again. */
 async function peek<T>(messages: AsyncIterable<T>): Promise<[T | undefined, AsyncIterable<T>]> {
   const iterator = messages[Symbol.asyncIterator]();
-  const first = await iterator.next();
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const why = `the first message of a stream must come within ${firstMessageTimeout_ms} ms`;
+  const timer = setTimeout(() => reject(new AgynError("INVALID_ARGUMENT", why)), firstMessageTimeout_ms);
+  const first = await Promise.race([iterator.next(), late]).finally(() => clearTimeout(timer));
   async function* all(): AsyncIterable<T> {
     if (first.done) return;
     yield first.value;

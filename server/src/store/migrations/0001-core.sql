@@ -219,7 +219,9 @@ create table workload_end (
   message text not null,
   verdict text not null,
   stop_reason text not null default '',
-  excluded jsonb not null default '{}',
+  cpu_time_ms bigint,
+  memory_peak_bytes bigint,
+  -- what else the runner said of its end; null where it said nothing
   result json,
   primary key (organization_id, key)
 );
@@ -228,12 +230,15 @@ create index workload_end_change on workload_end (change_xid);
 create view workload_state as
   select key, organization_id, phase, message, verdict, runner_id, greatest(fence, 0) as fence, null::text as retried_by,
     stop_requested, stop_grace_ms, stop_reason, excluded, unreachable_since, pend_time, place_time, start_time,
-    null::timestamptz as end_time, null::json as result, writer, change_xid
+    null::timestamptz as end_time, null::jsonb as result, writer, change_xid
   from workload_life
   union all
   select key, organization_id, phase, message, verdict, runner_id, greatest(fence, 0), retried_by, stop_requested,
-    stop_grace_ms, stop_reason, excluded, unreachable_since, pend_time, place_time, start_time, end_time, result, writer,
-    change_xid
+    stop_grace_ms, stop_reason, '{}', unreachable_since, pend_time, place_time, start_time, end_time,
+    case when result is not null then jsonb_build_object('cpuTime_ms', cpu_time_ms, 'memoryPeak_bytes', memory_peak_bytes,
+      'startTime_ms', extract(epoch from start_time) * 1000, 'endTime_ms', extract(epoch from end_time) * 1000)
+      || result::jsonb end,
+    writer, change_xid
   from workload_end;
 
 -- The whole of a workload. Its state is found first, by an index of what is asked for; `offset 0` keeps the planner from
@@ -248,7 +253,7 @@ create view live_workload as
   select s.*, w.* from (
     select key, organization_id, phase, message, verdict, runner_id, greatest(fence, 0) as fence, null::text as retried_by,
       stop_requested, stop_grace_ms, stop_reason, excluded, unreachable_since, pend_time, place_time, start_time,
-      null::timestamptz as end_time, null::json as result, writer, change_xid
+      null::timestamptz as end_time, null::jsonb as result, writer, change_xid
     from workload_life) s
   cross join lateral (
     select id, name, labels, spec, demand, try, retry_of, maximum_tries, retry_on_lost, retry_on_failed, lost_after_ms,

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file agyn/options/v1/options.proto.
  */
 export const file_agyn_options_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("Ch1hZ3luL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIPYWd5bi5vcHRpb25zLnYxIr4BCgZBY2Nlc3MSJQoFcGxhbmUYASABKA4yFi5hZ3luLm9wdGlvbnMudjEuUGxhbmUSEgoKcGVybWlzc2lvbhgCIAEoCRIjCgRyb2xlGAMgASgOMhUuYWd5bi5vcHRpb25zLnYxLlJvbGUSKwoIcmVzb3VyY2UYBCABKA4yGS5hZ3luLm9wdGlvbnMudjEuUmVzb3VyY2USDQoFZmllbGQYBSABKAkSGAoQb3JfY2x1c3Rlcl9hZG1pbhgGIAEoCCpACgVQbGFuZRIVChFQTEFORV9VTlNQRUNJRklFRBAAEg4KClBMQU5FX1VTRVIQARIQCgxQTEFORV9SVU5ORVIQAiqvAQoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASDwoLUk9MRV9QVUJMSUMQARINCglST0xFX1VTRVIQAhIPCgtST0xFX1ZJRVdFUhADEg8KC1JPTEVfTUVNQkVSEAQSDgoKUk9MRV9PV05FUhAFEhYKElJPTEVfQ0xVU1RFUl9BRE1JThAGEg8KC1JPTEVfUlVOTkVSEAcSFgoSUk9MRV9UUklHR0VSX1RPS0VOEAgqjwIKCFJlc291cmNlEhgKFFJFU09VUkNFX1VOU1BFQ0lGSUVEEAASEQoNUkVTT1VSQ0VfU0VMRhABEhQKEFJFU09VUkNFX0NMVVNURVIQAhIZChVSRVNPVVJDRV9PUkdBTklaQVRJT04QAxISCg5SRVNPVVJDRV9TQ09QRRAEEhMKD1JFU09VUkNFX1JVTk5FUhAFEhUKEVJFU09VUkNFX1dPUktMT0FEEAYSFAoQUkVTT1VSQ0VfUFJPSkVDVBAHEhAKDFJFU09VUkNFX1JVThAIEhAKDFJFU09VUkNFX0pPQhAJEhQKEFJFU09VUkNFX1RSSUdHRVIQDBIVChFSRVNPVVJDRV9BUlRJRkFDVBAKOlEKBmFjY2VzcxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNGGAyABKAsyFy5hZ3luLm9wdGlvbnMudjEuQWNjZXNzUgZhY2Nlc3NiBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("Ch1hZ3luL29wdGlvbnMvdjEvb3B0aW9ucy5wcm90bxIPYWd5bi5vcHRpb25zLnYxIuIBCgZBY2Nlc3MSJQoFcGxhbmUYASABKA4yFi5hZ3luLm9wdGlvbnMudjEuUGxhbmUSEgoKcGVybWlzc2lvbhgCIAEoCRIjCgRyb2xlGAMgASgOMhUuYWd5bi5vcHRpb25zLnYxLlJvbGUSKwoIcmVzb3VyY2UYBCABKA4yGS5hZ3luLm9wdGlvbnMudjEuUmVzb3VyY2USDQoFZmllbGQYBSABKAkSGAoQb3JfY2x1c3Rlcl9hZG1pbhgGIAEoCBIiChpvcmdhbml6YXRpb25fYXNfcmVtZW1iZXJlZBgHIAEoCCpACgVQbGFuZRIVChFQTEFORV9VTlNQRUNJRklFRBAAEg4KClBMQU5FX1VTRVIQARIQCgxQTEFORV9SVU5ORVIQAiqvAQoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASDwoLUk9MRV9QVUJMSUMQARINCglST0xFX1VTRVIQAhIPCgtST0xFX1ZJRVdFUhADEg8KC1JPTEVfTUVNQkVSEAQSDgoKUk9MRV9PV05FUhAFEhYKElJPTEVfQ0xVU1RFUl9BRE1JThAGEg8KC1JPTEVfUlVOTkVSEAcSFgoSUk9MRV9UUklHR0VSX1RPS0VOEAgqpQIKCFJlc291cmNlEhgKFFJFU09VUkNFX1VOU1BFQ0lGSUVEEAASEQoNUkVTT1VSQ0VfU0VMRhABEhQKEFJFU09VUkNFX0NMVVNURVIQAhIZChVSRVNPVVJDRV9PUkdBTklaQVRJT04QAxISCg5SRVNPVVJDRV9TQ09QRRAEEhMKD1JFU09VUkNFX1JVTk5FUhAFEhUKEVJFU09VUkNFX1dPUktMT0FEEAYSFAoQUkVTT1VSQ0VfUFJPSkVDVBAHEhAKDFJFU09VUkNFX1JVThAIEhAKDFJFU09VUkNFX0pPQhAJEhQKEFJFU09VUkNFX1RSSUdHRVIQDBIUChBSRVNPVVJDRV9XRUJIT09LEA0SFQoRUkVTT1VSQ0VfQVJUSUZBQ1QQCjpRCgZhY2Nlc3MSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjRhgMgASgLMhcuYWd5bi5vcHRpb25zLnYxLkFjY2Vzc1IGYWNjZXNzYgZwcm90bzM", [file_google_protobuf_descriptor]);
 
 /**
  * The access rule of one method.
@@ -62,6 +62,15 @@ export type Access = Message<"agyn.options.v1.Access"> & {
    * @generated from field: bool or_cluster_admin = 6;
    */
   orClusterAdmin: boolean;
+
+  /**
+   * Of a RESOURCE_ORGANIZATION that the caller names by its id, or not at all: what was known when the caller was last
+   * looked up is good enough, at most half a second ago, like the caller's roles. For calls that are made often and must
+   * begin quickly, and that cope with an organization that was deleted meanwhile.
+   *
+   * @generated from field: bool organization_as_remembered = 7;
+   */
+  organizationAsRemembered: boolean;
 };
 
 /**
@@ -271,6 +280,13 @@ export const Resource = {
    * @generated from enum value: RESOURCE_TRIGGER = 12;
    */
   TRIGGER: 12,
+
+  /**
+   * A webhook, by its id or name.
+   *
+   * @generated from enum value: RESOURCE_WEBHOOK = 13;
+   */
+  WEBHOOK: 13,
 
   /**
    * An artifact, by its id or as `<run>/<name>`.

@@ -1,0 +1,44 @@
+import type { Context } from "./context.ts";
+import { safe } from "./output.ts";
+import { write } from "./terminal.ts";
+import { formatBytes } from "./view.ts";
+
+const period_ms = 200;
+/** To the beginning of the line, and clears it. */
+const anew = "\r\u001b[K";
+
+/** What is shown of a copy while it goes on, on a terminal only, and what came of it. */
+export type CopyProgress = {
+  files: number;
+  bytes: number;
+  /** What was not copied, and why. */
+  leftOut(path: string, why: string): void;
+  /** Takes the line away. */
+  clear(): Promise<void>;
+  /** Says what was copied. */
+  finish(from: string, to: string): Promise<void>;
+};
+
+export function startProgress({ terminal: { stderr }, output }: Context): CopyProgress {
+  const leftOut: { path: string; why: string }[] = [];
+  const show = (): void => void write(stderr, `${anew}${formatBytes(BigInt(progress.bytes))}`);
+  const timer = stderr.isTTY === true ? setInterval(show, period_ms) : undefined;
+  const progress: CopyProgress = {
+    files: 0,
+    bytes: 0,
+    leftOut: (path, why) => void leftOut.push({ path, why }),
+    async clear() {
+      clearInterval(timer);
+      if (timer !== undefined) await write(stderr, anew);
+    },
+    async finish(from, to) {
+      await progress.clear();
+      for (const { path, why } of leftOut) await output.note(`left out: ${path} is ${why}`, "warning");
+      const { files, bytes } = progress;
+      const count = `${files} file${files === 1 ? "" : "s"}`;
+      const text = `copied ${count}, ${formatBytes(BigInt(bytes))}: ${from} to ${to}`;
+      await output.document(() => ({ files, bytes, leftOut }), `${safe(text)}\n`);
+    },
+  };
+  return progress;
+}
