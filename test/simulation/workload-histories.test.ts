@@ -76,12 +76,12 @@ test.each(seeds([1, 2, 3, 4]))(
         // Two leaders decide the same at once; at most one of them may be heard.
         const both = await Promise.all(
           writers.map(async (one) => {
-            let placed: Awaited<ReturnType<typeof placeWorkloads>> = [];
+            let heard: Awaited<ReturnType<typeof placeWorkloads>> = [];
             await invariants.onlyLeading(
               recent(),
-              async (guard) => (placed = await placeWorkloads(sql, one, guard, picks)).length,
+              async (guard) => (heard = await placeWorkloads(sql, one, guard, picks)).length,
             );
-            return placed;
+            return heard;
           }),
         );
         invariants.onlyOnce(both.flat().map((one) => one.id));
