@@ -222,14 +222,13 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     );
     router.service(TunnelsService, createTunnelsService({ sql, masterKey, tunnels }));
     const { startDeps, advanceDeps, onAdvanced, onQueueChanged, runnerName } = running;
-    const { feed, cancelRun, queueState, view, takeJobs } = running;
+    const { feed, cancelRun, queueState, view, takeJobs, artifacts, bundles } = running;
     router.service(ProjectsService, createProjectsService({ sql, onQueueChanged }));
     router.service(RunsService, createRunsService({ ...startDeps, storeEpoch, feed, cancelRun, runnerName }));
     const queueDeps = { ...advanceDeps, state: queueState, view, runnerName, onAdvanced, onQueueChanged };
     router.service(QueueService, createQueueService({ ...queueDeps, onJobsChanged: takeJobs }));
     triggering.routes(router);
     webhooks.routes(router);
-    const { artifacts, bundles } = running;
     router.service(ArtifactsService, createArtifactsService({ sql, contents, artifacts, bundles }));
     router.service(SecretsService, createSecretsService({ sql, masterKey }));
     router.service(OrganizationsService, createOrganizationsService({ sql }));
