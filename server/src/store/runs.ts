@@ -80,18 +80,19 @@ const columns = (sql: SqlOrTransaction) => sql`
   create_time as "createTime", start_time as "startTime", end_time as "endTime", change_xid::text as "changeXid"`;
 
 /**
- * The number of an organization's next run, which leaves a gap where it is not used, and how many jobs may wait. A commit of its own,
+ * The number of an organization's next run, which leaves a gap where it is not used, and how many jobs may wait; `undefined` where the
+ * organization is gone. A commit of its own,
  * so that starts do not wait for each other; it is not waited for, since the commit of the run that uses it makes both durable.
  */
 export async function takeRunNumber(
   sql: Sql,
   organizationId: string,
-): Promise<{ number: bigint; maximumQueued: number }> {
+): Promise<{ number: bigint; maximumQueued: number } | undefined> {
   const [row] = await sql<{ number: bigint; maximumQueued: number }[]>`
     with quick as materialized (select set_config('synchronous_commit', 'off', true))
     update organization set run_count = run_count + 1 from quick where id = ${organizationId}
     returning run_count as number, maximum_queued_jobs as "maximumQueued"`;
-  return row!;
+  return row;
 }
 
 export async function insertRun(sql: SqlOrTransaction, run: NewRun): Promise<WholeRun> {
