@@ -142,20 +142,27 @@ const messages: Readonly<Record<number, readonly [name: string, fields: Fields]>
   [type.updateToken]: ["UpdateToken", {}],
 };
 
+/** The same, made ready to be looked up for every frame. */
+const known = new Map(
+  Object.entries(messages).map(([id, [name, fields]]) => {
+    const shapes = new Map(Object.entries(fields).map(([field, [shape]]) => [Number(field), shape]));
+    const required = [...shapes.keys()].filter((field) => fields[field]?.[1] === "required");
+    return [Number(id), { name, shapes, required }] as const;
+  }),
+);
+
 /** What is wrong with the headers of a message from a client, or `undefined`. */
 export function faultOf(frame: Frame): string | undefined {
-  const message = messages[frame.type];
+  const message = known.get(frame.type);
   if (message === undefined) return `content type ${frame.type} is none that a client sends`;
 
-  const [name, fields] = message;
+  const { name, shapes, required } = message;
   for (const [id, value] of frame.headers) {
-    const field = fields[id];
-    if (field === undefined) return `${name} has the unknown header ${id}`;
-    if (!fits(field[0], value)) return `${name}: header ${id} is no ${field[0]} (${value.length} bytes)`;
+    const shape = shapes.get(id);
+    if (shape === undefined) return `${name} has the unknown header ${id}`;
+    if (!fits(shape, value)) return `${name}: header ${id} is no ${shape} (${value.length} bytes)`;
   }
-  for (const [id, [, presence]] of Object.entries(fields)) {
-    if (presence === "required" && !frame.headers.has(Number(id))) return `${name} lacks the header ${id}`;
-  }
+  for (const id of required) if (!frame.headers.has(id)) return `${name} lacks the header ${id}`;
   return undefined;
 }
 
