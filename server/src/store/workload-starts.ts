@@ -69,7 +69,7 @@ async function insertLive(
   workloads: readonly NewWorkload[],
 ): Promise<StartedWorkload[]> {
   const kinds = kindsOf(workloads.map(toKind), kindKey);
-  const of = kindColumn(sql, kinds)
+  const of = kindColumn(sql, kinds);
   const [answer] = await sql<(Answer<"ids" | "fences"> & { createTime: Date })[]>`
     with ${guarded(sql, guard)}, ${records(sql, writer, workloads, kinds, conflict.clause)}, life as (
       insert into workload_life (key, id, organization_id, phase, fence, runner_id, place_time, verdict, message, writer)
@@ -100,7 +100,13 @@ export async function startFailed(sql: Sql, writer: Writer, workload: NewWorkloa
 }
 
 /** The part of a statement that inserts what never changes of workloads: `input`, and the `record` of each. */
-function records(sql: Sql, writer: Writer, workloads: readonly NewWorkload[], kinds: Kinds<Kind>, conflict: Fragment): Fragment {
+function records(
+  sql: Sql,
+  writer: Writer,
+  workloads: readonly NewWorkload[],
+  kinds: Kinds<Kind>,
+  conflict: Fragment,
+): Fragment {
   const of = kindColumn(sql, kinds);
   return sql`input as (
       select ${nextFence(sql, writer)} as key, * from unnest(${column(workloads, (one) => one.id)}::text[],

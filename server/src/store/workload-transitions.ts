@@ -138,7 +138,9 @@ export async function endWorkloads(
   const kinds = kindsOf(endings.map(toTerms), termsKey);
   const mayRetry = endings.some((one) => one.mayRetry);
   const isDecreed = endings.some((one) => one.runnerId === null || one.fence === 0n);
-  const fence = isDecreed ? sql`coalesce(nullif(i.fence, 0), (select -key from workload where id = i.id))` : sql`i.fence`;
+  const fence = isDecreed
+    ? sql`coalesce(nullif(i.fence, 0), (select -key from workload where id = i.id))`
+    : sql`i.fence`;
   const of = kindColumn(sql, kinds);
   const retry = {
     ids: sql`, ${column(endings, (one) => (one.mayRetry ? createId("workload") : ""))}::text[]`,
@@ -182,7 +184,13 @@ export async function endWorkloads(
   const [runnerIds, retryIds] = [unpack(answer!.runnerIds ?? null), unpack(answer!.retryIds ?? null)];
   return unpack(answer!.places).map((place, row) => {
     const { id, fence, runnerId } = endings[Number(place) - 1]!;
-    return { id, fence, phase: phases[row] as TerminalPhase, runnerId: runnerId ?? (runnerIds[row] || null), retriedBy: retryIds[row] || null };
+    return {
+      id,
+      fence,
+      phase: phases[row] as TerminalPhase,
+      runnerId: runnerId ?? (runnerIds[row] || null),
+      retriedBy: retryIds[row] || null,
+    };
   });
 }
 
