@@ -1,4 +1,4 @@
-import type { Frame } from "./frames.ts";
+import { FrameError, type Frame, type Header } from "./frames.ts";
 
 /** Content types of the edge protocol. */
 export const type = {
@@ -151,19 +151,23 @@ const known = new Map(
   }),
 );
 
-/** What is wrong with the headers of a message from a client, or `undefined`. */
-export function faultOf(frame: Frame): string | undefined {
+/** Throws a `FrameError` unless a message from a client has the headers that it must and may have. */
+export function checkFrame(frame: Frame): void {
   const message = known.get(frame.type);
-  if (message === undefined) return `content type ${frame.type} is none that a client sends`;
+  if (message === undefined) throw new FrameError(`content type ${frame.type} is none that a client sends`);
 
   const { name, shapes, required } = message;
   for (const [id, value] of frame.headers) {
     const shape = shapes.get(id);
-    if (shape === undefined) return `${name} has the unknown header ${id}`;
-    if (!fits(shape, value)) return `${name}: header ${id} is no ${shape} (${value.length} bytes)`;
+    if (shape === undefined) throw new FrameError(`${name} has the unknown header ${id}`);
+    if (!fits(shape, value)) throw new FrameError(`${name}: header ${id} is no ${shape} (${value.length} bytes)`);
   }
-  for (const id of required) if (!frame.headers.has(id)) return `${name} lacks the header ${id}`;
-  return undefined;
+  for (const id of required) if (!frame.headers.has(id)) throw new FrameError(`${name} lacks the header ${id}`);
+}
+
+/** The header by which a Result says yes or no. */
+export function success(yes: boolean): Header {
+  return [header.success, Buffer.from([yes ? 1 : 0])];
 }
 
 /** Reads a u32 header that is there. */
