@@ -19,6 +19,7 @@ const pages = [
   "runs",
   "queue",
   "way-in",
+  "triggers",
   "webhooks",
   "configuration",
 ] as const;
