@@ -2,6 +2,7 @@ import { existsSync, rmSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
+import { minimumMasked_bytes } from "../../../wire/secrets.ts";
 import { atBootTime, bootTimeMs } from "../boot-clock.ts";
 import { killCgroup, removeCgroup } from "./cgroup.ts";
 import { readIfThere, writeAtomically } from "./durable-file.ts";
@@ -28,7 +29,6 @@ import {
   readWrapper,
   writeEnding,
 } from "./record.ts";
-import { minimumMasked_bytes } from "./secret-forms.ts";
 import { type UsageWatch, watchUsage } from "./usage.ts";
 
 /** How long a killed job may take to be gone before its result is given without it. */
@@ -68,6 +68,7 @@ export function openProcessExecution(
   const { spec } = record;
   const files = executionFiles(join(settings.directory, `${spec.workloadId}.${spec.fence}`));
   const { promise: result, resolve: give } = Promise.withResolvers<ExecutionResult>();
+  const { promise: ended, resolve: shut } = Promise.withResolvers<void>();
   const preparation = new AbortController();
   let attachment: Attachment | undefined;
   let outputs: OutputReader | undefined;
@@ -79,6 +80,7 @@ export function openProcessExecution(
 
   const resolve = (answer: ExecutionResult): void => {
     isSettled = true;
+    shut();
     give(answer);
   };
 
@@ -170,6 +172,7 @@ export function openProcessExecution(
   const settle = async (): Promise<void> => {
     if (isFinishing || attachment === undefined) return;
     isFinishing = true;
+    shut();
     const { wrapper, notices, watch, cancelTimeout } = attachment;
     cancelTimeout();
     cancelKill();
@@ -200,7 +203,7 @@ export function openProcessExecution(
   const conclude = (usage = { cpuMs: 0, memoryPeakBytes: 0, sampled: true }): void => {
     const exit = readExit();
     const endTime = statSync(files.exit, { throwIfNoEntry: false })?.mtime ?? new Date();
-    const handedOn = readOutputs(record.jobDirectory);
+    const handedOn = readOutputs(record.jobDirectory, mask);
     for (const refusal of handedOn.refusals) sink.system(`${refusal}\n`);
     resolve(
       resultOf({
@@ -274,7 +277,7 @@ export function openProcessExecution(
       const jobPid = readJobPid(files);
       const isRunning = isStarted && !isFinishing && ending === undefined && !existsSync(files.exit);
       if (jobPid === undefined || !isRunning) throw new Error("its command does not run");
-      return createEntrance(settings, record, jobPid);
+      return createEntrance(settings, record, { jobPid, ended });
     },
     result,
     begin: (secret) => void begin(secret).catch(failed),

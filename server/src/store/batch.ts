@@ -1,34 +1,39 @@
 import { toArrayLiteral } from "./array-literal.ts";
+import type { SqlOrTransaction } from "./database.ts";
 
 /*
- * What makes a statement over a batch of rows cheap: a column is one parameter, what rows have in common travels once for all of
- * them, and the answer is one row.
+ * What makes a statement over a batch of rows cheap: a column is one parameter, what rows have in common travels and is parsed once
+ * for all of them, and the answer is one row.
  */
 
 /** One column of a batch, for `unnest`. */
-export function column<T>(rows: readonly T[], value: (one: T) => string | number | bigint | boolean): string {
+export function column<T>(rows: readonly T[], value: (one: T) => string | number | bigint | boolean | null): string {
   return toArrayLiteral(rows.map(value));
 }
 
-/** Rows that have something in common: which, counted from 1 as PostgreSQL does, and one of them as an example. */
-export type Group<T> = { first: number; last: number; one: T };
+/** The different ones among rows, and of each row which of them it is, counted from 1 as PostgreSQL does. */
+export type Kinds<T> = { kinds: T[]; kindOf: number[] };
 
-/** Brings rows together that have the same key. */
-export function groupBy<T>(rows: readonly T[], keyOf: (row: T) => string): { rows: T[]; groups: Group<T>[] } {
-  const byKey = new Map<string, T[]>();
-  for (const row of rows) {
+/** Two rows are of one kind where their keys are equal. */
+export function kindsOf<T>(rows: readonly T[], keyOf: (row: T) => string): Kinds<T> {
+  const kinds: T[] = [];
+  const numbers = new Map<string, number>();
+  const kindOf = rows.map((row) => {
     const key = keyOf(row);
-    const alike = byKey.get(key);
-    if (alike) alike.push(row);
-    else byKey.set(key, [row]);
-  }
-  const groups: Group<T>[] = [];
-  let last = 0;
-  for (const alike of byKey.values()) {
-    groups.push({ first: last + 1, last: last + alike.length, one: alike[0]! });
-    last += alike.length;
-  }
-  return { rows: [...byKey.values()].flat(), groups };
+    const known = numbers.get(key);
+    if (known !== undefined) return known;
+    numbers.set(key, kinds.push(row));
+    return kinds.length;
+  });
+  return { kinds, kindOf };
+}
+
+type Type = "text" | "int" | "bigint" | "boolean" | "json" | "jsonb" | "bytea";
+
+/** Expressions for values that rows of one kind share, in a query whose column `kind` says which it is. */
+export function kindColumn<T>(sql: SqlOrTransaction, { kinds }: Kinds<T>) {
+  return (value: (one: T) => string | number | bigint | boolean | null, type: Type = "text") =>
+    sql`(${column(kinds, value)}::${sql.unsafe(type)}[])[kind]`;
 }
 
 /** What a batch answers, each column as one text: a row for each costs more to send and to read than to write. */

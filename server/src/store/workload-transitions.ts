@@ -1,6 +1,8 @@
+import type { PendingQuery, Row } from "postgres";
 import { createId } from "../../../wire/ids.ts";
 import type { LivePhase, TerminalPhase, WorkloadResult } from "../domain/workload.ts";
-import { column, groupBy, unpack, type Answer } from "./batch.ts";
+import { toArrayLiteral } from "./array-literal.ts";
+import { column, kindColumn, kindsOf, unpack, type Answer } from "./batch.ts";
 import type { Sql, SqlOrTransaction } from "./database.ts";
 
 /*
@@ -34,7 +36,7 @@ export async function placeWorkloads(
       place_time = now(), verdict = '', message = '', writer = ${writer.replicaId}, change_xid = pg_current_xact_id()
     from unnest(${column(picks, (one) => one.key)}::bigint[], ${column(picks, (one) => one.runnerId)}::text[],
       ${column(picks, (one) => one.isHere)}::boolean[]) as i (key, runner_id, is_here)
-    where l.key = i.key and l.phase = 'pending' and not l.stop_requested and exists (select from guard)
+    where ${hasKey(sql, sql`i.key`)} and l.phase = 'pending' and not l.stop_requested and exists (select from guard)
     returning l.id, l.fence, case when i.is_here then (select spec from workload where key = l.key) end as spec`;
 }
 
@@ -134,62 +136,79 @@ export async function endWorkloads(
   writer: Writer,
   endings: readonly Ending[],
 ): Promise<Ended[]> {
-  const { rows, groups } = groupBy(endings, termsKey);
+  const kinds = kindsOf(endings.map(toTerms), termsKey);
   const mayRetry = endings.some((one) => one.mayRetry);
-  const fence = endings.every((one) => one.fence > 0n)
-    ? sql`i.fence`
-    : sql`coalesce(nullif(i.fence, 0), (select -key from workload where id = i.id))`;
+  const isDecreed = endings.some((one) => one.runnerId === null || one.fence === 0n);
+  const heldFence = isDecreed
+    ? sql`coalesce(nullif(i.fence, 0), (select -key from workload where id = i.id))`
+    : sql`i.fence`;
+  const of = kindColumn(sql, kinds);
   const retry = {
-    ids: sql`, (${column(rows, (one) => (one.mayRetry ? createId("workload") : ""))}::text[])[first:last]`,
+    ids: sql`, ${column(endings, (one) => (one.mayRetry ? createId("workload") : ""))}::text[]`,
     id: sql`case when i.retry_id <> '' and w.job_id is null and not l.stop_requested and w.try < w.maximum_tries
-      and (t.phase = 'lost' and w.retry_on_lost or t.phase = 'failed' and w.retry_on_failed) then i.retry_id end`,
+      and (${of((kind) => kind.phase)} = 'lost' and w.retry_on_lost or ${of((kind) => kind.phase)} = 'failed' and w.retry_on_failed) then i.retry_id end`,
   };
-  const [answer] = await sql<Answer<"ids" | "fences" | "phases" | "runnerIds" | "retryIds">[]>`
+  const [answer] = await sql<Answer<"places" | "phases" | "runnerIds" | "retryIds">[]>`
     with gone as (
       delete from workload_life l using unnest(
-        ${column(groups, ({ one }) => one.phase)}::text[], ${column(groups, ({ one }) => one.message)}::text[],
-        ${column(groups, ({ one }) => one.phaseIfStopped)}::text[], ${column(groups, ({ one }) => one.messageIfStopped)}::text[],
-        ${column(groups, ({ first }) => first)}::int[], ${column(groups, ({ last }) => last)}::int[]
-      ) as t (phase, message, stopped_phase, stopped_message, first, last)
-      cross join lateral unnest(
-        (${column(rows, (one) => one.fence)}::bigint[])[first:last], (${column(rows, (one) => one.id)}::text[])[first:last],
-        (${column(rows, (one) => one.runnerId ?? "")}::text[])[first:last],
-        (${column(rows, (one) => (one.result === null ? "" : JSON.stringify(one.result)))}::text[])[first:last],
-        (${column(rows, (one) => one.result?.startTime_ms ?? -1)}::float8[])[first:last],
-        (${column(rows, (one) => one.result?.endTime_ms ?? -1)}::float8[])[first:last] ${mayRetry ? retry.ids : sql``}
-      ) as i (fence, id, runner_id, result, start_ms, end_ms ${mayRetry ? sql`, retry_id` : sql``})
+        ${column(endings, (one) => one.fence)}::bigint[], ${column(endings, (one) => one.id)}::text[],
+        ${column(endings, (one) => one.runnerId ?? "")}::text[], ${toArrayLiteral(kinds.kindOf)}::int[],
+        ${column(endings, (one) => one.result?.startTime_ms ?? null)}::bigint[],
+        ${column(endings, (one) => one.result?.endTime_ms ?? null)}::bigint[],
+        ${column(endings, (one) => one.result && Math.round(one.result.cpuTime_ms))}::bigint[],
+        ${column(endings, (one) => one.result && Math.round(one.result.memoryPeak_bytes))}::bigint[] ${mayRetry ? retry.ids : sql``}
+      ) with ordinality as i (fence, id, runner_id, kind, start_ms, end_ms, cpu_ms, memory_bytes, ${mayRetry ? sql`retry_id,` : sql``} place)
       ${mayRetry ? sql`, workload w` : sql``}
-      where l.fence = ${fence} and l.id = i.id and (i.runner_id = '' or l.runner_id = i.runner_id)
+      where l.fence = ${heldFence} and l.id = i.id and (i.runner_id = '' or l.runner_id = i.runner_id)
         ${mayRetry ? sql`and w.key = l.key` : sql``}
-      returning l.key, l.id, l.organization_id, case when l.stop_requested then t.stopped_phase else t.phase end as phase,
-        case when l.stop_requested then t.stopped_message else t.message end as message, l.verdict, l.runner_id, l.fence,
-        ${mayRetry ? retry.id : sql`null::text`} as retry_id, l.stop_requested, l.stop_grace_ms, l.stop_reason, l.excluded,
-        l.unreachable_since, l.pend_time, l.place_time,
-        coalesce(l.start_time, to_timestamp(nullif(i.start_ms, -1) / 1000)) as start_time,
-        coalesce(to_timestamp(nullif(i.end_ms, -1) / 1000), now()) as end_time, nullif(i.result, '')::json as result
+      returning l.key, l.id, l.organization_id,
+        case when l.stop_requested then ${of((kind) => kind.phaseIfStopped)} else ${of((kind) => kind.phase)} end as phase,
+        case when l.stop_requested then ${of((kind) => kind.messageIfStopped)} else ${of((kind) => kind.message)} end as message,
+        l.verdict, l.runner_id, l.fence, ${mayRetry ? retry.id : sql`null::text`} as retry_id, l.stop_requested, l.stop_grace_ms,
+        l.stop_reason, l.excluded, l.unreachable_since, l.pend_time, l.place_time,
+        coalesce(to_timestamp(i.start_ms::float8 / 1000), l.start_time) as start_time,
+        coalesce(to_timestamp(i.end_ms::float8 / 1000), now()) as end_time, i.cpu_ms, i.memory_bytes,
+        ${of((kind) => kind.result, "json")} as result, i.place
     ), ended as (
       insert into workload_end (key, organization_id, phase, message, verdict, runner_id, fence, retried_by, stop_requested,
-        stop_grace_ms, stop_reason, excluded, unreachable_since, pend_time, place_time, start_time, end_time, result, writer)
+        stop_grace_ms, stop_reason, unreachable_since, pend_time, place_time, start_time, end_time, cpu_time_ms,
+        memory_peak_bytes, result, writer)
       select key, organization_id, phase, message, verdict, runner_id, fence, retry_id, stop_requested, stop_grace_ms,
-        stop_reason, excluded, unreachable_since, pend_time, place_time, start_time, end_time, result, ${writer.replicaId}
+        stop_reason, unreachable_since, pend_time, place_time, start_time, end_time, cpu_ms, memory_bytes, result,
+        ${writer.replicaId}
       from gone
     )${mayRetry ? nextTries(sql, writer) : sql``}
-    select string_agg(id, ' ') as ids, string_agg(greatest(fence, 0)::text, ' ') as fences, string_agg(phase, ' ') as phases,
-      string_agg(coalesce(runner_id, ''), ' ') as "runnerIds", string_agg(coalesce(retry_id, ''), ' ') as "retryIds" from gone`;
-  const [fences, phases] = [unpack(answer!.fences), unpack(answer!.phases)];
-  const [runnerIds, retryIds] = [unpack(answer!.runnerIds), unpack(answer!.retryIds)];
-  return unpack(answer!.ids).map((id, row) => ({
-    id,
-    fence: BigInt(fences[row]!),
-    phase: phases[row] as TerminalPhase,
-    runnerId: runnerIds[row] || null,
-    retriedBy: retryIds[row] || null,
-  }));
+    select string_agg(place::text, ' ') as places, string_agg(phase, ' ') as phases
+      ${isDecreed ? sql`, string_agg(coalesce(runner_id, ''), ' ') as "runnerIds"` : sql``}
+      ${mayRetry ? sql`, string_agg(coalesce(retry_id, ''), ' ') as "retryIds"` : sql``} from gone`;
+  const phases = unpack(answer!.phases);
+  const [runnerIds, retryIds] = [unpack(answer!.runnerIds ?? null), unpack(answer!.retryIds ?? null)];
+  return unpack(answer!.places).map((place, row) => {
+    const { id, fence, runnerId } = endings[Number(place) - 1]!;
+    return {
+      id,
+      fence,
+      phase: phases[row] as TerminalPhase,
+      runnerId: runnerId ?? (runnerIds[row] || null),
+      retriedBy: retryIds[row] || null,
+    };
+  });
 }
 
-/** What many endings have in common. No text has a NUL. */
-function termsKey({ phase, message, phaseIfStopped, messageIfStopped }: Ending): string {
-  return [phase, message, phaseIfStopped, messageIfStopped].join("\0");
+type Terms = ReturnType<typeof toTerms>;
+
+/** What many endings have in common; of a result, all but the amounts and times, which have columns of their own. */
+function toTerms({ phase, message, phaseIfStopped, messageIfStopped, result }: Ending) {
+  const { startTime_ms, endTime_ms, cpuTime_ms: _cpu, memoryPeak_bytes: _memory, ...rest } = result ?? {};
+  // What the runner did not say is said to be missing: the columns have what the control plane knows.
+  const unsaid = { ...(startTime_ms === null && { startTime_ms }), ...(endTime_ms === null && { endTime_ms }) };
+  const shared = result === null ? null : JSON.stringify({ ...rest, ...unsaid });
+  return { phase, message, phaseIfStopped, messageIfStopped, result: shared };
+}
+
+/** No text has a NUL. */
+function termsKey({ phase, message, phaseIfStopped, messageIfStopped, result }: Terms): string {
+  return [phase, message, phaseIfStopped, messageIfStopped, result].join("\0");
 }
 
 /** The part of the statement that inserts what is tried again. */
@@ -209,6 +228,10 @@ const nextTries = (sql: SqlOrTransaction, writer: Writer) => sql`, next as (
 /** The one growing sequence of fences (I1), which also numbers workloads. */
 export const nextFence = (sql: SqlOrTransaction, writer: Writer) =>
   sql`(${writer.storeEpoch}::bigint << 40) + nextval('fence_counter')`;
+
+/** The condition that the live row `l` is of the workload with a key, by the index that has it. */
+export const hasKey = (sql: SqlOrTransaction, key: PendingQuery<Row[]>) =>
+  sql`(l.fence = ${key} and l.fence = l.key or l.key = ${key} and l.fence <> l.key)`;
 
 /** The part of a statement, `guard`, that has a row while the right to place holds (I10). */
 export const guarded = (sql: SqlOrTransaction, guard: PlacingGuard) => sql`guard as (
