@@ -14,7 +14,9 @@ export type OverlayReason =
   | "peer_untrusted"
   /** The other end's certificate is good, but not that of whom we want, or it was refused by the caller. */
   | "peer_refused"
-  /** A bound was reached: connections, handshakes. */
+  /** The network that carries the connection does not know us, or does not let us in there. */
+  | "unauthorized"
+  /** A bound was reached: connections, handshakes, what a reader has not taken. */
   | "exhausted"
   /** The connection broke or did not speak TLS 1.3. */
   | "broken";
@@ -28,6 +30,19 @@ export class OverlayError extends Error {
     super(message, options);
     this.reason = reason;
   }
+}
+
+/** The certificate faults that OpenSSL names, as Node gives them: `CERT_HAS_EXPIRED`, `SELF_SIGNED_CERT_IN_CHAIN`, … */
+const certificateFault = /CERT|ISSUER|SIGNATURE|CHAIN|CA$|PURPOSE|PATH_LENGTH|SUBTREE/;
+
+/** Whether a TLS socket failed because of the certificate that the other end showed. */
+export function isCertificateFault(error: unknown): boolean {
+  return certificateFault.test(codeOf(error));
+}
+
+/** The code that the system gave an error, or "" where there is none. */
+export function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
 }
 
 /** The text of whatever was thrown. */

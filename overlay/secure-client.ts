@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import type { Duplex } from "node:stream";
 import tls from "node:tls";
 import { controlPlaneUri, onlyUriName } from "../wire/spiffe.ts";
-import { OverlayError } from "./errors.ts";
+import { isCertificateFault, messageOf, OverlayError } from "./errors.ts";
 import { lateDuplex } from "./late-duplex.ts";
 
 /** What the dialing side shows, and whom it accepts. */
@@ -90,16 +90,9 @@ function refusalOf(raw: Uint8Array, trustDomain: string): Error | undefined {
   return new OverlayError("peer_refused", `the other end is ${shown ?? "nameless"}, not ${wanted}`);
 }
 
-/** The certificate faults that OpenSSL names, as Node gives them: `CERT_HAS_EXPIRED`, `SELF_SIGNED_CERT_IN_CHAIN`, … */
-const certificateFault = /CERT|ISSUER|SIGNATURE|CHAIN|CA$|PURPOSE|PATH_LENGTH|SUBTREE/;
-
 /** What a TLS socket failed with, as an `OverlayError`. */
 function asOverlayError(error: unknown): OverlayError {
   if (error instanceof OverlayError) return error;
-  const { message, code } =
-    error instanceof Error
-      ? { code: "code" in error ? error.code : "", message: error.message }
-      : { message: String(error), code: "" };
-  const reason = typeof code === "string" && certificateFault.test(code) ? "peer_untrusted" : "broken";
-  return new OverlayError(reason, `cannot secure the connection: ${message}`, { cause: error });
+  const reason = isCertificateFault(error) ? "peer_untrusted" : "broken";
+  return new OverlayError(reason, `cannot secure the connection: ${messageOf(error)}`, { cause: error });
 }

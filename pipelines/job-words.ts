@@ -58,6 +58,13 @@ const lowerName = (noun: string): Shape<string> =>
     noExpressions: "write a name",
   });
 
+const capabilityName = text({
+  what: "the name of a capability: lower-case letters, digits, ., _, : and -",
+  limit: "name_characters",
+  pattern: /^[a-z0-9]([a-z0-9._:-]*[a-z0-9])?$/,
+  noExpressions: "write a name",
+});
+
 const labelValue = template("the value of a label", "labelValue_characters");
 export type LabelValues = readonly (Located<string> & { node: YamlScalar })[];
 const labelValues: Shape<LabelValues> = byKind({
@@ -93,7 +100,7 @@ export const requires = record(
       help: "labels that the runner has: `os: linux`, `region: [us, eu]`, or a list of requirements",
     },
     capabilities: {
-      shape: list(lowerName("a capability"), { max: "capabilities", identify: String }),
+      shape: list(capabilityName, { max: "capabilities", identify: String }),
       help: "what it can do, such as docker",
     },
     executor: { shape: lowerName("an executor"), help: "the way of running the job; the server's default unless said" },

@@ -92,7 +92,7 @@ function readRequires(lines: readonly Line[], report: Report): ReturnType<typeof
       if (isLabel && labels.has(key!)) report.add(place, `the label ${quote(key!)} is given twice`);
       else if (isLabel && /^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$/.test(key!))
         labels.set(key!, { key: key!, operator: "in", values: [value.join("=")] });
-      else if (!isLabel && /^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$/.test(word)) capabilities.add(word);
+      else if (!isLabel && /^[a-z0-9]([a-z0-9._:-]*[a-z0-9])?$/.test(word)) capabilities.add(word);
       else report.add(place, `${quote(word)} is neither key=value nor the name of a capability`);
     }
   }

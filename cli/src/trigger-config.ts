@@ -61,6 +61,7 @@ export const triggerConfigOptions = {
   },
   reportStatus: { kind: "flag", help: "tell it by the commit's status" },
   reportComment: { kind: "flag", help: "tell it by one comment, which is edited as the run goes on" },
+  reportLabels: { kind: "flag", help: "tell it by a label of the issue: status:doing, status:done, status:failed" },
   timezone: { kind: "text", placeholder: "zone", help: "of a schedule, such as Europe/Berlin (default: UTC)" },
   overlap: {
     kind: "text",
@@ -117,15 +118,16 @@ export function changedTriggerConfig(config: TriggerConfig, values: TriggerConfi
   if (input.length > 0) changed.inputs = parsePairs("input", input);
   if (runLabel.length > 0) changed.labels = parsePairs("label", runLabel);
   if (priority !== undefined) changed.priority = priority;
-  const { reportApi, reportStatus, reportComment } = values;
-  if (reportApi !== undefined || reportStatus || reportComment) {
+  const { reportApi, reportStatus, reportComment, reportLabels } = values;
+  if (reportApi !== undefined || reportStatus || reportComment || reportLabels) {
     const apiUrl = reportApi ?? config.report?.apiUrl;
     if (apiUrl === undefined) throw new UsageError("give --report-api: where the forge's API is");
-    const before = config.report ?? { commitStatus: false, comment: false };
+    const before = config.report ?? { commitStatus: false, comment: false, statusLabels: false };
     changed.report = create(ReportBackSchema, {
       apiUrl,
       commitStatus: reportStatus || before.commitStatus,
       comment: reportComment || before.comment,
+      statusLabels: reportLabels || before.statusLabels,
     });
   }
   const isWebhook = changed.kind.case === "webhook";

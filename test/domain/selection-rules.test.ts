@@ -95,6 +95,28 @@ test("a detectable capability counts when declared and found, any other when dec
   expect(declaredButNotFound(runner)).toEqual(["docker"]);
 });
 
+test.each([
+  ["code", ["code"], true],
+  ["code", ["code:rust"], true],
+  ["code", ["agent:code"], true],
+  ["code", ["agent:code:rust"], true],
+  ["code:rust", ["code:rust"], true],
+  ["code:rust", ["agent:code:rust"], true],
+  ["agent:code", ["agent:code"], true],
+  ["code:rust", ["code"], false],
+  ["code:rust", ["code:rusty"], false],
+  ["code", ["codes", "decode", "codes:code"], false],
+  ["rust", ["code:rust"], false],
+  ["agent:code", ["code"], false],
+  ["docker", ["docker:27"], false],
+])("a demand for %s is met by a runner that declares %j: %j", (wanted, declaredCapabilities, meets) => {
+  const runner = runnerOf({ id: "rnr_1", declaredCapabilities });
+  const candidate = { member: { runner, used: new Map() }, excluded: false };
+
+  expect(unmetOf(demandOf({ capabilities: [wanted] }), candidate)).toHaveLength(meets ? 0 : 1);
+  expect(effectiveCapabilities(runner).includes(wanted)).toBe(meets);
+});
+
 test("bad-09: a runner grants itself no label, and an operator forges no reported one", () => {
   const declared = new Map([
     ["region", "eu"],

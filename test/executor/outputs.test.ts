@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 
 import { parseOutputs } from "../../runner/src/executors/job-outputs.ts";
+import { createMask, hidingMask } from "../../runner/src/executors/mask.ts";
 import { openWorld, run, script } from "./support/world.ts";
 
 test("what a job writes to $AGYN_OUTPUT as name=value lines is in its result, the last value of a name", async () => {
@@ -39,10 +40,28 @@ test.each([
 
 test("outputs are bounded in number and size, and so is what is said of the refused", () => {
   const names = Array.from({ length: 100 }, (_, index) => `n${index}=1`).join("\n");
-  const { outputs, refusals } = parseOutputs(Buffer.from(`big=${"x".repeat(16 * 1024 + 1)}\n${names}\nn0=2\n`));
+  const { outputs, refusals } = parseOutputs(
+    Buffer.from(`big=${"x".repeat(16 * 1024 + 1)}\n${names}\nn0=2\n`),
+    createMask([]),
+  );
   expect(Object.keys(outputs)).toHaveLength(64);
   expect(outputs["n0"]).toBe("2");
   expect(refusals[0]).toContain("the value of big is above 16384 bytes");
   expect(refusals).toHaveLength(21);
   expect(refusals.at(-1)).toContain("17 more lines");
+});
+
+test("an output that holds a secret, in any form that is masked, is refused; where secrets cannot be told any more, all are", () => {
+  const value = "hunter2-of-acme";
+  const mask = createMask([{ name: "TOKEN", value, secret: true }]);
+  const base64 = Buffer.from(value).toString("base64");
+  const written = Buffer.from(`plain=${value}\nfine=1\nwithin=x${value}x\nencoded=${base64}\n${"hunter2_of"}=1\n`);
+
+  const { outputs, refusals } = parseOutputs(written, mask);
+  expect(outputs).toEqual({ fine: "1", hunter2_of: "1" });
+  expect(refusals.map((one) => one.replace(/:.*/, ""))).toEqual(
+    [1, 3, 4].map((line) => `line ${line} of $AGYN_OUTPUT is refused`),
+  );
+  expect(refusals.join()).not.toContain(value);
+  expect(parseOutputs(written, hidingMask).outputs).toEqual({});
 });

@@ -65,7 +65,29 @@ test("the forge is told of a run by a status and by one comment that is edited, 
   const statuses = `POST /api/v1/repos/acme/web/statuses/${commit}`;
   expect(told()).toEqual([`${statuses} pending`, comment, `${statuses} error`, edited]);
   expect(new Set(forge.received.map(({ authorization }) => authorization))).toEqual(new Set(["token forge-token"]));
-  await until("nothing is left to tell", async () => (await world.database.sql`select from report`).length === 0);
+  await until("nothing is left to tell", async () => {
+    return (await world.database.sql`select from report where next_try_time < 'infinity'`).length === 0;
+  });
+});
+
+test("an attempt that follows is told of too: by the same status, and in the same comment", async () => {
+  await using forge = await openForge();
+  await using world = await createWorld({ file_sources: "true", outgoing_private: "true" });
+  const commit = await startReported(world, forge.url);
+  const said = () =>
+    forge.received.map(({ call, body }) => `${call.split("/").at(-1)} ${body["body"] ?? body["state"]}`);
+  await until("the first begin was told", () => said().includes("comments agyn/web/hook: run 1 queued"));
+  await world.admin.runs.cancelRuns({ filter: { runs: ["1"] } });
+  await until("the first end was told", () => said().includes("77 agyn/web/hook: run 1 cancelled"));
+
+  await world.admin.runs.rerunRun({ run: "1", scope: { case: "all", value: true } });
+  await until("the begin was told", () => said().includes("77 agyn/web/hook: run 1, attempt 2, queued"));
+  await world.admin.runs.cancelRuns({ filter: { runs: ["1"] } });
+
+  const last = "77 agyn/web/hook: run 1, attempt 2, cancelled";
+  await until("the second end was told", () => said().includes(last));
+  expect(said().filter((one) => one.startsWith("comments"))).toHaveLength(1);
+  expect(said().slice(-4, -3)).toEqual([`${commit} pending`]);
 });
 
 test("bad-54: a forge at an inner address is told nothing, and holds nothing up", async () => {

@@ -173,3 +173,16 @@ jobs:
   expect(runStateName(ended)).toBe("SUCCEEDED");
   expect((await jobsOf(world.admin, run.id))["first"]!.outputs).toEqual({ x: "it is 42" });
 });
+
+test("an attempt of which the audit cannot be kept does not begin", async () => {
+  await using world = await createWorld();
+  const run = await startRun(world.admin, "jobs: { only: { run: 'true', requires: { labels: { nowhere: here } } } }");
+  await world.admin.runs.cancelRuns({ filter: { runs: [run.id] } });
+  await world.database.sql`alter table audit_event add check (action <> 'run.rerun')`;
+
+  const again = world.admin.runs.rerunRun({ run: run.id, scope: { case: "all", value: true } });
+
+  await expect(again).rejects.toThrow();
+  const { run: left } = await world.admin.runs.getRun({ run: run.id });
+  expect([left!.attempt, runStateName(left!)]).toEqual([1, "CANCELLED"]);
+});

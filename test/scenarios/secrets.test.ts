@@ -121,6 +121,33 @@ test("the audit says who set and deleted a secret, and no answer holds a value",
   expect(text).not.toContain("s3cret-value");
 });
 
+test("the audit says which job was given which secret, and an artifact's name cannot carry one", async () => {
+  await using world = await createWorld();
+  const { secrets, audit } = world.admin;
+  await secrets.setSecret({ name: "DEPLOY_KEY", value: "s3cret-value" });
+  const named = "secrets: [DEPLOY_KEY], run: 'true'";
+  const kept = "artifacts: { upload: [{ name: 'a-s3cret-value', paths: [a] }] }";
+  const run = await startRun(
+    world.admin,
+    `jobs: { deploy: { ${named} }, show: { ${named}, ${kept} }, test: { run: 'true' } }`,
+  );
+
+  const { deploy, show } = await jobsOf(world.admin, run.id);
+  const scope = { kind: { case: "organization", value: "default" } } as const;
+  const { auditEvents } = await audit.listAuditEvents({ scope, action: "secret.use" });
+
+  expect(auditEvents).toHaveLength(1);
+  const details = { job: `${run.number}/deploy`, attempt: "1" };
+  expect(auditEvents[0]).toMatchObject({
+    objectName: "DEPLOY_KEY",
+    objectId: deploy!.id,
+    actor: run.cause!.userId,
+    details,
+  });
+  expect(stateName(show)).toBe("FAILED");
+  expect(show!.message).toMatch(/^the name of an artifact holds the value of its secret DEPLOY_KEY/);
+});
+
 test("a job with more variables than a workload may have fails and says so", async () => {
   await using world = await createWorld();
   const env = (prefix: string) =>

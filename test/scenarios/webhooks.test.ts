@@ -28,6 +28,9 @@ test("a signed push starts a run at its commit, with inputs from what was sent",
     deliveryId: delivery!.id,
     event: "push",
   });
+  const scope = { kind: { case: "organization", value: "default" } } as const;
+  const { auditEvents } = await world.admin.audit.listAuditEvents({ scope, objectId: run!.id, action: "run.start" });
+  expect(auditEvents).toMatchObject([{ actor: trigger.id, details: { delivery_id: delivery!.id } }]);
 });
 
 test("bad-31: what is not signed as it should be is refused, written down, and starts nothing", async () => {

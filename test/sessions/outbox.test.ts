@@ -28,6 +28,20 @@ test("what waits is bounded by messages and by bytes, and one message always has
   expect([200, 1].map((bytes) => byBytes.push(bytes, bytes))).toEqual([true, false]);
 });
 
+test("what is pushed together to a reader who waits goes out together, before anything else has its turn", async () => {
+  const outbox = createOutbox<number>(bounds);
+  const reader = outbox.batches()[Symbol.asyncIterator]();
+  const next = reader.next();
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  const turns: string[] = [];
+
+  for (const message of [1, 2]) outbox.push(message, 1);
+  setImmediate(() => turns.push("something else"));
+  const { value } = await next;
+
+  expect([value, turns]).toEqual([[1, 2], []]);
+});
+
 test("what is let go of makes room", async () => {
   const outbox = createOutbox<number>(bounds);
   outbox.push(90, 90);

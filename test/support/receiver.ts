@@ -3,10 +3,13 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 
 /** A request as a receiver of webhooks gets it. */
-export type ReceivedRequest = { path: string; headers: [string, string][]; body: Buffer };
+export type ReceivedRequest = { method: string; path: string; headers: [string, string][]; body: Buffer };
 
 /** How the n-th request (from 0) is answered; undefined: not at all. */
-export type Answer = (request: ReceivedRequest, index: number) => { status: number; location?: string } | undefined;
+export type Answer = (
+  request: ReceivedRequest,
+  index: number,
+) => { status: number; location?: string; body?: string } | undefined;
 
 export interface Receiver extends AsyncDisposable {
   readonly url: string;
@@ -20,15 +23,15 @@ export async function openReceiver(answer: Answer = () => ({ status: 204 })): Pr
   const received: ReceivedRequest[] = [];
   const server = createServer((incoming, response) => {
     void readBody(incoming).then((body) =>
-      respond(response, { path: incoming.url ?? "", body, headers: pairsOf(incoming) }),
+      respond(response, { method: incoming.method ?? "", path: incoming.url ?? "", body, headers: pairsOf(incoming) }),
     );
   });
   const respond = (response: ServerResponse, request: ReceivedRequest) => {
     received.push(request);
     const answered = answer(request, received.length - 1);
     if (!answered) return;
-    const { status, location } = answered;
-    response.writeHead(status, location === undefined ? {} : { location }).end();
+    const { status, location, body = "" } = answered;
+    response.writeHead(status, location === undefined ? {} : { location }).end(body);
   };
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -5,7 +5,7 @@ const target: ReportTarget = {
   ...{ apiUrl: "https://f.example/api/", commitStatus: true, comment: true, forge: "github", repository: "acme/we b" },
   ...{ commit: "c0ffee", number: 7, isPullRequest: true, context: "agyn/web/hook" },
 };
-const said = { credential: "t", state: "cancelled", runNumber: 5n } as const;
+const said = { credential: "t", state: "cancelled", runNumber: 5n, attempt: 1 } as const;
 
 test.each([
   ["forgejo", "https://f.example/api/repos/acme/we%20b/statuses/c0ffee", "error", "token t"],
@@ -27,6 +27,11 @@ test.each([
 ] as const)("%s gets one comment, pull request %s, id %j", (...[forge, isPullRequest, id, expected]) => {
   const { method, url } = commentCall({ ...target, forge, isPullRequest }, said, id)!;
   expect(`${method} ${url}`).toBe(expected);
+});
+
+test("an attempt after the first is told by its number", () => {
+  const { body } = commentCall(target, { ...said, attempt: 2, state: "running" }, "9")!;
+  expect(JSON.parse(body)).toEqual({ body: "agyn/web/hook: run 5, attempt 2, is running" });
 });
 
 test("what is not wanted, or has no place, is not said", () => {

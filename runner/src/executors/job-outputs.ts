@@ -1,6 +1,8 @@
 import { chownSync, closeSync, constants, fstatSync, openSync, readSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import type { Mask } from "./mask.ts";
+
 /** What a job may hand on: as many values, each of so many bytes. */
 export const maximumOutputs = 64;
 export const maximumOutputBytes = 16 * 1024;
@@ -25,7 +27,7 @@ export function createOutputFile(jobDirectory: string, uid: number | undefined):
 }
 
 /** Reads the file of a job that has ended. The job may have put anything in its place: only a plain file of one name is read. */
-export function readOutputs(jobDirectory: string): JobOutputs {
+export function readOutputs(jobDirectory: string, mask: Mask): JobOutputs {
   const refused = (why: string): JobOutputs => ({
     outputs: {},
     refusals: [`the file $AGYN_OUTPUT is not read: ${why}`],
@@ -43,7 +45,7 @@ export function readOutputs(jobDirectory: string): JobOutputs {
     if (!status.isFile()) return refused("it is not a file");
     if (status.nlink > 1) return refused("it has another name");
     const bytes = readUpTo(file, maximumFileBytes);
-    const outputs = parseOutputs(bytes);
+    const outputs = parseOutputs(bytes, mask);
     if (status.size > maximumFileBytes)
       outputs.refusals.unshift(`of the file $AGYN_OUTPUT, what is beyond ${maximumFileBytes} bytes is not read`);
     return outputs;
@@ -52,8 +54,8 @@ export function readOutputs(jobDirectory: string): JobOutputs {
   }
 }
 
-/** Reads `name=value` lines; of a name's values the last counts. */
-export function parseOutputs(bytes: Uint8Array): JobOutputs {
+/** Reads `name=value` lines; of a name's values the last counts. What holds a secret is handed on to nobody (I6). */
+export function parseOutputs(bytes: Uint8Array, mask: Mask): JobOutputs {
   const outputs = new Map<string, string>();
   const refusals: string[] = [];
   let refused = 0;
@@ -65,6 +67,7 @@ export function parseOutputs(bytes: Uint8Array): JobOutputs {
     if (line.length === 0) continue;
     const text = decode(line);
     if (text === undefined) refuse(index + 1, "it is not UTF-8, or holds a NUL");
+    else if (holdsSecret(line, mask)) refuse(index + 1, "it holds the value of a secret, which outputs cannot carry");
     else takeLine(text, outputs, (why) => refuse(index + 1, why));
   }
   if (refused > maximumRefusals) refusals.push(`${refused - maximumRefusals} more lines of $AGYN_OUTPUT are refused`);
@@ -81,6 +84,11 @@ function takeLine(text: string, outputs: Map<string, string>, refuse: (why: stri
     return refuse(`${name} would be more than ${maximumOutputs} outputs`);
   }
   outputs.set(name, value);
+}
+
+function holdsSecret(line: Uint8Array, mask: Mask): boolean {
+  const bytes = Buffer.from(line);
+  return !mask.apply(bytes, true).bytes.equals(bytes);
 }
 
 function splitLines(bytes: Uint8Array): Uint8Array[] {

@@ -2,6 +2,7 @@ import { existsSync, rmSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
+import { minimumMasked_bytes } from "../../../wire/secrets.ts";
 import { atBootTime, bootTimeMs } from "../boot-clock.ts";
 import { killCgroup, removeCgroup } from "./cgroup.ts";
 import { readIfThere, writeAtomically } from "./durable-file.ts";
@@ -28,7 +29,6 @@ import {
   readWrapper,
   writeEnding,
 } from "./record.ts";
-import { minimumMasked_bytes } from "./secret-forms.ts";
 import { type UsageWatch, watchUsage } from "./usage.ts";
 
 /** How long a killed job may take to be gone before its result is given without it. */
@@ -200,7 +200,7 @@ export function openProcessExecution(
   const conclude = (usage = { cpuMs: 0, memoryPeakBytes: 0, sampled: true }): void => {
     const exit = readExit();
     const endTime = statSync(files.exit, { throwIfNoEntry: false })?.mtime ?? new Date();
-    const handedOn = readOutputs(record.jobDirectory);
+    const handedOn = readOutputs(record.jobDirectory, mask);
     for (const refusal of handedOn.refusals) sink.system(`${refusal}\n`);
     resolve(
       resultOf({

@@ -1,8 +1,8 @@
 /** The forms in which the value of a secret may come out of a job: what the runner looks for. Pure. */
 import { Buffer } from "node:buffer";
 
-/** What is shorter could be anything: to mask it would tell more than it hides, and make the output unreadable. */
-export const minimumMasked_bytes = 6;
+import { minimumMasked_bytes } from "../../../wire/secrets.ts";
+
 /** A longer literal is looked for in parts of so many bytes, so that little output waits for what may become one. */
 export const maximumLiteral_bytes = 256;
 /** Columns at which programs break base64: PEM, and `base64` of GNU. */

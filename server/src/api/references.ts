@@ -38,6 +38,17 @@ export function resolveOrganization(sql: Sql, caller: UserCaller, reference: str
   return lookup;
 }
 
+/** The same without a lookup, as it was when the caller was looked up; `undefined` where only a lookup tells. */
+export function rememberedOrganization({ memberships }: UserCaller, reference: string): Organization | undefined {
+  const membership =
+    reference === ""
+      ? defaultOrganization(memberships)
+      : memberships.find(({ organizationId }) => organizationId === reference);
+  if (!membership) return undefined;
+  const { organizationId: id, organizationName: name, personalUserId, createTime, updateTime } = membership;
+  return { id, name, personalUserId, createTime, updateTime };
+}
+
 async function findOrganization(sql: Sql, caller: UserCaller, reference: string): Promise<Organization> {
   if (reference === "") {
     const membership = defaultOrganization(caller.memberships);

@@ -119,9 +119,11 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
       const call = { request, organizationId };
       const claimed = await claim(RerunRunRequestSchema, { ...call, objectId: String(run.attempt) });
       const ifAttempt = request.idempotencyKey === "" ? undefined : Number(claimed);
-      const rerun = await rerunRun(deps, { runId: run.id, scope: scopeOf(request.scope), ifAttempt });
-      const details = { attempt: String(rerun.attempt) };
-      await insertAuditEvent(sql, auditOf(context, { ...about(run), action: "run.rerun", details }));
+      const eventOf = (next: runs.RunRow) => {
+        const details = { attempt: String(next.attempt) };
+        return auditOf(context, { ...about(next), action: "run.rerun", details });
+      };
+      const rerun = await rerunRun(deps, { runId: run.id, scope: scopeOf(request.scope), ifAttempt, eventOf });
       return one(rerun);
     },
 

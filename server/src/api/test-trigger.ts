@@ -13,7 +13,7 @@ import type { Check } from "../triggers/check-event.ts";
 import { judgeDelivery, type Came } from "../triggers/judge-delivery.ts";
 import { openSecret } from "../triggers/trigger-secret.ts";
 import { verifyWebhook, webhookEvent, type WebhookRequest } from "../triggers/webhook-request.ts";
-import { toRunRequest, type WorkDeps } from "../triggers/work-delivery.ts";
+import { startEvent, toRunRequest, type WorkDeps } from "../triggers/work-delivery.ts";
 import { toRunProto } from "./run-proto.ts";
 
 /** For so long nobody else works the delivery of a test that starts. */
@@ -51,7 +51,8 @@ export async function testTrigger(
   await postponeDelivery(deps.sql, delivery!, { reason: "", wait_ms: startLease_ms, counts: true });
   try {
     const asked = toRunRequest(trigger, project, { judged: judgement.judged, deliveryId: delivery!.id });
-    const run = await startRun(deps, asked, delivery!.runId);
+    const { runId, id: deliveryId } = delivery!;
+    const run = await startRun(deps, asked, runId, (started) => startEvent(trigger, started, deliveryId));
     await settleDelivery(deps.sql, delivery!, { state: "started", reason: "" });
     return { ...whole, run: toRunProto(run) };
   } catch (error) {

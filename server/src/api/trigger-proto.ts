@@ -57,8 +57,8 @@ export function configFromProto(config: TriggerConfigProto): TriggerConfig {
   const { pipeline, ref, inputs, labels, priority, kind, report } = config;
   if (kind.case === undefined) throw new Error("the contract demands a kind");
   const source = kind.case === "webhook" ? webhookFromProto(kind.value) : scheduleFromProto(kind.value);
-  const { apiUrl = "", commitStatus = false, comment = false } = report ?? {};
-  const told = report && { report: { apiUrl, commitStatus, comment } };
+  const { apiUrl = "", commitStatus = false, comment = false, statusLabels = false } = report ?? {};
+  const told = report && { report: { apiUrl, commitStatus, comment, statusLabels } };
   return { pipeline, ref, inputs, labels, priority, source, ...told };
 }
 

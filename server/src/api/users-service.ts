@@ -112,8 +112,8 @@ async function refuseLosingClusterAdmin(transaction: SqlOrTransaction, user: Use
 /** Refuses where the user is the last owner of an organization that is not the user's own. */
 async function refuseLosingOwner(transaction: SqlOrTransaction, user: User): Promise<void> {
   const memberships = await organizations.listMemberships(transaction, user.id);
-  for (const { organizationId, organizationName, personal, role } of memberships) {
-    if (role !== "owner" || personal) continue;
+  for (const { organizationId, organizationName, personalUserId, role } of memberships) {
+    if (role !== "owner" || personalUserId !== null) continue;
     const owners = await organizations.lockOwners(transaction, organizationId);
     if (owners.length === 1) {
       throw new AgynError(

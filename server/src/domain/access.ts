@@ -19,7 +19,16 @@ export type Caller =
   | { kind: "runner"; runnerId: string; spkiSha256: string; expireTime: Date };
 
 export type UserCaller = Extract<Caller, { kind: "user" }>;
-export type Membership = { organizationId: string; organizationName: string; personal: boolean; role: MemberRole };
+/** A role in an organization, and the organization as it then was. */
+export type Membership = {
+  organizationId: string;
+  organizationName: string;
+  /** Whose own it is; null: it is shared. */
+  personalUserId: string | null;
+  createTime: Date;
+  updateTime: Date;
+  role: MemberRole;
+};
 
 /** Where a thing belongs. */
 export type Scope = { kind: "organization"; organizationId: string } | { kind: "cluster" };
@@ -51,7 +60,7 @@ export function tokenAllows(scopes: readonly string[], permission: string): bool
 
 /** The organization meant where none is named: the only one that is not personal, else the personal one if it is the only one. */
 export function defaultOrganization(memberships: readonly Membership[]): Membership | undefined {
-  const shared = memberships.filter((one) => !one.personal);
+  const shared = memberships.filter((one) => one.personalUserId === null);
   if (shared.length === 1) return shared[0];
   return shared.length === 0 ? memberships[0] : shared.find((one) => one.organizationName === "default");
 }

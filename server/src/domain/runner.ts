@@ -43,17 +43,33 @@ export function effectiveLabels(
   return labels;
 }
 
+/** As on labels of issues: a capability means the same with it and without. */
+const agentPrefix = "agent:";
+
+/** What a declared capability stands for: `code:rust` also for `code`, and `agent:code` for `code`. */
+function meaningsOf(declared: string): string[] {
+  const bare = declared.startsWith(agentPrefix) ? declared.slice(agentPrefix.length) : declared;
+  const parts = bare.split(":");
+  return [declared, ...parts.map((_, index) => parts.slice(0, parts.length - index).join(":"))];
+}
+
+/** Whether an operator declared the capability, or one that is a kind of it. */
+export function declaresCapability({ declaredCapabilities }: Runner, capability: string): boolean {
+  return declaredCapabilities.some((one) => one === capability || meaningsOf(one).includes(capability));
+}
+
 /** Whether the runner has `capability` in effect: declared, and found where it can be looked for. */
 export function hasCapability(runner: Runner, capability: string): boolean {
   return (
-    runner.declaredCapabilities.includes(capability) &&
+    declaresCapability(runner, capability) &&
     (!detectableCapabilities.has(capability) || runner.foundCapabilities.includes(capability))
   );
 }
 
-/** The capabilities in effect, in the order they were declared. */
+/** The capabilities in effect, in the order they were declared, each with what it is a kind of. */
 export function effectiveCapabilities(runner: Runner): string[] {
-  return runner.declaredCapabilities.filter((capability) => hasCapability(runner, capability));
+  const all = new Set(runner.declaredCapabilities.flatMap(meaningsOf));
+  return [...all].filter((capability) => hasCapability(runner, capability));
 }
 
 /** The capabilities an operator declared that the runner looked for and did not find. */

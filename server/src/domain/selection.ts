@@ -4,6 +4,7 @@
  */
 import { type Demand, meetsRequirement, type Requirement } from "./demand.ts";
 import {
+  declaresCapability,
   hasCapability,
   reservedLabelPrefix,
   type Runner,
@@ -76,7 +77,7 @@ function checkCapabilities(demand: Demand, { member: { runner } }: Candidate): r
   let unmet: Unmet[] | undefined;
   for (const capability of demand.capabilities) {
     if (hasCapability(runner, capability)) continue;
-    const declared = runner.declaredCapabilities.includes(capability);
+    const declared = declaresCapability(runner, capability);
     (unmet ??= []).push({ kind: "capability", capability, declared });
   }
   return unmet ?? met;

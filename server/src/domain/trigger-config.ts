@@ -27,7 +27,13 @@ export type ScheduleConfig = {
 };
 
 /** What a forge is told of the runs. */
-export type ReportConfig = { apiUrl: string; commitStatus: boolean; comment: boolean };
+export type ReportConfig = {
+  apiUrl: string;
+  commitStatus: boolean;
+  comment: boolean;
+  /** Of issues; absent in configurations from before there was any. */
+  statusLabels?: boolean;
+};
 
 export type TriggerConfig = {
   /** Of the project's repository. */

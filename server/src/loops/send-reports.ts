@@ -1,10 +1,17 @@
 import type { Logger } from "pino";
-import { hasRunEnded } from "../domain/run-state.ts";
 import type { MasterKey } from "../identity/master-key.ts";
 import type { OutgoingAnswer, OutgoingRequest } from "../outgoing/safe-request.ts";
 import type { Sql } from "../store/database.ts";
-import { claimReports, deleteReport, noteTold, postponeReport, type ReportRow } from "../store/reports.ts";
-import { commentCall, statusCall, type Call } from "../triggers/report-calls.ts";
+import { claimReports, giveUpReport, noteTold, postponeReport, type ReportRow } from "../store/reports.ts";
+import { commentCall, statusCall, type Call, type ReportTarget } from "../triggers/report-calls.ts";
+import {
+  addLabelCall,
+  dropLabelCalls,
+  issueLabelsOf,
+  makeLabelCall,
+  wantedLabel,
+  type IssueLabel,
+} from "../triggers/status-labels.ts";
 import { openCredential } from "../triggers/trigger-secret.ts";
 
 export type ReportDeps = {
@@ -28,15 +35,14 @@ export function createReportSender(deps: ReportDeps): () => Promise<void> {
   const report = async (row: ReportRow) => {
     try {
       const commentId = await tell(deps, row);
-      await noteTold(sql, row.runId, { told: row.state, commentId });
-      if (hasRunEnded(row.state)) await deleteReport(sql, row.runId);
+      await noteTold(sql, row, commentId);
     } catch (error) {
       const isLast = row.tries >= triesLimit;
       log.warn(
         { err: error, run_id: row.runId, trigger_id: row.triggerId, is_last: isLast },
         "a forge was not told of a run",
       );
-      if (isLast) await deleteReport(sql, row.runId);
+      if (isLast) await giveUpReport(sql, row);
       else await postponeReport(sql, row.runId, firstWait_ms * 2 ** (row.tries - 1));
     }
   };
@@ -56,8 +62,9 @@ export function createReportSender(deps: ReportDeps): () => Promise<void> {
 
 /** Answers the comment's id. */
 async function tell({ send, masterKey }: ReportDeps, row: ReportRow): Promise<string> {
-  const { target, state, runNumber, commentId } = row;
-  const said = { credential: openCredential(row, masterKey), state, runNumber };
+  const { target, state, runNumber, attempt, commentId } = row;
+  const credential = openCredential(row, masterKey);
+  const said = { credential, state, runNumber, attempt };
   const call = async (request: Call): Promise<string> => {
     const { status, body } = await send(request);
     if (status < 200 || status > 299) throw new Error(`${target.forge} answered ${status} to ${request.method}`);
@@ -65,8 +72,30 @@ async function tell({ send, masterKey }: ReportDeps, row: ReportRow): Promise<st
   };
   const status = statusCall(target, said);
   if (status) await call(status);
+  const label = wantedLabel(target, state);
+  if (label) await showLabel(call, target, { credential, label });
   const comment = commentCall(target, said, commentId);
   if (!comment) return commentId;
   const answer = JSON.parse(await call(comment)) as { id?: unknown };
   return typeof answer.id === "number" ? String(answer.id) : commentId;
+}
+
+/** Leaves the issue with one status label. A repository that does not know the label gets it first. */
+async function showLabel(
+  call: (request: Call) => Promise<string>,
+  target: ReportTarget,
+  asked: Parameters<typeof addLabelCall>[1],
+): Promise<void> {
+  const add = () => call(addLabelCall(target, asked));
+  if (target.forge === "gitlab") {
+    await add();
+    return;
+  }
+  const has = (labels: readonly IssueLabel[]) => labels.some(({ name }) => name === asked.label);
+  let labels = await add().then(issueLabelsOf, () => []);
+  if (!has(labels)) {
+    await call(makeLabelCall(target, asked));
+    labels = issueLabelsOf(await add());
+  }
+  for (const drop of dropLabelCalls(target, asked, labels)) await call(drop);
 }

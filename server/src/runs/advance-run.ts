@@ -7,7 +7,7 @@ import { deriveJobState, hasJobEnded, hasRunEnded, type JobState } from "../doma
 import type { MasterKey } from "../identity/master-key.ts";
 import { sealSpec } from "../identity/sealed-spec.ts";
 import type { ArtifactRow } from "../store/artifacts.ts";
-import { insertAuditEvent, type AuditEvent } from "../store/audit-events.ts";
+import { insertAuditEvent, insertAuditEvents, type AuditEvent } from "../store/audit-events.ts";
 import type { Sql, SqlOrTransaction } from "../store/database.ts";
 import { getTurn, type Turn } from "../store/job-order.ts";
 import { saveJobs, type HeldJob, type JobChange, type JobRow } from "../store/jobs.ts";
@@ -19,6 +19,7 @@ import { absorbEnded } from "./absorb-ended.ts";
 import { bundleOf, filesOf, takeArtifacts } from "./job-artifacts.ts";
 import { holdRun, type HeldRun } from "./held-run.ts";
 import { changeOf } from "./job-change.ts";
+import { reasonWithout, useEvent, type SecretUse } from "./secret-uses.ts";
 import { contextOf, planOf, readable, type StoredPlan } from "./stored-plan.ts";
 
 /** The values of the named secrets that a run's jobs may have; a missing one is in no answer. */
@@ -242,6 +243,7 @@ async function enqueue(
     bundleOf(sql, run),
   ]);
   let tag = last;
+  const given: SecretUse[] = [];
   for (const row of rows) {
     const change = changes.get(row.id)!;
     const { definition } = plan.jobs.get(row.name)!;
@@ -259,6 +261,7 @@ async function enqueue(
       applyStep(change, { kind: "fail", reason: fault }, now);
       continue;
     }
+    for (const name of new Set(Object.values(step.job.secrets))) given.push({ name, job: row });
     tag += 1 / weight;
     change.spec = Buffer.from(sealSpec(spec, run.organizationId, deps.masterKey)).toString("base64");
     change.demand = demand;
@@ -270,16 +273,11 @@ async function enqueue(
     change.queueDeadline = new Date(now.getTime() + (definition.queueTimeout_ms ?? deps.queueTimeout_ms));
     Object.assign(change, lossOf(definition));
   }
-}
-
-/** Why a job is not given the secrets that it names. */
-function reasonWithout(missing: readonly string[], { cause, projectName }: RunRow): string {
-  const names = `secret ${missing.join(", ")}`;
-  if (cause.untrusted === true)
-    return `what the run runs is not trusted, so its jobs get no secrets; this one names ${names}`;
-  return projectName === ""
-    ? `the organization has no ${names}`
-    : `neither project ${projectName} nor its organization has ${names}`;
+  if (given.length > 0)
+    await insertAuditEvents(
+      sql,
+      given.map((one) => useEvent(run, one)),
+    );
 }
 
 /** How a job's tries are given up: as a workload's, which its retries stand for. */

@@ -14,7 +14,7 @@ import type {
   Requires,
   ResolvedJob,
 } from "../../../pipelines/pipeline.ts";
-import { maximumSecretBytes } from "../../../wire/secrets.ts";
+import { maximumSecretBytes, minimumMasked_bytes } from "../../../wire/secrets.ts";
 import type { Requirement } from "../domain/demand.ts";
 import { demandToJson, type DemandJson } from "../domain/workload.ts";
 import type { JobRow } from "../store/jobs.ts";
@@ -62,7 +62,7 @@ export function toJobWorkload(
 const maximumVariables = 256;
 
 /** Why no runner could be given the environment of a job, or `undefined`. */
-export function environmentFault({ environment }: WorkloadSpec): string | undefined {
+export function environmentFault({ environment, artifacts }: WorkloadSpec): string | undefined {
   if (environment.length > maximumVariables) {
     return `its environment has ${environment.length} variables with those of its inputs and matrix, more than ${maximumVariables}`;
   }
@@ -70,7 +70,15 @@ export function environmentFault({ environment }: WorkloadSpec): string | undefi
   if (secretBytes > maximumSecretBytes) {
     return `its secrets have ${secretBytes} bytes in sum, more than ${maximumSecretBytes}`;
   }
+  const names = artifacts?.uploads.map((one) => one.name) ?? [];
+  const shown = environment.find(({ secret, value }) => secret && names.some((name) => holds(name, value)));
+  if (shown) return `the name of an artifact holds the value of its secret ${shown.name}, and names are for all to see`;
   return undefined;
+}
+
+/** As in output, what is shorter is too common to be told as a secret. */
+function holds(name: string, value: string): boolean {
+  return Buffer.byteLength(value) >= minimumMasked_bytes && name.includes(value);
 }
 
 /** A graph is its file, for runners that have an executor for graphs. */

@@ -2,6 +2,8 @@ import type { PlannedJob } from "../../../pipelines/pipeline.ts";
 import { AgynError } from "../domain/errors.ts";
 import { hasRunEnded } from "../domain/run-state.ts";
 import { listJobsOfAttempt, saveJobs, type JobRow } from "../store/jobs.ts";
+import { insertAuditEvent, type AuditEvent } from "../store/audit-events.ts";
+import { wakeReport } from "../store/reports.ts";
 import { getQueueLimits } from "../store/queue-settings.ts";
 import { beginAttempt, lockRun, type RunRow } from "../store/runs.ts";
 import { advanceHeldRun } from "./advance-run.ts";
@@ -17,10 +19,12 @@ export type Rerun = {
   scope: RerunScope;
   /** Where the run is further than this attempt already, that is the answer. */
   ifAttempt: number | undefined;
+  /** The event that tells of the new attempt, kept with it. */
+  eventOf?: (run: RunRow) => AuditEvent;
 };
 
 /** Starts a new attempt of an ended run; what the attempts before left stays. */
-export async function rerunRun(deps: StartDeps, { runId, scope, ifAttempt }: Rerun): Promise<RunRow> {
+export async function rerunRun(deps: StartDeps, { runId, scope, ifAttempt, eventOf }: Rerun): Promise<RunRow> {
   const outcome = await deps.sql.begin(async (transaction) => {
     const run = await lockRun(transaction, runId);
     if (run && ifAttempt !== undefined && run.attempt > ifAttempt) return { run, jobs: [], stops: [] };
@@ -36,6 +40,8 @@ export async function rerunRun(deps: StartDeps, { runId, scope, ifAttempt }: Rer
     const { maximumQueued: maximum } = await getQueueLimits(transaction, run.organizationId);
     await deps.demandRoom(transaction, run.organizationId, { jobs: redone.size, maximum });
     const next = await beginAttempt(transaction, runId, run.definition.timeout_ms);
+    await wakeReport(transaction, runId);
+    if (eventOf) await insertAuditEvent(transaction, eventOf(next));
     const jobs = await insertAttempt(transaction, next, {
       jobs: [...plan.values()],
       priorityOf: (job) => before.get(job.name)!.priority,

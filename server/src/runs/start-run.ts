@@ -5,7 +5,7 @@ import type { FileProblem, Pipeline, PlannedJob, Problem } from "../../../pipeli
 import { planJobs } from "../../../pipelines/plan-jobs.ts";
 import { resolveInputs } from "../../../pipelines/resolve-inputs.ts";
 import { createId } from "../../../wire/ids.ts";
-import { AgynError, invalidField } from "../domain/errors.ts";
+import { AgynError, invalidField, notFound } from "../domain/errors.ts";
 import { insertAuditEvent, type AuditEvent } from "../store/audit-events.ts";
 import type { SqlOrTransaction } from "../store/database.ts";
 import { getTurn } from "../store/job-order.ts";
@@ -80,7 +80,9 @@ export async function startRun(
 ): Promise<RunRow> {
   const prepared = await prepareRun(deps, request);
   const { organizationId, priority } = request;
-  const { number, maximumQueued: maximum } = await takeRunNumber(deps.sql, organizationId);
+  const taken = await takeRunNumber(deps.sql, organizationId);
+  if (!taken) throw notFound("organization", organizationId);
+  const { number, maximumQueued: maximum } = taken;
   const begun = toNewRun({ id, number }, prepared);
   const advanced = await deps.sql.begin(async (transaction) => {
     await deps.demandRoom(transaction, organizationId, { jobs: prepared.jobs.length, maximum });

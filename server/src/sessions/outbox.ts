@@ -49,10 +49,9 @@ export function createOutbox<T>(bounds: OutboxBounds): Outbox<T> {
       for (;;) {
         if (queue.length === 0) {
           if (closed) return;
+          // Whoever pushes wakes this once it is done, so that what is pushed together goes out in one message, and at once.
           await new Promise<void>((resolve) => (wake = resolve));
           wake = undefined;
-          // What is pushed in the same turn goes out in one message.
-          await new Promise<void>((resolve) => setImmediate(resolve));
           continue;
         }
         const { length, bytes } = measureBatch(queue, bounds);

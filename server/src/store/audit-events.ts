@@ -36,6 +36,19 @@ export async function insertAuditEvent(sql: SqlOrTransaction, event: AuditEvent)
       ${event.objectName ?? ""}, ${event.source ?? ""}, ${event.outcome}, ${sql.json(event.details ?? {})})`;
 }
 
+/** The same for many, in one statement. */
+export async function insertAuditEvents(sql: SqlOrTransaction, events: readonly AuditEvent[]): Promise<void> {
+  const rows = events.map(({ scope, objectId = "", objectName = "", source = "", details = {}, ...event }) => ({
+    ...{ ...event, objectId, objectName, source, details },
+    id: createId("event"),
+    organizationId: scope.kind === "organization" ? scope.organizationId : null,
+  }));
+  await sql`
+    insert into audit_event (id, organization_id, actor, action, object_id, object_name, source, outcome, details)
+    select i.* from jsonb_to_recordset(${sql.json(rows)}) as i ("id" text, "organizationId" text, "actor" text, "action" text,
+      "objectId" text, "objectName" text, "source" text, "outcome" text, "details" jsonb)`;
+}
+
 export type AuditFilter = { scope: Scope; objectId: string; action: string };
 
 /** Newest first. */

@@ -153,6 +153,7 @@ export async function getMember(
 /** Where a user belongs. */
 export async function listMemberships(sql: SqlOrTransaction, userId: string): Promise<Membership[]> {
   return sql<Membership[]>`
-    select o.id as "organizationId", o.name as "organizationName", o.personal_user_id is not null as personal, m.role
+    select o.id as "organizationId", o.name as "organizationName", o.personal_user_id as "personalUserId",
+      o.create_time as "createTime", o.update_time as "updateTime", m.role
     from member m join organization o on o.id = m.organization_id where m.user_id = ${userId} order by o.name`;
 }

@@ -1,4 +1,4 @@
-import type { RunState } from "../domain/run-state.ts";
+import { hasRunEnded, type RunState } from "../domain/run-state.ts";
 import type { ReportTarget } from "../triggers/report-calls.ts";
 import type { SqlOrTransaction } from "./database.ts";
 
@@ -12,6 +12,7 @@ export type ReportRow = {
   sealedCredential: Uint8Array | null;
   runNumber: bigint;
   state: RunState;
+  attempt: number;
 };
 
 export async function insertReport(
@@ -31,7 +32,8 @@ export async function claimReports(
   return sql<ReportRow[]>`
     with due as (
       select distinct on (r.trigger_id) r.run_id from report r join run on run.id = r.run_id
-      where r.next_try_time <= now() and r.told <> run.state order by r.trigger_id, r.next_try_time
+      where r.next_try_time <= now() and (r.told, r.told_attempt) is distinct from (run.state, run.attempt)
+      order by r.trigger_id, r.next_try_time
     ), held as (
       select run_id from report where run_id in (select run_id from due) and next_try_time <= now()
       limit ${limit} for update skip locked
@@ -39,17 +41,17 @@ export async function claimReports(
     update report r set tries = tries + 1, next_try_time = now() + ${lease_ms}::float8 * interval '1 millisecond'
     from held, run, trigger t where r.run_id = held.run_id and run.id = r.run_id and t.id = r.trigger_id
     returning r.run_id as "runId", r.trigger_id as "triggerId", r.target, r.comment_id as "commentId", r.tries,
-      t.credential as "sealedCredential", run.number as "runNumber", run.state`;
+      t.credential as "sealedCredential", run.number as "runNumber", run.state, run.attempt`;
 }
 
-/** The forge knows a state, and the comment has this id. */
-export async function noteTold(
-  sql: SqlOrTransaction,
-  runId: string,
-  { told, commentId }: { told: string; commentId: string },
-): Promise<void> {
+/** The forge knows a state, and the comment has this id. An attempt that began meanwhile is told of all the same. */
+export async function noteTold(sql: SqlOrTransaction, row: ReportRow, commentId: string): Promise<void> {
+  const { runId, tries, state, attempt } = row;
+  // Whatever woke the report meanwhile has set its tries back.
   await sql`
-    update report set told = ${told}, comment_id = ${commentId}, tries = 0, next_try_time = now() where run_id = ${runId}`;
+    update report set comment_id = ${commentId}, told = ${state}, told_attempt = ${attempt}, tries = 0,
+      next_try_time = case when tries = ${tries} and ${hasRunEnded(state)} then 'infinity' else now() end
+    where run_id = ${runId}`;
 }
 
 export async function postponeReport(sql: SqlOrTransaction, runId: string, wait_ms: number): Promise<void> {
@@ -57,7 +59,12 @@ export async function postponeReport(sql: SqlOrTransaction, runId: string, wait_
     update report set next_try_time = now() + ${wait_ms}::float8 * interval '1 millisecond' where run_id = ${runId}`;
 }
 
-/** Nothing more is told of a run. */
-export async function deleteReport(sql: SqlOrTransaction, runId: string): Promise<void> {
-  await sql`delete from report where run_id = ${runId}`;
+/** Another attempt of the run begins, of which the forge is to be told. */
+export async function wakeReport(sql: SqlOrTransaction, runId: string): Promise<void> {
+  await sql`update report set tries = 0, next_try_time = now() where run_id = ${runId}`;
+}
+
+/** Nothing more is told of a run, unless another attempt of it begins. */
+export async function giveUpReport(sql: SqlOrTransaction, { runId, tries }: ReportRow): Promise<void> {
+  await sql`update report set next_try_time = 'infinity' where run_id = ${runId} and tries = ${tries}`;
 }

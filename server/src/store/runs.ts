@@ -80,18 +80,19 @@ const columns = (sql: SqlOrTransaction) => sql`
   create_time as "createTime", start_time as "startTime", end_time as "endTime", change_xid::text as "changeXid"`;
 
 /**
- * The number of an organization's next run, which leaves a gap where it is not used, and how many jobs may wait. A commit of its own,
+ * The number of an organization's next run, which leaves a gap where it is not used, and how many jobs may wait; `undefined` where the
+ * organization is gone. A commit of its own,
  * so that starts do not wait for each other; it is not waited for, since the commit of the run that uses it makes both durable.
  */
 export async function takeRunNumber(
   sql: Sql,
   organizationId: string,
-): Promise<{ number: bigint; maximumQueued: number }> {
+): Promise<{ number: bigint; maximumQueued: number } | undefined> {
   const [row] = await sql<{ number: bigint; maximumQueued: number }[]>`
     with quick as materialized (select set_config('synchronous_commit', 'off', true))
     update organization set run_count = run_count + 1 from quick where id = ${organizationId}
     returning run_count as number, maximum_queued_jobs as "maximumQueued"`;
-  return row!;
+  return row;
 }
 
 export async function insertRun(sql: SqlOrTransaction, run: NewRun): Promise<WholeRun> {
@@ -186,6 +187,18 @@ export async function listRuns(sql: SqlOrTransaction, filter: RunFilter, page: P
 export async function listLiveRuns(sql: SqlOrTransaction, filter: RunFilter): Promise<RunRow[]> {
   return sql<RunRow[]>`
     select ${columns(sql)} from run where end_time is null and ${matches(sql, filter)} order by key`;
+}
+
+/** The live ones that a trigger started by an issue, oldest first, with what the trigger was sent. */
+export async function listLiveRunsOfIssue(
+  sql: SqlOrTransaction,
+  triggerId: string,
+  issueNumber: number,
+): Promise<Pick<WholeRun, "id" | "number" | "event">[]> {
+  return sql<Pick<WholeRun, "id" | "number" | "event">[]>`
+    select id, number, event from run
+    where end_time is null and cause ->> 'triggerId' = ${triggerId}
+      and event -> 'issue' ->> 'number' = ${String(issueNumber)} order by key`;
 }
 
 /** Changed by `fromXid` or a later transaction, as far as visible. */

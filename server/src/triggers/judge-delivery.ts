@@ -6,6 +6,7 @@ import { readForgeEvent, type ForgeEvent } from "./forge-event.ts";
 import { cleanJson } from "./json-fields.ts";
 import { mapInputs } from "./map-inputs.ts";
 import { reportTarget, type ReportTarget } from "./report-calls.ts";
+import { takenBy } from "./status-labels.ts";
 import { parsePayload } from "./webhook-request.ts";
 
 /** What came: a webhook's payload under its sender's name for the event, or a schedule's time. */
@@ -52,10 +53,18 @@ export function judgeDelivery(trigger: TriggerRow, sourceUrl: string, came: Came
   if ("error" in parsed) return { checks: [on], event: null, reason: `payload: ${parsed.error}`, isFault: false };
   const payload = cleanJson(parsed.payload);
   const forge = readForgeEvent(source.forge, came.event, payload);
-  const checks = [on, ...checkEvent(source, forge, sourceUrl)];
+  const takes = trigger.config.report?.statusLabels ? [checkTaken(forge)] : [];
+  const checks = [on, ...checkEvent(source, forge, sourceUrl), ...takes];
   const isKept = source.forge === "generic" && came.payload.length <= eventLimit_bytes;
   const seen = { ...forge, payload };
   return conclude(trigger, { checks, event: isKept ? seen : forge, seen, forge });
+}
+
+/** What the trigger itself did to an issue's labels is told as an event again: it must not start another run. */
+function checkTaken({ labels }: ForgeEvent): Check {
+  const label = takenBy(labels);
+  const detail = label === undefined ? "nobody has it" : `it has ${label} already: take that off to start anew`;
+  return { rule: "status_labels", ok: label === undefined, detail };
 }
 
 /** `seen`: what inputs can name. */

@@ -16,7 +16,12 @@ export type ReportTarget = ReportConfig & {
   context: string;
 };
 
-export type Call = { method: "POST" | "PATCH" | "PUT"; url: string; headers: Record<string, string>; body: string };
+export type Call = {
+  method: "POST" | "PATCH" | "PUT" | "DELETE";
+  url: string;
+  headers: Record<string, string>;
+  body: string;
+};
 
 /** Whom to tell of an event's run; undefined: nobody. */
 export function reportTarget(
@@ -31,7 +36,7 @@ export function reportTarget(
   return { ...report, forge, repository: repository.full_name, commit, number, isPullRequest: pull !== null, context };
 }
 
-type Said = { credential: string; state: RunState; runNumber: bigint };
+type Said = { credential: string; state: RunState; runNumber: bigint; attempt: number };
 
 /** The call that sets the commit's status; undefined where none is wanted. */
 export function statusCall(target: ReportTarget, said: Said): Call | undefined {
@@ -40,31 +45,40 @@ export function statusCall(target: ReportTarget, said: Said): Call | undefined {
   const state = (isGitlab ? gitlabStates : states)[said.state];
   const url = `${projectUrl(target)}/statuses/${target.commit}`;
   const body = { state, context: target.context, description: textOf(said) };
-  return { method: "POST", url, headers: headersOf(target, said), body: JSON.stringify(body) };
+  return callOf(target, said.credential, ["POST", url, body]);
 }
 
 /** The call that writes the comment, or changes the one with an id; undefined where none is wanted. */
 export function commentCall(target: ReportTarget, said: Said, commentId: string): Call | undefined {
   if (!target.comment || target.number === 0) return undefined;
-  const body = JSON.stringify({ body: `${target.context}: ${textOf(said)}` });
-  const headers = headersOf(target, said);
+  const body = { body: `${target.context}: ${textOf(said)}` };
   const project = projectUrl(target);
+  const call = (method: Call["method"], url: string) => callOf(target, said.credential, [method, url, body]);
   if (target.forge === "gitlab") {
     const notes = `${project}/${target.isPullRequest ? "merge_requests" : "issues"}/${target.number}/notes`;
-    if (commentId === "") return { method: "POST", url: notes, headers, body };
-    return { method: "PUT", url: `${notes}/${commentId}`, headers, body };
+    return commentId === "" ? call("POST", notes) : call("PUT", `${notes}/${commentId}`);
   }
-  if (commentId === "") return { method: "POST", url: `${project}/issues/${target.number}/comments`, headers, body };
-  return { method: "PATCH", url: `${project}/issues/comments/${commentId}`, headers, body };
+  if (commentId === "") return call("POST", `${project}/issues/${target.number}/comments`);
+  return call("PATCH", `${project}/issues/comments/${commentId}`);
 }
 
-function projectUrl({ apiUrl, forge, repository }: ReportTarget): string {
+/** Where the forge's API has the repository. */
+export function projectUrl({ apiUrl, forge, repository }: ReportTarget): string {
   const base = apiUrl.replace(/\/+$/, "");
   if (forge === "gitlab") return `${base}/projects/${encodeURIComponent(repository)}`;
   return `${base}/repos/${repository.split("/").map(encodeURIComponent).join("/")}`;
 }
 
-function headersOf({ forge }: ReportTarget, { credential }: Said): Record<string, string> {
+/** A call of the forge's API. */
+export function callOf(
+  target: ReportTarget,
+  credential: string,
+  [method, url, body]: [Call["method"], string, Record<string, unknown> | undefined],
+): Call {
+  return { method, url, headers: headersOf(target, credential), body: body === undefined ? "" : JSON.stringify(body) };
+}
+
+function headersOf({ forge }: ReportTarget, credential: string): Record<string, string> {
   const common = { "content-type": "application/json", accept: "application/json", "user-agent": "agyn" };
   if (forge === "gitlab") return { ...common, "private-token": credential };
   return { ...common, authorization: `${forge === "github" ? "Bearer" : "token"} ${credential}` };
@@ -86,6 +100,7 @@ const gitlabStates: Record<RunState, string> = {
   cancelled: "canceled",
 };
 
-function textOf({ state, runNumber }: Said): string {
-  return hasRunEnded(state) || state === "queued" ? `run ${runNumber} ${state}` : `run ${runNumber} is running`;
+function textOf({ state, runNumber, attempt }: Said): string {
+  const run = attempt === 1 ? `run ${runNumber}` : `run ${runNumber}, attempt ${attempt},`;
+  return hasRunEnded(state) || state === "queued" ? `${run} ${state}` : `${run} is running`;
 }

@@ -1,7 +1,7 @@
 /* What is done about a delivery: by the trigger's configuration of now, a run starts, or it is said why not. */
 import { AgynError } from "../domain/errors.ts";
 import type { CancelRun } from "../runs/cancel-run.ts";
-import { startRun, type RunRequest, type StartDeps } from "../runs/start-run.ts";
+import { startRun, type RunRequest, type StartDeps, type StartedRun } from "../runs/start-run.ts";
 import {
   countWaiting,
   postponeDelivery,
@@ -9,11 +9,14 @@ import {
   type DeliveryState,
   type WholeDelivery,
 } from "../store/deliveries.ts";
+import type { AuditEvent } from "../store/audit-events.ts";
 import { insertReport } from "../store/reports.ts";
 import { getProject, type Project } from "../store/projects.ts";
-import { getRun, listLiveRuns, type RunRow } from "../store/runs.ts";
+import { getRun, listLiveRuns, listLiveRunsOfIssue, type RunRow } from "../store/runs.ts";
 import { getTrigger, type TriggerRow } from "../store/triggers.ts";
 import { isUniqueViolation } from "../store/unique.ts";
+import { agentCapabilities } from "./check-event.ts";
+import type { ForgeEvent } from "./forge-event.ts";
 import { judgeDelivery, type Came, type Judged } from "./judge-delivery.ts";
 
 export type WorkDeps = StartDeps & { cancelRun: CancelRun };
@@ -48,10 +51,11 @@ async function decide(deps: WorkDeps, delivery: WholeDelivery): Promise<Outcome>
   if (!("judged" in judgement)) {
     return { kind: "settled", state: judgement.isFault ? "failed" : "refused", reason: judgement.reason };
   }
-  const overlap = await meetOverlap(deps, trigger, delivery);
+  const overlap = (await meetOverlap(deps, trigger, delivery)) ?? (await meetIssue(deps, delivery, judgement.judged));
   if (overlap) return overlap;
   const request = toRunRequest(trigger, project, { judged: judgement.judged, deliveryId: delivery.id });
-  const run = await startRun(deps, request, delivery.runId).catch(async (error: unknown) => {
+  const eventOf = (started: StartedRun) => startEvent(trigger, started, delivery.id);
+  const run = await startRun(deps, request, delivery.runId, eventOf).catch(async (error: unknown) => {
     // An earlier try started it, and was cut off before it could say so.
     const started = isUniqueViolation(error) ? await getRun(deps.sql, delivery.runId) : undefined;
     if (!started) throw error;
@@ -60,6 +64,15 @@ async function decide(deps: WorkDeps, delivery: WholeDelivery): Promise<Outcome>
   const { report: target } = judgement.judged;
   if (target) await insertReport(deps.sql, { runId: run.id, triggerId: trigger.id, target });
   return { kind: "settled", state: "started", reason: "", run };
+}
+
+/** Kept with the run: what started it. */
+export function startEvent({ id, projectName, name }: TriggerRow, run: StartedRun, deliveryId: string): AuditEvent {
+  return {
+    scope: { kind: "organization", organizationId: run.organizationId },
+    ...{ actor: id, action: "run.start", objectId: run.id, objectName: String(run.number), outcome: "ok" },
+    details: { trigger: `${projectName}/${name}`, delivery_id: deliveryId },
+  };
 }
 
 export function cameOf({ payload, slot, event }: WholeDelivery): Came {
@@ -124,6 +137,25 @@ async function meetOverlap(deps: WorkDeps, trigger: TriggerRow, delivery: WholeD
         await deps.cancelRun(run.id, { reason: "a newer run of its schedule began", grace_ms: null });
       return undefined;
   }
+}
+
+/** An issue for agents has one run: a change of its agents starts another in its place, and nothing else does. */
+async function meetIssue(deps: WorkDeps, delivery: WholeDelivery, judged: Judged): Promise<Outcome | undefined> {
+  if (judged.capabilities.length === 0) return undefined;
+  const wanted = judged.capabilities.toSorted().join();
+  const { issue } = judged.event as ForgeEvent;
+  const live = await listLiveRunsOfIssue(deps.sql, delivery.triggerId, issue?.number ?? 0);
+  for (const { id, number, event } of live.filter((run) => run.id !== delivery.runId)) {
+    if (
+      agentCapabilities(event as ForgeEvent)
+        .toSorted()
+        .join() === wanted
+    ) {
+      return { kind: "settled", state: "refused", reason: `issue: run ${number} works on it` };
+    }
+    await deps.cancelRun(id, { reason: "its issue asks for other agents now", grace_ms: null });
+  }
+  return undefined;
 }
 
 /** What may pass by itself is tried again; the rest is told as it is. */

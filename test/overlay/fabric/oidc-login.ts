@@ -46,6 +46,12 @@ export async function oidcLogin(
   );
 }
 
+/** Changes a refresh token for fresh ones. */
+export async function oidcRefresh(fabric: Fabric, refresh_token: string): Promise<OidcTokens> {
+  const body = new URLSearchParams({ grant_type: "refresh_token", refresh_token, client_id: "openziti" }).toString();
+  return tokensOf(await rest(fabric, "POST /oidc/oauth/token", { headers: form, body }));
+}
+
 function tokensOf(answer: Awaited<ReturnType<typeof rest>>): OidcTokens {
   if (answer.status !== 200) throw new Error(`${answer.status} ${answer.text}`);
   const { access_token, refresh_token } = answer.json();

@@ -3,14 +3,14 @@ import type { EdgeRouter, Identity, Model, Service, Terminator } from "./model.t
 type Subject = { readonly id: string; readonly roleAttributes?: readonly string[] | null | undefined };
 type Roles = readonly string[] | null | undefined;
 
-/** Whether roles name a subject: its id always does, attributes by the semantic. */
-export function matches(roles: Roles, semantic: "AllOf" | "AnyOf", subject: Subject): boolean {
+/** Whether roles name a subject: its id always does, attributes by the semantic, which is AllOf by default. */
+export function matches(roles: Roles, semantic: "AllOf" | "AnyOf" | undefined, subject: Subject): boolean {
   if (roles === null || roles === undefined || roles.length === 0) return false;
   if (roles.includes("#all") || roles.includes(`@${subject.id}`)) return true;
 
   const wanted = roles.filter((role) => role.startsWith("#")).map((role) => role.slice(1));
   const has = (attribute: string) => subject.roleAttributes?.includes(attribute) ?? false;
-  return wanted.length > 0 && (semantic === "AllOf" ? wanted.every(has) : wanted.some(has));
+  return wanted.length > 0 && (semantic === "AnyOf" ? wanted.some(has) : wanted.every(has));
 }
 
 /** The policies that let an identity dial or host a service. */

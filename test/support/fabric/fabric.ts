@@ -1,11 +1,13 @@
-import { X509Certificate } from "node:crypto";
 import { clientRoutes } from "./controller/client-routes.ts";
+import { addCertificate, enrollmentRoutes } from "./controller/enrollments.ts";
+import { managementRoutes } from "./controller/management-routes.ts";
+import { renewalRoutes } from "./controller/renewal-routes.ts";
 import { openControllerListener, type ControllerListener } from "./controller/listener.ts";
 import { openEdgeRouter, type RunningRouter } from "./router/edge-router.ts";
 import { openEnforcement } from "./router/enforcement.ts";
 import { createModel, defaultAuthPolicyId, type Identity, type Model, type Service } from "./model.ts";
 import { oidcRoutes } from "./controller/oidc-routes.ts";
-import { createFabricAuthority, fingerprintOf, type KeyPair } from "./pki.ts";
+import { createFabricAuthority, type KeyPair } from "./pki.ts";
 import type { RouterTimes, Routing } from "./router/state.ts";
 import type { ControllerState, FabricVersion, Lives } from "./state.ts";
 import { createViolations } from "./violations.ts";
@@ -96,7 +98,13 @@ export async function startFabric(options: FabricOptions = {}): Promise<Fabric> 
     listeners: new Map(),
     clients: new Set(),
   };
-  const routes = [...clientRoutes(controller), ...(controller.oidc ? oidcRoutes(controller) : [])];
+  const routes = [
+    ...clientRoutes(controller),
+    ...enrollmentRoutes(controller),
+    ...renewalRoutes(controller),
+    ...managementRoutes(controller),
+    ...(controller.oidc ? oidcRoutes(controller) : []),
+  ];
   const listener = await openControllerListener({
     identity: controller.identity,
     caPem: authority.caPem,
@@ -116,7 +124,7 @@ export async function startFabric(options: FabricOptions = {}): Promise<Fabric> 
     const defaults = { type: "Default", isAdmin: false, authPolicyId: defaultAuthPolicyId } as const;
     const identity = model.identities.insert({ ...defaults, ...fields, name });
     const keys = await authority.createClient(identity.id);
-    addCertificate(model, identity.id, keys.certPem);
+    addCertificate(controller, identity.id, keys.certPem);
     return { id: identity.id, name, ...keys };
   }
 
@@ -152,19 +160,6 @@ export async function startFabric(options: FabricOptions = {}): Promise<Fabric> 
     close,
     [Symbol.asyncDispose]: close,
   };
-}
-
-/** Lets an identity log in by a certificate that the fabric's authority issued. */
-function addCertificate(model: Model, identityId: string, certPem: string): void {
-  const fingerprint = fingerprintOf(new X509Certificate(certPem));
-  model.authenticators.insert({
-    identityId,
-    method: "cert",
-    fingerprint,
-    certPem,
-    extendRequested: false,
-    rollRequested: false,
-  });
 }
 
 async function addAdmin(model: Model, addIdentity: Fabric["addIdentity"]): Promise<Fabric["admin"]> {

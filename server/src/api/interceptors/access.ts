@@ -13,6 +13,7 @@ import { callerKey, sourceKey, targetKey, type Target } from "../context.ts";
 import type { RunnerCall } from "../runner-check.ts";
 import {
   demandRole,
+  rememberedOrganization,
   resolveArtifact,
   resolveJob,
   resolveOrganization,
@@ -201,7 +202,9 @@ async function findTarget(sql: Sql, caller: UserCaller, method: DescMethod, mess
       demandRole(caller, rule.requiredRole, { scope: { kind: "cluster" }, noun: "cluster", reference: "" });
       return { kind: "none" };
     case Resource.ORGANIZATION: {
-      const organization = await resolveOrganization(sql, caller, text(method, message, rule.field));
+      const reference = text(method, message, rule.field);
+      const remembered = rule.organizationAsRemembered ? rememberedOrganization(caller, reference) : undefined;
+      const organization = remembered ?? (await resolveOrganization(sql, caller, reference));
       if (!(rule.orClusterAdmin && caller.clusterAdmin)) {
         demandRole(caller, rule.requiredRole, {
           scope: { kind: "organization", organizationId: organization.id },

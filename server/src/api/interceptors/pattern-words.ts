@@ -15,6 +15,7 @@ const path = "must be a relative path without control characters";
 const wordsOf: Readonly<Record<string, string>> = {
   "^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$": name,
   "^([a-z0-9]([a-z0-9._-]*[a-z0-9])?)?$": name,
+  "^[a-z0-9]([a-z0-9._:-]*[a-z0-9])?$": `must be lower-case letters, digits, ".", "_", ":" or "-", ${ends}`,
   "^[a-z0-9._-]+$": reference,
   "^[a-z0-9._-]*$": reference,
   "^[a-zA-Z0-9._/-]+$": 'must be letters, digits, ".", "_", "/" or "-"',

@@ -68,6 +68,13 @@ export function callerOf(state: ControllerState, { headers }: Call): Caller {
   return caller;
 }
 
+/** The caller of a call, who must be an administrator. */
+export function adminOf(state: ControllerState, call: Call): Caller {
+  const caller = callerOf(state, call);
+  if (!caller.identity.isAdmin) throw unauthorized();
+  return caller;
+}
+
 /** A session as the API shows it. */
 export function apiSessionJson({ lives }: ControllerState, { session, identity }: Caller): object {
   const expiresAt = new Date(session.lastActivityAt.getTime() + lives.session_ms);

@@ -72,13 +72,16 @@ export function invalidField(field: string, reason: string, value: unknown, viol
   return new ApiError(400, "COULD_NOT_VALIDATE", message, { fault: { field, reason, value }, violation });
 }
 
+/** What a body holds: JSON has no `undefined`, so what is optional is there or is not. */
+export type Body<S extends z.ZodType> = { [K in keyof z.output<S>]: Exclude<z.output<S>[K], undefined> };
+
 /** Reads a JSON body that has just the fields of `schema`. */
-export function bodyOf<S extends z.ZodType>(call: Call, schema: S): z.output<S> {
+export function bodyOf<S extends z.ZodType>(call: Call, schema: S): Body<S> {
   if (call.headers["content-type"]?.split(";")[0] !== "application/json") {
     throw invalidField("content-type", "must be application/json", call.headers["content-type"]);
   }
   const read = schema.safeParse(jsonOf(call.body));
-  if (read.success) return read.data;
+  if (read.success) return read.data as Body<S>;
 
   const [issue] = read.error.issues;
   throw invalidField(issue?.path.join(".") ?? "", issue?.message ?? "", undefined);

@@ -26,9 +26,7 @@ export const identity = z.strictObject({
   tags: tags.optional(),
   defaultHostingCost: cost.optional(),
   defaultHostingPrecedence: precedence.optional(),
-  enrollment: z
-    .strictObject({ ott: z.boolean().optional(), ottca: z.string().optional(), updb: z.string().optional() })
-    .optional(),
+  enrollment: z.strictObject({ ott: z.boolean() }).optional(),
 });
 
 export const service = z.strictObject({
@@ -44,7 +42,7 @@ export const service = z.strictObject({
 export const servicePolicy = z.strictObject({
   name,
   type: z.enum(["Dial", "Bind"]),
-  semantic: semantic.default("AllOf"),
+  semantic: semantic.optional(),
   identityRoles: roles.nullish(),
   serviceRoles: roles.nullish(),
   postureCheckRoles: roles.nullish(),
@@ -53,7 +51,7 @@ export const servicePolicy = z.strictObject({
 
 export const edgeRouterPolicy = z.strictObject({
   name,
-  semantic: semantic.default("AllOf"),
+  semantic: semantic.optional(),
   identityRoles: roles.nullish(),
   edgeRouterRoles: roles.nullish(),
   tags: tags.optional(),
@@ -61,7 +59,7 @@ export const edgeRouterPolicy = z.strictObject({
 
 export const serviceEdgeRouterPolicy = z.strictObject({
   name,
-  semantic: semantic.default("AllOf"),
+  semantic: semantic.optional(),
   serviceRoles: roles.nullish(),
   edgeRouterRoles: roles.nullish(),
   tags: tags.optional(),
@@ -101,7 +99,7 @@ export const ca = z.strictObject({
   isAutoCaEnrollmentEnabled: z.boolean(),
   isOttCaEnrollmentEnabled: z.boolean(),
   isAuthEnabled: z.boolean(),
-  identityRoles: attributes.default([]),
+  identityRoles: attributes.optional(),
   identityNameFormat: z.string().optional(),
   externalIdClaim: externalIdClaim.nullish(),
   tags: tags.optional(),
@@ -151,3 +149,26 @@ export const loginByCert = z.strictObject({
 export const loginByPassword = loginByCert.extend({ username: z.string(), password: z.string() });
 
 export const session = z.strictObject({ serviceId: z.string().min(1), type: z.enum(["Dial", "Bind"]) });
+
+export const enrollment = z.strictObject({
+  method: z.literal("ott"),
+  identityId: z.string().min(1),
+  expiresAt: z.iso.datetime(),
+});
+
+export const expiry = z.strictObject({ expiresAt: z.iso.datetime() });
+
+export const revocation = z.strictObject({
+  id: z.string().min(1),
+  type: z.enum(["IDENTITY", "API_SESSION", "JTI"]),
+});
+
+export const disabling = z.strictObject({ durationMinutes: count });
+
+export const extension = z.strictObject({ rollKeys: z.boolean() });
+
+export const enrollmentByCsr = z.strictObject({ token: z.string().min(1), clientCsr: z.string().min(1) });
+
+export const extendByCsr = z.strictObject({ clientCertCsr: z.string().min(1) });
+
+export const verifyExtension = z.strictObject({ clientCert: z.string().min(1) });

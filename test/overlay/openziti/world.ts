@@ -1,0 +1,66 @@
+import type { Duplex } from "node:stream";
+import type { SessionKind } from "../../../overlay/openziti/api-session.ts";
+import {
+  createOpenZitiOverlay,
+  type OpenZitiOptions,
+  type OpenZitiOverlay,
+} from "../../../overlay/openziti/openziti.ts";
+import type { Credential } from "../../../overlay/openziti/credential.ts";
+import { startFabric, type Fabric, type FabricOptions } from "../../support/fabric/fabric.ts";
+
+/** Times for tests: what takes seconds elsewhere takes a moment. */
+const quick = { connectTimeout_ms: 10_000, backOff_ms: 20 };
+
+export interface ZitiWorld extends AsyncDisposable {
+  readonly fabric: Fabric;
+  /** May dial and host everything. */
+  readonly credential: Credential;
+  /** An overlay of the identity above unless told otherwise; closed with the world. */
+  overlay(options?: Partial<OpenZitiOptions>): OpenZitiOverlay;
+  /** Hosts `control-plane` and dials it: both ends of one connection. */
+  connect(dialer: OpenZitiOverlay, host?: OpenZitiOverlay): Promise<[near: Duplex, far: Duplex]>;
+}
+
+/** A fabric with one service and an identity that may dial and host it. */
+export async function openZitiWorld(
+  options: FabricOptions & { readonly encrypted?: boolean } = {},
+): Promise<ZitiWorld> {
+  const fabric = await startFabric(options);
+  const overlays: OpenZitiOverlay[] = [];
+  const { keyPem, certPem } = await fabric.addIdentity("everyone", { roleAttributes: ["all-of-them"] });
+  const service = fabric.addService("control-plane", { encryptionRequired: options.encrypted ?? true });
+  for (const type of ["Dial", "Bind"] as const) fabric.permit(type, ["#all-of-them"], service);
+  const credential = { keyPem, certPem, caPem: fabric.caPem };
+
+  return {
+    fabric,
+    credential,
+    overlay(given = {}) {
+      const overlay = createOpenZitiOverlay({
+        controller: fabric.url,
+        credential: () => credential,
+        ...given,
+        settings: { ...quick, ...given.settings },
+      });
+      overlays.push(overlay);
+      return overlay;
+    },
+    async connect(dialer, host = dialer) {
+      const accepted = Promise.withResolvers<Duplex>();
+      const { address } = await host.listen("control-plane", accepted.resolve);
+      const near = await dialer.dial(address);
+      return [near, await accepted.promise];
+    },
+    async [Symbol.asyncDispose]() {
+      for (const overlay of overlays) await overlay.close();
+      await fabric.close();
+    },
+  };
+}
+
+/** Every kind of network and session that is spoken. */
+export const networks: readonly { readonly version: "1.6.20" | "2.0.3"; readonly sessions: SessionKind }[] = [
+  { version: "2.0.3", sessions: "oidc" },
+  { version: "2.0.3", sessions: "legacy" },
+  { version: "1.6.20", sessions: "legacy" },
+];
