@@ -89,7 +89,7 @@ test("a workload is found and placed by its key whichever fence it has: none yet
   await unplaceWorkloads(sql, writer, [unplacement]);
   await recordWaiting(sql, [{ key, verdict: "full", message: "no room" }], writer.replicaId);
 
-  const picks = [key, never.key].map((one) => ({ key: one, runnerId: "rnr_next", isHere: false }));
+  const picks = [key, never.key].map((one) => ({ key: one, runnerId: "rnr_next", isHere: true }));
   const placed = await placeWorkloads(sql, writer, { epoch, fleetVersion }, picks);
 
   expect(placed.map((one) => one.id).toSorted()).toEqual([rejected.id, waiting.id].toSorted());
