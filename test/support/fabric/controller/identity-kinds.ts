@@ -23,7 +23,7 @@ export function identityRoutes(state: ControllerState): Route[] {
     return identity;
   };
   return [
-    ...entityRoutes(state, identities(state)).filter(([pattern]) => pattern !== `POST ${base}/identities`),
+    ...entityRoutes(state, identities(state)),
     [`POST ${base}/identities`, (call) => createIdentity(state, call)],
     [`POST ${base}/identities/:id/disable`, (call) => disable(state, call, identityBy(call))],
     [

@@ -61,8 +61,8 @@ function externalIdentity(
   const cas = model.cas.all().filter((ca) => ca.isVerified && ca.isAuthEnabled);
   for (const ca of cas.filter(({ certPem }) => isIssuedUnder(peer, certPem, chain))) {
     const claim = claimIn(peer, ca);
-    const identity = claim && model.identities.find(({ externalId }) => externalId === claim);
-    if (identity !== undefined && identity !== "") return identity;
+    const identity = model.identities.find(({ externalId }) => claim !== undefined && externalId === claim);
+    if (identity !== undefined) return identity;
   }
   return undefined;
 }
