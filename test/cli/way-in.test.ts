@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import {
   chmodSync,
@@ -17,6 +16,7 @@ import { join } from "node:path";
 import { once } from "node:events";
 import { spawn } from "@lydell/node-pty";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { readProcesses } from "../../runner/src/executors/process-tree.ts";
 import { createWorld, until, type World } from "../support/world.ts";
 import { connectRunner, patientSettings, startScript } from "../tunnels/support.ts";
 import { run, type Ran, type TerminalOptions } from "./support/terminal.ts";
@@ -101,8 +101,8 @@ test("exec -it is a terminal: raw here, as large there, and as it was when the c
 test.each(["TERM", "HUP"])("a terminal that was raw is not any more when SIG%s ends exec -it", async (signal) => {
   const { shown, pty, exited } = onTerminal(["exec", "-it", workload, "--", "sh", "-c", "echo inside; sleep 600"]);
   await until("the command is there", () => shown().includes("inside"));
-  const [line] = execFileSync("pgrep", ["-P", String(pty.pid)], { encoding: "utf8" }).split("\n");
-  process.kill(Number(line), `SIG${signal}`);
+  const agynctlProcess = readProcesses().find(({ parentPid }) => parentPid === pty.pid);
+  process.kill(agynctlProcess!.pid, `SIG${signal}`);
   await exited;
   expect(shown()).toMatch(/left with \d+\r\n[^]*[^-]icanon.*[^-]echo /);
 });
