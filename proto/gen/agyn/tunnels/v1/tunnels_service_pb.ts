@@ -281,7 +281,8 @@ export type TunnelRequest = Message<"agyn.tunnels.v1.TunnelRequest"> & {
     case: "refused";
   } | {
     /**
-     * So many more bytes of what came have been taken. At most 256 KiB are sent that were not.
+     * Inputs of so many more bytes have been taken, each counted as its data, or as 1 KiB where that is more. At most 256 KiB
+     * are sent that were not.
      *
      * @generated from field: int32 taken = 4;
      */
