@@ -36,6 +36,8 @@ export interface Controller {
 
 /** Below this path lies the API for clients. */
 export const clientApi = "/edge/client/v1";
+/** The session by which one asks. */
+export const currentSession = `${clientApi}/current-api-session`;
 
 /** Largest answer that is taken. */
 const maxAnswer_bytes = 4 * 1024 * 1024;
