@@ -63,6 +63,8 @@ export type RunnerOptions = {
   isolation?: Isolation;
   /** Accepts cluster scope without isolation. */
   isUnsafeSharedUser: boolean;
+  /** Lets people into workloads while they run; yes, unless it is said. */
+  opensTunnels?: boolean;
   /** What the machine is, for many runners of one process; otherwise it is looked at. */
   machine?: Machine;
   version: string;
@@ -91,7 +93,7 @@ export async function startRunner(options: RunnerOptions): Promise<Runner> {
 }
 
 async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Runner> {
-  const { log, proxies = {} } = options;
+  const { log, proxies = {}, opensTunnels = true } = options;
   const { path: directory } = home;
   const store = options.isEphemeral ? createIdentityMemory() : openIdentityDirectory(join(directory, "identity"));
   const runnerId = options.token?.runnerId ?? store.load()?.runnerId;
@@ -107,7 +109,7 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   const logs = new Logs({ directory: join(directory, "spools") });
   const uploads = new Uploads({ gate, log });
   const workloads = new Workloads({ executors, capacity: options.capacity, holdings, logs, uploads, log });
-  const tunnels = new Tunnels({ wayInto: (of) => workloads.wayInto(of), log });
+  const tunnels = new Tunnels({ isShut: !opensTunnels, wayInto: (of) => workloads.wayInto(of), log });
   await workloads.adopt();
 
   const watch = watchLoss({ workloads, holdings, bootId: machine.bootId });
@@ -154,7 +156,7 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
       foundCapabilities: machine.found.map(({ name }) => name),
       isolation,
       unsafeSharedUser: options.isUnsafeSharedUser,
-      tunnels: true,
+      tunnels: opensTunnels,
     }),
     workloads,
     logs,
