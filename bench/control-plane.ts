@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient, type Client, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
+import { ArtifactsService } from "../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
 import { QueueService } from "../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import { RunsService } from "../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { RunnersService } from "../proto/gen/agyn/runners/v1/runners_service_pb.ts";
@@ -19,6 +20,7 @@ export interface ControlPlane extends AsyncDisposable {
   readonly runners: Client<typeof RunnersService>;
   readonly runs: Client<typeof RunsService>;
   readonly queue: Client<typeof QueueService>;
+  readonly artifacts: Client<typeof ArtifactsService>;
   /** CPU time that the server process has used, in ms. */
   cpu_ms(): Promise<number>;
 }
@@ -42,6 +44,7 @@ export async function startControlPlane({ target }: BenchDatabase): Promise<Cont
     runners: createClient(RunnersService, transport),
     runs: createClient(RunsService, transport),
     queue: createClient(QueueService, transport),
+    artifacts: createClient(ArtifactsService, transport),
     async cpu_ms() {
       const [time_ns] = (await readFile(`/proc/${server.pid}/schedstat`, "utf8")).split(" ");
       return Number(time_ns) / 1e6;

@@ -22,12 +22,16 @@ export async function startBenchPostgres(): Promise<BenchPostgres> {
   const directory = await mkdtemp(join(tmpdir(), "agyn-bench-"));
   const embedded = await startEmbeddedPostgres(directory);
   const { host, username, password } = embedded.connection;
+  const administrate = async (act: (sql: postgres.Sql) => Promise<unknown>) => {
+    const sql = postgres({ ...embedded.connection, path: host, max: 1, onnotice: () => undefined });
+    await act(sql);
+    await sql.end({ timeout: 5 });
+  };
+  await administrate(ageLog);
   return {
     async createDatabase(name) {
       const connection = { ...embedded.connection, database: name };
-      const administrator = postgres({ ...embedded.connection, path: host, max: 1, onnotice: () => undefined });
-      await administrator`create database ${administrator(name)}`;
-      await administrator.end({ timeout: 5 });
+      await administrate((sql) => sql`create database ${sql(name)}`);
       const socketDirectory = encodeURIComponent(join(host, ".."));
       return {
         target: { kind: "embedded", connection },
@@ -39,6 +43,20 @@ export async function startBenchPostgres(): Promise<BenchPostgres> {
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+const logPiece_bytes = 50_000_000;
+/** About what is written between two checkpoints of a busy server. */
+const logPieces = 20;
+
+/**
+ * Writes the log as far as a server has that has run for a while: from then on its files are used again. A new server fills each with
+ * zeros first, once in its life, and that would be measured in whatever comes first.
+ */
+async function ageLog(sql: postgres.Sql): Promise<void> {
+  for (let piece = 0; piece < logPieces; piece++)
+    await sql`select pg_logical_emit_message(false, '', repeat('x', ${logPiece_bytes}))`;
+  await sql`checkpoint`;
 }
 
 /** A migrated database with our own schema, where this process may place. */

@@ -2,7 +2,7 @@
  * Many runners in this process, each with its own identity and mutual TLS connection. They enroll, connect and speak as
  * the runner does, by its own code; what they do with a workload is said here, and nothing runs.
  */
-import { createClient } from "@connectrpc/connect";
+import { createClient, type Transport } from "@connectrpc/connect";
 import { create } from "@bufbuild/protobuf";
 import { createMtlsOverlay } from "../overlay/mtls.ts";
 import {
@@ -30,8 +30,8 @@ export type Fleet = Disposable & { readonly size: number };
 export type FleetOptions = {
   size: number;
   slots: number;
-  /** Called with each placement as it arrives. */
-  onPlace: (place: Place) => void;
+  /** Called with each placement as it arrives, and the connection over which it came. */
+  onPlace: (place: Place, transport: Transport) => void;
   /** Called with each completion that the control plane has made durable. */
   onCompleted: (workloadId: string) => void;
   /** Called with each session that ended too early. */
@@ -111,7 +111,7 @@ async function serve({ options, name, store, signal, onWelcome }: BenchRunner, c
   let heartbeat: NodeJS.Timeout | undefined;
   const hear = ({ kind }: ControlMessage) => {
     if (kind.case === "place") {
-      options.onPlace(kind.value);
+      options.onPlace(kind.value, connection.transport);
       live(outbox, kind.value);
     } else if (kind.case === "completionAcknowledged") options.onCompleted(kind.value.workloadId);
     else if (kind.case === "welcome") {

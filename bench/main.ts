@@ -1,5 +1,6 @@
 /** `npm run bench`: each benchmark in turn on a PostgreSQL of their own. `--json` prints for machines, `--only NAME` runs one. */
 import { parseArgs } from "node:util";
+import { runArtifactsBench } from "./artifacts.ts";
 import { startBenchPostgres, type BenchPostgres } from "./database.ts";
 import type { Report } from "./figure.ts";
 import { runLifeCycleBench } from "./life-cycle.ts";
@@ -17,6 +18,7 @@ const benches: Record<string, (server: BenchPostgres) => Promise<Report>> = {
   "life-cycle": runLifeCycleBench,
   logs: runLogsBench,
   runs: runRunsBench,
+  artifacts: runArtifactsBench,
 };
 /** For each benchmark. */
 const timeout_ms = 90_000;

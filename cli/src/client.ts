@@ -79,18 +79,21 @@ export async function connectControlPlane(credentials: Credentials, options: Con
   };
   if (gateway.startsWith("https:") && (await negotiateProtocol(gateway, trust)) === "http/1.1") {
     const transport = createConnectTransport({ ...common, httpVersion: "1.1", nodeOptions: trust });
-    return createServices(transport, () => undefined);
+    return createServices(transport, transport, () => undefined);
   }
   const sessionManager = new Http2SessionManager(
     gateway,
     { pingIntervalMs, pingTimeoutMs, idleConnectionTimeoutMs: 60_000 },
     trust,
   );
-  const transport = createConnectTransport({ ...common, httpVersion: "2", sessionManager });
-  return createServices(transport, () => sessionManager.abort());
+  const overHttp2 = { ...common, httpVersion: "2", sessionManager } as const;
+  const transport = createConnectTransport(overHttp2);
+  const plain = createConnectTransport({ ...overHttp2, acceptCompression: [] });
+  return createServices(transport, plain, () => sessionManager.abort());
 }
 
-function createServices(transport: Transport, close: () => void): ControlPlane {
+/** `plain`: where nothing is compressed, for bytes that come as fast as they can. */
+function createServices(transport: Transport, plain: Transport, close: () => void): ControlPlane {
   return {
     artifacts: createClient(ArtifactsService, transport),
     audit: createClient(AuditService, transport),
@@ -105,7 +108,7 @@ function createServices(transport: Transport, close: () => void): ControlPlane {
     secrets: createClient(SecretsService, transport),
     tokens: createClient(AccessTokensService, transport),
     triggers: createClient(TriggersService, transport),
-    tunnels: createClient(TunnelsService, transport),
+    tunnels: createClient(TunnelsService, plain),
     webhooks: createClient(WebhooksService, transport),
     users: createClient(UsersService, transport),
     close,

@@ -32,27 +32,18 @@ export async function runInside(inside: Inside, call: Call): Promise<number> {
   const inputs = new TunnelInputs({ workload, organization, start });
   const resized = (): void => void inputs.say({ case: "resize", value: sizeNow() });
   const isRaw = hasTerminal && takesInput && stdin.isTTY === true;
+  const begin = (): void => {
+    if (isRaw) stdin.setRawMode?.(true);
+    if (hasTerminal) stdout.on("resize", resized);
+    void handOn(inside, inputs);
+  };
   try {
     for await (const { output } of call(inputs.requests())) {
       const kind = output?.kind;
-      switch (kind?.case) {
-        case "started":
-          if (isRaw) stdin.setRawMode?.(true);
-          if (hasTerminal) stdout.on("resize", resized);
-          void handOn(inside, inputs);
-          break;
-        case "data":
-          await write(stdout, kind.value);
-          break;
-        case "errorData":
-          await write(stderr, kind.value);
-          break;
-        case "result":
-          return kind.value.exitCode;
-        case "end":
-        case undefined:
-          break;
-      }
+      if (kind?.case === "started") begin();
+      if (kind?.case === "data") await write(stdout, kind.value);
+      if (kind?.case === "errorData") await write(stderr, kind.value);
+      if (kind?.case === "result") return kind.value.exitCode;
     }
   } finally {
     stdout.off("resize", resized);

@@ -1,12 +1,11 @@
 /** What runs on this runner: starts and adopts executions, and tells how they go. Whether one is wanted is the workloads' matter. */
 import type { Logger } from "pino";
-import type { Execution, ExecutionResult, Executor, Sink, WorkloadSpec } from "./executors/executor.ts";
+import type { Entrance, Execution, ExecutionResult, Executor, Sink, WorkloadSpec } from "./executors/executor.ts";
 import { holdingKey, logFields, type HeldResult, type Holding, type HoldingRef, type StopOrder } from "./holding.ts";
 import type { Logs } from "./logs.ts";
 import { messageOf } from "./refusal.ts";
 import { resultOf, resultWithout } from "./results.ts";
 import { createSink } from "./sink.ts";
-import type { Way } from "./tunnels.ts";
 import type { Uploads } from "./uploads.ts";
 
 export type ExecutionsDeps = {
@@ -91,10 +90,10 @@ export class Executions {
   }
 
   /** The way into one that runs; throws an error that says why there is none. */
-  wayInto(of: HoldingRef): Way {
+  wayInto(of: HoldingRef): Entrance {
     const execution = this.#running.get(holdingKey(of))?.execution;
     if (execution?.entrance === undefined) throw new Error("its executor has no way into a workload");
-    return { entrance: execution.entrance(), ended: execution.result };
+    return execution.entrance();
   }
 
   /** Removes all that is kept of it. */

@@ -22,12 +22,9 @@ export const maximumTunnels = 48;
 
 const maximumMessageBytes = 1024;
 
-/** The way into a workload, and when it is over. */
-export type Way = { entrance: Entrance; ended: Promise<unknown> };
-
 export type TunnelsDeps = {
   /** Throws a `TunnelRefused`. */
-  wayInto: (of: HoldingRef) => Way;
+  wayInto: (of: HoldingRef) => Entrance;
   log: Logger;
 };
 
@@ -107,8 +104,8 @@ export class Tunnels {
     const over = new AbortController();
     const signal = AbortSignal.any([over.signal, ending.signal]);
     try {
-      const { entrance, ended } = this.#deps.wayInto({ workloadId, fence });
-      void ended.then(() => over.abort(new TunnelRefused("STATE", "the workload has ended")));
+      const entrance = this.#deps.wayInto({ workloadId, fence });
+      void entrance.ended.then(() => over.abort(new TunnelRefused("STATE", "the workload has ended")));
       const outputs = serveTunnel(kind, { entrance, inputs: inputs.values(), signal });
       for await (const value of outputs) await said.push({ case: "output", value });
       said.end();

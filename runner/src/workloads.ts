@@ -11,7 +11,7 @@ import type {
 } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import { Changes } from "./changes.ts";
 import { Executions, type ExecutionsDeps } from "./executions.ts";
-import type { WorkloadSpec } from "./executors/executor.ts";
+import type { Entrance, WorkloadSpec } from "./executors/executor.ts";
 import { isLive, logFields, type Holding, type HoldingRef, type StopOrder } from "./holding.ts";
 import type { Holdings } from "./holdings.ts";
 import { judgeLoss, type LossTimes } from "./loss.ts";
@@ -22,7 +22,6 @@ import { reconcile, repeated, type Action, type HoldingEvent } from "./reconcile
 import { messageOf } from "./refusal.ts";
 import { SeenFences } from "./seen-fences.ts";
 import { TunnelRefused } from "./tunnel-server.ts";
-import type { Way } from "./tunnels.ts";
 import { Usage } from "./usage.ts";
 
 /** Workloads held at one time; further ones are rejected. */
@@ -136,7 +135,7 @@ export class Workloads {
   }
 
   /** The way into a workload that runs here under this fence (I2); throws a `TunnelRefused`. */
-  wayInto({ workloadId, fence }: HoldingRef): Way {
+  wayInto({ workloadId, fence }: HoldingRef): Entrance {
     const holding = this.#held.get(workloadId);
     if (holding?.placement.fence !== fence)
       throw new TunnelRefused("STALE_FENCE", "this runner does not hold the workload under this fence");

@@ -9,7 +9,7 @@ import { createId } from "../../wire/ids.ts";
 export type DataDirectory = { path: string; replicaId: string; release(): Promise<void> };
 
 /** The layout of the directory; another number is another version's. */
-const layoutVersion = "2";
+const layoutVersion = "3";
 
 /** Makes the directory where it is missing, and takes it for this process alone. */
 export async function claimDataDirectory(path: string): Promise<DataDirectory> {

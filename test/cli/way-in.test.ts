@@ -17,7 +17,7 @@ import { once } from "node:events";
 import { spawn } from "@lydell/node-pty";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { createWorld, until, type World } from "../support/world.ts";
-import { connectRunner, startScript } from "../tunnels/support.ts";
+import { connectRunner, patientSettings, startScript } from "../tunnels/support.ts";
 import { run, type Ran, type TerminalOptions } from "./support/terminal.ts";
 
 let world: World;
@@ -32,7 +32,7 @@ cat port >&2
 sleep 600`;
 
 beforeAll(async () => {
-  world = await createWorld();
+  world = await createWorld(patientSettings);
   await connectRunner(world, "first");
   workload = await startScript(world.admin, server);
   port = await until("the server of the workload listens", async () => {

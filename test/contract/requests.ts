@@ -77,6 +77,11 @@ const fields: Record<string, (subject: Subject) => Fields> = {
     certificatePem: "-".repeat(64),
     signature: bytes(64),
   }),
+  Exec: () => ({ kind: { case: "start", value: { arguments: ["true"] } } }),
+  Forward: () => ({ kind: { case: "start", value: { port: 80 } } }),
+  CopyFrom: () => ({ start: { path: "out" } }),
+  CopyTo: () => ({ kind: { case: "start", value: { path: "in" } } }),
+  Tunnel: () => ({ kind: { case: "open", value: "tnl_aaaaaaaaaaaaaaaa" } }),
   RenewIdentity: () => ({ csr: bytes(64) }),
   Placements: () => ({ messages: [{ kind: { case: "heartbeat", value: { sequence: 1n } } }] }),
 };

@@ -147,7 +147,7 @@ test("a data directory of another version, and a second server on one, are refus
   await writeFile(join(place.directory, "version"), "99\n");
   const third = place.start();
   expect(await third.ended).toBe(2);
-  expect(third.output()).toContain("has layout 99, this server knows 2: use the version that made it, or another");
+  expect(third.output()).toContain("has layout 99, this server knows 3: use the version that made it, or another");
   expect(await processesOn(place.directory)).toEqual([]);
 });
 

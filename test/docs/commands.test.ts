@@ -18,6 +18,7 @@ const pages = [
   "pipelines",
   "runs",
   "queue",
+  "triggers",
   "webhooks",
   "configuration",
 ] as const;

@@ -17,6 +17,11 @@ import {
   RunnersService,
   type IssuedIdentity,
 } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import {
+  TunnelResponseSchema,
+  TunnelsService,
+  type TunnelRequest,
+} from "../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
 import { ErrorInfoSchema } from "../../proto/gen/google/rpc/error_details_pb.ts";
 import { createAuthority } from "../../server/src/identity/authority-material.ts";
 import { openAuthority } from "../../server/src/identity/authority.ts";
@@ -36,6 +41,15 @@ export type ArrivedLog = { lines: string[]; isEnded: boolean };
 
 export type ControlPlane = Awaited<ReturnType<typeof openControlPlane>>;
 
+/** What is said over each tunnel that the runner opens. */
+export type TunnelScript = (requests: AsyncIterator<TunnelRequest>) => AsyncIterable<TunnelSaid>;
+export type TunnelSaid = NonNullable<MessageInitShape<typeof TunnelResponseSchema>["kind"]>;
+
+// oxlint-disable-next-line require-yield -- the runner is left waiting
+async function* sayNothing(): AsyncGenerator<TunnelSaid> {
+  await new Promise(() => undefined);
+}
+
 /** What the test may change at any time. */
 type Script = {
   /** Of the certificates that are issued. */
@@ -47,6 +61,7 @@ type Script = {
   endpoint: string | undefined;
   /** So many answers to renewals are lost after they were made. */
   lostRenewalReplies: number;
+  tunnel: TunnelScript;
 };
 
 export async function openControlPlane() {
@@ -61,6 +76,7 @@ export async function openControlPlane() {
     enrollmentRefusal: undefined,
     endpoint: undefined,
     lostRenewalReplies: 0,
+    tunnel: sayNothing,
   };
   const sessions: ScriptedSession[] = [];
   const logs = new Map<string, ArrivedLog>();
@@ -92,6 +108,12 @@ export async function openControlPlane() {
           const session = new ScriptedSession(requests, context.signal);
           sessions.push(session);
           return session.answers();
+        },
+      })
+      .service(TunnelsService, {
+        async *tunnel(requests) {
+          for await (const kind of script.tunnel(requests[Symbol.asyncIterator]()))
+            yield create(TunnelResponseSchema, { kind });
         },
       })
       .service(LogsService, {

@@ -92,7 +92,7 @@ jobs:
     const text = `
 jobs:
   build:
-    run: head -c 100000000 /dev/urandom >noise && sha256sum noise
+    run: head -c 60000000 /dev/urandom >noise && sha256sum noise
     artifacts: { upload: [{ name: noise, paths: noise }] }
 `;
     const run = await startRun(world.admin, text);
@@ -110,7 +110,7 @@ jobs:
     const { build } = await jobsOf(world.admin, run.id);
     const { lines } = await world.admin.logs.readLog({ workload: build!.workloadId });
     expect(Buffer.from(lines[0]!.content).toString()).toBe(`${artifact.sha256}  noise`);
-    expect(artifact.sizeBytes).toBe(100_000_000n);
+    expect(artifact.sizeBytes).toBe(60_000_000n);
     await until("its parts are swept", async () => (await keysBelow("agyn/uploads/")).length <= 1);
   });
 

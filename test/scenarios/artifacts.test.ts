@@ -109,7 +109,7 @@ test("bad-45: a runner that is killed in the middle of an upload goes on with it
   await using world = await createWorld();
   const registered = await world.register("build-1");
   const runner = world.startRunner(registered);
-  const bytes = 96 * 1024 * 1024;
+  const bytes = 48 * 1024 * 1024;
   const text = `
 jobs:
   build:
@@ -141,7 +141,7 @@ test("bad-45: an upload whose link is cut in the middle goes on where it was, an
   const text = `
 jobs:
   build:
-    run: head -c ${64 * 1024 * 1024} /dev/urandom >noise && sha256sum noise
+    run: head -c ${48 * 1024 * 1024} /dev/urandom >noise && sha256sum noise
     artifacts: { upload: [{ name: noise, paths: noise }] }
 `;
   const run = await startRun(world.admin, text);

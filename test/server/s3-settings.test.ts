@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import { settle, toConfig } from "../../server/src/config.ts";
+import { BlobStartError } from "../../server/src/blobs/blobs.ts";
+import { ConfigError, settle, toConfig } from "../../server/src/config.ts";
+import { explainStartFailure } from "../../server/src/start-failure.ts";
 
 const placeOf = (flags: Record<string, string>) => toConfig(settle(flags, {}, undefined)).s3;
 
@@ -34,4 +36,12 @@ test("credentials in an endpoint are refused, and the refusal does not repeat th
 
   expect(() => placeOf(flags)).toThrow("credentials belong into the environment");
   expect(() => placeOf(flags)).not.toThrow("hunter2");
+});
+
+test("what is amiss with a bucket at the start is a mistake of the configuration, told without a stack", () => {
+  const config = toConfig(settle({ s3_bucket: "builds" }, {}, undefined));
+  const explained = explainStartFailure(new BlobStartError('s3_bucket: there is no bucket "builds"'), config);
+
+  expect(explained).toBeInstanceOf(ConfigError);
+  expect((explained as Error).message).toBe('s3_bucket: there is no bucket "builds"');
 });

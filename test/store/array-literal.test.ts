@@ -11,9 +11,16 @@ test("texts come back from the database as they went, whatever is in them", asyn
   expect(row!.texts).toEqual(texts);
 });
 
-test("numbers, flags and none at all come back as they went", async () => {
+test("numbers, flags, nothing and none at all come back as they went", async () => {
   const [row] = await database.sql`
     select ${toArrayLiteral([1n, -2n])}::bigint[] as big, ${toArrayLiteral([true, false])}::boolean[] as flags,
-      ${toArrayLiteral([0.5, -1, 1e21])}::float8[] as floats, ${toArrayLiteral([])}::text[] as none`;
-  expect(row).toEqual({ big: [1n, -2n], flags: [true, false], floats: [0.5, -1, 1e21], none: [] });
+      ${toArrayLiteral([0.5, -1, 1e21])}::float8[] as floats, ${toArrayLiteral([])}::text[] as none,
+      (${toArrayLiteral(["null", null])}::text[])[2] is null as nothing`;
+  expect(row).toEqual({
+    big: [1n, -2n],
+    flags: [true, false],
+    floats: [0.5, -1, 1e21],
+    none: [],
+    nothing: true,
+  });
 });

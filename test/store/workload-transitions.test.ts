@@ -1,8 +1,20 @@
 import { afterAll, expect, test } from "vitest";
 import { acquireLeadership } from "../../server/src/store/leader.ts";
-import { startFailed, startWorkloads, type NewWorkload } from "../../server/src/store/workload-starts.ts";
-import { advanceWorkloads, endWorkloads, type Ending } from "../../server/src/store/workload-transitions.ts";
-import { getWorkload, requestStop } from "../../server/src/store/workloads.ts";
+import type { WorkloadResult } from "../../server/src/domain/workload.ts";
+import {
+  startFailed,
+  startWorkloads,
+  type NewWorkload,
+  type StartedWorkload,
+} from "../../server/src/store/workload-starts.ts";
+import {
+  advanceWorkloads,
+  endWorkloads,
+  placeWorkloads,
+  unplaceWorkloads,
+  type Ending,
+} from "../../server/src/store/workload-transitions.ts";
+import { getWorkload, recordWaiting, requestStop } from "../../server/src/store/workloads.ts";
 import { createId } from "../../wire/ids.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { newWorkload } from "../support/workload-rows.ts";
@@ -33,6 +45,59 @@ test("workloads of one batch that differ in anything keep what is their own", as
     expect(row).toMatchObject({ id, labels, runnerId, verdict, maximumTries, lostAfter_ms: lostAfter });
     expect(Buffer.from(row!.spec)).toEqual(Buffer.from(spec));
     expect(started.find((one) => one.id === id)).toMatchObject({ key: row!.key, fence: row!.fence, phase: row!.phase });
+  }
+});
+
+test("what runners said of the ends of one batch comes back as they said it, also what they left out", async () => {
+  const batch = [newWorkload({}), newWorkload({}), newWorkload({}), newWorkload({})];
+  const fences = new Map((await start(batch)).map((one) => [one.id, one.fence]));
+  const exited: WorkloadResult = {
+    ...{ outcome: "exited", exitCode: 0, signal: "", message: "", memorySampled: true },
+    ...{
+      cpuTime_ms: 12,
+      memoryPeak_bytes: 5_000_000_000,
+      startTime_ms: 1_700_000_000_123,
+      endTime_ms: 1_700_000_001_456,
+    },
+  };
+  const results = [
+    exited,
+    { ...exited, cpuTime_ms: 13, outputs: { version: 'a "b" {c}, \\ NULL' } },
+    { ...exited, outcome: "lost" as const, startTime_ms: null, endTime_ms: null },
+    null,
+  ];
+
+  await endWorkloads(
+    sql,
+    writer,
+    batch.map((one, place) => ending(one, fences, { phase: "succeeded", result: results[place]! })),
+  );
+
+  const rows = await Promise.all(batch.map(({ id }) => getWorkload(sql, id)));
+  expect(rows.map((row) => row!.result)).toEqual(results);
+  expect(rows[0]!.startTime).toEqual(new Date(exited.startTime_ms!));
+});
+
+test("a workload is found and placed by its key whichever fence it has: none yet, its first, or a later one", async () => {
+  const [rejected, waiting] = [newWorkload({}), newWorkload({ runnerId: null })];
+  const started = await start([rejected, waiting]);
+  const [{ key, fence }, never] = [rejected, waiting].map(({ id }) => started.find((one) => one.id === id)!) as [
+    StartedWorkload,
+    StartedWorkload,
+  ];
+  const unplacement = { id: rejected.id, fence, runnerId: rejected.runnerId!, message: "no room", excludeFor_ms: 0 };
+  await unplaceWorkloads(sql, writer, [unplacement]);
+  await recordWaiting(sql, [{ key, verdict: "full", message: "no room" }], writer.replicaId);
+
+  const picks = [key, never.key].map((one) => ({ key: one, runnerId: "rnr_next", isHere: true }));
+  const placed = await placeWorkloads(sql, writer, { epoch, fleetVersion }, picks);
+
+  expect(placed.map((one) => one.id).toSorted()).toEqual([rejected.id, waiting.id].toSorted());
+  for (const { id, fence: later } of placed) {
+    expect(later).toBeGreaterThan(never.key);
+    const stopped = await requestStop(sql, id, { grace_ms: null, reason: "enough", writer: writer.replicaId });
+    expect(stopped).toMatchObject({ id, fence: later, runnerId: "rnr_next", stopRequested: true });
+    expect(await getWorkload(sql, id)).toEqual(stopped);
   }
 });
 

@@ -24,12 +24,12 @@ export function gateSql(pool: Sql, gate: Gate, signals: Signals): Sql {
   });
 }
 
-function isStatement(first: unknown): first is TemplateStringsArray {
+export function isStatement(first: unknown): first is TemplateStringsArray {
   return Array.isArray(first) && "raw" in first;
 }
 
 /** A query runs when it is first awaited; one that is only a part of another never is. */
-function gated(query: Promise<unknown>, gate: (run: () => Promise<unknown>) => Promise<unknown>): unknown {
+export function gated(query: Promise<unknown>, gate: (run: () => Promise<unknown>) => Promise<unknown>): unknown {
   const send = query.then.bind(query);
   let sent: Promise<unknown> | undefined;
   const run = () => (sent ??= gate(() => new Promise((resolve, reject) => void send(resolve, reject))));

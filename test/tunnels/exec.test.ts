@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createWorld, type World } from "../support/world.ts";
-import { connectRunner, converse, exec, startScript } from "./support.ts";
+import { connectRunner, converse, exec, patientSettings, startScript } from "./support.ts";
 
 let world: World;
 let workload: string;
 
 beforeAll(async () => {
-  world = await createWorld();
+  world = await createWorld(patientSettings);
   await connectRunner(world, "first");
   workload = await startScript(world.admin, "echo $$ >pid; sleep 600", {
     environment: [{ name: "KEY", value: "s3cret-value", secret: true }],

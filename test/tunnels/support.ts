@@ -1,7 +1,10 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { TunnelInputSchema, ExecStartSchema, TunnelOutput } from "../../proto/gen/agyn/tunnels/v1/tunnel_pb.ts";
+import type { TunnelInputSchema, ExecStartSchema } from "../../proto/gen/agyn/tunnels/v1/tunnel_pb.ts";
 import { WorkloadPhase } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import { script, until, untilConnected, type Clients, type RegisteredRunner, type World } from "../support/world.ts";
+
+/** A busy machine must not make a runner look away that is not: what goes through its connection would end. */
+export const patientSettings = { heartbeat: "500ms", lease: "5s" };
 
 type InputKind = NonNullable<MessageInitShape<typeof TunnelInputSchema>["kind"]>;
 
@@ -102,4 +105,14 @@ export async function startScript(clients: Clients, text: string, more: object =
   return id;
 }
 
-export type Output = NonNullable<TunnelOutput["kind"]>;
+/** Waits until no process of this machine has the id. */
+export function untilGone(pid: string): Promise<true> {
+  return until(`process ${pid} is gone`, () => {
+    try {
+      process.kill(Number(pid), 0);
+      return false;
+    } catch {
+      return true as const;
+    }
+  });
+}

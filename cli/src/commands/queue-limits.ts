@@ -18,7 +18,7 @@ export const queueLimits = defineCommand({
       kind: "parsed",
       placeholder: "n",
       parse: parseInteger("queued jobs", 1, 1_000_000),
-      help: "at most so many jobs wait; a run beyond it is refused",
+      help: "a run is refused where more jobs than that would wait for a runner, all of its own included",
     },
     weight: {
       kind: "parsed",

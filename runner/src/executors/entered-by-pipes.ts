@@ -17,9 +17,9 @@ export async function enteredByPipes({ args, sparesLeader }: EnterCommand): Prom
   const leader = child.pid!;
   // A command that does not read its input is none of ours to report.
   for (const stream of [stdin, stdout, stderr]) stream.on("error", () => undefined);
-  const { promise: exit, resolve } = Promise.withResolvers<Awaited<Entered["exit"]>>();
+  const { promise: exit, resolve: leave } = Promise.withResolvers<Awaited<Entered["exit"]>>();
   child.once("exit", (code, signal) => {
-    resolve(exitOf(code, signal));
+    leave(exitOf(code, signal));
     const late = setTimeout(() => [stdout, stderr].forEach((stream) => stream.destroy()), writerPatienceMs);
     child.once("close", () => clearTimeout(late));
   });

@@ -22,13 +22,13 @@ export async function enteredByTerminal(
   const options = { name: type, cols: columns, rows, cwd: "/", env: innerEnvironment(), encoding: null };
   const pty = spawn("sh", args, options);
   const input = inputOf(pty);
-  const { promise: exit, resolve } = Promise.withResolvers<Awaited<Entered["exit"]>>();
+  const { promise: exit, resolve: leave } = Promise.withResolvers<Awaited<Entered["exit"]>>();
   const output = outputOf(pty);
   let isOver = false;
   pty.onExit(({ exitCode, signal }) => {
     isOver = true;
     output.end();
-    resolve(exitOf(exitCode, signal ? (signalNames.get(signal) ?? "SIGKILL") : null));
+    leave(exitOf(exitCode, signal ? (signalNames.get(signal) ?? "SIGKILL") : null));
   });
   const write = (bytes: Uint8Array): Promise<void> =>
     new Promise((resolve) => void input.write(bytes, () => resolve()));

@@ -41,10 +41,22 @@ exec "$@"
 `;
 
 /** As the job's user. */
-const innerScript = `eval "$(cat <&7)"; exec 7<&-; exec "$@"`;
+const innerScript = `
+eval "$(cat <&7)"
+exec 7<&-
+case $1 in
+  */*) ;;
+  *) command -v -- "$1" >/dev/null 2>&1 || { printf 'command not found: %s\\n' "$1" >&2; exit 127; } ;;
+esac
+exec "$@"
+`;
 
-/** The way into the job of a record whose enclosing process is `jobPid`. */
-export function createEntrance(settings: ProcessExecutorSettings, record: ExecutionRecord, jobPid: number): Entrance {
+/** The way into the job of a record, until it has `ended`; `jobPid` is of what encloses it. */
+export function createEntrance(
+  settings: ProcessExecutorSettings,
+  record: ExecutionRecord,
+  { jobPid, ended }: { jobPid: number; ended: Promise<void> },
+): Entrance {
   const { spec, uid, isolation, cgroup, jobDirectory } = record;
   const files = executionFiles(join(settings.directory, `${spec.workloadId}.${spec.fence}`));
   const directory = startDirectory(spec, jobDirectory);
@@ -62,6 +74,7 @@ export function createEntrance(settings: ProcessExecutorSettings, record: Execut
 
   return {
     directory,
+    ended,
     async enter({ argv, terminal }: EnterRequest): Promise<Entered> {
       const surroundings = writeSurroundings(terminal?.type);
       const owner = terminal !== undefined && uid !== undefined ? String(uid) : "";

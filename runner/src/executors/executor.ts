@@ -79,6 +79,8 @@ export type Entered = {
 export type Entrance = {
   /** The directory in which its command started. */
   directory: string;
+  /** Settles when the job ends, before anything of it is killed. */
+  ended: Promise<void>;
   enter(request: EnterRequest): Promise<Entered>;
   /** Connects to a port of the loopback address as the job sees it. */
   connect(port: number, signal: AbortSignal): Promise<Duplex>;

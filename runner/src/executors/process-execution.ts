@@ -68,6 +68,7 @@ export function openProcessExecution(
   const { spec } = record;
   const files = executionFiles(join(settings.directory, `${spec.workloadId}.${spec.fence}`));
   const { promise: result, resolve: give } = Promise.withResolvers<ExecutionResult>();
+  const { promise: ended, resolve: shut } = Promise.withResolvers<void>();
   const preparation = new AbortController();
   let attachment: Attachment | undefined;
   let outputs: OutputReader | undefined;
@@ -79,6 +80,7 @@ export function openProcessExecution(
 
   const resolve = (answer: ExecutionResult): void => {
     isSettled = true;
+    shut();
     give(answer);
   };
 
@@ -170,6 +172,7 @@ export function openProcessExecution(
   const settle = async (): Promise<void> => {
     if (isFinishing || attachment === undefined) return;
     isFinishing = true;
+    shut();
     const { wrapper, notices, watch, cancelTimeout } = attachment;
     cancelTimeout();
     cancelKill();
@@ -274,7 +277,7 @@ export function openProcessExecution(
       const jobPid = readJobPid(files);
       const isRunning = isStarted && !isFinishing && ending === undefined && !existsSync(files.exit);
       if (jobPid === undefined || !isRunning) throw new Error("its command does not run");
-      return createEntrance(settings, record, jobPid);
+      return createEntrance(settings, record, { jobPid, ended });
     },
     result,
     begin: (secret) => void begin(secret).catch(failed),

@@ -2,8 +2,8 @@ import { toArrayLiteral } from "./array-literal.ts";
 import type { SqlOrTransaction } from "./database.ts";
 
 /*
- * What makes a statement over a batch of rows cheap: a column is one parameter, what rows have in common travels once for all of
- * them, and the answer is one row.
+ * What makes a statement over a batch of rows cheap: a column is one parameter, what rows have in common travels and is parsed once
+ * for all of them, and the answer is one row.
  */
 
 /** One column of a batch, for `unnest`. */
@@ -14,6 +14,7 @@ export function column<T>(rows: readonly T[], value: (one: T) => string | number
 /** The different ones among rows, and of each row which of them it is, counted from 1 as PostgreSQL does. */
 export type Kinds<T> = { kinds: T[]; kindOf: number[] };
 
+/** Two rows are of one kind where their keys are equal. */
 export function kindsOf<T>(rows: readonly T[], keyOf: (row: T) => string): Kinds<T> {
   const kinds: T[] = [];
   const numbers = new Map<string, number>();
@@ -29,7 +30,7 @@ export function kindsOf<T>(rows: readonly T[], keyOf: (row: T) => string): Kinds
 
 type Type = "text" | "int" | "bigint" | "boolean" | "json" | "jsonb" | "bytea";
 
-/** An expression for a value that rows of one kind share, where the column `kind` says which. */
+/** Expressions for values that rows of one kind share, in a query whose column `kind` says which it is. */
 export function kindColumn<T>(sql: SqlOrTransaction, { kinds }: Kinds<T>) {
   return (value: (one: T) => string | number | bigint | boolean | null, type: Type = "text") =>
     sql`(${column(kinds, value)}::${sql.unsafe(type)}[])[kind]`;

@@ -52,7 +52,7 @@ export async function lockSealedRows(
     case "workload":
       return sql<SealedRow[]>`
         select w.key::text, w.organization_id as "organizationId", null as "projectId", '' as name, w.spec as sealed
-        from workload w join workload_life l on l.key = w.key
+        from workload w join life_by_key l on l.key = w.key
         where w.key > ${number}::bigint order by w.key limit ${limit} for update of w`;
     case "job":
       return sql<SealedRow[]>`

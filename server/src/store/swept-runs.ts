@@ -13,7 +13,7 @@ export async function listExpiredRuns(
     where end_time < now() - coalesce(nullif(project.retention_days, 0) * interval '1 day',
         ${keep_ms}::float8 * interval '1 millisecond')
       and not exists (
-        select from workload w join workload_life l on l.key = w.key where w.run_id = run.id)
+        select from workload w cross join lateral (select from life_by_key where key = w.key offset 0) l where w.run_id = run.id)
     order by end_time limit ${limit}`;
   const ids = runs.map((run) => run.id);
   const workloads = await sql<{ id: string; key: bigint; runId: string }[]>`

@@ -46,7 +46,8 @@ export async function startWorkloads(
   guard: PlacingGuard,
   workloads: readonly NewWorkload[],
 ): Promise<StartedWorkload[]> {
-  const insert = (conflict: Conflict) => insertLive({ sql, writer, guard, conflict }, workloads);
+  const kinds = kindsOf(workloads.map(toKind), kindKey);
+  const insert = (conflict: Conflict) => insertLive({ sql, writer, guard, kinds, conflict }, workloads);
   // Looking for a conflict first costs each row a lookup and a second record in the log; nearly always there is none.
   return insert({ clause: sql``, filter: sql`` }).catch((error: unknown) => {
     if (!isUniqueViolation(error)) throw error;
@@ -57,7 +58,7 @@ export async function startWorkloads(
 type Fragment = PendingQuery<Row[]>;
 /** What an insertion does about workloads that are there: the clause, and the filter by which only the others go on. */
 type Conflict = { clause: Fragment; filter: Fragment };
-type Insertion = { sql: Sql; writer: Writer; guard: PlacingGuard; conflict: Conflict };
+type Insertion = { sql: Sql; writer: Writer; guard: PlacingGuard; kinds: Kinds<Kind>; conflict: Conflict };
 
 const onConflict = (sql: Sql): Conflict => ({
   clause: sql`on conflict (id) do nothing`,
@@ -65,13 +66,12 @@ const onConflict = (sql: Sql): Conflict => ({
 });
 
 async function insertLive(
-  { sql, writer, guard, conflict }: Insertion,
+  { sql, writer, guard, kinds, conflict }: Insertion,
   workloads: readonly NewWorkload[],
 ): Promise<StartedWorkload[]> {
-  const kinds = kindsOf(workloads.map(toKind), kindKey);
   const of = kindColumn(sql, kinds);
   const [answer] = await sql<(Answer<"ids" | "fences"> & { createTime: Date })[]>`
-    with ${guarded(sql, guard)}, ${records(sql, writer, workloads, kinds, conflict.clause)}, life as (
+    with ${guarded(sql, guard)}, ${records({ sql, writer, kinds }, workloads, conflict.clause)}, life as (
       insert into workload_life (key, id, organization_id, phase, fence, runner_id, place_time, verdict, message, writer)
       select key, id, ${of((one) => one.organizationId)}, case when placed then 'placed' else 'pending' end,
         case when placed then key else -key end, case when placed then runner_id end, case when placed then now() end,
@@ -92,19 +92,18 @@ async function insertLive(
 /** Records a workload that no runner ever could take straight in its end. One that is there stays. */
 export async function startFailed(sql: Sql, writer: Writer, workload: NewWorkload): Promise<void> {
   const { clause, filter } = onConflict(sql);
+  const kinds = kindsOf([toKind(workload)], kindKey);
   const { organizationId, verdict, message } = workload;
   await sql`
-    with ${records(sql, writer, [workload], kindsOf([toKind(workload)], kindKey), clause)}
+    with ${records({ sql, writer, kinds }, [workload], clause)}
     insert into workload_end (key, organization_id, phase, message, verdict, fence, pend_time, end_time, writer)
     select key, ${organizationId}, 'failed', ${message}, ${verdict}, -key, now(), now(), ${writer.replicaId} from input ${filter}`;
 }
 
 /** The part of a statement that inserts what never changes of workloads: `input`, and the `record` of each. */
 function records(
-  sql: Sql,
-  writer: Writer,
+  { sql, writer, kinds }: Pick<Insertion, "sql" | "writer" | "kinds">,
   workloads: readonly NewWorkload[],
-  kinds: Kinds<Kind>,
   conflict: Fragment,
 ): Fragment {
   const of = kindColumn(sql, kinds);

@@ -1,3 +1,4 @@
+import type { PendingQuery, Row } from "postgres";
 import { createId } from "../../../wire/ids.ts";
 import type { LivePhase, TerminalPhase, WorkloadResult } from "../domain/workload.ts";
 import { toArrayLiteral } from "./array-literal.ts";
@@ -35,7 +36,7 @@ export async function placeWorkloads(
       place_time = now(), verdict = '', message = '', writer = ${writer.replicaId}, change_xid = pg_current_xact_id()
     from unnest(${column(picks, (one) => one.key)}::bigint[], ${column(picks, (one) => one.runnerId)}::text[],
       ${column(picks, (one) => one.isHere)}::boolean[]) as i (key, runner_id, is_here)
-    where l.key = i.key and l.phase = 'pending' and not l.stop_requested and exists (select from guard)
+    where ${hasKey(sql, sql`i.key`)} and l.phase = 'pending' and not l.stop_requested and exists (select from guard)
     returning l.id, l.fence, case when i.is_here then (select spec from workload where key = l.key) end as spec`;
 }
 
@@ -138,7 +139,7 @@ export async function endWorkloads(
   const kinds = kindsOf(endings.map(toTerms), termsKey);
   const mayRetry = endings.some((one) => one.mayRetry);
   const isDecreed = endings.some((one) => one.runnerId === null || one.fence === 0n);
-  const fence = isDecreed
+  const heldFence = isDecreed
     ? sql`coalesce(nullif(i.fence, 0), (select -key from workload where id = i.id))`
     : sql`i.fence`;
   const of = kindColumn(sql, kinds);
@@ -158,7 +159,7 @@ export async function endWorkloads(
         ${column(endings, (one) => one.result && Math.round(one.result.memoryPeak_bytes))}::bigint[] ${mayRetry ? retry.ids : sql``}
       ) with ordinality as i (fence, id, runner_id, kind, start_ms, end_ms, cpu_ms, memory_bytes, ${mayRetry ? sql`retry_id,` : sql``} place)
       ${mayRetry ? sql`, workload w` : sql``}
-      where l.fence = ${fence} and l.id = i.id and (i.runner_id = '' or l.runner_id = i.runner_id)
+      where l.fence = ${heldFence} and l.id = i.id and (i.runner_id = '' or l.runner_id = i.runner_id)
         ${mayRetry ? sql`and w.key = l.key` : sql``}
       returning l.key, l.id, l.organization_id,
         case when l.stop_requested then ${of((kind) => kind.phaseIfStopped)} else ${of((kind) => kind.phase)} end as phase,
@@ -227,6 +228,10 @@ const nextTries = (sql: SqlOrTransaction, writer: Writer) => sql`, next as (
 /** The one growing sequence of fences (I1), which also numbers workloads. */
 export const nextFence = (sql: SqlOrTransaction, writer: Writer) =>
   sql`(${writer.storeEpoch}::bigint << 40) + nextval('fence_counter')`;
+
+/** The condition that the live row `l` is of the workload with a key, by the index that has it. */
+export const hasKey = (sql: SqlOrTransaction, key: PendingQuery<Row[]>) =>
+  sql`(l.fence = ${key} and l.fence = l.key or l.key = ${key} and l.fence <> l.key)`;
 
 /** The part of a statement, `guard`, that has a row while the right to place holds (I10). */
 export const guarded = (sql: SqlOrTransaction, guard: PlacingGuard) => sql`guard as (

@@ -1,6 +1,7 @@
 import type { DemandJson, Phase, WorkloadResult } from "../domain/workload.ts";
 import { toArrayLiteral } from "./array-literal.ts";
 import type { SqlOrTransaction } from "./database.ts";
+import { hasKey } from "./workload-transitions.ts";
 import { cut, decodeCursor, type Page } from "./paging.ts";
 
 /** What deciding about a workload needs of its record. What may be large, and is its runner's or people's, is left out. */
@@ -195,9 +196,9 @@ export async function requestStop(
   stop: { grace_ms: number | null; reason: string; writer: string },
 ): Promise<WorkloadRow | undefined> {
   await sql`
-    update workload_life set stop_requested = true, stop_grace_ms = ${stop.grace_ms}, stop_reason = ${stop.reason},
+    update workload_life l set stop_requested = true, stop_grace_ms = ${stop.grace_ms}, stop_reason = ${stop.reason},
       writer = ${stop.writer}, change_xid = pg_current_xact_id()
-    where key = (select key from workload where id = ${id})`;
+    where ${hasKey(sql, sql`(select key from workload where id = ${id})`)}`;
   const [row] = await sql<
     WorkloadRow[]
   >`select ${workloadColumns(sql)} from live_workload where key = (select key from workload where id = ${id})`;
@@ -264,7 +265,7 @@ export async function recordWaiting(
     update workload_life l set verdict = i.verdict, message = i.message, writer = ${writer}, change_xid = pg_current_xact_id()
     from unnest(${toArrayLiteral(waits.map((one) => one.key))}::bigint[], ${waits.map((one) => one.verdict)}::text[],
       ${waits.map((one) => one.message)}::text[]) as i (key, verdict, message)
-    where l.key = i.key and l.phase = 'pending' and (l.verdict, l.message) is distinct from (i.verdict, i.message)`;
+    where ${hasKey(sql, sql`i.key`)} and l.phase = 'pending' and (l.verdict, l.message) is distinct from (i.verdict, i.message)`;
 }
 
 /** How a workload of a job ended. */
@@ -283,6 +284,8 @@ export async function listEndedOfRun(sql: SqlOrTransaction, runId: string): Prom
     )
     select e.key, e.phase, e.message, e.result, e.runner_id as "runnerId", e.start_time as "startTime", e.end_time as "endTime",
       e.stop_requested as "stopRequested"
-    from tried join workload_end e on e.organization_id = tried.organization_id and e.key = tried.workload_key
+    from tried cross join lateral (
+      select * from workload_state
+      where organization_id = tried.organization_id and key = tried.workload_key and end_time is not null offset 0) e
     where tried.state = 'running'`;
 }

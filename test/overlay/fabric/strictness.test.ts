@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { createFrameReader, type Frame } from "../../support/fabric/router/frames.ts";
 import { bindHeaders, connectHeaders, openEdgeWorld, type EdgeWorld } from "./edge.ts";
-import { connectRaw, legacyLogin, rawFrame, type RawEdge } from "./raw-client.ts";
+import { connectRaw, legacyLogin, rawFrame, serviceSession, type RawEdge } from "./raw-client.ts";
 
 let world: EdgeWorld;
 
@@ -80,15 +80,26 @@ test.each(wrongData)("%s ends the connection and is recorded", async (_, frames,
   expect(world.fabric.violations).toEqual([expect.stringContaining(named)]);
 });
 
-test("a DialSuccess for another connection, and an id used twice, are recorded", async () => {
-  const host = await world.bound();
-  const caller = await world.connected(host);
+test("a connection id may be used once", async () => {
+  const caller = await world.connected(await world.bound());
   caller.edge.send(60783, connectHeaders(), caller.permit);
   await caller.edge.ended;
   expect(world.fabric.violations).toEqual([expect.stringContaining("used before")]);
-  const again = await world.enter(world.caller);
-  again.edge.send(60783, connectHeaders(), caller.permit);
-  await again.edge.expect(60785);
+});
+
+test.each<[string, Headers, Buffer, string]>([
+  ["for another connection", { 1000: 99, 1001: 0 }, Buffer.alloc(4), "connection 99"],
+  ["that does not carry the router's id", { 1000: 1, 1001: 0 }, Buffer.alloc(4), "does not carry"],
+  ["without a number", { 1000: 1 }, Buffer.alloc(4), "1001"],
+])("a DialSuccess %s ends the host's connection and is recorded", async (_, headers, body, named) => {
+  const host = await world.bound();
+  const { edge, token } = await world.enter(world.caller);
+  const permit = await serviceSession(world.fabric, token, world.service.id, "Dial");
+  edge.send(60783, connectHeaders(), permit);
+  const { sequence } = await host.edge.expect(60787);
+  host.edge.send(60788, { 1: sequence, ...headers }, body);
+  await host.edge.ended;
+  expect(world.fabric.violations).toEqual([expect.stringContaining(named)]);
 });
 
 const brokenFrames: [what: string, bytes: Buffer, named: string][] = [

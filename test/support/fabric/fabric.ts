@@ -47,6 +47,8 @@ export interface Fabric extends AsyncDisposable {
   /** How many circuits, listeners and clients the routers have. */
   readonly counts: { readonly circuits: number; readonly listeners: number; readonly clients: number };
   router(name?: string): RunningRouter;
+  /** Resolves when all that the controller was told until now has reached the routers. */
+  settled(): Promise<void>;
   /** Moves the clock of controller and routers. */
   advance(by_ms: number): void;
   addIdentity(name: string, fields?: Partial<Identity>): Promise<FabricIdentity>;
@@ -149,6 +151,7 @@ export async function startFabric(options: FabricOptions = {}): Promise<Fabric> 
       if (found === undefined) throw new Error(`the fabric has no router ${name}`);
       return found;
     },
+    settled: () => enforcement.settled(),
     advance: (by_ms) => void (ahead_ms += by_ms),
     addIdentity,
     addService: (name, fields = {}) => model.services.insert({ encryptionRequired: true, ...fields, name }),

@@ -29,6 +29,7 @@ const wordsOf: Readonly<Record<string, string>> = {
   "^[0-9a-f]{64}$": "must be a SHA-256 in lower-case hexadecimal",
   "^art_[a-z2-7]{16}$": "must be an artifact's id: art_ and 16 characters of a-z and 2-7",
   "^upl_[a-z2-7]{16}$": "must be an upload's id: upl_ and 16 characters of a-z and 2-7",
+  "^tnl_[a-z2-7]{16}$": "must be a tunnel's id: tnl_ and 16 characters of a-z and 2-7",
   "^([0-9a-f]{64})?$": "must be a SHA-256 in lower-case hexadecimal",
   "^(run_[a-z2-7]{16})?$": "must be a run's id: run_ and 16 characters of a-z and 2-7",
   "^https?://[^\\x00-\\x20]+$": "must be a URL that begins with https:// or http://",

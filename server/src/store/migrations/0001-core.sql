@@ -176,7 +176,7 @@ create index workload_name on workload (organization_id, name, key) where name <
 -- What changes while a workload lives; gone with the statement that ends it, so this table stays small. No index on what
 -- changes between placing and the end, and half of each page free, so that a batch of updates stays in its pages.
 create table workload_life (
-  key bigint primary key,
+  key bigint not null,
   -- of the last placement; before the first, the key with a minus, so that it is always a number of its own
   fence bigint not null unique,
   pend_time timestamptz not null default now(),
@@ -198,6 +198,18 @@ create table workload_life (
   -- runner id → until when it is passed over, in ms since 1970
   excluded jsonb not null default '{}'
 ) with (fillfactor = 45, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
+-- Who was placed as it started has its key for a fence and is found by that; only the others need a second index.
+create unique index workload_life_key on workload_life (key) where fence <> key;
+
+create view life_by_key as
+  select fence as key, fence, pend_time, place_time, start_time, unreachable_since, change_xid, stop_grace_ms, stop_requested, id,
+    organization_id, phase, runner_id, writer, message, verdict, stop_reason, excluded
+  from workload_life where fence = key
+  union all
+  select key, fence, pend_time, place_time, start_time, unreachable_since, change_xid, stop_grace_ms, stop_requested, id,
+    organization_id, phase, runner_id, writer, message, verdict, stop_reason, excluded
+  from workload_life where fence <> key;
 
 -- How a workload ended. Nothing updates here, so a terminal phase cannot change; the sweep deletes what is old enough.
 create table workload_end (
@@ -231,7 +243,7 @@ create view workload_state as
   select key, organization_id, phase, message, verdict, runner_id, greatest(fence, 0) as fence, null::text as retried_by,
     stop_requested, stop_grace_ms, stop_reason, excluded, unreachable_since, pend_time, place_time, start_time,
     null::timestamptz as end_time, null::jsonb as result, writer, change_xid
-  from workload_life
+  from life_by_key
   union all
   select key, organization_id, phase, message, verdict, runner_id, greatest(fence, 0), retried_by, stop_requested,
     stop_grace_ms, stop_reason, '{}', unreachable_since, pend_time, place_time, start_time, end_time,
@@ -254,7 +266,7 @@ create view live_workload as
     select key, organization_id, phase, message, verdict, runner_id, greatest(fence, 0) as fence, null::text as retried_by,
       stop_requested, stop_grace_ms, stop_reason, excluded, unreachable_since, pend_time, place_time, start_time,
       null::timestamptz as end_time, null::jsonb as result, writer, change_xid
-    from workload_life) s
+    from life_by_key) s
   cross join lateral (
     select id, name, labels, spec, demand, try, retry_of, maximum_tries, retry_on_lost, retry_on_failed, lost_after_ms,
       pending_timeout_ms, create_time, created_by, run_id, job_id

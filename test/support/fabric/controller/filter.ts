@@ -35,7 +35,7 @@ export function parseFilter(filter: string, symbols: ReadonlySet<string>): Filte
   const matches = isTail ? () => true : either(reader, 0);
   const compare = order(reader);
   const skip = reader.take("skip") ? whole(reader) : undefined;
-  const limit = reader.take("limit") ? (reader.take("none") ? "none" : whole(reader)) : undefined;
+  const limit = reader.take("limit") ? bound(reader) : undefined;
   if (reader.peek() !== undefined) throw invalidFilter(`nothing is expected at ${JSON.stringify(reader.peek())}`);
   return { matches, compare, skip, limit };
 }
@@ -171,6 +171,10 @@ function listOf(reader: Reader): Value[] {
   while (reader.take(",")) values.push(reader.value());
   reader.need("]");
   return values;
+}
+
+function bound(reader: Reader): number | "none" {
+  return reader.take("none") ? "none" : whole(reader);
 }
 
 function whole(reader: Reader): number {

@@ -9,32 +9,51 @@ const expiryPeriod_ms = 100;
 /** Timers may fire a little early. */
 const margin_ms = 5;
 
+/** What lets the controller's word reach live connections. */
+export interface Enforcement {
+  /** Resolves when all that the controller was told until now has reached the routers. */
+  settled(): Promise<void>;
+  close(): void;
+}
+
 /**
  * Lets what the controller is told reach live connections, as each release does it. Legacy sessions are cut by all but
  * revocations. OIDC sessions are cut from 2.0 on; 1.6 leaves what is open, and ends it only when the token runs out.
  */
-export function openEnforcement(routing: Routing): { close(): void } {
+export function openEnforcement(routing: Routing): Enforcement {
   const { controller, times } = routing;
-  const timers = new Set<NodeJS.Timeout>();
-  const runAfter = (delay_ms: number) => {
-    const timer = setTimeout(() => {
-      timers.delete(timer);
-      enforce(routing);
-    }, delay_ms);
-    timers.add(timer.unref());
-  };
+  const pending = new Map<NodeJS.Timeout, Promise<void>>();
+  let isClosed = false;
+  let isCutPending = false;
   let revocations = 0;
+
+  const enforceAfter = (delay_ms: number, due?: () => void) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => {
+      pending.delete(timer);
+      due?.();
+      enforce(routing);
+      resolve();
+    }, delay_ms);
+    pending.set(timer, promise);
+  };
   controller.model.onChange(() => {
-    if (timers.size < 2) runAfter(times.cut_ms);
+    if (isClosed) return;
+    if (!isCutPending) enforceAfter(times.cut_ms, () => void (isCutPending = false));
+    isCutPending = true;
     const now = controller.model.revocations.all().length;
-    if (now > revocations) runAfter(times.revocation_ms + margin_ms);
+    if (now > revocations) enforceAfter(times.revocation_ms + margin_ms);
     revocations = now;
   });
   const expiry = setInterval(() => closeExpired(routing), expiryPeriod_ms).unref();
   return {
+    async settled() {
+      while (pending.size > 0) await Promise.all(pending.values());
+    },
     close() {
+      isClosed = true;
       clearInterval(expiry);
-      for (const timer of timers) clearTimeout(timer);
+      for (const timer of pending.keys()) clearTimeout(timer);
     },
   };
 }

@@ -171,7 +171,8 @@ export type QueueSettings = Message<"agyn.queue.v1.QueueSettings"> & {
   maximumRunningJobs: number;
 
   /**
-   * At most so many of its jobs wait; a run beyond it is refused with LIMIT.
+   * Where so many of its jobs wait for a runner already, counting all jobs of the run that is to start, the run is refused with LIMIT. Jobs
+   * that wait for others of their run (blocked) do not count later, so that a run which has begun is never held up by it.
    *
    * @generated from field: int32 maximum_queued_jobs = 2;
    */
@@ -578,7 +579,7 @@ export type UpdateQueueSettingsRequest = Message<"agyn.queue.v1.UpdateQueueSetti
   maximumRunningJobs?: number | undefined;
 
   /**
-   * At most so many of its jobs wait. Unset stays as it is.
+   * So many jobs may wait for a runner when a run starts, its own included. Unset stays as it is.
    *
    * @generated from field: optional int32 maximum_queued_jobs = 3;
    */

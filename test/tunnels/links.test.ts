@@ -1,0 +1,71 @@
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { outcomeOf } from "../support/runner-client.ts";
+import { createTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
+import { createWorld, until, type RegisteredRunner, type World } from "../support/world.ts";
+import { connectRunner, converse, exec, patientSettings, startScript, untilGone } from "./support.ts";
+
+let world: World;
+let proxy: TcpProxy;
+let runner: RegisteredRunner;
+let workload: string;
+
+beforeAll(async () => {
+  world = await createWorld(patientSettings);
+  proxy = await createTcpProxy(() => `127.0.0.1:${world.server.runnerAddress.port}`);
+  runner = await connectRunner(world, "first", ["--runner-plane", proxy.address]);
+  workload = await startScript(world.admin, "sleep 600");
+});
+afterAll(async () => {
+  await world[Symbol.asyncDispose]();
+  await proxy.close();
+});
+
+test("a caller gets into a workload through a replica that its runner is not connected to", async () => {
+  const { admin: elsewhere } = await world.addReplica();
+  const both = [world.admin, elsewhere].map((clients) => exec(clients, workload, ["cat"], "over here"));
+  expect(await Promise.all(both)).toMatchObject([{ stdout: "over here" }, { stdout: "over here" }]);
+});
+
+test("a link that is cut in the middle ends the caller's stream and the command; the workload goes on", async () => {
+  const inside = converse(world.admin, workload, { arguments: ["sh", "-c", "echo $$; exec sleep 600"] });
+  await inside.hear("\n");
+  proxy.cut();
+  await expect(inside.ended).rejects.toThrow("the link to the workload's runner broke");
+  proxy.restore();
+  await untilGone(inside.stdout().trim());
+  const again = await until("the runner is back", () =>
+    exec(world.admin, workload, ["echo", "back"]).catch(() => false),
+  );
+  expect(again).toMatchObject({ stdout: "back\n" });
+});
+
+test("I13: who reads nothing stops the command and not the memory, and nobody else", async () => {
+  const cutting = new AbortController();
+  onTestFinished(() => cutting.abort());
+  const endless = "n=0; while head -c 65536 /dev/urandom; do n=$((n+1)); echo $n >progress; done";
+  const start = { arguments: ["sh", "-c", endless] };
+  async function* requests() {
+    yield { workload, kind: { case: "start" as const, value: start } };
+    await new Promise(() => undefined);
+  }
+  const outputs = world.admin.tunnels.exec(requests(), { signal: cutting.signal })[Symbol.asyncIterator]();
+  await outputs.next();
+  const progress = async () => Number((await exec(world.admin, workload, ["cat", "progress"])).stdout);
+  let last = -1;
+  const stopped = await until("it makes no progress any more", async () => {
+    const [before, now] = [last, await progress()];
+    last = now;
+    return now > 0 && now === before && now;
+  });
+  expect(stopped * 65_536).toBeLessThan(8 * 1024 * 1024);
+});
+
+test("I5: revoking a runner's identity ends what goes through it within a second", async () => {
+  const inside = converse(world.admin, workload, { arguments: ["sh", "-c", "echo $$; exec sleep 600"] });
+  await inside.hear("\n");
+  const start_ms = performance.now();
+  await world.admin.runners.revokeIdentity({ runner: runner.id, reason: "lost laptop" });
+  expect(await outcomeOf(inside.ended)).toBe("UNAVAILABLE");
+  expect(performance.now() - start_ms).toBeLessThan(1000);
+  await untilGone(inside.stdout().trim());
+});
