@@ -58,6 +58,7 @@ import { version } from "./version.ts";
 import { createHealthService } from "./api/health-service.ts";
 import { createReflectionService } from "./api/reflection-service.ts";
 import { conversations, services } from "./api/permissions.ts";
+import { openNetwork, type NetworkEndpoint } from "./open-network.ts";
 import { openPlacing } from "./open-placing.ts";
 import { openRuns } from "./open-runs.ts";
 import { openTriggers } from "./open-triggers.ts";
@@ -73,7 +74,10 @@ export type Server = {
   /** Of the user port, as clients reach it. */
   readonly gateway: string;
   readonly userAddress: Address;
+  /** Where runners connect by TCP; as configured where they cannot, because the runner plane is in a network only. */
   readonly runnerAddress: Address;
+  /** All ways to the runner plane, for people: "host:port", or the service of a network. */
+  readonly runnerEndpoints: readonly string[];
   /** Lets calls finish for the grace, then closes everything in reverse order. */
   close(): Promise<void>;
 };
@@ -128,12 +132,20 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
 
   // The contract, once for both planes: each method exists on the one that its option names.
   let leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
-  let runnerAddress: Address = config.runnerListen;
-  const endpoints = () => {
-    const value = endpointText(config.runnerAddress ?? runnerAddress);
-    return [{ kind: { case: "mtls" as const, value } }];
+  const network = openNetwork({ config, log, state, placing, onClose });
+  let runnerAddress = config.overlays.includes("mtls") ? config.runnerListen : undefined;
+  const endpoints = (): EndpointInit[] => {
+    const address = runnerAddress && (config.runnerAddress ?? runnerAddress);
+    const of = {
+      mtls: address && { kind: { case: "mtls" as const, value: endpointText(address) } },
+      openziti: network?.endpoint,
+    };
+    return config.overlays.flatMap((name) => of[name] ?? []);
   };
-  const ownEndpoint = () => endpointText(config.tunnelAddress ?? config.runnerAddress ?? runnerAddress);
+  const ownEndpoint = () => {
+    const address = config.tunnelAddress ?? (runnerAddress && (config.runnerAddress ?? runnerAddress));
+    return address && endpointText(address);
+  };
   const tunnels = await openTunnels({ config, log, state, placing, ownEndpoint, onClose });
   const onRevoked = () => {
     revocations.signal();
@@ -247,7 +259,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
         version,
         trustDomain: authority.trustDomain,
         replicaId,
-        runnerEndpoints: endpoints().map((one) => one.kind.value),
+        runnerEndpoints: endpoints().map(toEndpointText),
       }),
     );
   };
@@ -265,7 +277,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
 
   // The listeners: runners first, so that what the user port answers is true.
   const runnerPlane = await openRunnerPlane({
-    listen: config.runnerListen,
+    listen: runnerAddress,
     authority,
     leaf,
     routes,
@@ -274,6 +286,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   });
   runnerAddress = runnerPlane.address;
   onClose(() => runnerPlane.close(config.shutdownGrace_ms));
+  void network?.host((connection, from) => runnerPlane.accept(connection, from));
   const revocationReader = await openRevocationReader({
     sql,
     keysOf: (runnerId) => runnerPlane.keysOf(runnerId),
@@ -309,7 +322,19 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   });
   notifications.on("revocations", () => revocations.signal());
   const gateway = await announceGateway(state.directory, userPlane.address, tls);
-  return { gateway, userAddress: userPlane.address, runnerAddress: runnerPlane.address };
+  return {
+    gateway,
+    userAddress: userPlane.address,
+    runnerAddress: runnerPlane.address ?? config.runnerListen,
+    runnerEndpoints: endpoints().map(toEndpointText),
+  };
+}
+
+type EndpointInit = { kind: { case: "mtls"; value: string } | NetworkEndpoint["kind"] };
+
+/** "host:port", or the service of a network. */
+function toEndpointText({ kind }: EndpointInit): string {
+  return kind.case === "openziti" ? `openziti:${kind.value.service}` : kind.value;
 }
 
 /** "host:port", an IPv6 host in brackets. */

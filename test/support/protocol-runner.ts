@@ -131,7 +131,7 @@ async function enroll(world: World, { id: runnerId, token: text }: RegisteredRun
     chainPem: issued.chainPem,
     rootPem: verified.rootPem,
     trustDomain,
-    endpoint: endpoints[0]!.kind.value!,
+    endpoint: String(endpoints[0]!.kind.value),
   };
 }
 

@@ -1,0 +1,68 @@
+import type { Logger } from "pino";
+import type { NetworkFacts } from "../domain/overlay-plan.ts";
+
+export type NetworkRepairDeps = {
+  facts: () => Promise<NetworkFacts>;
+  /** Brings the network to what follows from the facts. */
+  repair: (facts: NetworkFacts, signal: AbortSignal) => Promise<void>;
+  leads: () => boolean;
+  /** How often the network is looked at where nothing of ours has changed. */
+  period_ms: number;
+  /** Asks for a run. */
+  signal: () => void;
+  log: Logger;
+};
+
+/** A repair of many thousand records takes its time; one that hangs must not hold up the next for ever. */
+const timeout_ms = 10 * 60_000;
+const firstRetry_ms = 1000;
+const mostRetry_ms = 60_000;
+
+/**
+ * Keeps a network repaired, on the leader (I10): when something of ours has changed, and by period. A controller that is away delays
+ * nothing else: what is to be done there follows from our own records, and is tried again until it is done.
+ */
+export function createNetworkRepair({ facts, repair, leads, period_ms, signal, log }: NetworkRepairDeps) {
+  const closing = new AbortController();
+  let repaired: { text: string; time: Date } | undefined;
+  let error: unknown;
+  let failures = 0;
+  let again: NodeJS.Timeout | undefined;
+
+  const runAgainIn = (delay_ms: number) => {
+    clearTimeout(again);
+    if (!closing.signal.aborted) again = setTimeout(signal, delay_ms).unref();
+  };
+
+  return {
+    /** The body of the loop. Never rejects for what the network does. */
+    async run(): Promise<void> {
+      if (!leads()) {
+        repaired = undefined;
+        return;
+      }
+      const known = await facts();
+      const text = JSON.stringify(known);
+      const age_ms = Date.now() - (repaired?.time.getTime() ?? 0);
+      if (repaired?.text === text && age_ms < period_ms) return;
+
+      try {
+        await repair(known, AbortSignal.any([closing.signal, AbortSignal.timeout(timeout_ms)]));
+        if (failures > 0) log.info("the OpenZiti network is as it should be again");
+        [repaired, error, failures] = [{ text, time: new Date() }, undefined, 0];
+        runAgainIn(period_ms);
+      } catch (caught) {
+        if (closing.signal.aborted) return;
+        if (failures === 0) log.warn({ err: caught }, "the OpenZiti network could not be repaired; it is tried again");
+        [error, failures] = [caught, failures + 1];
+        runAgainIn(Math.min(firstRetry_ms * 2 ** (failures - 1), mostRetry_ms) * (0.5 + Math.random() / 2));
+      }
+    },
+    /** When all there was last as it should be, and why the last try failed, if it did. */
+    state: () => ({ repairTime: repaired?.time, error }),
+    stop(): void {
+      closing.abort();
+      clearTimeout(again);
+    },
+  };
+}
