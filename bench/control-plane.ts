@@ -6,10 +6,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createClient, type Client, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
+import { ProjectsService } from "../proto/gen/agyn/projects/v1/projects_service_pb.ts";
 import { ArtifactsService } from "../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
 import { QueueService } from "../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import { RunsService } from "../proto/gen/agyn/runs/v1/runs_service_pb.ts";
 import { RunnersService } from "../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { TriggersService } from "../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
 import type { BenchDatabase } from "./database.ts";
 import type { ServerReady } from "./server-process.ts";
 
@@ -20,6 +22,8 @@ export interface ControlPlane extends AsyncDisposable {
   readonly runners: Client<typeof RunnersService>;
   readonly runs: Client<typeof RunsService>;
   readonly queue: Client<typeof QueueService>;
+  readonly projects: Client<typeof ProjectsService>;
+  readonly triggers: Client<typeof TriggersService>;
   readonly artifacts: Client<typeof ArtifactsService>;
   /** CPU time that the server process has used, in ms. */
   cpu_ms(): Promise<number>;
@@ -44,6 +48,8 @@ export async function startControlPlane({ target }: BenchDatabase): Promise<Cont
     runners: createClient(RunnersService, transport),
     runs: createClient(RunsService, transport),
     queue: createClient(QueueService, transport),
+    projects: createClient(ProjectsService, transport),
+    triggers: createClient(TriggersService, transport),
     artifacts: createClient(ArtifactsService, transport),
     async cpu_ms() {
       const [time_ns] = (await readFile(`/proc/${server.pid}/schedstat`, "utf8")).split(" ");

@@ -10,6 +10,7 @@ import { runSelectionBench } from "./selection.ts";
 import { runStartLatencyBench } from "./start-latency.ts";
 import { runStoreBench } from "./store.ts";
 import { toTable } from "./table.ts";
+import { runWebhooksBench } from "./webhooks.ts";
 
 const benches: Record<string, (server: BenchPostgres) => Promise<Report>> = {
   selection: runSelectionBench,
@@ -18,6 +19,7 @@ const benches: Record<string, (server: BenchPostgres) => Promise<Report>> = {
   "life-cycle": runLifeCycleBench,
   logs: runLogsBench,
   runs: runRunsBench,
+  webhooks: runWebhooksBench,
   artifacts: runArtifactsBench,
 };
 /** For each benchmark. */

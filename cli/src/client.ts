@@ -78,7 +78,8 @@ export async function connectControlPlane(credentials: Credentials, options: Con
     interceptors: [retrySafeCalls, authenticate(credentials.token, options)],
   };
   if (gateway.startsWith("https:") && (await negotiateProtocol(gateway, trust)) === "http/1.1") {
-    const transport = createConnectTransport({ ...common, httpVersion: "1.1", nodeOptions: trust });
+    const interceptors = [refuseConversations, ...common.interceptors];
+    const transport = createConnectTransport({ ...common, interceptors, httpVersion: "1.1", nodeOptions: trust });
     return createServices(transport, transport, () => undefined);
   }
   const sessionManager = new Http2SessionManager(
@@ -161,6 +162,13 @@ function authenticate(token: string | undefined, { signal, onAnswer }: ConnectOp
     return answer;
   };
 }
+
+/** A stream that goes both ways would hang where answers begin only after the whole request. */
+const refuseConversations: Interceptor = (next) => async (request) => {
+  if (request.method.methodKind !== "bidi_streaming") return next(request);
+  const why = "this goes both ways at once, which needs HTTP/2 up to the control plane; a proxy here speaks HTTP/1.1";
+  throw new ConnectError(why, Code.FailedPrecondition);
+};
 
 /** Calls that are always given a key, and so act once however often they are made. */
 const keyedStarts: readonly DescMethod[] = [

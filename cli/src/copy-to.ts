@@ -15,10 +15,10 @@ import { TunnelInputs } from "./tunnel-inputs.ts";
 /** Copies a file or folder of this machine to a path of a workload, or into it where it is a folder. */
 export async function copyToWorkload(context: Context, source: string, { workload = "", path }: Place): Promise<void> {
   const { organization, terminal } = context;
+  const { tunnels } = await context.controlPlane();
   const local = resolve(terminal.cwd, source);
   const status = await stat(local).catch(() => undefined);
   if (status === undefined) throw new UsageError(`there is no file or folder ${source}`);
-  const { tunnels } = await context.controlPlane();
   const inputs = new TunnelInputs({ workload, organization, start: { path } });
   const outputs = tunnels.copyTo(inputs.requests(), streamOptions)[Symbol.asyncIterator]();
   const first = await outputs.next();

@@ -24,7 +24,7 @@ Exit codes:
   5    the control plane is out of reach, or did not answer in time
   6    no runner can take the workload
   130  interrupted
-With workloads start --follow the job's own exit code; 128 + n after signal n; 124 after its time-out. With run --follow and runs rerun
+With workloads start --follow and exec the command's own exit code; 128 + n after signal n; 124 after its time-out. With run --follow and runs rerun
 --follow 0 where the run succeeded, and 1 where it failed or was cancelled.
 
 Environment: AGYN_GATEWAY, AGYN_TOKEN, AGYN_DATA_DIR, AGYN_CA_FILE, NO_COLOR`,

@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import { commands } from "./commands.ts";
 import { exitCodes } from "./failures.ts";
 import { runProgram } from "./program.ts";
@@ -9,7 +10,9 @@ process.on("SIGINT", () => {
   if (interrupt.signal.aborted) process.exit(exitCodes.interrupted);
   interrupt.abort();
 });
-process.on("SIGTERM", () => process.exit(128 + 15));
+// An orderly exit gives the terminal back as it was.
+for (const signal of ["SIGTERM", "SIGHUP", "SIGQUIT"] as const)
+  process.on(signal, () => process.exit(128 + constants.signals[signal]));
 
 // A reader that goes away, such as `head`, wants no more: that is no failure.
 for (const stream of [process.stdout, process.stderr]) {

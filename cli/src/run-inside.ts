@@ -35,7 +35,8 @@ export async function runInside(inside: Inside, call: Call): Promise<number> {
   const begin = (): void => {
     if (isRaw) stdin.setRawMode?.(true);
     if (hasTerminal) stdout.on("resize", resized);
-    void handOn(inside, inputs);
+    // An input that cannot be read any more has ended.
+    handOn(inside, inputs).catch(() => inputs.say({ case: "end", value: {} }));
   };
   try {
     for await (const { output } of call(inputs.requests())) {

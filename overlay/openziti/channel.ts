@@ -98,6 +98,11 @@ export class Channel {
     return !this.#ended;
   }
 
+  /** Whether nothing goes through. */
+  get isIdle(): boolean {
+    return this.#receivers.size === 0;
+  }
+
   /** Whether a connection may write; otherwise it waits by `onceWritable`. */
   get isWritable(): boolean {
     return !this.#socket.writableNeedDrain;
@@ -150,7 +155,7 @@ export class Channel {
 
   detach(id: number): void {
     this.#receivers.delete(id);
-    if (this.#retired && this.#receivers.size === 0) this.close();
+    if (this.#retired && this.isIdle) this.close();
   }
 
   nextSequence(): number {
@@ -190,7 +195,7 @@ export class Channel {
   /** Closes as soon as nothing goes through any more. */
   retire(): void {
     this.#retired = true;
-    if (this.#receivers.size === 0) this.close();
+    if (this.isIdle) this.close();
   }
 
   /** Ends the channel after what is still to be sent. */

@@ -5,6 +5,8 @@ import { abortable, backOff_ms, pause } from "./waiting.ts";
 
 /** The channels of one login, at most one to each router, opened when they are asked for. */
 export interface Channels {
+  /** Whether nothing goes through any of them. */
+  readonly isIdle: boolean;
   /** The nearest router with an open channel, or the first that opens. Rejects with why none does. */
   nearest(routers: readonly Router[], signal: AbortSignal): Promise<Channel>;
   /** All that open soon after the first of them, nearest first; at least one. Rejects with why none opens. */
@@ -21,6 +23,8 @@ export interface ChannelsOptions extends Omit<ChannelOptions, "router" | "token"
   readonly connectTimeout_ms: number;
   /** The first back-off from a router that could not be reached; doubled with each failure. */
   readonly backOff_ms: number;
+  /** Called when an open channel is lost. */
+  readonly onLost: () => void;
 }
 
 interface Slot {
@@ -43,6 +47,10 @@ export function createChannels(options: ChannelsOptions): Channels {
   const retiring = new AbortController();
 
   return {
+    get isIdle() {
+      return channelsOpen().every(({ isIdle }) => isIdle);
+    },
+
     async nearest(routers, signal) {
       const missing = routers.filter((router) => liveTo(router) === undefined);
       const awake = missing.filter((router) => slotOf(router).restUntil_ms <= performance.now());
@@ -116,7 +124,10 @@ export function createChannels(options: ChannelsOptions): Channels {
       const channel = await openChannel({ ...options, router, token: options.token() }, signal);
       slot.channel = channel;
       slot.failures = 0;
-      void channel.closed.then(() => rest(slot));
+      void channel.closed.then(() => {
+        rest(slot);
+        options.onLost();
+      });
       return channel;
     } catch (error) {
       rest(slot);

@@ -46,7 +46,9 @@ export function createLogin({ credential, controller, session, settings, onRefus
   const permissions = new Map<string, { promise: Promise<ServiceSession>; until_ms: number }>();
   const over = new AbortController();
   const gone = new AbortController();
-  const channels = createChannels({ ...settings, credential, token: session.token });
+  // What ended a channel may have ended the permissions, too; asking anew is quicker than being refused by a router.
+  const onLost = () => permissions.clear();
+  const channels = createChannels({ ...settings, credential, token: session.token, onLost });
   let retired: Promise<void> | undefined;
   void keepAlive();
 

@@ -31,7 +31,6 @@ export interface LoginsOptions {
  */
 export function createLogins({ controller: url, credential, sessions, settings }: LoginsOptions): Logins {
   const closing = new AbortController();
-  const retiring = new Set<Promise<void>>();
   let login: Login | undefined;
   let opening: Promise<Login> | undefined;
   void watchCredential();
@@ -47,10 +46,12 @@ export function createLogins({ controller: url, credential, sessions, settings }
     async close() {
       closing.abort();
       await opening?.catch(() => {});
+      if (login === undefined) return;
+      const last = login;
       // A login that still carries connections goes when they do.
-      const idle = pause(closeTimeout_ms, AbortSignal.timeout(closeTimeout_ms));
-      if (login !== undefined) refuse(login);
-      await Promise.race([Promise.all(retiring), idle]);
+      const { isIdle } = last.channels;
+      refuse(last);
+      if (isIdle) await last.retire();
     },
   };
 
@@ -74,8 +75,7 @@ export function createLogins({ controller: url, credential, sessions, settings }
 
   function refuse(refused: Login): void {
     if (login === refused) login = undefined;
-    const retired = refused.retire().finally(() => retiring.delete(retired));
-    retiring.add(retired);
+    void refused.retire();
   }
 
   /** A host that nobody dials anew would otherwise keep the login of a certificate that has expired. */
@@ -93,9 +93,6 @@ export function createLogins({ controller: url, credential, sessions, settings }
     }
   }
 }
-
-/** How long closing waits for channels that nothing goes through to be closed, and for logging out. */
-const closeTimeout_ms = 3000;
 
 function isOf({ over, credential }: Login, { certPem, keyPem, caPem }: Credential): boolean {
   const same = credential.certPem === certPem && credential.keyPem === keyPem && credential.caPem === caPem;

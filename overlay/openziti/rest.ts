@@ -142,8 +142,9 @@ export function readFailure({ status, text }: Answer, what: string): OverlayErro
   const error = parsed.success ? parsed.data.error : undefined;
   const words = [error?.code, error?.message, error?.cause?.reason ?? error?.cause?.message ?? error?.causeMessage];
   const said = words.filter((word) => word !== undefined && word !== "").join(": ");
+  const noRouter = error?.code?.startsWith("NO_EDGE_ROUTERS") === true;
   return new OverlayError(
-    reasonOf(status),
+    noRouter ? "unreachable" : reasonOf(status),
     `${what}: the controller answered ${status}${said === "" ? "" : ` ${said}`}`,
   );
 }

@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 
-/** A number that only grows, in all and by label value. */
+/** A number, in all and by label value. */
 export interface Counter {
   add(amount: number, label?: string): void;
   readonly values: ReadonlyMap<string, number>;
@@ -13,6 +13,8 @@ export type Meters = {
   logBytes: Counter;
   /** By reason. */
   refusals: Counter;
+  /** Streams that are open now, by service and method; all the others only grow. */
+  openStreams: Counter;
   /** Measurements of machines that were not kept, by reason. */
   samplesDropped: Counter;
   /** Rows that had been kept for long enough, by kind. */
@@ -29,6 +31,7 @@ export function createMeters(): Meters {
     enrollments: createCounter(),
     logBytes: createCounter(),
     refusals: createCounter(),
+    openStreams: createCounter(),
     samplesDropped: createCounter(),
     swept: createCounter(),
     eventLoopLag() {

@@ -5,6 +5,7 @@ import { createContentStore } from "./blobs/content-store.ts";
 import { openBlobDirectory } from "./blobs/directory.ts";
 import type { Config } from "./config.ts";
 import { claimDataDirectory, writeSecretFile } from "./data-directory.ts";
+import { refuseTakenAddresses } from "./free-ports.ts";
 import { ensureFirstUser } from "./first-start.ts";
 import { openMasterKey } from "./identity/master-key.ts";
 import { openTrust } from "./identity/trust.ts";
@@ -28,6 +29,7 @@ export type State = Awaited<ReturnType<typeof openState>>;
 export async function openState({ config, log, database, onClose }: StateOptions) {
   const directory = await claimDataDirectory(config.dataDir);
   onClose(() => directory.release());
+  await refuseTakenAddresses([config.listen, config.runnerListen]);
   const replicaId = directory.replicaId;
   const masterKey = await openMasterKey({ file: config.masterKeyFile, create: config.databaseUrl === undefined });
   const sql = openDatabase(

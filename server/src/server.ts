@@ -22,6 +22,7 @@ import { createArtifactsService } from "./api/artifacts-service.ts";
 import { createAuthenticator } from "./api/authenticate.ts";
 import { createEnrollment } from "./api/enrollment-service.ts";
 import { createAuthenticationInterceptor, createAuthorizationInterceptor } from "./api/interceptors/access.ts";
+import { createStreamInterceptor } from "./api/interceptors/streams.ts";
 import { createErrorInterceptor } from "./api/interceptors/errors.ts";
 import { validateInterceptor } from "./api/interceptors/validate.ts";
 import { createPlacementWait } from "./api/placement-wait.ts";
@@ -233,15 +234,13 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     );
     router.service(TunnelsService, createTunnelsService({ sql, masterKey, tunnels }));
     const { startDeps, advanceDeps, onAdvanced, onQueueChanged, runnerName } = running;
+    const { feed, cancelRun, queueState, view, takeJobs, artifacts, bundles } = running;
     router.service(ProjectsService, createProjectsService({ sql, onQueueChanged }));
-    const { feed, cancelRun } = running;
     router.service(RunsService, createRunsService({ ...startDeps, storeEpoch, feed, cancelRun, runnerName }));
-    const { queueState, view, takeJobs } = running;
     const queueDeps = { ...advanceDeps, state: queueState, view, runnerName, onAdvanced, onQueueChanged };
     router.service(QueueService, createQueueService({ ...queueDeps, onJobsChanged: takeJobs }));
     triggering.routes(router);
     webhooks.routes(router);
-    const { artifacts, bundles } = running;
     router.service(ArtifactsService, createArtifactsService({ sql, contents, artifacts, bundles }));
     router.service(SecretsService, createSecretsService({ sql, masterKey }));
     router.service(OrganizationsService, createOrganizationsService({ sql }));
@@ -268,6 +267,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     const checks = { authenticateTrigger: triggering.authenticate, checkRunner: createRunnerCheck(sql) };
     const access = { sql, plane, authenticate, recheckPeriod_ms, ...checks };
     return [
+      createStreamInterceptor(meters.openStreams),
       createErrorInterceptor(log, (reason) => meters.refusals.add(1, reason)),
       createAuthenticationInterceptor(access),
       validateInterceptor,

@@ -50,6 +50,22 @@ test("a revoked token is refused within a second", async () => {
   await expect.poll(() => reasonOf(clients.server.getServer({})), { timeout: 1000 }).toBe("UNAUTHENTICATED");
 });
 
+test("revoking a token again, by its name or id, comes to the same and is one event", async () => {
+  const { accessToken } = await admin.tokens.createAccessToken({ name: "twice" });
+  const { id } = accessToken!;
+  const first = await admin.tokens.revokeAccessToken({ accessToken: "twice" });
+
+  for (const reference of ["twice", id])
+    expect(await admin.tokens.revokeAccessToken({ accessToken: reference })).toEqual(first);
+
+  const { sql } = world.database;
+  const events = await sql`select from audit_event where object_id = ${id} and action = 'access_token.revoke'`;
+  expect(events).toHaveLength(1);
+  await admin.tokens.createAccessToken({ name: "twice" });
+  const { accessToken: later } = await admin.tokens.revokeAccessToken({ accessToken: "twice" });
+  expect(later!.id).not.toBe(id);
+});
+
 test("who calls on and on is looked for anew, and waits for it once only", async () => {
   const authorization = `Bearer ${world.adminToken}`;
   const authenticate = createAuthenticator({ sql: world.database.sql, cache_ms: 4000 });

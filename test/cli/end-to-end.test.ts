@@ -97,6 +97,9 @@ test("a demand that nobody can meet is one line, says where to look, and ends wi
   expect(started.stderr).toMatch(
     /^error: no runner can take this workload: capability "gpu".* \(see why .*: agynctl workloads explain wkl_\w+\)\n$/,
   );
+  const [, id] = /explain (wkl_\w+)/.exec(started.stderr)!;
+  const { stdout: listed } = await agynctl(["workloads", "list"]);
+  expect(listed.split("\n").find((line) => line.startsWith(id!))).toMatch(/ failed +no runner /);
   const explained = await agynctl(["explain", "--capability", "gpu"]);
   expect(explained).toMatchObject({
     exitCode: 6,

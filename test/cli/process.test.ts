@@ -90,6 +90,16 @@ test.each(["HTTP/2", "HTTP/1.1"])(
   },
 );
 
+test("a command that goes both ways at once says what it needs behind a proxy that speaks HTTP/1.1 only", async () => {
+  const { cert, key, certFile } = await createCertificate("127.0.0.1");
+  const server = createHttpsServer({ cert, key }, connectNodeAdapter({ routes: () => undefined }));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const gateway = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const told = await run(["--gateway", gateway, "--ca-file", certFile, "exec", "nightly", "--", "true"]);
+  server.close();
+  expect(told).toMatchObject({ exitCode: 1, stderr: expect.stringContaining("needs HTTP/2 up to the control plane") });
+});
+
 test("a gateway named with the wrong one of http and https is told so", async () => {
   const { cert, key } = await createCertificate("127.0.0.1");
   const server = createSecureServer({ cert, key });

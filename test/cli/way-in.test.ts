@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import {
   chmodSync,
@@ -52,6 +53,19 @@ function agynctl(argv: readonly string[], options: TerminalOptions = {}): Promis
   return run(argv, { cwd: directory, ...options, environment });
 }
 
+/** Runs agynctl on a terminal of its own, and shows how it leaves that. */
+function onTerminal(argv: readonly string[]) {
+  const main = join(import.meta.dirname, "../../cli/src/main.ts");
+  const words = [process.execPath, main, "--gateway", world.server.gateway, ...argv].map((word) => `'${word}'`);
+  const env = { ...process.env, AGYN_TOKEN: world.adminToken, TERM: "xterm" };
+  const line = `${words.join(" ")}; echo "left with $?"; stty -a`;
+  const pty = spawn("sh", ["-c", line], { cols: 93, rows: 27, cwd: directory, env });
+  let text = "";
+  pty.onData((piece) => (text += piece));
+  const exited = new Promise((resolve) => pty.onExit(resolve));
+  return { pty, exited, shown: () => text };
+}
+
 test("exec shows both outputs apart, and ends with the command's exit code", async () => {
   expect(await agynctl(["exec", workload, "--", "sh", "-c", "echo out; echo err >&2; exit 7"])).toEqual({
     exitCode: 7,
@@ -68,27 +82,29 @@ test("exec -i hands the standard input on, and without it the command finds none
 });
 
 test("exec -it is a terminal: raw here, as large there, and as it was when the command has ended", async () => {
-  const main = join(import.meta.dirname, "../../cli/src/main.ts");
-  const flags = ["--gateway", world.server.gateway, "exec", "-it", workload, "--", "sh"];
-  const line = [process.execPath, main, ...flags].join(" ");
-  const env = { ...process.env, AGYN_TOKEN: world.adminToken, TERM: "xterm" };
-  const pty = spawn("sh", ["-c", `${line}; echo "left with $?"; stty -a`], { cols: 93, rows: 27, cwd: directory, env });
-  let shown = "";
-  pty.onData((text) => (shown += text));
-  const exited = new Promise((resolve) => pty.onExit(resolve));
-  await until("the shell is there", () => shown.includes("$ ") || shown.includes("# "));
+  const { shown, pty, exited } = onTerminal(["exec", "-it", workload, "--", "sh"]);
+  await until("the shell is there", () => shown().includes("$ ") || shown().includes("# "));
   pty.write("stty size\r");
-  await until("its size is ours", () => shown.includes("27 93"));
+  await until("its size is ours", () => shown().includes("27 93"));
   pty.resize(101, 33);
   pty.write("\u0003");
   await until("the new size has arrived", () => {
     pty.write("stty size\r");
-    return shown.includes("33 101");
+    return shown().includes("33 101");
   });
   pty.write("exit 9\r");
   await exited;
-  expect(shown).toMatch(/left with 9\r\n/);
-  expect(shown.slice(shown.indexOf("left with"))).toMatch(/[^-]icanon.*[^-]echo /s);
+  expect(shown()).toMatch(/left with 9\r\n/);
+  expect(shown().slice(shown().indexOf("left with"))).toMatch(/[^-]icanon.*[^-]echo /s);
+});
+
+test.each(["TERM", "HUP"])("a terminal that was raw is not any more when SIG%s ends exec -it", async (signal) => {
+  const { shown, pty, exited } = onTerminal(["exec", "-it", workload, "--", "sh", "-c", "echo inside; sleep 600"]);
+  await until("the command is there", () => shown().includes("inside"));
+  const [line] = execFileSync("pgrep", ["-P", String(pty.pid)], { encoding: "utf8" }).split("\n");
+  process.kill(Number(line), `SIG${signal}`);
+  await exited;
+  expect(shown()).toMatch(/left with \d+\r\n[^]*[^-]icanon.*[^-]echo /);
 });
 
 test("port-forward carries bytes both ways, to a half-closed end, 64 MB and more connections at once", async () => {

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import net from "node:net";
 import { join } from "node:path";
@@ -131,6 +132,8 @@ test.each([
       `agyn: ${address} is in use: stop what listens there, or choose another port with ${flag}\n`,
     );
     expect(await processesOn(place.directory)).toEqual([]);
+    // Making one takes seconds, in which nobody should have to wait for this answer.
+    expect(existsSync(join(place.directory, "postgres"))).toBe(false);
     taken.close();
   },
 );

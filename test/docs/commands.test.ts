@@ -18,6 +18,7 @@ const pages = [
   "pipelines",
   "runs",
   "queue",
+  "way-in",
   "triggers",
   "webhooks",
   "configuration",

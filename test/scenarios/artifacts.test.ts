@@ -6,6 +6,9 @@ import { createTcpProxy } from "../support/tcp-proxy.ts";
 import { createWorld, until, type Clients, type World } from "../support/world.ts";
 import { jobsOf, runStateName, startRun, stateName, untilRunEnded } from "../support/runs.ts";
 
+/** A machine that is busy with other tests must not make its runner look away. */
+const patient = { heartbeat: "500ms", lease: "20s" };
+
 async function download(clients: Clients, artifact: string, range: { offset?: bigint; limit?: bigint } = {}) {
   const pieces: Uint8Array[] = [];
   for await (const { data } of clients.artifacts.downloadArtifact({ artifact, ...range })) pieces.push(data);
@@ -13,7 +16,7 @@ async function download(clients: Clients, artifact: string, range: { offset?: bi
 }
 
 test("what a job keeps is passed to a later job, listed, and downloaded whole or in part", async () => {
-  await using world = await createWorld();
+  await using world = await createWorld(patient);
   world.startRunner(await world.register("build-1"));
   const text = `
 jobs:
@@ -45,7 +48,7 @@ jobs:
 });
 
 test("bad-45: an upload that fails is its own status: the job's exit code stands, and who needs it fails saying why", async () => {
-  await using world = await createWorld();
+  await using world = await createWorld(patient);
   world.startRunner(await world.register("build-1"));
   const text = `
 jobs:
@@ -67,7 +70,7 @@ jobs:
 });
 
 test("bad-46: an artifact is served over HTTP as a download, in ranges, to those who may read it", async () => {
-  await using world = await createWorld();
+  await using world = await createWorld(patient);
   world.startRunner(await world.register("build-1"));
   const page = "<script>alert(1)</script>";
   const text = `
@@ -106,7 +109,7 @@ async function untilComplete(clients: Clients, run: string) {
 }
 
 test("bad-45: a runner that is killed in the middle of an upload goes on with it at its next start", async () => {
-  await using world = await createWorld();
+  await using world = await createWorld(patient);
   const registered = await world.register("build-1");
   const runner = world.startRunner(registered);
   const bytes = 48 * 1024 * 1024;
@@ -136,7 +139,7 @@ jobs:
 
 test("bad-45: an upload whose link is cut in the middle goes on where it was, and arrives whole", async () => {
   await using proxy = await createTcpProxy(() => addressText(world.server.runnerAddress));
-  await using world: World = await createWorld({ runner_address: proxy.address, lease: "20s" });
+  await using world: World = await createWorld({ ...patient, runner_address: proxy.address });
   world.startRunner(await world.register("build-1"));
   const text = `
 jobs:
@@ -162,7 +165,7 @@ jobs:
 });
 
 test("bad-45: two tries keep one name apart, and the last one's counts", async () => {
-  await using world = await createWorld();
+  await using world = await createWorld(patient);
   world.startRunner(await world.register("build-1"));
   const text = `
 jobs:

@@ -12,6 +12,9 @@ import { packTar } from "../../wire/tar.ts";
 import { createWorld } from "../support/world.ts";
 import { jobsOf, runStateName, untilRunEnded } from "../support/runs.ts";
 
+/** A machine that is busy with other tests must not make its runner look away. */
+const patient = { heartbeat: "500ms", lease: "20s" };
+
 async function directoryOf(files: Record<string, string>): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "agyn-bundle-"));
   onTestFinished(() => rm(directory, { recursive: true }));
@@ -23,7 +26,7 @@ async function directoryOf(files: Record<string, string>): Promise<string> {
 }
 
 test("a directory is run as it is: its pipeline is read out of the bundle, and each job starts with its files", async () => {
-  await using world = await createWorld();
+  await using world = await createWorld(patient);
   world.startRunner(await world.register("build-1"));
   const pipeline = "jobs:\n  test: { run: test ! -e ignored && test ! -e link && cat src/hello.txt }\n";
   const directory = await directoryOf({
@@ -47,7 +50,7 @@ test("a directory is run as it is: its pipeline is read out of the bundle, and e
 });
 
 test("bad-45: an upload that goes on with another body is refused by its digest, and begins anew", async () => {
-  await using world = await createWorld();
+  await using world = await createWorld(patient);
   const body = Buffer.alloc(100_000, 1);
   const sha256 = createHash("sha256").update(body).digest("hex");
   const { artifacts } = world.admin;
@@ -67,7 +70,7 @@ test("bad-45: an upload that goes on with another body is refused by its digest,
 });
 
 test("bad-44: a bundle that explodes, is cut short or is no archive is refused when it is read", async () => {
-  await using world = await createWorld();
+  await using world = await createWorld(patient);
   const { artifacts, runs } = world.admin;
   const refusalOf = async (bundle: Buffer) => {
     const sha256 = createHash("sha256").update(bundle).digest("hex");

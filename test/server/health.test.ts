@@ -2,7 +2,7 @@ import { createClient } from "@connectrpc/connect";
 import { expect, test } from "vitest";
 import { HealthCheckResponse_ServingStatus as Status, Health } from "../../proto/gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../proto/gen/grpc/reflection/v1/reflection_pb.ts";
-import { createWorld, type World } from "../support/world.ts";
+import { createWorld, script, until, untilEnded, type World } from "../support/world.ts";
 
 const page = async (world: World, path: string) => {
   const answer = await fetch(world.server.gateway + path);
@@ -41,6 +41,43 @@ test("what the server counts is for this machine and for cluster admins, unless 
   expect([await ask(far, "/healthz"), await ask(far, "/readyz")]).toEqual([200, 200]);
   await world.restartServer({ open_metrics: "true" });
   expect(await ask(far)).toBe(200);
+});
+
+test("every open stream is counted by its method, until it ends from whichever side", async () => {
+  await using world = await createWorld();
+  const open = async (method: string) =>
+    new RegExp(`agyn_open_streams\\{method="${method}"\\} (\\d+)`).exec((await page(world, "/metrics")).text)?.[1];
+  const runner = await world.register("build-1");
+  const running = world.startRunner(runner);
+  await until(
+    "its streams are open",
+    async () =>
+      (await open("OrchestratorService/Placements")) === "1" && (await open("RunnersService/Metrics")) === "1",
+  );
+  const { workload } = await world.admin.orchestrator.startWorkload({ spec: script("echo begun; sleep 300") });
+  const leaving = new AbortController();
+  const read = async (messages: AsyncIterable<unknown>) => {
+    for await (const _ of messages);
+  };
+  const { signal } = leaving;
+  const followed = read(world.admin.logs.followLog({ workload: workload!.id }));
+  const watched = [1, 2].map(() =>
+    read(world.admin.orchestrator.watchWorkloads({}, { signal })).catch(() => undefined),
+  );
+  await until("the watchers are counted", async () => (await open("OrchestratorService/WatchWorkloads")) === "2");
+  await until("the follower is counted", async () => (await open("LogsService/FollowLog")) === "1");
+  await until("the log is pushed", async () => (await open("LogsService/Push")) === "1");
+
+  leaving.abort();
+  await Promise.all(watched);
+  await world.admin.orchestrator.stopWorkload({ workload: workload!.id });
+  await followed;
+  await untilEnded(world.admin, workload!.id);
+  await running.kill("SIGTERM");
+
+  const methods = ["OrchestratorService/WatchWorkloads", "LogsService/FollowLog", "LogsService/Push"];
+  for (const method of [...methods, "OrchestratorService/Placements", "RunnersService/Metrics"])
+    await until(`${method} is no longer open`, async () => (await open(method)) === "0");
 });
 
 test("gRPC health needs no credentials and knows the services", async () => {

@@ -22,11 +22,14 @@ export interface Acts {
   mend(): void;
 }
 
-/** Live workloads beyond which no more are started. */
-const liveLimit = 14;
+/** By then another replica leads. */
+const longerThanLease_ms = 3500;
+/** Live workloads beyond which no more are started: in some histories everything finds a runner at once, in others most waits. */
+const [leastLive, mostLive] = [4, 14];
 
 export function createActs(simulation: Simulation, runners: readonly Runner[], organization: Organization): Acts {
   const { chaos, invariants, replicas, pool } = simulation;
+  const liveLimit = leastLive + chaos.below(mostLive - leastLive + 1);
   const caller: UserCaller = {
     kind: "user",
     userId: "usr_simulation",
@@ -40,8 +43,8 @@ export function createActs(simulation: Simulation, runners: readonly Runner[], o
   const replica = () => chaos.pick(replicas);
   const runner = () => chaos.pick(runners);
 
-  const startWorkload = async () => {
-    const services = chaos.pickReplica()?.services;
+  const startWorkload = async (at = chaos.pickReplica()) => {
+    const services = at?.services;
     if (!services || live().length >= liveLimit) return;
     const simulated = { duration: durationFromMs(100 + chaos.below(12_000)), exitCode: chaos.hits(25) ? 1 : 0 };
     const request = create(StartWorkloadRequestSchema, {
@@ -80,7 +83,8 @@ export function createActs(simulation: Simulation, runners: readonly Runner[], o
   const setAvailability = async (to: "pause" | "resume" | "drain", id: string) => {
     const services = chaos.pickReplica()?.services;
     const row = await simulation.execute(() => getRunner(pool, id));
-    if (!services || !row) return;
+    // Each of these raises the fleet version, which would hide what the leader's epoch alone has to refuse.
+    if (!services || !row || row.availability === { pause: "paused", resume: "active", drain: "draining" }[to]) return;
     const method = ({ pause: "pauseRunner", resume: "resumeRunner", drain: "drainRunner" } as const)[to];
     const target = { kind: "runner", runner: row, organizationId: organization.id } as const;
     await services.runners[method](
@@ -98,7 +102,7 @@ export function createActs(simulation: Simulation, runners: readonly Runner[], o
   const spell_ms = () => chaos.below(chaos.hits(30) ? 20_000 : 4000);
 
   const all: Act[] = [
-    { weight: 40, name: "start a workload", run: startWorkload },
+    { weight: 40, name: "start a workload", run: () => startWorkload() },
     { weight: 5, name: "stop a workload", run: () => stopWorkload(false) },
     { weight: 3, name: "give a workload up", run: () => stopWorkload(true) },
     { weight: 2, name: "pause", run: () => setAvailability("pause", runner().id) },
@@ -123,6 +127,15 @@ export function createActs(simulation: Simulation, runners: readonly Runner[], o
       },
     },
     { weight: 3, name: "stall a replica", run: () => replica().stall(spell_ms()) },
+    {
+      weight: 2,
+      name: "stall the leader while it places",
+      run: async () => {
+        const leader = replicas.find((one) => one.leads);
+        leader?.stall(longerThanLease_ms + chaos.below(3000));
+        await Promise.all([startWorkload(leader), startWorkload(leader)]);
+      },
+    },
     {
       weight: 3,
       name: "crash a runner",

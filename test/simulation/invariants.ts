@@ -19,6 +19,8 @@ type Run = {
 /** Looks after every statement whether the store holds what is promised, and collects what happens outside of it. */
 export interface Invariants {
   report(fault: string): void;
+  /** A runner has a placement on its disk. */
+  noteRecorded(fence: bigint): void;
   /** A job starts. */
   noteStart(of: { workloadId: string; fence: bigint; runnerId: string }): {
     end(result: HeldResult): void;
@@ -39,6 +41,7 @@ export function createInvariants(sql: Sql): Invariants {
   const faults: string[] = [];
   const workloads = new Map<string, WorkloadRow>();
   const runs = new Map<bigint, Run>();
+  const recorded = new Set<bigint>();
   const started = new Set<string>();
   let acknowledged: { runnerId: string; workloadId: string; fence: bigint }[] = [];
   let lastXid = "0";
@@ -67,6 +70,8 @@ export function createInvariants(sql: Sql): Invariants {
       report(`I1: ${id} went back to pending from ${before.phase}`);
     if (before && phase !== "pending" && phaseRank(phase) < phaseRank(before.phase))
       report(`${id} went back from ${before.phase} to ${phase}`);
+    if (isBound && !isTerminal(phase) && phase !== "placed" && !recorded.has(fence))
+      report(`I2: ${id} is ${phase} under ${fence}, which no runner took`);
     if (phase === "running" && runs.get(fence)?.workloadId !== id)
       report(`I2: ${id} runs under ${fence}, which never started`);
     if (fence !== (before?.fence ?? 0n)) checkPlacement(after, runners);
@@ -152,6 +157,7 @@ export function createInvariants(sql: Sql): Invariants {
         goDown: () => void (run.isDown = true),
       };
     },
+    noteRecorded: (fence) => void recorded.add(fence),
     noteStarted: (workloadId) => void started.add(workloadId),
     noteAcknowledged: (runnerId, { workloadId, fence }) => void acknowledged.push({ runnerId, workloadId, fence }),
     async check(writers) {

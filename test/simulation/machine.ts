@@ -23,6 +23,7 @@ export interface Machine {
   bootId: number;
   contact: Contact | undefined;
   readonly jobs: ReadonlyMap<string, Job>;
+  record(placement: Placement): void;
   startJob(placement: Placement, wanted: JobSpec): Job;
   forgetJob(of: HoldingRef): void;
   /** Nobody looks after the jobs for a while: what is promised of overlapping tries does not hold for those that run. */
@@ -74,8 +75,13 @@ export function createMachine({ invariants, chaos }: Simulation, runnerId: strin
     jobs.set(holdingKey(placement), job);
     return job;
   };
+  const disk = new Map<string, Kept>();
   return {
-    disk: new Map(),
+    disk,
+    record(placement) {
+      disk.set(holdingKey(placement), { placement, acknowledged: false });
+      invariants.noteRecorded(placement.fence);
+    },
     sessionNumber: 0n,
     bootId: 1,
     contact: undefined,

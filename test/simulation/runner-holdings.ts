@@ -97,7 +97,7 @@ export function createRunnerHoldings({
   const record = (placement: Holding["placement"]): void => {
     const { workloadId, fence } = placement;
     if (chaos.hits(3)) return apply(workloadId, { kind: "not_recorded", fence, reason: "the disk is full" });
-    machine.disk.set(holdingKey(placement), { placement, acknowledged: false });
+    machine.record(placement);
     apply(workloadId, { kind: "recorded", fence });
   };
   const start = (of: HoldingRef): void => {

@@ -1,4 +1,5 @@
 import type { Sql } from "../../server/src/store/database.ts";
+import type { PlacingGuard } from "../../server/src/store/workload-transitions.ts";
 
 type Of = { id: string; fence: bigint; runnerId: string };
 
@@ -8,7 +9,8 @@ export function createStoreInvariants(sql: Sql) {
   const faults: string[] = [];
   let highestFence = 0n;
   const read = async (id: string) => {
-    const [row] = await sql`select phase, fence, runner_id, message, retried_by from any_workload where id = ${id}`;
+    const [row] =
+      await sql`select phase, fence, runner_id, message, retried_by, change_xid::text from any_workload where id = ${id}`;
     return row;
   };
   return {
@@ -17,6 +19,11 @@ export function createStoreInvariants(sql: Sql) {
       if (fence <= highestFence) faults.push(`I1: fence ${fence} came after ${highestFence}`);
       highestFence = fence > highestFence ? fence : highestFence;
     },
+    /** I1: of two that place at the same moment one is heard. */
+    onlyOnce(placedIds: readonly string[]) {
+      const twice = placedIds.find((id, position) => placedIds.indexOf(id) !== position);
+      if (twice !== undefined) faults.push(`I1: ${twice} was placed twice at once`);
+    },
     /** I2: does what carries a fence, and sees that nothing changed unless it was the live one. */
     async onlyLive<T extends Of>(of: T, act: (of: T) => Promise<unknown>) {
       const before = await read(of.id);
@@ -24,6 +31,14 @@ export function createStoreInvariants(sql: Sql) {
       const isLive = before?.["fence"] === of.fence;
       if (!isLive && text(before) !== text(await read(of.id)))
         faults.push(`I2: stale fence ${of.fence} changed ${of.id}`);
+    },
+    /** I10: sees that nothing was placed by a guard that does not hold; `act` answers how many were. */
+    async onlyLeading(guard: PlacingGuard, act: (guard: PlacingGuard) => Promise<number>) {
+      const placed = await act(guard);
+      const [leader] = await sql<PlacingGuard[]>`
+        select epoch, fleet_version as "fleetVersion" from leader where name = 'orchestrator' and expire_time > now()`;
+      const holds = leader?.epoch === guard.epoch && leader.fleetVersion === guard.fleetVersion;
+      if (placed > 0 && !holds) faults.push(`I10: ${text(guard)} placed, and ${text(leader)} leads`);
     },
     /** What does not hold. */
     async broken(): Promise<string[]> {

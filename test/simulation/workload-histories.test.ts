@@ -21,7 +21,7 @@ import { createStoreInvariants } from "./store-invariants.ts";
 
 const steps = 250;
 /** Placements that come and go make fences go stale. */
-const often = ["reject", "reject", "reject", "reject", "place", "place", "place"];
+const often = ["reject", "reject", "reject", "reject", "place", "place", "place", "advance"];
 const runners = ["rnr_a", "rnr_b", "rnr_c"];
 
 type Placed = { id: string; fence: bigint; runnerId: string };
@@ -40,7 +40,14 @@ test.each(seeds([1, 2, 3, 4]))(
     const ids: string[] = [];
     const placed: Placed[] = [];
     const writer = () => pick(writers);
-    const word = () => pick(placed);
+    /** Anything that was ever said, or what the runner that holds a workload now may say of an earlier placement. */
+    const word = async () => {
+      const live = await sql<Placed[]>`
+        select id, fence, runner_id as "runnerId" from workload_life where phase <> 'pending'`;
+      const held = new Map(live.map((one) => [`${one.id} ${one.runnerId}`, one.fence]));
+      const stale = placed.filter((one) => (held.get(`${one.id} ${one.runnerId}`) ?? one.fence) !== one.fence);
+      return pick(below(2) === 0 && stale.length > 0 ? stale : placed);
+    };
 
     const acts: Record<string, () => Promise<unknown>> = {
       async lead() {
@@ -53,9 +60,13 @@ test.each(seeds([1, 2, 3, 4]))(
       async start() {
         const runnerId = below(2) === 0 ? pick(runners) : null;
         const workload = { ...plain, id: `wkl_${ids.length}`, runnerId, retryOnLost: below(2) === 0 };
-        const [started] = await startWorkloads(sql, writer(), recent(), [workload]);
         ids.push(workload.id);
-        if (started!.phase === "placed") took({ id: workload.id, fence: started!.fence, runnerId: runnerId! });
+        await invariants.onlyLeading(recent(), async (guard) => {
+          const [started] = await startWorkloads(sql, writer(), guard, [workload]);
+          if (started!.phase === "pending") return 0;
+          took({ id: workload.id, fence: started!.fence, runnerId: runnerId! });
+          return 1;
+        });
       },
       async place() {
         const pending = await sql<
@@ -63,26 +74,40 @@ test.each(seeds([1, 2, 3, 4]))(
         >`select id, key from workload_life where phase = 'pending' order by key limit 5`;
         const picks = pending.map(({ id, key }) => ({ id, key, runnerId: pick(runners), isHere: false }));
         // Two leaders decide the same at once; at most one of them may be heard.
-        const both = await Promise.all(writers.map((one) => placeWorkloads(sql, one, recent(), picks)));
+        const both = await Promise.all(
+          writers.map(async (one) => {
+            let heard: Awaited<ReturnType<typeof placeWorkloads>> = [];
+            await invariants.onlyLeading(
+              recent(),
+              async (guard) => (heard = await placeWorkloads(sql, one, guard, picks)).length,
+            );
+            return heard;
+          }),
+        );
+        invariants.onlyOnce(both.flat().map((one) => one.id));
         for (const { id, fence } of both.flat().toSorted((a, b) => Number(a.fence - b.fence)))
           took({ id, fence, runnerId: picks.find((one) => one.id === id)!.runnerId });
       },
-      advance: () =>
-        invariants.onlyLive(word(), (of) =>
+      advance: async () =>
+        invariants.onlyLive(await word(), (of) =>
           advanceWorkloads(sql, writer(), [
             { ...of, phase: pick(["starting", "running", "stopping"]), time: new Date() },
           ]),
         ),
-      reject: () =>
-        invariants.onlyLive(word(), (of) =>
+      reject: async () =>
+        invariants.onlyLive(await word(), (of) =>
           unplaceWorkloads(sql, writer(), [{ ...of, message: "rejected", excludeFor_ms: 1000 }]),
         ),
-      complete: () =>
-        invariants.onlyLive(word(), (of) => endWorkloads(sql, writer(), [ending(of, pick(["succeeded", "failed"]))])),
-      lose: () =>
-        invariants.onlyLive(word(), (of) => endWorkloads(sql, writer(), [{ ...ending(of, "lost"), runnerId: null }])),
-      forge: () =>
-        invariants.onlyLive({ ...word(), runnerId: "rnr_thief" }, (of) =>
+      complete: async () =>
+        invariants.onlyLive(await word(), (of) =>
+          endWorkloads(sql, writer(), [ending(of, pick(["succeeded", "failed"]))]),
+        ),
+      lose: async () =>
+        invariants.onlyLive(await word(), (of) =>
+          endWorkloads(sql, writer(), [{ ...ending(of, "lost"), runnerId: null }]),
+        ),
+      forge: async () =>
+        invariants.onlyLive({ ...(await word()), runnerId: "rnr_thief" }, (of) =>
           endWorkloads(sql, writer(), [ending(of, "succeeded")]),
         ),
       stop: () => requestStop(sql, pick(ids), { grace_ms: null, reason: "stop", writer: "rep_a" }),

@@ -52,9 +52,10 @@ export function runTime(workload: Workload, now: Date): string {
   return formatDuration(end - timestampMs(workload.startTime));
 }
 
-/** How it ended: `exit code 2`, `SIGKILL`, `timed out`; empty while it lives. */
-export function resultText({ result }: Workload): string {
-  if (result === undefined) return "";
+/** How it ended: `exit code 2`, `SIGKILL`, `timed out`, `no runner`; empty while it lives. */
+export function resultText({ result, phase, fence, verdict }: Workload): string {
+  const wasNeverPlaced = phase === WorkloadPhase.FAILED && fence === 0n && verdict !== Verdict.UNSPECIFIED;
+  if (result === undefined) return wasNeverPlaced ? "no runner" : "";
   if (result.outcome === Outcome.EXITED) return `exit code ${result.exitCode}`;
   const word = enumWord(OutcomeSchema, result.outcome).replaceAll("-", " ");
   return result.signal === "" ? word : `${word} (${result.signal})`;

@@ -52,7 +52,8 @@ export function createAccessTokensService({ sql }: { sql: Sql }): ServiceImpl<ty
       return sql.begin(async (transaction) => {
         const token = await resolveOwnAccessToken(transaction, userOf(context), reference);
         const revoked = await tokens.revokeAccessToken(transaction, token.id);
-        await insertAuditEvent(transaction, auditOf(context, { ...about(token), action: "access_token.revoke" }));
+        if (!token.revokeTime)
+          await insertAuditEvent(transaction, auditOf(context, { ...about(token), action: "access_token.revoke" }));
         return { accessToken: toProto(revoked) };
       });
     },

@@ -107,6 +107,12 @@ function exposition({ loops, meters, placer, registry }: PagesDeps): string {
   write("agyn_leader", "gauge", "1 on the replica that places.", [["", placer.leads ? 1 : 0]]);
   write("agyn_runner_sessions", "gauge", "Runners connected to this replica.", [["", registry.size]]);
   write(
+    "agyn_open_streams",
+    "gauge",
+    "Streams open at this replica, by method.",
+    byLabel("method", meters.openStreams),
+  );
+  write(
     "agyn_loop_duration_seconds",
     "gauge",
     "How long each loop's last run took.",

@@ -35,8 +35,10 @@ export type S3BlobsOptions = S3Place & {
 export type S3Blobs = Blobs & { close(): void };
 
 const connectTimeout_ms = 5000;
-/** Until an answer begins, and between two of its pieces. */
-const answerTimeout_ms = 30_000;
+/** From the first byte of a request to the first of its answer: a part has to go through, and a large blob to be put together. */
+const requestTimeout_ms = 120_000;
+/** A connection on which nothing moves for so long is given up. */
+const idleTimeout_ms = 60_000;
 const maximumTries = 4;
 const maximumSockets = 64;
 /** How often in a row a reading that was cut goes on where it was. */
@@ -75,9 +77,9 @@ function clientConfig({ region, pathStyle }: S3Place, endpoint: string | undefin
     responseChecksumValidation: "WHEN_REQUIRED",
     requestHandler: {
       connectionTimeout: connectTimeout_ms,
-      requestTimeout: answerTimeout_ms,
+      requestTimeout: requestTimeout_ms,
       throwOnRequestTimeout: true,
-      socketTimeout: answerTimeout_ms,
+      socketTimeout: idleTimeout_ms,
       httpAgent: agent,
       httpsAgent: agent,
     },

@@ -76,7 +76,7 @@ export async function listAccessTokens(sql: SqlOrTransaction, userId: string, pa
   return cut("access_token", rows, page, ({ position }) => position);
 }
 
-/** What a reference to one of the user's tokens may mean: exact id; else the name of one that is not revoked; else an id prefix. */
+/** What a reference to one of the user's tokens may mean: exact id; else the name of one that is not revoked; else an id prefix, or the name of the one that was revoked last. */
 export async function findOwnAccessTokens(
   sql: SqlOrTransaction,
   userId: string,
@@ -87,8 +87,10 @@ export async function findOwnAccessTokens(
   const exact = await own(sql`id = ${reference}`);
   if (exact.length > 0) return exact;
   const named = await own(sql`name = ${reference} and revoke_time is null`);
-  if (named.length > 0 || !reference.startsWith("tok_")) return named;
-  return own(sql`starts_with(id, ${reference})`);
+  if (named.length > 0) return named;
+  if (reference.startsWith("tok_")) return own(sql`starts_with(id, ${reference})`);
+  const revoked = await own(sql`name = ${reference} and revoke_time is not null`);
+  return revoked.slice(0, 1);
 }
 
 export async function revokeAccessToken(sql: SqlOrTransaction, id: string): Promise<AccessToken> {

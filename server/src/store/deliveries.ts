@@ -47,17 +47,19 @@ export async function noteSeen(
   sql: SqlOrTransaction,
   { triggerId, hashes, deliveryId }: { triggerId: string; hashes: readonly Uint8Array[]; deliveryId: string },
 ): Promise<string | undefined> {
-  let earlier: string | undefined;
-  for (const hash of hashes) {
-    const { count } = await sql`
-      insert into delivery_seen (trigger_id, hash, delivery_id) values (${triggerId}, ${hash}, ${deliveryId})
-      on conflict do nothing`;
-    if (count === 1) continue;
-    const [row] = await sql<{ deliveryId: string }[]>`
-      select delivery_id as "deliveryId" from delivery_seen where trigger_id = ${triggerId} and hash = ${hash}`;
-    earlier ??= row?.deliveryId ?? "";
-  }
-  return earlier;
+  // In one order, so that two that bring the same never wait for each other.
+  const sorted = hashes.map((hash) => Buffer.from(hash).toString("hex")).toSorted();
+  const { count } = await sql`
+    insert into delivery_seen (trigger_id, hash, delivery_id)
+    select ${triggerId}, decode(hash, 'hex'), ${deliveryId}
+    from unnest(${sorted}::text[]) as hash
+    on conflict do nothing`;
+  if (count === hashes.length) return undefined;
+  const [row] = await sql<{ deliveryId: string }[]>`
+    select delivery_id as "deliveryId" from delivery_seen
+    where trigger_id = ${triggerId} and delivery_id <> ${deliveryId}
+      and hash in (select decode(hash, 'hex') from unnest(${sorted}::text[]) as hash) limit 1`;
+  return row?.deliveryId ?? "";
 }
 
 /** How many wait for a trigger, counted no further than `limit`. */
@@ -71,14 +73,19 @@ export async function countWaiting(sql: SqlOrTransaction, triggerId: string, lim
 /**
  * Claims deliveries that are due, at most one of each trigger, and none of a trigger of which one is being worked: so that none waits
  * behind another's many, and each trigger's are worked in the order in which they came. Whoever claims one has `lease_ms` for it.
+ * The index is walked from trigger to trigger: what it costs grows with the triggers that wait, not with all that waits.
  */
 export async function claimDeliveries(
   sql: SqlOrTransaction,
   { limit, lease_ms }: { limit: number; lease_ms: number },
 ): Promise<WholeDelivery[]> {
   return sql<WholeDelivery[]>`
-    with next as (
-      select distinct on (trigger_id) key, next_try_time from delivery where state = 'waiting' order by trigger_id, key
+    with recursive next as (
+      (select trigger_id, key from delivery where state = 'waiting' order by trigger_id, key limit 1)
+      union all
+      select following.* from next cross join lateral (
+        select trigger_id, key from delivery where state = 'waiting' and trigger_id > next.trigger_id
+        order by trigger_id, key limit 1) following
     ), due as (
       select d.key from delivery d join next on next.key = d.key
       where d.state = 'waiting' and d.next_try_time <= now() order by d.next_try_time limit ${limit} for update of d skip locked

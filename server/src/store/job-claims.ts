@@ -34,11 +34,12 @@ export async function claimJobs(
   guard: PlacingGuard,
   picks: readonly JobPick[],
 ): Promise<ClaimedJob[]> {
+  // Each array is a select: where the planner sees how long one is, it plans anew for every batch, which takes longer than a claim.
   return sql<ClaimedJob[]>`
     with ${guarded(sql, guard)}, pick as (
       select * from unnest(
-        ${column(picks, (one) => one.jobId)}::text[], ${column(picks, (one) => one.workloadId)}::text[],
-        ${column(picks, (one) => one.runnerId)}::text[], ${column(picks, (one) => one.isHere)}::boolean[]
+        (select ${column(picks, (one) => one.jobId)}::text[]), (select ${column(picks, (one) => one.workloadId)}::text[]),
+        (select ${column(picks, (one) => one.runnerId)}::text[]), (select ${column(picks, (one) => one.isHere)}::boolean[])
       ) as p (job_id, new_workload_id, new_runner_id, is_here)
     ), held as (
       select job.*, pick.new_workload_id, pick.new_runner_id, pick.is_here from job join pick on job.id = pick.job_id

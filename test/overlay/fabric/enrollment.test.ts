@@ -123,3 +123,12 @@ test("re-enrolling takes the authenticator away at once", async () => {
   expect((await rest(fabric, "POST /edge/client/v1/authenticate?method=cert", { as: runner })).status).toBe(401);
   expect((await admin.call(`GET /identities/${runner.id}/enrollments`)).json().data).toMatchObject([{ method: "ott" }]);
 });
+
+test("an identity hears in its session that its certificate is to be renewed", async () => {
+  const runner = await fabric.addIdentity("runner");
+  const headers = tokenHeader(await legacyLogin(fabric, runner));
+  const { id } = fabric.model.authenticators.find(({ identityId }) => identityId === runner.id) ?? expect.fail();
+  await admin.call(`POST /authenticators/${id}/request-extend`, { rollKeys: true });
+  const { data } = (await rest(fabric, "GET /edge/client/v1/current-api-session", { headers })).json();
+  expect(data).toMatchObject({ isCertExtendable: true, isCertExtendRequested: true, isCertKeyRollRequested: true });
+});

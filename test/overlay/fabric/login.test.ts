@@ -165,3 +165,21 @@ test("services are those that a policy shows, and sessions those that it grants"
   await expect(serviceSession(fabric, token, seen.id, "Dial")).rejects.toThrow("NO_EDGE_ROUTERS_AVAILABLE");
   expect(fabric.violations).toEqual([]);
 });
+
+test("whoever polls for changes of services hears of one that is gone", async () => {
+  const headers = tokenHeader(await legacyLogin(fabric, runner));
+  const service = fabric.addService("seen");
+  const changed = async () =>
+    (await rest(fabric, `GET ${client}/current-api-session/service-updates`, { headers })).json().data["lastChangeAt"];
+  const before = await changed();
+  fabric.advance(1000);
+  expect(await changed()).toBe(before);
+  fabric.model.services.delete(service.id);
+  expect(await changed()).not.toBe(before);
+});
+
+test("a refusal of 2.0 says how to log in, one of 1.6 does not", async () => {
+  const refusal = async (of: Fabric) => (await rest(of, `GET ${client}/current-identity`)).headers["www-authenticate"];
+  await using older = await startFabric({ version: "1.6.20" });
+  expect([await refusal(fabric), await refusal(older)]).toEqual([expect.stringContaining("zt-session"), undefined]);
+});

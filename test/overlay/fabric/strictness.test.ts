@@ -116,6 +116,13 @@ test.each(brokenFrames)("a frame with %s ends the connection at once", async (_,
   expect(world.fabric.violations).toEqual([expect.stringContaining(named)]);
 });
 
+test("a connection that does not begin with Hello ends", async () => {
+  const edge = await connectRaw(world.fabric, { key: world.caller.keyPem, cert: world.caller.certPem });
+  edge.send(3, { 128: "x" });
+  await edge.ended;
+  expect(world.fabric.violations).toEqual([expect.stringContaining("not Hello")]);
+});
+
 test("frames are the same however their bytes are cut", () => {
   const frames = [0, 20, 300, 40_000].map((length, index) =>
     rawFrame(60786, index, { 1000: index, 1008: "é".repeat(index) }, Buffer.alloc(length, index)),

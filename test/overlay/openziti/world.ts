@@ -47,9 +47,11 @@ export async function openZitiWorld(
     },
     async connect(dialer, host = dialer) {
       const accepted = Promise.withResolvers<Duplex>();
-      const { address } = await host.listen("control-plane", accepted.resolve);
-      const near = await dialer.dial(address);
-      return [near, await accepted.promise];
+      const listener = await host.listen("control-plane", accepted.resolve);
+      const near = await dialer.dial(listener.address);
+      const far = await accepted.promise;
+      await listener.close();
+      return [near, far];
     },
     async [Symbol.asyncDispose]() {
       for (const overlay of overlays) await overlay.close();

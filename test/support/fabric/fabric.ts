@@ -108,6 +108,7 @@ export async function startFabric(options: FabricOptions = {}): Promise<Fabric> 
     ...(controller.oidc ? oidcRoutes(controller) : []),
   ];
   const listener = await openControllerListener({
+    version: controller.version,
     identity: controller.identity,
     caPem: authority.caPem,
     routes,

@@ -94,7 +94,9 @@ export interface Model {
   readonly sessions: Table<ServiceSession>;
   readonly terminators: Table<Terminator>;
   readonly revocations: Table<Revocation>;
-  /** Hears of every write of what decides over access. */
+  /** When services, or what decides who sees them, were last written. */
+  servicesChangedAt(): Date;
+  /** Hears of every write that may take access from somebody. */
   onChange(listener: () => void): void;
 }
 
@@ -103,28 +105,38 @@ export const defaultAuthPolicyId = "default";
 /** Makes what a fresh controller has: the default authentication policy, and the types of configurations. */
 export function createModel(now: () => Date): Model {
   const listeners: (() => void)[] = [];
-  const changed = () => {
+  const tell = () => {
     for (const listener of listeners) listener();
   };
-  const deciding = <T extends Entity>(name: string) => createTable<T>(name, now, changed);
   const silent = <T extends Entity>(name: string) => createTable<T>(name, now, () => {});
+  /** What a new record permits, or proves, takes nothing from anybody; what is changed or gone may. */
+  const deciding = <T extends Entity>(name: string) =>
+    createTable<T>(name, now, (write) => write !== "insert" && tell());
+  let servicesChangedAt = now();
+  /** What decides which services there are for whom. */
+  const granting = <T extends Entity>(name: string) =>
+    createTable<T>(name, now, (write) => {
+      servicesChangedAt = now();
+      if (write !== "insert") tell();
+    });
   const model: Model = {
-    identities: deciding("identities"),
-    services: deciding("services"),
-    servicePolicies: deciding("service-policies"),
-    edgeRouterPolicies: deciding("edge-router-policies"),
-    serviceEdgeRouterPolicies: deciding("service-edge-router-policies"),
+    identities: granting("identities"),
+    services: granting("services"),
+    servicePolicies: granting("service-policies"),
+    edgeRouterPolicies: silent("edge-router-policies"),
+    serviceEdgeRouterPolicies: silent("service-edge-router-policies"),
     authPolicies: silent("auth-policies"),
     cas: silent("cas"),
     configs: silent("configs"),
     configTypes: silent("config-types"),
-    edgeRouters: deciding("edge-routers"),
+    edgeRouters: silent("edge-routers"),
     authenticators: deciding("authenticators"),
     enrollments: silent("enrollments"),
     apiSessions: deciding("api-sessions"),
     sessions: deciding("sessions"),
     terminators: silent("terminators"),
-    revocations: deciding("revocations"),
+    revocations: createTable("revocations", now, tell),
+    servicesChangedAt: () => servicesChangedAt,
     onChange: (listener) => void listeners.push(listener),
   };
   model.authPolicies.insert({ id: defaultAuthPolicyId, name: "Default", ...openAuthPolicy });

@@ -39,8 +39,15 @@ export class NameTaken extends Error {
   }
 }
 
+/** What a write did to a table. */
+export type Write = "insert" | "update" | "delete";
+
 /** Makes an empty table; `changed` hears of every write, after it. */
-export function createTable<T extends Entity>(name: string, now: () => Date, changed: () => void): Table<T> {
+export function createTable<T extends Entity>(
+  name: string,
+  now: () => Date,
+  changed: (write: Write) => void,
+): Table<T> {
   const rows = new Map<string, T>();
   const claim = (value: string | undefined, except?: T) => {
     if (value === undefined) return;
@@ -57,17 +64,17 @@ export function createTable<T extends Entity>(name: string, now: () => Date, cha
       // The table adds exactly the fields that a draft lacks.
       const row = { id: createEntityId(), tags: {}, ...fields, createdAt: at, updatedAt: at } as unknown as T;
       rows.set(row.id, row);
-      changed();
+      changed("insert");
       return row;
     },
     update(entity, fields) {
       claim(nameOf(fields), entity);
       Object.assign(entity, fields, { updatedAt: now() });
-      changed();
+      changed("update");
     },
     delete(id) {
       const found = rows.delete(id);
-      if (found) changed();
+      if (found) changed("delete");
       return found;
     },
   };

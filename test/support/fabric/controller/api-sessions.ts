@@ -76,7 +76,8 @@ export function adminOf(state: ControllerState, call: Call): Caller {
 }
 
 /** A session as the API shows it. */
-export function apiSessionJson({ lives }: ControllerState, { session, identity }: Caller): object {
+export function apiSessionJson({ lives, model }: ControllerState, { session, identity }: Caller): object {
+  const authenticator = model.authenticators.get(session.authenticatorId ?? "");
   const expiresAt = new Date(session.lastActivityAt.getTime() + lives.session_ms);
   return {
     _links: { self: { href: "./current-api-session" } },
@@ -88,6 +89,9 @@ export function apiSessionJson({ lives }: ControllerState, { session, identity }
     identityId: identity.id,
     identity: { id: identity.id, name: identity.name, entity: "identities", _links: {} },
     authenticatorId: session.authenticatorId ?? "",
+    isCertExtendable: authenticator?.method === "cert",
+    isCertExtendRequested: authenticator?.extendRequested ?? false,
+    isCertKeyRollRequested: authenticator?.rollRequested ?? false,
     authQueries: [],
     configTypes: [],
     ipAddress: "127.0.0.1",

@@ -72,7 +72,7 @@ export function clientRoutes(state: ControllerState): Route[] {
     ],
     [
       `GET ${base}/current-api-session/service-updates`,
-      asCaller(() => ({ status: 200, data: { lastChangeAt: lastChange(state) } })),
+      asCaller(() => ({ status: 200, data: { lastChangeAt: model.servicesChangedAt() } })),
     ],
     [`GET ${base}/current-identity`, asCaller((_, { identity }) => ({ status: 200, data: identity }))],
     [
@@ -213,9 +213,4 @@ function sessionToken(
     ...(apiSession.kind === "legacy" ? { z_leg: true } : {}),
   };
   return signJwt(claims, state.identity.keyPem);
-}
-
-function lastChange({ model }: ControllerState): Date {
-  const rows = [model.services, model.servicePolicies].flatMap((table): { updatedAt: Date }[] => table.all());
-  return new Date(Math.max(0, ...rows.map(({ updatedAt }) => updatedAt.getTime())));
 }

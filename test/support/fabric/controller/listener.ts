@@ -7,6 +7,7 @@ import type { TLSSocket } from "node:tls";
 import { ApiError, findRoute, type Answer, type Call, type Route } from "./http.ts";
 import { certificatesShown, type KeyPair } from "../pki.ts";
 import { NameTaken } from "../table.ts";
+import type { FabricVersion } from "../state.ts";
 import type { Violations } from "../violations.ts";
 
 /** The TLS listener of a controller, and what can go wrong with it. */
@@ -24,6 +25,7 @@ const maxBody_bytes = 1024 * 1024;
 
 /** Listens on a port of its own and answers by `routes`. Client certificates are asked for, and judged by the routes. */
 export async function openControllerListener(options: {
+  readonly version: FabricVersion;
   readonly identity: KeyPair;
   readonly caPem: string;
   readonly routes: readonly Route[];
@@ -75,7 +77,7 @@ export async function openControllerListener(options: {
       const refusal = asRefusal(error);
       if (refusal.violation)
         options.violations.add(`${where}: ${refusal.message} ${JSON.stringify(refusal.fault ?? {})}`);
-      return errorAnswer(refusal);
+      return errorAnswer(refusal, options.version);
     }
   }
 
@@ -116,12 +118,13 @@ function envelope({ data = {}, meta = {} }: Answer): object {
   return { data, meta };
 }
 
-function errorAnswer(error: ApiError): Answer {
+/** The envelope of a refusal. From 2.0 on, a 401 says how to log in. */
+function errorAnswer(error: ApiError, version: FabricVersion): Answer {
   const { code, message, fault } = error;
   const cause = fault === undefined ? {} : { cause: fault, causeMessage: fault.reason };
   const body = JSON.stringify({ error: { code, message, requestId: randomUUID(), args: null, ...cause }, meta: {} });
   const headers: Record<string, string> =
-    error.status === 401 ? { "www-authenticate": 'zt-session realm="zt-session"' } : {};
+    error.status === 401 && version !== "1.6.20" ? { "www-authenticate": 'zt-session realm="zt-session"' } : {};
   return { status: error.status, raw: { type: "application/json", body }, headers };
 }
 

@@ -17,6 +17,8 @@ export interface Channel {
   sendData(type: number, headers: readonly (readonly [number, number])[], body: Buffer, flushed: () => void): void;
   /** Whoever waits for the frame that `reply` answers hears of it. Whether anyone waited. */
   settle(reply: Frame, replyFor: number): boolean;
+  /** Runs what may throw a `FrameError`, which ends the connection and is recorded. */
+  guard(act: () => void): void;
   /** Stops reading until each holder has released it. */
   hold(holder: object): void;
   release(holder: object): void;
@@ -51,15 +53,7 @@ export function openChannel(options: {
     if (!isClosed) options.onFrame(frame);
   });
   socket.setNoDelay(true);
-  socket.on("data", (chunk: Buffer) => {
-    try {
-      read(chunk);
-    } catch (error) {
-      if (!(error instanceof FrameError)) throw error;
-      options.onViolation(error.message);
-      close();
-    }
-  });
+  socket.on("data", (chunk: Buffer) => guard(() => read(chunk)));
   socket.on("error", () => {});
   socket.on("close", () => {
     isClosed = true;
@@ -83,6 +77,16 @@ export function openChannel(options: {
     cork();
     for (const piece of pieces.slice(0, -1)) socket.write(piece);
     socket.write(pieces.at(-1) ?? Buffer.alloc(0), flushed);
+  }
+
+  function guard(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      if (!(error instanceof FrameError)) throw error;
+      options.onViolation(error.message);
+      close();
+    }
   }
 
   function close(): void {
@@ -129,6 +133,7 @@ export function openChannel(options: {
     release(holder) {
       if (holders.delete(holder) && holders.size === 0 && !isClosed) socket.resume();
     },
+    guard,
     close,
     get isClosed() {
       return isClosed;

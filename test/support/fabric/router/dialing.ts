@@ -76,6 +76,8 @@ function dialHost(
     routing.times.dialAnswer_ms,
   );
 
+  timer.unref();
+
   const answered = (answer: Frame) => {
     clearTimeout(timer);
     if (answer.type === type.dialFailed) return refuse(`dial failed: ${answer.body.toString()}`);

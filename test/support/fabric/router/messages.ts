@@ -1,4 +1,4 @@
-import type { Frame } from "./frames.ts";
+import { FrameError, type Frame, type Header } from "./frames.ts";
 
 /** Content types of the edge protocol. */
 export const type = {
@@ -142,21 +142,32 @@ const messages: Readonly<Record<number, readonly [name: string, fields: Fields]>
   [type.updateToken]: ["UpdateToken", {}],
 };
 
-/** What is wrong with the headers of a message from a client, or `undefined`. */
-export function faultOf(frame: Frame): string | undefined {
-  const message = messages[frame.type];
-  if (message === undefined) return `content type ${frame.type} is none that a client sends`;
+/** The same, made ready to be looked up for every frame. */
+const known = new Map(
+  Object.entries(messages).map(([id, [name, fields]]) => {
+    const shapes = new Map(Object.entries(fields).map(([field, [shape]]) => [Number(field), shape]));
+    const required = [...shapes.keys()].filter((field) => fields[field]?.[1] === "required");
+    return [Number(id), { name, shapes, required }] as const;
+  }),
+);
 
-  const [name, fields] = message;
+/** Throws a `FrameError` unless a message from a client has the headers that it must and may have. */
+export function checkFrame(frame: Frame): void {
+  const message = known.get(frame.type);
+  if (message === undefined) throw new FrameError(`content type ${frame.type} is none that a client sends`);
+
+  const { name, shapes, required } = message;
   for (const [id, value] of frame.headers) {
-    const field = fields[id];
-    if (field === undefined) return `${name} has the unknown header ${id}`;
-    if (!fits(field[0], value)) return `${name}: header ${id} is no ${field[0]} (${value.length} bytes)`;
+    const shape = shapes.get(id);
+    if (shape === undefined) throw new FrameError(`${name} has the unknown header ${id}`);
+    if (!fits(shape, value)) throw new FrameError(`${name}: header ${id} is no ${shape} (${value.length} bytes)`);
   }
-  for (const [id, [, presence]] of Object.entries(fields)) {
-    if (presence === "required" && !frame.headers.has(Number(id))) return `${name} lacks the header ${id}`;
-  }
-  return undefined;
+  for (const id of required) if (!frame.headers.has(id)) throw new FrameError(`${name} lacks the header ${id}`);
+}
+
+/** The header by which a Result says yes or no. */
+export function success(yes: boolean): Header {
+  return [header.success, Buffer.from([yes ? 1 : 0])];
 }
 
 /** Reads a u32 header that is there. */
