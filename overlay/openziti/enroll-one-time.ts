@@ -47,7 +47,7 @@ async function enroll(jwt: string, signal: AbortSignal): Promise<Enrolled> {
   const keys = await webcrypto.subtle.generateKey(keyAlgorithm, true, ["sign", "verify"]);
   const csr = await x509.Pkcs10CertificateRequestGenerator.create(
     { name: [{ CN: [token.identityId] }], keys, signingAlgorithm: keyAlgorithm },
-    webcrypto as Crypto,
+    webcrypto,
   );
 
   const controller = createController(token.issuer.origin, { caPem });
