@@ -63,25 +63,29 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
   });
   const repairing = placing.runLoop("repair-network", config.loopPeriod_ms, () => repair.run());
   onClose(async () => repair.stop());
-  placing.onRunnerChange(() => repairing.signal());
-  placing.notifications.on("runners", () => repairing.signal());
+  placing.onRunnerChange(repair.changed);
+  placing.notifications.on("runners", repair.changed);
 
   const overlay = createOpenZitiOverlay({
     controller: controllerUrl,
     credential: createControlPlaneCredential(authority, caPem),
     settings: { label: { name: "agyn-server", version } },
   });
-  const closing = new AbortController();
-  onClose(async () => {
-    closing.abort();
-    await overlay.close();
-  });
+  onClose(() => overlay.close());
 
   /** Hosts the runner plane as soon as the network lets us, and from then on; a network that is away is waited for. */
   async function host(accept: (connection: Duplex, from: Caller) => void): Promise<void> {
+    const closing = new AbortController();
+    let listener: { close(): Promise<void> } | undefined;
+    // Nobody new, while those who are there say their last words.
+    onClose(async () => {
+      closing.abort();
+      await listener?.close();
+    });
     for (let delay_ms = firstRetry_ms; !closing.signal.aborted; delay_ms = Math.min(delay_ms * 2, mostRetry_ms)) {
       try {
-        await overlay.listen(controlPlaneService, accept);
+        listener = await overlay.listen(controlPlaneService, accept);
+        if (closing.signal.aborted) return await listener.close();
         log.info({ service: controlPlaneService }, "the runner plane is hosted in the OpenZiti network");
         return;
       } catch (error) {

@@ -48,24 +48,24 @@ import { createTurns } from "./api/turns.ts";
 import { createUsersService } from "./api/users-service.ts";
 import type { Address, Config } from "./config.ts";
 import { announceGateway } from "./gateway.ts";
-import { openRevocationReader } from "./loops/enforce-revocations.ts";
 import { pushLogs } from "./sessions/push-logs.ts";
 import { runSession, type SessionDeps } from "./sessions/run-session.ts";
 import type { DatabaseTarget } from "./store/database.ts";
-import type { RevocationReason } from "./store/identities.ts";
 import { createSecureRandom } from "./secure-random.ts";
 import { readTlsMaterial } from "./tls-material.ts";
 import { version } from "./version.ts";
 import { createHealthService } from "./api/health-service.ts";
 import { createReflectionService } from "./api/reflection-service.ts";
 import { conversations, services } from "./api/permissions.ts";
-import { openNetwork, type NetworkEndpoint } from "./open-network.ts";
+import { openNetwork } from "./open-network.ts";
 import { openPlacing } from "./open-placing.ts";
+import { openRevocations } from "./open-revocations.ts";
 import { openRuns } from "./open-runs.ts";
 import { openTriggers } from "./open-triggers.ts";
 import { openTunnels } from "./open-tunnels.ts";
 import { openWebhooks } from "./open-webhooks.ts";
 import { openUpkeep } from "./open-upkeep.ts";
+import { createRunnerEndpoints } from "./runner-endpoints.ts";
 import { openState, type StateOptions } from "./open-state.ts";
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../proto/gen/grpc/reflection/v1/reflection_pb.ts";
@@ -89,13 +89,6 @@ const enrollmentBurst = 500;
 const enrollmentsPerSecond = 50;
 const leafTtl_ms = 30 * 86_400_000;
 const leafRenewal_ms = 86_400_000;
-/** How long a revoked session may take to hear why it ends; of the second in which a revocation reaches everybody. */
-const lastWords_ms = 150;
-const lastWordsOf: Record<RevocationReason, string> = {
-  IDENTITY_REVOKED: "this identity was revoked",
-  RUNNER_LOCKED: "this identity was revoked",
-  IDENTITY_SUPERSEDED: "a later identity of this runner took over",
-};
 
 /** Builds everything in order; what was opened is closed in reverse, also where a later step fails. `database`: one that is there already. */
 export async function openServer(config: Config, log: Logger, database?: DatabaseTarget): Promise<Server> {
@@ -134,20 +127,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   // The contract, once for both planes: each method exists on the one that its option names.
   let leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
   const network = openNetwork({ config, log, state, placing, onClose });
-  let runnerAddress = config.overlays.includes("mtls") ? config.runnerListen : undefined;
-  const endpoints = (): EndpointInit[] => {
-    const address = runnerAddress && (config.runnerAddress ?? runnerAddress);
-    const of = {
-      mtls: address && { kind: { case: "mtls" as const, value: endpointText(address) } },
-      openziti: network?.endpoint,
-    };
-    return config.overlays.flatMap((name) => of[name] ?? []);
-  };
-  const ownEndpoint = () => {
-    const address = config.tunnelAddress ?? (runnerAddress && (config.runnerAddress ?? runnerAddress));
-    return address && endpointText(address);
-  };
-  const tunnels = await openTunnels({ config, log, state, placing, ownEndpoint, onClose });
+  const endpoints = createRunnerEndpoints(config, network?.endpoint);
+  const tunnels = await openTunnels({ config, log, state, placing, ownEndpoint: endpoints.own, onClose });
   const onRevoked = () => {
     revocations.signal();
     notifications.send("revocations");
@@ -161,7 +142,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     fleet,
     masterKey,
     log,
-    endpoints,
+    endpoints: endpoints.all,
     heartbeat_ms: config.heartbeat_ms,
     lease_ms: config.lease_ms,
     certificateTtl_ms: config.certificateTtl_ms,
@@ -197,7 +178,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
       ...createEnrollment({
         ...issueDeps,
         controlPlaneLeaf: () => leaf,
-        endpoints,
+        endpoints: endpoints.all,
         onEnrolled: () => meters.enrollments.add(1),
       }),
       ...createRenewal({ ...issueDeps, expiredRenewal_ms: config.expiredRenewal_ms }),
@@ -258,7 +239,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
         version,
         trustDomain: authority.trustDomain,
         replicaId,
-        runnerEndpoints: endpoints().map(toEndpointText),
+        runnerEndpoints: endpoints.texts(),
       }),
     );
   };
@@ -277,27 +258,16 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
 
   // The listeners: runners first, so that what the user port answers is true.
   const runnerPlane = await openRunnerPlane({
-    listen: runnerAddress,
+    listen: endpoints.listen,
     authority,
     leaf,
     routes,
     interceptors: interceptors(Plane.RUNNER),
     log,
   });
-  runnerAddress = runnerPlane.address;
+  endpoints.opened(runnerPlane.address);
   onClose(() => runnerPlane.close(config.shutdownGrace_ms));
-  void network?.host((connection, from) => runnerPlane.accept(connection, from));
-  const revocationReader = await openRevocationReader({
-    sql,
-    keysOf: (runnerId) => runnerPlane.keysOf(runnerId),
-    disconnect: (runnerId, reason, keys) => {
-      const session = registry.get(runnerId);
-      if (session && keys.includes(session.spkiSha256)) session.end(reason, lastWordsOf[reason]);
-      runnerPlane.disconnect({ id: runnerId, keys }, reason, lastWords_ms);
-    },
-    disconnectAll: (why) => runnerPlane.disconnectAll(why),
-  });
-  const revocations = runLoop("enforce-revocations", config.revocationPeriod_ms, () => revocationReader.run());
+  const revocations = await openRevocations({ config, state, placing, runnerPlane });
   runLoop("renew-own-certificate", leafRenewal_ms, async () => {
     leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
     runnerPlane.replaceLeaf(leaf);
@@ -320,24 +290,12 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     for (const session of registry.all()) session.end("UNAVAILABLE", "the control plane is stopping", 500);
     await Promise.all(closing);
   });
-  notifications.on("revocations", () => revocations.signal());
+  void network?.host(runnerPlane.accept);
   const gateway = await announceGateway(state.directory, userPlane.address, tls);
   return {
     gateway,
     userAddress: userPlane.address,
     runnerAddress: runnerPlane.address ?? config.runnerListen,
-    runnerEndpoints: endpoints().map(toEndpointText),
+    runnerEndpoints: endpoints.texts(),
   };
-}
-
-type EndpointInit = { kind: { case: "mtls"; value: string } | NetworkEndpoint["kind"] };
-
-/** "host:port", or the service of a network. */
-function toEndpointText({ kind }: EndpointInit): string {
-  return kind.case === "openziti" ? `openziti:${kind.value.service}` : kind.value;
-}
-
-/** "host:port", an IPv6 host in brackets. */
-function endpointText({ host, port }: Address): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startFabric, type Fabric, type FabricOptions } from "./fabric/fabric.ts";
-import { createWorld, type World } from "./world.ts";
+import { createWorld, until, type RegisteredRunner, type World } from "./world.ts";
 
 /** A control plane whose runners come over an OpenZiti network in this process. */
 export interface NetworkWorld extends AsyncDisposable {
@@ -41,4 +41,18 @@ export async function networkSettings(fabric: Fabric, directory: string): Promis
     ziti_admin_username: fabric.admin.username,
     ziti_admin_password_file: passwordFile,
   };
+}
+
+/** What a network knows of a runner, if it does. */
+export function identityIn({ fabric }: NetworkWorld, { id }: Pick<RegisteredRunner, "id">) {
+  return fabric.model.identities.find(({ name }) => name.endsWith(`.${id}`));
+}
+
+/** Waits until all registered runners are known in the network, and the runner plane is hosted there. */
+export function untilRepaired(network: NetworkWorld): Promise<boolean> {
+  return until("the network is as it should be", async () => {
+    const { runners } = await network.world.admin.runners.listRunners({});
+    const isKnown = runners.every((runner) => identityIn(network, runner) !== undefined);
+    return isKnown && network.fabric.counts.listeners > 0;
+  });
 }

@@ -96,8 +96,9 @@ export interface PlacementsClient {
 
 /** Dials the runner plane with an identity; `endpoint` where it is not the one that enrollment named. */
 export async function dialRunnerPlane(identity: StoredIdentity, endpoint?: string): Promise<RunnerClient> {
+  const overlay = createRunnerOverlay({ identity: () => identity, version: "test" });
   const connection = await openConnection({
-    overlay: createRunnerOverlay({ identity: () => identity, version: "test" }),
+    overlay,
     identity: endpoint === undefined ? identity : { ...identity, endpoints: [{ kind: "mtls", address: endpoint }] },
     signal: new AbortController().signal,
   });
@@ -115,6 +116,7 @@ export async function dialRunnerPlane(identity: StoredIdentity, endpoint?: strin
     close() {
       silence.abort();
       connection.close();
+      void overlay.close();
     },
   };
 }

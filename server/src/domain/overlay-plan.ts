@@ -249,8 +249,10 @@ function differingFields(
 function covers(found: unknown, wanted: unknown): boolean {
   if (typeof wanted === "string" && typeof found === "string") return found.trim() === wanted.trim();
   if (Array.isArray(wanted)) {
-    if (!Array.isArray(found) || found.length !== wanted.length) return wanted.length === 0 && found == null;
-    return wanted.every((one) => found.includes(one));
+    // What is empty may come as null, or not at all.
+    const there: unknown = found ?? [];
+    if (!Array.isArray(there) || there.length !== wanted.length) return false;
+    return wanted.every((one) => there.includes(one));
   }
   if (typeof wanted === "object" && wanted !== null) {
     if (typeof found !== "object" || found === null) return false;
