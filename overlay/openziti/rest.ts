@@ -8,7 +8,7 @@ import type { Credential } from "./credential.ts";
 
 /** One call. A `form` is sent as such, `json` as JSON, `text` as the content type says. */
 export interface Call {
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   /** Path and query. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
