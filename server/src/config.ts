@@ -8,6 +8,7 @@ import { readS3Place } from "./s3-settings.ts";
 import { readNetworkPlace, readOverlays, type NetworkPlace, type OverlayName } from "./network-settings.ts";
 import {
   ConfigError,
+  flagOf,
   isLoopback,
   isWildcard,
   parseAddress,
@@ -82,7 +83,8 @@ export function settle(
   for (const name of Object.keys(fromFile))
     if (!(name in settings)) throw unknown(`${file}: unknown key "${name}"`, name, Object.keys(settings));
   for (const name of Object.keys(flags))
-    if (!(name in settings)) throw unknown(`unknown flag --${name.replaceAll("_", "-")}`, name, Object.keys(settings));
+    if (!(name in settings))
+      throw unknown(`unknown flag ${flagOf(name)}`, flagOf(name), Object.keys(settings).map(flagOf));
   const entries = (Object.keys(settings) as SettingName[]).map((name) => {
     const variable = `AGYN_${name.toUpperCase()}`;
     const fromEnvironment =
