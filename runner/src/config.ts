@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { gatewayTrust, type GatewayTrust } from "../../wire/gateway-trust.ts";
 import { parseServiceToken, type ServiceToken } from "../../wire/service-token.ts";
-import { parseEndpoint } from "./connection.ts";
+import { parseAddress } from "./endpoints.ts";
 import { FatalError } from "./fatal-error.ts";
 import { proxiesOf, type Proxies } from "./proxies.ts";
 import { messageOf } from "./refusal.ts";
@@ -151,7 +151,7 @@ function readTrust(path: string | undefined): GatewayTrust | undefined {
 
 function toRunnerPlane(text: string): string {
   try {
-    parseEndpoint(text);
+    parseAddress(text);
     return text;
   } catch (error) {
     throw new FatalError("usage", `--runner-plane: ${messageOf(error)}`);

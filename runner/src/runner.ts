@@ -6,7 +6,6 @@ import { create } from "@bufbuild/protobuf";
 import { createClient, type Client } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
-import { createMtlsOverlay } from "../../overlay/mtls.ts";
 import { MachineSchema, type Machine as MachineProto } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import type { GatewayTrust } from "../../wire/gateway-trust.ts";
@@ -29,6 +28,7 @@ import { watchLoss } from "./loss-watch.ts";
 import { readMachine, type Machine } from "./machine.ts";
 import { cutText } from "./messages.ts";
 import { gatewayAgent, type Proxies } from "./proxies.ts";
+import { createRunnerOverlay } from "./runner-overlay.ts";
 import type { SessionTerms } from "./session.ts";
 import { TransportGate } from "./transport-gate.ts";
 import { Tunnels } from "./tunnels.ts";
@@ -113,7 +113,11 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   await workloads.adopt();
 
   const watch = watchLoss({ workloads, holdings, bootId: machine.bootId });
-  const overlay = createMtlsOverlay({ proxy: proxies });
+  const overlay = createRunnerOverlay({
+    proxy: proxies,
+    identity: () => store.load()?.identity,
+    version: options.version,
+  });
   const instanceId = randomUUID();
   const isTemporary = options.dataDirectory === undefined;
   const departure = createDeparture({ workloads, log });

@@ -89,10 +89,11 @@ test("a router that falls silent is left", async () => {
   world = await openZitiWorld();
   const { overlay } = await host("a host", { probeInterval_ms: 50, probeTimeout_ms: 200 });
   const before = await overlay.dial(service);
+  const [first] = terminators();
   world.fabric.router().frames.arm("drop", { type: 2, times: 1 });
   await until(() => before.closed, "the connection is gone");
-  await until(() => before.errored !== null || before.readableEnded, "its holder is told");
-  await until(() => world.fabric.counts.listeners === 1, "the service is hosted again");
+  expect(before.errored).toMatchObject({ reason: "timeout" });
+  await until(() => terminators().some(({ id }) => id !== first?.id), "the service is hosted again");
   expect(await textOf(await overlay.dial(service))).toBe("a host");
 });
 
