@@ -77,7 +77,9 @@ test("bad-54: one who never answers, or answers without end, is given up", async
 
 test("a receiver that answers by switching protocols, or with nothing, has not answered", async () => {
   const rude = createTcpServer((socket) => {
-    socket.once("data", () => socket.end("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: tcp\r\n\r\n"));
+    socket.once("data", () =>
+      socket.end("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: tcp\r\n\r\n"),
+    );
   });
   rude.listen(0, "127.0.0.1");
   await once(rude, "listening");
