@@ -37,7 +37,11 @@ export function createNetworkRepair({ facts, repair, leads, period_ms, signal, l
   const runIn = (delay_ms: number) => {
     due_ms = performance.now() + delay_ms;
     clearTimeout(timer);
-    if (!closing.signal.aborted) timer = setTimeout(signal, delay_ms).unref();
+    if (closing.signal.aborted) return;
+    timer = setTimeout(() => {
+      due_ms = 0;
+      signal();
+    }, delay_ms).unref();
   };
 
   return {

@@ -49,19 +49,18 @@ export async function repairNetwork(
   signal: AbortSignal,
 ): Promise<void> {
   const wanted = wantedRecords(facts);
+  let errors: unknown[] = [];
   for (let pass = 0; pass < maximumPasses; pass++) {
     const found = await listOwnRecords(management, facts.trustDomain, signal);
     const differences = compareRecords(wanted, found).filter(({ is }) => is !== "same");
-    if (differences.length === 0) return;
+    if (differences.length === errors.length) break;
 
+    errors = [];
     const apply = (one: Difference) => applyDifference({ management, proveAuthority, found, signal }, one);
-    const errors: unknown[] = [];
-    for (const stage of inStages(differences)) {
-      const results = await inTurns(stage, apply);
-      errors.push(...results.filter((error) => error !== undefined));
-    }
-    if (errors.length > 0) throw errors[0];
+    for (const stage of inStages(differences)) errors.push(...(await inTurns(stage, apply)));
+    signal.throwIfAborted();
   }
+  if (errors.length > 0) throw errors[0];
 }
 
 /** What is there too much goes first, the last kind before the first; then what is missing, in the order of kinds. */
@@ -123,7 +122,7 @@ function pick({ fields }: WantedRecord, names: readonly string[]): Record<string
   return Object.fromEntries(Object.entries(fields).filter(([name]) => names.includes(name)));
 }
 
-/** The error of each, or `undefined`; a few at a time. */
+/** What some of them failed with; a few at a time. */
 async function inTurns(all: readonly Difference[], apply: (one: Difference) => Promise<void>): Promise<unknown[]> {
   const errors: unknown[] = [];
   const left = all.values();
