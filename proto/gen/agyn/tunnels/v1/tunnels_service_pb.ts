@@ -281,8 +281,8 @@ export type TunnelRequest = Message<"agyn.tunnels.v1.TunnelRequest"> & {
     case: "refused";
   } | {
     /**
-     * Inputs of so many more bytes have been taken, each counted as its data, or as 1 KiB where that is more. At most 256 KiB
-     * are sent that were not.
+     * So many more bytes of the inputs that came have been taken, each counting 128 beside its data. At most 256 KiB are
+     * sent that were not.
      *
      * @generated from field: int32 taken = 4;
      */
