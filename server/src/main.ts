@@ -88,7 +88,7 @@ async function serve(config: Config, hasParentPipe: boolean): Promise<void> {
   log.info(
     {
       gateway: server.gateway,
-      runner_plane: `${server.runnerAddress.host}:${server.runnerAddress.port}`,
+      runner_plane: server.runnerEndpoints.join(", "),
       data_dir: config.dataDir,
     },
     "server ready",
