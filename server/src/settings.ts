@@ -263,7 +263,9 @@ export const settings = {
   database_connections: { kind: "integer", default: "16", help: "size of the connection pool" },
 } as const satisfies Record<string, Setting>;
 
+/** A key of `agyn.toml`. */
 export type SettingName = keyof typeof settings;
+/** A key whose value is a duration. */
 export type DurationName = {
   [Name in SettingName]: (typeof settings)[Name]["kind"] extends "duration" ? Name : never;
 }[SettingName];

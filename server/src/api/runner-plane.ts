@@ -42,6 +42,7 @@ const service = "runner-plane";
 /** For the answer to a sign of life. */
 const answerTimeout_ms = 5000;
 
+/** Listens for runners; every call comes with the runner that its connection's certificate names. */
 export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<RunnerPlane> {
   const { authority } = options;
   const sessions = new Map<string, Map<SecureSession, string>>();
