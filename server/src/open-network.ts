@@ -9,6 +9,7 @@ import type { Config } from "./config.ts";
 import { controlPlaneService, type NetworkFacts } from "./domain/overlay-plan.ts";
 import { createNetworkRepair } from "./loops/repair-network.ts";
 import { createControlPlaneCredential } from "./network/control-plane-credential.ts";
+import { findDial, inspectNetwork } from "./network/inspect.ts";
 import { repairNetwork } from "./network/repair.ts";
 import type { openPlacing } from "./open-placing.ts";
 import type { OnClose, State } from "./open-state.ts";
@@ -97,9 +98,15 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
   }
 
   return {
-    management,
-    facts,
+    controllerUrl,
     repairState: repair.state,
+    inspect: async (signal: AbortSignal) => inspectNetwork(management, await facts(), signal),
+    findDial: async (runnerId: string, signal: AbortSignal) => {
+      const all = await facts();
+      const runners = all.runners.filter((runner) => runner.runnerId === runnerId);
+      const found = await findDial(management, { ...all, runners }, signal);
+      return { ...found, isBarred: runners[0]?.isBarred ?? true };
+    },
     /** What runners are told. */
     endpoint: {
       kind: { case: "openziti", value: { controllerUrl, controllerCaPem: caPem, service: controlPlaneService } },

@@ -6,6 +6,7 @@ import { AuditService } from "../../proto/gen/agyn/audit/v1/audit_service_pb.ts"
 import { LogsService } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import { OrganizationsService } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
+import { OverlayService } from "../../proto/gen/agyn/overlay/v1/overlay_service_pb.ts";
 import { ProjectsService } from "../../proto/gen/agyn/projects/v1/projects_service_pb.ts";
 import { QueueService } from "../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
@@ -55,8 +56,10 @@ import { createSecureRandom } from "./secure-random.ts";
 import { readTlsMaterial } from "./tls-material.ts";
 import { version } from "./version.ts";
 import { createHealthService } from "./api/health-service.ts";
+import { createOverlayService } from "./api/overlay-service.ts";
 import { createReflectionService } from "./api/reflection-service.ts";
 import { conversations, services } from "./api/permissions.ts";
+import { runnerService } from "./domain/overlay-plan.ts";
 import { openNetwork } from "./open-network.ts";
 import { openPlacing } from "./open-placing.ts";
 import { openRevocations } from "./open-revocations.ts";
@@ -150,7 +153,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     onRunnersChanged,
     onRevoked,
   };
-  const protoDeps = { sql, fleet, trustDomain: authority.trustDomain };
+  const overlayServices = (runnerId: string) => (network ? [runnerService(runnerId)] : []);
+  const protoDeps = { sql, fleet, trustDomain: authority.trustDomain, overlayServices };
   const issueDeps = {
     sql,
     authority,
@@ -228,6 +232,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     router.service(UsersService, createUsersService({ sql }));
     router.service(AccessTokensService, createAccessTokensService({ sql }));
     router.service(AuditService, createAuditService({ sql }));
+    router.service(OverlayService, createOverlayService({ sql, overlays: config.overlays, network }));
     router.service(
       Health,
       createHealthService(() => isReady({ sql, loops }), new Set(services.map((one) => one.typeName))),

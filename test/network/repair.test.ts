@@ -1,4 +1,4 @@
-import { beforeAll, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { openManagement, type Management } from "../../overlay/openziti/management.ts";
 import type { NetworkFacts, NetworkRunner } from "../../server/src/domain/overlay-plan.ts";
 import { createAuthority } from "../../server/src/identity/authority-material.ts";
@@ -20,11 +20,10 @@ beforeAll(async () => {
 beforeEach(async () => {
   fabric = await startFabric({ openRouterPolicies: false });
   management = openManagement(fabric.url, fabric.caPem, { kind: "certificate", ...fabric.admin });
-  return async () => {
-    management.close();
-    expect(fabric.violations).toEqual([]);
-    await fabric.close();
-  };
+});
+afterEach(async () => {
+  management.close();
+  await fabric.close();
 });
 
 const runnerOf = (index: number): NetworkRunner => ({
@@ -53,6 +52,7 @@ test("an empty network gets all that is ours, with authorities that are verified
 
   expect(countRecords().map((count, index) => count - before[index]!)).toEqual([3, 3, 5, 1, 2]);
   expect(fabric.model.cas.all().map(({ isVerified }) => isVerified)).toEqual([true, true]);
+  expect(fabric.violations).toEqual([]);
 });
 
 test("repairing what is as it should be changes nothing", async () => {
@@ -61,6 +61,7 @@ test("repairing what is as it should be changes nothing", async () => {
   await repair([runnerOf(1)]);
 
   expect(JSON.stringify(fabric.model.identities.all())).toBe(before);
+  expect(fabric.violations).toEqual([]);
 });
 
 test("what somebody changed or removed is mended, and what is ours and no more wanted goes", async () => {
@@ -74,6 +75,7 @@ test("what somebody changed or removed is mended, and what is ours and no more w
   expect(identities.get(identity.id)).toMatchObject({ isAdmin: false, roleAttributes: { length: 2 } });
   expect(servicePolicies.find(({ name }) => name.endsWith("runners-dial"))).toBeDefined();
   expect(identities.find(({ externalId }) => externalId === runnerOf(2).uri)).toBeUndefined();
+  expect(fabric.violations).toEqual([]);
 });
 
 test("a runner that is barred is disabled, and enabled again when it is not", async () => {
@@ -83,6 +85,7 @@ test("a runner that is barred is disabled, and enabled again when it is not", as
   expect(isDisabled()).toBe(true);
   await repair([runnerOf(1)]);
   expect(isDisabled()).toBe(false);
+  expect(fabric.violations).toEqual([]);
 });
 
 test("what has not our tags is left alone, and a name that it has is an error that stops nothing else", async () => {
@@ -95,6 +98,7 @@ test("what has not our tags is left alone, and a name that it has is an error th
   expect(fabric.model.services.get(other.id)).toEqual(other);
   expect(fabric.model.cas.all().map(({ isVerified }) => isVerified)).toEqual([true, true]);
   expect(fabric.model.identities.find(({ externalId }) => externalId === runnerOf(1).uri)).toBeDefined();
+  expect(fabric.violations).toEqual([]);
 });
 
 test("a controller that fails or is away is an error, and what is missing is made when it is back", async () => {
@@ -107,6 +111,7 @@ test("a controller that fails or is away is an error, and what is missing is mad
   await until("it is repaired", () => outcomeOf(repair([runnerOf(1)])).then((outcome) => outcome === "ok"));
 
   expect(fabric.model.services.find(({ name }) => name === `runner-${runnerOf(1).runnerId}`)).toBeDefined();
+  expect(fabric.violations).toEqual([]);
 });
 
 test("more records than a controller hands out at once are all seen, and none is made twice", async () => {
@@ -117,4 +122,5 @@ test("more records than a controller hands out at once are all seen, and none is
 
   expect(before[1]).toBe(521);
   expect(countRecords()[1]).toBe(511);
+  expect(fabric.violations).toEqual([]);
 });

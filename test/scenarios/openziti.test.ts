@@ -67,3 +67,30 @@ test("a runner that is deleted leaves nothing in the network", async () => {
   await until("nothing of it is there", () => names().length === 0);
   expect(fabric.violations).toEqual([]);
 });
+
+test("operators see what is kept in the network, what differs there, and why a runner cannot dial", async () => {
+  const { world, fabric } = network;
+  const { overlay } = world.admin;
+  const runner = await world.register("doubtful-1");
+  await enrollClient(world.server.gateway, runner.token);
+  await untilRepaired(network);
+  const failing = async () => {
+    const { checks } = await overlay.diagnoseRunner({ runner: runner.id });
+    return checks.filter(({ passed }) => !passed).map(({ name }) => name);
+  };
+  expect(await failing()).toEqual([]);
+  expect(await overlay.getOverlayStatus({})).toMatchObject({
+    overlays: ["openziti"],
+    openziti: { controllerUrl: fabric.url, controllerVersion: "v2.0.3", differingEntities: [], error: "" },
+  });
+
+  const identity = identityIn(network, runner) ?? expect.fail("the runner has no identity there");
+  fabric.model.identities.update(identity, { roleAttributes: [] });
+
+  expect(await failing()).toEqual(["identity", "dial policy", "routers"]);
+  const { openziti } = await overlay.getOverlayStatus({});
+  expect(openziti?.differingEntities).toMatchObject([{ kind: "identities", fields: ["roleAttributes"] }]);
+  const { runner: shown } = await world.admin.runners.getRunner({ runner: runner.id });
+  expect(shown?.overlayServices).toEqual([`runner-${runner.id}`]);
+  expect(fabric.violations).toEqual([]);
+});

@@ -94,6 +94,11 @@ export function runnerIdentityName(trustDomain: string, runnerId: string): strin
   return `agyn.${trustDomain}.${runnerId}`;
 }
 
+/** The name that the network has for the authority of runners. */
+export function authorityName(trustDomain: string): string {
+  return `agyn.${trustDomain}.runners-issuer`;
+}
+
 /** All that should be there. Roles are attributes that begin with the trust domain, so that installations share a network without meeting. */
 export function wantedRecords(facts: NetworkFacts): WantedRecord[] {
   const { trustDomain } = facts;
@@ -129,7 +134,7 @@ export function wantedRecords(facts: NetworkFacts): WantedRecord[] {
 
   return [
     { kind: "auth-policies", name: named("certificates"), fields: { ...certificatesOnly, tags } },
-    authority(named("runners-issuer"), facts.runnersIssuerPem, tags),
+    authority(authorityName(trustDomain), facts.runnersIssuerPem, tags),
     authority(named("control-plane-issuer"), facts.controlPlaneIssuerPem, tags),
     identity(named("control-plane"), facts.controlPlaneUri, [controlPlane], true),
     ...facts.runners.map(({ runnerId, uri, isBarred }) =>

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file agyn/overlay/v1/overlay_service.proto.
  */
 export const file_agyn_overlay_v1_overlay_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVhZ3luL292ZXJsYXkvdjEvb3ZlcmxheV9zZXJ2aWNlLnByb3RvEg9hZ3luLm92ZXJsYXkudjEiGQoXR2V0T3ZlcmxheVN0YXR1c1JlcXVlc3QiXwoYR2V0T3ZlcmxheVN0YXR1c1Jlc3BvbnNlEhAKCG92ZXJsYXlzGAEgAygJEjEKCG9wZW56aXRpGAIgASgLMh8uYWd5bi5vdmVybGF5LnYxLk9wZW5aaXRpU3RhdHVzIoACCg5PcGVuWml0aVN0YXR1cxIWCg5jb250cm9sbGVyX3VybBgBIAEoCRIaChJjb250cm9sbGVyX3ZlcnNpb24YAiABKAkSDQoFZXJyb3IYAyABKAkSLwoLcmVwYWlyX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KB3JvdXRlcnMYBSADKAsyHi5hZ3luLm92ZXJsYXkudjEuT3ZlcmxheVJvdXRlchIwCghlbnRpdGllcxgGIAMoCzIeLmFneW4ub3ZlcmxheS52MS5PdmVybGF5RW50aXR5EhcKD2hvc3RlZF9zZXJ2aWNlcxgHIAMoCSItCg1PdmVybGF5Um91dGVyEgwKBG5hbWUYASABKAkSDgoGb25saW5lGAIgASgIIn8KDU92ZXJsYXlFbnRpdHkSDAoEa2luZBgBIAEoCRIMCgRuYW1lGAIgASgJEgoKAmlkGAMgASgJEjYKCmRpZmZlcmVuY2UYBCABKA4yIi5hZ3luLm92ZXJsYXkudjEuT3ZlcmxheURpZmZlcmVuY2USDgoGZmllbGRzGAUgAygJInUKFURpYWdub3NlUnVubmVyUmVxdWVzdBItCgZydW5uZXIYASABKAlCHbpIGnIYEAEYQDISXlthLXpBLVowLTkuXy8tXSskEi0KDG9yZ2FuaXphdGlvbhgCIAEoCUIXukgUchIYQDIOXlthLXowLTkuXy1dKiQiRwoWRGlhZ25vc2VSdW5uZXJSZXNwb25zZRItCgZjaGVja3MYASADKAsyHS5hZ3luLm92ZXJsYXkudjEuT3ZlcmxheUNoZWNrIj0KDE92ZXJsYXlDaGVjaxIMCgRuYW1lGAEgASgJEg4KBnBhc3NlZBgCIAEoCBIPCgdtZXNzYWdlGAMgASgJKtYBChFPdmVybGF5RGlmZmVyZW5jZRIiCh5PVkVSTEFZX0RJRkZFUkVOQ0VfVU5TUEVDSUZJRUQQABIbChdPVkVSTEFZX0RJRkZFUkVOQ0VfTk9ORRABEh4KGk9WRVJMQVlfRElGRkVSRU5DRV9NSVNTSU5HEAISHgoaT1ZFUkxBWV9ESUZGRVJFTkNFX0NIQU5HRUQQAxIgChxPVkVSTEFZX0RJRkZFUkVOQ0VfTEVGVF9PVkVSEAQSHgoaT1ZFUkxBWV9ESUZGRVJFTkNFX0ZPUkVJR04QBTKXAgoOT3ZlcmxheVNlcnZpY2UShAEKEEdldE92ZXJsYXlTdGF0dXMSKC5hZ3luLm92ZXJsYXkudjEuR2V0T3ZlcmxheVN0YXR1c1JlcXVlc3QaKS5hZ3luLm92ZXJsYXkudjEuR2V0T3ZlcmxheVN0YXR1c1Jlc3BvbnNlIhuQAgGKtRgUCAESDG92ZXJsYXkucmVhZBgGIAISfgoORGlhZ25vc2VSdW5uZXISJi5hZ3luLm92ZXJsYXkudjEuRGlhZ25vc2VSdW5uZXJSZXF1ZXN0GicuYWd5bi5vdmVybGF5LnYxLkRpYWdub3NlUnVubmVyUmVzcG9uc2UiG5ACAYq1GBQIARIMb3ZlcmxheS5yZWFkGAYgAmIGcHJvdG8z", [file_agyn_options_v1_options, file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("CiVhZ3luL292ZXJsYXkvdjEvb3ZlcmxheV9zZXJ2aWNlLnByb3RvEg9hZ3luLm92ZXJsYXkudjEiGQoXR2V0T3ZlcmxheVN0YXR1c1JlcXVlc3QiXwoYR2V0T3ZlcmxheVN0YXR1c1Jlc3BvbnNlEhAKCG92ZXJsYXlzGAEgAygJEjEKCG9wZW56aXRpGAIgASgLMh8uYWd5bi5vdmVybGF5LnYxLk9wZW5aaXRpU3RhdHVzIpsCCg5PcGVuWml0aVN0YXR1cxIWCg5jb250cm9sbGVyX3VybBgBIAEoCRIaChJjb250cm9sbGVyX3ZlcnNpb24YAiABKAkSDQoFZXJyb3IYAyABKAkSLwoLcmVwYWlyX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KB3JvdXRlcnMYBSADKAsyHi5hZ3luLm92ZXJsYXkudjEuT3ZlcmxheVJvdXRlchIUCgxlbnRpdHlfY291bnQYBiABKAUSOgoSZGlmZmVyaW5nX2VudGl0aWVzGAcgAygLMh4uYWd5bi5vdmVybGF5LnYxLk92ZXJsYXlFbnRpdHkSEgoKaG9zdF9jb3VudBgIIAEoBSItCg1PdmVybGF5Um91dGVyEgwKBG5hbWUYASABKAkSDgoGb25saW5lGAIgASgIIn8KDU92ZXJsYXlFbnRpdHkSDAoEa2luZBgBIAEoCRIMCgRuYW1lGAIgASgJEgoKAmlkGAMgASgJEjYKCmRpZmZlcmVuY2UYBCABKA4yIi5hZ3luLm92ZXJsYXkudjEuT3ZlcmxheURpZmZlcmVuY2USDgoGZmllbGRzGAUgAygJInUKFURpYWdub3NlUnVubmVyUmVxdWVzdBItCgZydW5uZXIYASABKAlCHbpIGnIYEAEYQDISXlthLXpBLVowLTkuXy8tXSskEi0KDG9yZ2FuaXphdGlvbhgCIAEoCUIXukgUchIYQDIOXlthLXowLTkuXy1dKiQiRwoWRGlhZ25vc2VSdW5uZXJSZXNwb25zZRItCgZjaGVja3MYASADKAsyHS5hZ3luLm92ZXJsYXkudjEuT3ZlcmxheUNoZWNrIj0KDE92ZXJsYXlDaGVjaxIMCgRuYW1lGAEgASgJEg4KBnBhc3NlZBgCIAEoCBIPCgdtZXNzYWdlGAMgASgJKrkBChFPdmVybGF5RGlmZmVyZW5jZRIiCh5PVkVSTEFZX0RJRkZFUkVOQ0VfVU5TUEVDSUZJRUQQABIeChpPVkVSTEFZX0RJRkZFUkVOQ0VfTUlTU0lORxABEh4KGk9WRVJMQVlfRElGRkVSRU5DRV9DSEFOR0VEEAISIAocT1ZFUkxBWV9ESUZGRVJFTkNFX0xFRlRfT1ZFUhADEh4KGk9WRVJMQVlfRElGRkVSRU5DRV9GT1JFSUdOEAQyoAIKDk92ZXJsYXlTZXJ2aWNlEoQBChBHZXRPdmVybGF5U3RhdHVzEiguYWd5bi5vdmVybGF5LnYxLkdldE92ZXJsYXlTdGF0dXNSZXF1ZXN0GikuYWd5bi5vdmVybGF5LnYxLkdldE92ZXJsYXlTdGF0dXNSZXNwb25zZSIbkAIBirUYFAgBEgxvdmVybGF5LnJlYWQYBiACEoYBCg5EaWFnbm9zZVJ1bm5lchImLmFneW4ub3ZlcmxheS52MS5EaWFnbm9zZVJ1bm5lclJlcXVlc3QaJy5hZ3luLm92ZXJsYXkudjEuRGlhZ25vc2VSdW5uZXJSZXNwb25zZSIjkAIBirUYHAgBEgxvdmVybGF5LnJlYWQYBiAFKgZydW5uZXJiBnByb3RvMw", [file_agyn_options_v1_options, file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message agyn.overlay.v1.GetOverlayStatusRequest
@@ -93,18 +93,25 @@ export type OpenZitiStatus = Message<"agyn.overlay.v1.OpenZitiStatus"> & {
   routers: OverlayRouter[];
 
   /**
-   * What the control plane keeps there, whether or not it is there now.
+   * How many things the control plane keeps there.
    *
-   * @generated from field: repeated agyn.overlay.v1.OverlayEntity entities = 6;
+   * @generated from field: int32 entity_count = 6;
    */
-  entities: OverlayEntity[];
+  entityCount: number;
 
   /**
-   * The services that this replica hosts now.
+   * Those that are not as they should be, at most 200 of them.
    *
-   * @generated from field: repeated string hosted_services = 7;
+   * @generated from field: repeated agyn.overlay.v1.OverlayEntity differing_entities = 7;
    */
-  hostedServices: string[];
+  differingEntities: OverlayEntity[];
+
+  /**
+   * How many hosts the runner plane has there: each replica is one at every router that it uses.
+   *
+   * @generated from field: int32 host_count = 8;
+   */
+  hostCount: number;
 };
 
 /**
@@ -137,13 +144,14 @@ export const OverlayRouterSchema: GenMessage<OverlayRouter> = /*@__PURE__*/
   messageDesc(file_agyn_overlay_v1_overlay_service, 3);
 
 /**
- * One thing of ours on the controller.
+ * One thing of ours on the controller that is not as it should be.
  *
  * @generated from message agyn.overlay.v1.OverlayEntity
  */
 export type OverlayEntity = Message<"agyn.overlay.v1.OverlayEntity"> & {
   /**
-   * "ca", "auth-policy", "identity", "service", "service-policy", "edge-router-policy" or "service-edge-router-policy".
+   * As the controller's management API names it: "cas", "auth-policies", "identities", "services", "service-policies",
+   * "edge-router-policies" or "service-edge-router-policies".
    *
    * @generated from field: string kind = 1;
    */
@@ -167,7 +175,7 @@ export type OverlayEntity = Message<"agyn.overlay.v1.OverlayEntity"> & {
   difference: OverlayDifference;
 
   /**
-   * What differs, such as "roleAttributes"; empty where nothing does.
+   * What differs, such as "roleAttributes", in what is there otherwise than it should be.
    *
    * @generated from field: repeated string fields = 5;
    */
@@ -271,37 +279,32 @@ export const OverlayDifference = {
   UNSPECIFIED: 0,
 
   /**
-   * @generated from enum value: OVERLAY_DIFFERENCE_NONE = 1;
-   */
-  NONE: 1,
-
-  /**
    * It should be there, and is not.
    *
-   * @generated from enum value: OVERLAY_DIFFERENCE_MISSING = 2;
+   * @generated from enum value: OVERLAY_DIFFERENCE_MISSING = 1;
    */
-  MISSING: 2,
+  MISSING: 1,
 
   /**
    * It is there otherwise than it should be.
    *
-   * @generated from enum value: OVERLAY_DIFFERENCE_CHANGED = 3;
+   * @generated from enum value: OVERLAY_DIFFERENCE_CHANGED = 2;
    */
-  CHANGED: 3,
+  CHANGED: 2,
 
   /**
    * It is ours, and should not be there.
    *
-   * @generated from enum value: OVERLAY_DIFFERENCE_LEFT_OVER = 4;
+   * @generated from enum value: OVERLAY_DIFFERENCE_LEFT_OVER = 3;
    */
-  LEFT_OVER: 4,
+  LEFT_OVER: 3,
 
   /**
-   * Something of this name is there that is not ours, and is left alone.
+   * It should be there, but something of its name is there that is not ours, and is left alone.
    *
-   * @generated from enum value: OVERLAY_DIFFERENCE_FOREIGN = 5;
+   * @generated from enum value: OVERLAY_DIFFERENCE_FOREIGN = 4;
    */
-  FOREIGN: 5,
+  FOREIGN: 4,
 } as const;
 
 /**
