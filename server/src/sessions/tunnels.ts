@@ -12,7 +12,7 @@ import {
   type TunnelResponse,
 } from "../../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
 import { createId } from "../../../wire/ids.ts";
-import { tunnelWindow_bytes } from "../../../wire/tunnel-bounds.ts";
+import { inputWeight_bytes, tunnelWindow_bytes } from "../../../wire/tunnel-bounds.ts";
 import { AgynError, type Reason } from "../domain/errors.ts";
 import { orAborted, untilAborted } from "./abortable.ts";
 
@@ -141,7 +141,7 @@ async function* responsesTo({ start, inputs }: TunnelWish, { signal, window, mov
   try {
     yield said({ case: "start", value: start });
     for await (const input of untilAborted(inputs, signal)) {
-      if (input.kind.case === "data") await window.take(input.kind.value.length, signal);
+      await window.take(inputWeight_bytes(input), signal);
       moved();
       yield said({ case: "input", value: input });
     }
