@@ -125,6 +125,36 @@ test("no more than a window is sent to a runner that takes nothing, and more as 
   expect((await waiting).value.kind.case).toBe("input");
 });
 
+test("what has no data is sent no faster than the runner takes it, either", async () => {
+  const { tunnels, calls } = tunnelsOf();
+  const resize = create(TunnelInputSchema, { kind: { case: "resize", value: { columns: 80, rows: 24 } } });
+  const weight = inputWeight_bytes(resize);
+  const most = Math.floor(tunnelWindow_bytes / weight);
+  let asked = 0;
+  async function* many(): AsyncGenerator<TunnelInput> {
+    while (asked < 2 * most) {
+      asked += 1;
+      yield resize;
+    }
+  }
+  const caller = use(tunnels, "wkl_a", many());
+  const runner = arrive(tunnels, await idOf(calls));
+  await runner.heard.next();
+  let heard = 0;
+  const listen = async () => {
+    for (let next = await runner.heard.next(); !next.done; next = await runner.heard.next()) heard += 1;
+  };
+  void listen();
+  runner.output(started);
+  await caller.next;
+  void caller.readOn();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect({ heard, asked }).toEqual({ heard: most, asked: most + 1 });
+  runner.say({ case: "taken", value: 2 * weight });
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(heard).toBe(most + 2);
+});
+
 test("a runner's refusal and the loss of its link end the caller's stream with a reason", async () => {
   const { tunnels, calls } = tunnelsOf();
   const refused = use(tunnels, "wkl_a");
