@@ -5,6 +5,7 @@ import { startBenchPostgres, type BenchPostgres } from "./database.ts";
 import type { Report } from "./figure.ts";
 import { runLifeCycleBench } from "./life-cycle.ts";
 import { runLogsBench } from "./logs.ts";
+import { runOverlayBench } from "./overlay.ts";
 import { runRunsBench } from "./runs.ts";
 import { runSelectionBench } from "./selection.ts";
 import { runStartLatencyBench } from "./start-latency.ts";
@@ -21,6 +22,7 @@ const benches: Record<string, (server: BenchPostgres) => Promise<Report>> = {
   runs: runRunsBench,
   webhooks: runWebhooksBench,
   artifacts: runArtifactsBench,
+  overlay: runOverlayBench,
 };
 /** For each benchmark. */
 const timeout_ms = 90_000;

@@ -1,0 +1,73 @@
+/** What an OpenZiti network costs: connections through the router that the tests have, beside plain TCP, bare and secured. */
+import { fork, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { controlPlaneCredentials, newAuthority, runnerCredentials } from "../test/overlay/world.ts";
+import type { Figure, Report } from "./figure.ts";
+import type { DialerDone, DialerTerms, Measured } from "./overlay-dialer.ts";
+import type { HostReady, HostTerms } from "./overlay-host.ts";
+import type { NetworkReady } from "./overlay-network.ts";
+
+/** Both ends and the network are processes of their own; one overlay is measured after the other. */
+export async function runOverlayBench(): Promise<Report> {
+  using network = start("overlay-network.ts");
+  const ready = await network.message<NetworkReady>();
+  const mtls = await measure(undefined);
+  const openziti = await measure(ready);
+  return {
+    figures: [
+      ...figures("bare", openziti.bare, mtls.bare),
+      ...figures("secured", openziti.secured, mtls.secured),
+    ],
+    limit:
+      "CPU: each byte is encrypted end to end and by TLS to the router, which decrypts and encrypts it again on the same machine; bare mtls is plain TCP and encrypts nothing",
+  };
+}
+
+async function measure(network: NetworkReady | undefined): Promise<DialerDone> {
+  const authority = await newAuthority();
+  const accepting: HostTerms = { network, secure: await controlPlaneCredentials(authority) };
+  using host = start("overlay-host.ts", accepting);
+  const { endpoints } = await host.message<HostReady>();
+  const dialing: DialerTerms = { network, secure: await runnerCredentials(authority), endpoints };
+  using dialer = start("overlay-dialer.ts", dialing);
+  return await dialer.message<DialerDone>();
+}
+
+const scale = {
+  p50_ms: { name: "round trip of 64 bytes, p50", unit: "ms", target: "< 0.6 ms" },
+  p99_ms: { name: "round trip of 64 bytes, p99", unit: "ms" },
+  oneWay: { name: "64 MiB one way", unit: "MiB/s", target: "> 60 MiB/s" },
+  oneWayCpu_ms: { name: "processor of the sender for 1 MiB", unit: "ms" },
+  bothWays: { name: "64 MiB both ways at once, each way", unit: "MiB/s", target: "> 60 MiB/s" },
+  opened: { name: "connections opened, 16 at once", unit: "/s" },
+  rss_bytes: { name: "memory (RSS) of an open connection of 2,000, dialing side", unit: "bytes" },
+  heap_bytes: { name: "of which in the heap", unit: "bytes" },
+} as const satisfies Record<keyof Measured, Pick<Figure, "name" | "unit" | "target">>;
+const moreIsBetter: readonly (keyof Measured)[] = ["oneWay", "bothWays", "opened"];
+
+function figures(kind: keyof DialerDone, ours: Measured, plain: Measured): Figure[] {
+  return (Object.keys(scale) as (keyof Measured)[]).map((key) => {
+    const [value, baseline] = [ours[key], { name: `${kind} over mtls`, value: plain[key] }];
+    const ratio = moreIsBetter.includes(key) ? value / baseline.value : baseline.value / value;
+    return { ...scale[key], name: `${kind}: ${scale[key].name}`, value, baseline, ratio };
+  });
+}
+
+/** A process of this benchmark, given its terms; it ends with its use here. */
+function start(file: string, terms: unknown = {}): Disposable & { message<T>(): Promise<T> } {
+  const execArgv = ["--expose-gc", ...(process.env["AGYN_BENCH_OVERLAY_ARGUMENTS"] ?? "").split(" ").filter(Boolean)];
+  const child = fork(join(import.meta.dirname, file), [JSON.stringify(terms)], { execArgv });
+  const exited = once(child, "exit").then(() => {
+    throw new Error(`${file} ended before it said anything`);
+  });
+  exited.catch(() => {});
+  return {
+    message: async <T>() => ((await Promise.race([once(child, "message"), exited])) as [T])[0],
+    [Symbol.dispose]: () => disconnect(child),
+  };
+}
+
+function disconnect(child: ChildProcess): void {
+  if (child.connected) child.disconnect();
+}
