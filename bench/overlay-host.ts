@@ -22,9 +22,8 @@ const { network, secure } = JSON.parse(process.argv[2]!) as HostTerms;
 const overlay = createOverlay(network);
 const server = openSecureServer({
   ...secure,
-  onRequest({ url, stream }, response) {
-    response.writeHead(200);
-    response.flushHeaders();
+  onRequest({ url, stream }) {
+    stream.respond({ ":status": 200 });
     use[url.slice(1) as Use](stream);
   },
 });

@@ -15,10 +15,7 @@ export async function runOverlayBench(): Promise<Report> {
   const mtls = await measure(undefined);
   const openziti = await measure(ready);
   return {
-    figures: [
-      ...figures("bare", openziti.bare, mtls.bare),
-      ...figures("secured", openziti.secured, mtls.secured),
-    ],
+    figures: [...figures("bare", openziti.bare, mtls.bare), ...figures("secured", openziti.secured, mtls.secured)],
     limit:
       "CPU: each byte is encrypted end to end and by TLS to the router, which decrypts and encrypts it again on the same machine; bare mtls is plain TCP and encrypts nothing",
   };
@@ -41,7 +38,7 @@ const scale = {
   oneWayCpu_ms: { name: "processor of the sender for 1 MiB", unit: "ms" },
   bothWays: { name: "64 MiB both ways at once, each way", unit: "MiB/s", target: "> 60 MiB/s" },
   opened: { name: "connections opened, 16 at once", unit: "/s" },
-  rss_bytes: { name: "memory (RSS) of an open connection of 2,000, dialing side", unit: "bytes" },
+  rss_bytes: { name: "memory (RSS) of an open connection, dialing side", unit: "bytes" },
   heap_bytes: { name: "of which in the heap", unit: "bytes" },
 } as const satisfies Record<keyof Measured, Pick<Figure, "name" | "unit" | "target">>;
 const moreIsBetter: readonly (keyof Measured)[] = ["oneWay", "bothWays", "opened"];
