@@ -4,7 +4,6 @@
  */
 import { createClient, type Transport } from "@connectrpc/connect";
 import { create } from "@bufbuild/protobuf";
-import { createMtlsOverlay } from "../overlay/mtls.ts";
 import {
   AcceptedSchema,
   CompletedSchema,
@@ -22,6 +21,7 @@ import { enroll } from "../runner/src/enroll.ts";
 import { createIdentityMemory, type IdentityStore, type StoredIdentity } from "../runner/src/identity-store.ts";
 import { Outbox } from "../runner/src/outbox.ts";
 import { durationMs, toTimestamp } from "../runner/src/wire-time.ts";
+import { createRunnerOverlay } from "../runner/src/runner-overlay.ts";
 import { parseServiceToken } from "../wire/service-token.ts";
 import type { ControlPlane } from "./control-plane.ts";
 
@@ -86,8 +86,9 @@ type BenchRunner = {
 /** A control plane that is starved of time cuts its runners, since it cannot know who was revoked; they come back. */
 async function stayConnected(runner: BenchRunner): Promise<void> {
   const { identity, signal } = runner;
+  const overlay = createRunnerOverlay({ identity: () => identity, version: "bench" });
   while (!signal.aborted) {
-    const connection = await openConnection({ overlay: createMtlsOverlay(), identity, signal });
+    const connection = await openConnection({ overlay, identity, signal });
     const close = () => connection.close();
     signal.addEventListener("abort", close, { once: true });
     await serve(runner, connection).catch(() => undefined);

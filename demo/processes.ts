@@ -97,6 +97,10 @@ export type ControlPlane = { program: Program; gateway: string; runnerPlane: str
 /** Times so short that the loss of a runner is noticed while one looks on. */
 const quickTimes = ["--heartbeat", "500ms", "--lease", "2s", "--loop-period", "250ms", "--shutdown-grace", "500ms"];
 
+/**
+ * Starts a control plane with its data below `directory`, on ports that are free; `onStarted` gets the process before it is
+ * ready, so that it can be ended in any case.
+ */
 export async function startControlPlane(
   directory: string,
   onStarted: (program: Program) => void,

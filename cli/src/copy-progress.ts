@@ -19,6 +19,7 @@ export type CopyProgress = {
   finish(from: string, to: string): Promise<void>;
 };
 
+/** Shows on a terminal, on one line that is written anew, how far a copy is; elsewhere only `finish` says something. */
 export function startProgress({ terminal: { stderr }, output }: Context): CopyProgress {
   const leftOut: { path: string; why: string }[] = [];
   const show = (): void => void write(stderr, `${anew}${formatBytes(BigInt(progress.bytes))}`);

@@ -212,6 +212,10 @@ export const queueFilterOptions = {
   },
 } as const satisfies Options;
 
+/**
+ * The filter of a request, for the jobs that all given options match; throws a usage error that names a label which is no
+ * `key=value`.
+ */
 export function toQueueFilter({ project, label, pipeline, verdict }: OptionValues<typeof queueFilterOptions>) {
   return {
     project: project ?? "",

@@ -174,7 +174,8 @@ export class EdgeConnection extends Duplex implements Receiver {
         return callback(new OverlayError("broken", "the connection is closed: nothing can be sent any more"));
       if (!channel.isWritable)
         return channel.onceWritable((error) => (error === undefined ? this.#send(pieces, callback) : callback(error)));
-      this.#sendPlain(nextBody(pieces, maxSend_bytes - sealOverhead_bytes));
+      const plain = nextBody(pieces, maxSend_bytes - sealOverhead_bytes);
+      if (plain.length > 0) this.#sendPlain(plain);
     }
     callback();
   }

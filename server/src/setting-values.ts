@@ -41,6 +41,11 @@ export function parseBoolean(name: string, text: string): boolean {
   throw new ConfigError(`${name}: "${text}" is not true or false`);
 }
 
+/** How a setting's name is written on a command line: `runner_listen` as `--runner-listen`. */
+export function flagOf(name: string): string {
+  return `--${name.replaceAll("_", "-")}`;
+}
+
 /** Names the valid one that is nearest. */
 export function unknown(message: string, name: string, valid: readonly string[]): ConfigError {
   const nearest = valid.toSorted((a, b) => distance(name, a) - distance(name, b))[0]!;

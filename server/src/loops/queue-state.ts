@@ -132,6 +132,7 @@ export async function openQueueState(sql: Sql, fleet: FleetState, log: Logger): 
   };
 }
 
+/** What the order and the limits of the queue go by, of a row and its demand. */
 export function toLiveJob(row: JobRow, demand: Demand): LiveJob {
   return {
     id: row.id,

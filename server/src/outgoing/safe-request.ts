@@ -73,6 +73,8 @@ export async function sendRequest(
       response.once("error", reject);
     });
     outgoing.once("error", reject);
+    // Whoever answers by switching protocols gives neither an answer nor an error.
+    outgoing.once("close", () => reject(new Error("the connection was closed without an answer")));
     outgoing.end(body);
   });
 }

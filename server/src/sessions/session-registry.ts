@@ -98,6 +98,7 @@ export interface SessionRegistry {
   remove(session: RunnerSession): void;
 }
 
+/** Of this replica; starts empty. */
 export function createSessionRegistry(): SessionRegistry {
   const sessions = new Map<string, RunnerSession>();
   return {

@@ -75,6 +75,7 @@ export async function lockUsers(sql: SqlOrTransaction): Promise<void> {
   await sql`select pg_advisory_xact_lock(${firstUserLock})`;
 }
 
+/** Whether there is anybody: if not, this is the first start. */
 export async function hasUsers(sql: SqlOrTransaction): Promise<boolean> {
   const rows = await sql`select 1 from app_user limit 1`;
   return rows.length > 0;
