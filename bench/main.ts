@@ -25,7 +25,7 @@ const benches: Record<string, (server: BenchPostgres) => Promise<Report>> = {
   overlay: runOverlayBench,
 };
 /** For each benchmark. */
-const timeout_ms = 90_000;
+const timeout_ms = 180_000;
 
 const { values } = parseArgs({ options: { json: { type: "boolean" }, only: { type: "string" } } });
 const names = values.only === undefined ? Object.keys(benches) : [values.only];

@@ -4,11 +4,10 @@ import type { Duplex } from "node:stream";
 import type { SecureClientOptions } from "../overlay/secure-client.ts";
 import { openClientSession } from "../overlay/secure-session.ts";
 import { median, percentile } from "./figure.ts";
-import type { NetworkReady } from "./overlay-network.ts";
-import { createOverlay, give, mebibyte, moved_bytes, type Endpoints, type Use } from "./overlay-terms.ts";
+import { createOverlay, give, mebibyte, moved_bytes, type Endpoints, type Network, type Use } from "./overlay-terms.ts";
 
 /** Its argument, as JSON. */
-export type DialerTerms = { network: NetworkReady | undefined; secure: SecureClientOptions; endpoints: Endpoints };
+export type DialerTerms = { network: Network | undefined; secure: SecureClientOptions; endpoints: Endpoints };
 
 /** What was measured of one kind of connections, in ms, MiB/s and bytes. */
 export type Measured = {

@@ -1,12 +1,11 @@
 /** The accepting end of the overlay benchmark, in a process of its own. */
 import type { Duplex } from "node:stream";
 import { openSecureServer, type SecureServerOptions } from "../overlay/secure-server.ts";
-import type { NetworkReady } from "./overlay-network.ts";
-import { createOverlay, give, uses, type Endpoints, type Use } from "./overlay-terms.ts";
+import { createOverlay, give, uses, type Endpoints, type Network, type Use } from "./overlay-terms.ts";
 
 /** Its argument, as JSON. */
 export type HostTerms = {
-  network: NetworkReady | undefined;
+  network: Network | undefined;
   secure: Pick<SecureServerOptions, "keyPem" | "chainPem" | "rootPem" | "clientIssuersPem">;
 };
 /** What the parent is told, once it accepts. */

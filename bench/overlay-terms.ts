@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createMtlsOverlay } from "../overlay/mtls.ts";
 import { createOpenZitiOverlay } from "../overlay/openziti/openziti.ts";
 import type { Overlay } from "../overlay/overlay.ts";
-import type { NetworkReady } from "./overlay-network.ts";
+import type { Credential } from "../overlay/openziti/credential.ts";
 
 /** What a connection is used for: every byte back, all bytes taken, or `moved_bytes` taken and given at the same time. */
 export const uses = ["echo", "take", "both"] as const;
@@ -13,6 +13,13 @@ export type Use = (typeof uses)[number];
 /** One service for each use of bare connections, and one behind which the secure layer is. */
 export const services = [...uses, "secured"] as const;
 export type Service = (typeof services)[number];
+
+/** What `test/support/fabric-process.ts` tells: where the network is, an identity that may use all of it, who manages it. */
+export type Network = {
+  controller: string;
+  credential: Credential;
+  administrator: { username: string; password: string };
+};
 
 /** What is dialed, by service. */
 export type Endpoints = Record<Service, unknown>;
@@ -23,7 +30,7 @@ export const moved_bytes = 64 * mebibyte;
 const piece = Buffer.alloc(64 * 1024, "agyn");
 
 /** Over the network where there is one, otherwise over plain TCP. */
-export function createOverlay(network: NetworkReady | undefined): Overlay<unknown> {
+export function createOverlay(network: Network | undefined): Overlay<unknown> {
   if (network === undefined) {
     const local = { host: "127.0.0.1", port: 0 };
     return createMtlsOverlay({ services: Object.fromEntries(services.map((name) => [name, local])) });

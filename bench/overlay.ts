@@ -2,32 +2,47 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import { controlPlaneCredentials, newAuthority, runnerCredentials } from "../test/overlay/world.ts";
+import type { BenchPostgres } from "./database.ts";
 import type { Figure, Report } from "./figure.ts";
+import { createCredentials } from "./overlay-credentials.ts";
 import type { DialerDone, DialerTerms, Measured } from "./overlay-dialer.ts";
 import type { HostReady, HostTerms } from "./overlay-host.ts";
-import type { NetworkReady } from "./overlay-network.ts";
+import { measureStarts_ms } from "./overlay-starts.ts";
+import { services, type Network } from "./overlay-terms.ts";
 
 /** Both ends and the network are processes of their own; one overlay is measured after the other. */
-export async function runOverlayBench(): Promise<Report> {
-  using network = start("overlay-network.ts");
-  const ready = await network.message<NetworkReady>();
+export async function runOverlayBench(server: BenchPostgres): Promise<Report> {
   const mtls = await measure(undefined);
-  const openziti = await measure(ready);
+  const openziti = await withNetwork(services, measure);
+  const startsPlain_ms = await measureStarts_ms(server, undefined);
+  const starts_ms = await withNetwork([], (network) => measureStarts_ms(server, network));
   return {
-    figures: [...figures("bare", openziti.bare, mtls.bare), ...figures("secured", openziti.secured, mtls.secured)],
+    figures: [
+      ...figures("bare", openziti.bare, mtls.bare),
+      ...figures("secured", openziti.secured, mtls.secured),
+      {
+        name: "from StartWorkload to the runner, one at a time, p50",
+        value: starts_ms,
+        unit: "ms",
+        baseline: { name: "over mtls", value: startsPlain_ms },
+        ratio: startsPlain_ms / starts_ms,
+      },
+    ],
     limit:
       "CPU: each byte is encrypted end to end and by TLS to the router, which decrypts and encrypts it again on the same machine; bare mtls is plain TCP and encrypts nothing",
   };
 }
 
-async function measure(network: NetworkReady | undefined): Promise<DialerDone> {
-  const authority = await newAuthority();
-  const accepting: HostTerms = { network, secure: await controlPlaneCredentials(authority) };
-  using host = start("overlay-host.ts", accepting);
+async function withNetwork<T>(names: readonly string[], use: (network: Network) => Promise<T>): Promise<T> {
+  using fabric = start("../test/support/fabric-process.ts", names);
+  return await use(await fabric.message<Network>());
+}
+
+async function measure(network: Network | undefined): Promise<DialerDone> {
+  const { server, client } = await createCredentials();
+  using host = start("overlay-host.ts", { network, secure: server } satisfies HostTerms);
   const { endpoints } = await host.message<HostReady>();
-  const dialing: DialerTerms = { network, secure: await runnerCredentials(authority), endpoints };
-  using dialer = start("overlay-dialer.ts", dialing);
+  using dialer = start("overlay-dialer.ts", { network, secure: client, endpoints } satisfies DialerTerms);
   return await dialer.message<DialerDone>();
 }
 
@@ -52,7 +67,7 @@ function figures(kind: keyof DialerDone, ours: Measured, plain: Measured): Figur
 }
 
 /** A process of this benchmark, given its terms; it ends with its use here. */
-function start(file: string, terms: unknown = {}): Disposable & { message<T>(): Promise<T> } {
+function start(file: string, terms: unknown): Disposable & { message<T>(): Promise<T> } {
   const execArgv = ["--expose-gc", ...(process.env["AGYN_BENCH_OVERLAY_ARGUMENTS"] ?? "").split(" ").filter(Boolean)];
   const child = fork(join(import.meta.dirname, file), [JSON.stringify(terms)], { execArgv });
   const exited = once(child, "exit").then(() => {
