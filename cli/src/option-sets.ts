@@ -175,6 +175,7 @@ export const runFilterOptions = {
   pipeline: pipelineFilterOption,
 } as const satisfies Options;
 
+/** The filter of a request, for the runs that all given options match. */
 export function toRunFilter({ project, label, state, pipeline }: OptionValues<typeof runFilterOptions>) {
   return {
     project: project ?? "",

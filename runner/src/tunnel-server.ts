@@ -94,8 +94,8 @@ const signalPauseMs = 20;
 let lastSignal = Promise.resolve();
 
 /** Sends the signals of all tunnels one after another, so that no caller takes all of the runner's time (I13). */
-function sendInTurn(send: () => void): Promise<void> {
-  const sent = lastSignal.then(send);
+function sendInTurn(signalNow: () => void): Promise<void> {
+  const sent = lastSignal.then(signalNow);
   lastSignal = sent.catch(() => undefined).then(() => delay(signalPauseMs));
   return sent;
 }

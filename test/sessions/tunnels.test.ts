@@ -127,11 +127,14 @@ test("no more than a window is sent to a runner that takes nothing, and more as 
 
 test("what has no data is sent no faster than the runner takes it, either", async () => {
   const { tunnels, calls } = tunnelsOf();
+  const resize = create(TunnelInputSchema, { kind: { case: "resize", value: { columns: 80, rows: 24 } } });
+  const weight = inputWeight_bytes(resize);
+  const most = Math.floor(tunnelWindow_bytes / weight);
   let asked = 0;
   async function* many(): AsyncGenerator<TunnelInput> {
-    while (asked < 1000) {
+    while (asked < 2 * most) {
       asked += 1;
-      yield create(TunnelInputSchema, { kind: { case: "resize", value: { columns: 80, rows: asked } } });
+      yield resize;
     }
   }
   const caller = use(tunnels, "wkl_a", many());
@@ -146,10 +149,10 @@ test("what has no data is sent no faster than the runner takes it, either", asyn
   await caller.next;
   void caller.readOn();
   await new Promise((resolve) => setImmediate(resolve));
-  expect({ heard, asked }).toEqual({ heard: 256, asked: 257 });
-  runner.say({ case: "taken", value: 2048 });
+  expect({ heard, asked }).toEqual({ heard: most, asked: most + 1 });
+  runner.say({ case: "taken", value: 2 * weight });
   await new Promise((resolve) => setImmediate(resolve));
-  expect(heard).toBe(258);
+  expect(heard).toBe(most + 2);
 });
 
 test("a runner's refusal and the loss of its link end the caller's stream with a reason", async () => {

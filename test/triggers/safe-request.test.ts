@@ -55,6 +55,10 @@ test.each(["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0x7f000001"
   },
 );
 
+test("bad-54: who names a host is not told to which inner address it leads", async () => {
+  await expect(post("http://localhost:1/", false)).rejects.toThrow(/^localhost is an address of this machine/);
+});
+
 test("bad-54: a redirect is an answer, and is not followed", async () => {
   let count = 0;
   const inner = await open((_request, response) => {

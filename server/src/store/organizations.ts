@@ -88,6 +88,7 @@ export async function renameOrganization(sql: SqlOrTransaction, id: string, name
 /** What still belongs to an organization and keeps it from being deleted; ended workloads and runs do not. */
 export type Belongings = { runners: number; workloads: number; projects: number; runs: number };
 
+/** Of the organization now; something may be added until its row is locked. */
 export async function countBelongings(sql: SqlOrTransaction, id: string): Promise<Belongings> {
   const [row] = await sql<Belongings[]>`
     select (select count(*)::int from runner where organization_id = ${id} and delete_time is null) as runners,

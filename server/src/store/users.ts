@@ -66,6 +66,7 @@ export async function lockClusterAdmins(sql: SqlOrTransaction): Promise<string[]
   return rows.map((row) => row.id);
 }
 
+/** Their tokens and memberships go with them. */
 export async function deleteUser(sql: SqlOrTransaction, id: string): Promise<void> {
   await sql`delete from app_user where id = ${id}`;
 }
