@@ -22,8 +22,9 @@ export type ReportDeps = {
   signal: () => void;
 };
 
-/** Reports sent at once by one replica: a forge that is slow holds one of them, and no transaction. */
-const senders = 8;
+/** Reports sent at once by one replica, in all and of one organization: a forge that is slow holds those of its own, and no transaction (I13). */
+const senders = 32;
+const organizationSenders = 4;
 const lease_ms = 60_000;
 const triesLimit = 8;
 const firstWait_ms = 1000;
@@ -31,7 +32,7 @@ const firstWait_ms = 1000;
 /** One turn of the loop that tells forges of runs (I10): takes what is due as far as there are hands, and does not wait for it. */
 export function createReportSender(deps: ReportDeps): () => Promise<void> {
   const { sql, log } = deps;
-  let sending = 0;
+  const sending = new Map<ReportRow, string>();
   const report = async (row: ReportRow) => {
     try {
       const commentId = await tell(deps, row);
@@ -47,13 +48,17 @@ export function createReportSender(deps: ReportDeps): () => Promise<void> {
     }
   };
   return async () => {
-    if (sending >= senders) return;
-    for (const row of await claimReports(sql, { limit: senders - sending, lease_ms })) {
-      sending += 1;
+    const limit = senders - sending.size;
+    if (limit <= 0) return;
+    const underWay: Record<string, number> = {};
+    for (const organizationId of sending.values()) underWay[organizationId] = (underWay[organizationId] ?? 0) + 1;
+    const claim = { limit, organizationLimit: organizationSenders, underWay, lease_ms };
+    for (const row of await claimReports(sql, claim)) {
+      sending.set(row, row.organizationId);
       report(row)
         .catch((error: unknown) => log.error({ err: error, run_id: row.runId }, "a report was not noted"))
         .finally(() => {
-          sending -= 1;
+          sending.delete(row);
           deps.signal();
         });
     }

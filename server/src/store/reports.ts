@@ -6,6 +6,7 @@ import type { SqlOrTransaction } from "./database.ts";
 export type ReportRow = {
   runId: string;
   triggerId: string;
+  organizationId: string;
   target: ReportTarget;
   commentId: string;
   tries: number;
@@ -24,23 +25,37 @@ export async function insertReport(
     on conflict do nothing`;
 }
 
+/** How many reports may be claimed: in all, and of one organization, with those that are `underWay` by organization already. */
+export type ReportLimits = {
+  limit: number;
+  organizationLimit: number;
+  underWay: Readonly<Record<string, number>>;
+  lease_ms: number;
+};
+
 /** Claims reports that are due, at most one of each trigger; whoever claims one has `lease_ms` for it. */
 export async function claimReports(
   sql: SqlOrTransaction,
-  { limit, lease_ms }: { limit: number; lease_ms: number },
+  { limit, organizationLimit, underWay, lease_ms }: ReportLimits,
 ): Promise<ReportRow[]> {
   return sql<ReportRow[]>`
     with due as (
-      select distinct on (r.trigger_id) r.run_id from report r join run on run.id = r.run_id
+      select distinct on (r.trigger_id) r.run_id, r.next_try_time, run.organization_id
+      from report r join run on run.id = r.run_id
       where r.next_try_time <= now() and (r.told, r.told_attempt) is distinct from (run.state, run.attempt)
       order by r.trigger_id, r.next_try_time
+    ), placed as (
+      select run_id, row_number() over (partition by organization_id order by next_try_time, run_id)
+        + coalesce((${sql.json(underWay)}::jsonb ->> organization_id)::int, 0) as place
+      from due
     ), held as (
-      select run_id from report where run_id in (select run_id from due) and next_try_time <= now()
+      select run_id from report
+      where run_id in (select run_id from placed where place <= ${organizationLimit}) and next_try_time <= now()
       limit ${limit} for update skip locked
     )
     update report r set tries = tries + 1, next_try_time = now() + ${lease_ms}::float8 * interval '1 millisecond'
     from held, run, trigger t where r.run_id = held.run_id and run.id = r.run_id and t.id = r.trigger_id
-    returning r.run_id as "runId", r.trigger_id as "triggerId", r.target, r.comment_id as "commentId", r.tries,
+    returning r.run_id as "runId", r.trigger_id as "triggerId", run.organization_id as "organizationId", r.target, r.comment_id as "commentId", r.tries,
       t.credential as "sealedCredential", run.number as "runNumber", run.state, run.attempt`;
 }
 
