@@ -6,10 +6,15 @@ import { openClientSession } from "../overlay/secure-session.ts";
 import { median, percentile } from "./figure.ts";
 import { createOverlay, give, mebibyte, moved_bytes, type Endpoints, type Network, type Use } from "./overlay-terms.ts";
 
-/** Its argument, as JSON. */
-export type DialerTerms = { network: Network | undefined; secure: SecureClientOptions; endpoints: Endpoints };
+/** Its argument, as JSON. Each kind of connections is measured by a process that has done nothing else. */
+export type DialerTerms = {
+  kind: "bare" | "secured";
+  network: Network | undefined;
+  secure: SecureClientOptions;
+  endpoints: Endpoints;
+};
 
-/** What was measured of one kind of connections, in ms, MiB/s and bytes. */
+/** What the parent is told in the end, in ms, MiB/s and bytes. */
 export type Measured = {
   p50_ms: number;
   p99_ms: number;
@@ -21,8 +26,6 @@ export type Measured = {
   rss_bytes: number;
   heap_bytes: number;
 };
-/** What the parent is told in the end. */
-export type DialerDone = { bare: Measured; secured: Measured };
 
 /** A kind of connections: how one is opened and proven to work, and how one is got for a use. */
 type Kind = { connections: number; open: () => Promise<Disposable>; connect: (use: Use) => Promise<Duplex> };
@@ -35,7 +38,7 @@ const warmUps = 500;
 const roundTrips = 2_000;
 const rounds = 3;
 
-const { network, secure, endpoints } = JSON.parse(process.argv[2]!) as DialerTerms;
+const { kind, network, secure, endpoints } = JSON.parse(process.argv[2]!) as DialerTerms;
 const overlay = createOverlay(network);
 
 const bare: Kind = {
@@ -60,7 +63,7 @@ const secured: Kind = {
   },
 };
 
-process.send!({ bare: await measure(bare), secured: await measure(secured) } satisfies DialerDone);
+process.send!((await measure(kind === "bare" ? bare : secured)) satisfies Measured);
 process.disconnect!();
 await overlay.close();
 
@@ -70,15 +73,15 @@ async function openSession() {
 }
 
 /** What is opened comes first, before anything else has made the heap what it is then. */
-async function measure(kind: Kind): Promise<Measured> {
-  (await kind.open())[Symbol.dispose]();
-  const opening = await measureOpening(kind);
-  const times = await measureRoundTrips(kind);
+async function measure(measured: Kind): Promise<Measured> {
+  (await measured.open())[Symbol.dispose]();
+  const opening = await measureOpening(measured);
+  const times = await measureRoundTrips(measured);
   const oneWay: { rate: number; cpu_ms: number }[] = [];
   const bothWays: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
-    oneWay.push(await move(kind, "take"));
-    bothWays.push((await move(kind, "both")).rate);
+    oneWay.push(await move(measured, "take"));
+    bothWays.push((await move(measured, "both")).rate);
   }
   return {
     p50_ms: percentile(times, 0.5),

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { BenchPostgres } from "./database.ts";
 import type { Figure, Report } from "./figure.ts";
 import { createCredentials } from "./overlay-credentials.ts";
-import type { DialerDone, DialerTerms, Measured } from "./overlay-dialer.ts";
+import type { DialerTerms, Measured } from "./overlay-dialer.ts";
 import type { HostReady, HostTerms } from "./overlay-host.ts";
 import { measureStarts_ms } from "./overlay-starts.ts";
 import { services, type Network } from "./overlay-terms.ts";
@@ -38,12 +38,15 @@ async function withNetwork<T>(names: readonly string[], use: (network: Network) 
   return await use(await fabric.message<Network>());
 }
 
-async function measure(network: Network | undefined): Promise<DialerDone> {
+async function measure(network: Network | undefined): Promise<Record<DialerTerms["kind"], Measured>> {
   const { server, client } = await createCredentials();
   using host = start("overlay-host.ts", { network, secure: server } satisfies HostTerms);
   const { endpoints } = await host.message<HostReady>();
-  using dialer = start("overlay-dialer.ts", { network, secure: client, endpoints } satisfies DialerTerms);
-  return await dialer.message<DialerDone>();
+  const dial = async (kind: DialerTerms["kind"]) => {
+    using dialer = start("overlay-dialer.ts", { kind, network, secure: client, endpoints } satisfies DialerTerms);
+    return await dialer.message<Measured>();
+  };
+  return { bare: await dial("bare"), secured: await dial("secured") };
 }
 
 const scale = {
@@ -58,7 +61,7 @@ const scale = {
 } as const satisfies Record<keyof Measured, Pick<Figure, "name" | "unit" | "target">>;
 const moreIsBetter: readonly (keyof Measured)[] = ["oneWay", "bothWays", "opened"];
 
-function figures(kind: keyof DialerDone, ours: Measured, plain: Measured): Figure[] {
+function figures(kind: DialerTerms["kind"], ours: Measured, plain: Measured): Figure[] {
   return (Object.keys(scale) as (keyof Measured)[]).map((key) => {
     const [value, baseline] = [ours[key], { name: `${kind} over mtls`, value: plain[key] }];
     const ratio = moreIsBetter.includes(key) ? value / baseline.value : baseline.value / value;
