@@ -35,7 +35,8 @@ export async function findOrganizations(
   reference: string,
   userId: string | undefined,
 ): Promise<Organization[]> {
-  const isVisible = sql`(${userId ?? null}::text is null or id in (select organization_id from member where user_id = ${userId ?? null}))`;
+  const isVisible =
+    userId === undefined ? sql`true` : sql`id in (select organization_id from member where user_id = ${userId})`;
   const exact = await sql<Organization[]>`
     select ${columns(sql)} from organization
     where (id = ${reference} or name = ${reference}) and ${isVisible} order by id <> ${reference} limit 1`;
