@@ -8,7 +8,7 @@ import { createTrustDomain } from "../wire/spiffe.ts";
 export async function createCredentials() {
   const now = new Date();
   const ttl_ms = 3_600_000;
-  const authority = await openAuthority(await createAuthority({ trustDomain: createTrustDomain(), now }));
+  const authority = openAuthority(await createAuthority({ trustDomain: createTrustDomain(), now }));
   const leaf = await authority.issueControlPlaneLeaf({ now, ttl_ms });
   const key = createIdentityKey();
   const runner = await authority.issueRunnerCertificate({

@@ -11,7 +11,7 @@ test("a runner moves from mutual TLS to OpenZiti and back as the servers do, and
   await using fabric = await startFabric({ openRouterPolicies: false });
   const directory = await mkdtemp(join(tmpdir(), "agyn-moving-"));
   const network = await networkSettings(fabric, directory);
-  await using world = await createWorld({ lease: "20s" });
+  await using world = await createWorld({ heartbeat: "500ms", lease: "5s" });
   const runner = await world.register("build-1");
   const started = world.startRunner(runner);
   const sessions = () => started.output().split("session established").length - 1;
