@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+// oxlint-disable-next-line no-restricted-imports -- the network of the demo is the tests' double, and no part of the product
 import { startFabric } from "../test/support/fabric/fabric.ts";
 
 /** What a control plane needs to be reached over a network, and what ends that. */

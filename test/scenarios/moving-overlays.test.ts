@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { startFabric } from "../support/fabric/fabric.ts";
 import { networkSettings } from "../support/network-world.ts";
 import { outcomesOf } from "../support/runner-client.ts";
@@ -10,8 +10,9 @@ import { createWorld, readWholeLog, script, until, type World } from "../support
 test("a runner moves from mutual TLS to OpenZiti and back as the servers do, and enrolls but once", async () => {
   await using fabric = await startFabric({ openRouterPolicies: false });
   const directory = await mkdtemp(join(tmpdir(), "agyn-moving-"));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
   const network = await networkSettings(fabric, directory);
-  await using world = await createWorld({ lease: "20s" });
+  await using world = await createWorld({ heartbeat: "500ms", lease: "5s" });
   const runner = await world.register("build-1");
   const started = world.startRunner(runner);
   const sessions = () => started.output().split("session established").length - 1;
@@ -35,7 +36,6 @@ test("a runner moves from mutual TLS to OpenZiti and back as the servers do, and
 
   expect(await outcomesOf(world.admin, runner.id, "runner.enroll")).toEqual(["ok"]);
   expect(fabric.violations).toEqual([]);
-  await rm(directory, { recursive: true, force: true });
 });
 
 async function logOf({ admin }: World, text: string): Promise<string[]> {

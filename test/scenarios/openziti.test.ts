@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { dialRunnerPlane, enrollClient, outcomeOf } from "../support/runner-client.ts";
+import { exec, startScript } from "../tunnels/support.ts";
 import { createNetworkWorld, identityIn, untilRepaired, type NetworkWorld } from "../support/network-world.ts";
 import { readWholeLog, script, until, untilConnected, untilEnded } from "../support/world.ts";
 
@@ -30,6 +31,8 @@ test("a runner works over an OpenZiti network alone, and through another router 
   await fabric.router("far").kill();
   await until("the runner is back", () => sessions() > before);
   expect(await run("echo again")).toEqual({ lines: ["again"], exitCode: 0 });
+  const workload = await startScript(world.admin, "sleep 600");
+  expect(await exec(world.admin, workload, ["cat"], "inside")).toMatchObject({ stdout: "inside" });
   await fabric.router("far").revive();
   await started.kill("SIGTERM");
   expect(fabric.violations).toEqual([]);
@@ -92,5 +95,27 @@ test("operators see what is kept in the network, what differs there, and why a r
   expect(openziti?.differingEntities).toMatchObject([{ kind: "identities", fields: ["roleAttributes"] }]);
   const { runner: shown } = await world.admin.runners.getRunner({ runner: runner.id });
   expect(shown?.overlayServices).toEqual([`runner-${runner.id}`]);
+  expect(fabric.violations).toEqual([]);
+});
+
+test("every replica hosts the runner plane, and a runner goes on where another replica is left", async () => {
+  const { world, fabric } = network;
+  const hosts = () => fabric.model.terminators.all().length;
+  const alone = hosts();
+  const replica = await world.addReplica();
+  await until("both host it", () => hosts() > alone);
+  const runner = await world.register("moving-1");
+  const started = world.startRunner(runner);
+  await untilConnected(world, runner);
+  const sessions = () => started.output().split("session established").length - 1;
+  const before = sessions();
+
+  await world.restartServer();
+  await replica.server.close();
+  await until("the runner is at the server that is left", () => sessions() > before);
+  await untilConnected(world, runner);
+
+  const { workload } = await world.admin.orchestrator.startWorkload({ spec: script("echo here") });
+  expect(await readWholeLog(world.admin, workload!.id)).toEqual(["here"]);
   expect(fabric.violations).toEqual([]);
 });
