@@ -1,5 +1,5 @@
 import pino from "pino";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { createJobPlacer } from "../../server/src/loops/place-jobs.ts";
 import { openQueueState } from "../../server/src/loops/queue-state.ts";
 import { claimJobs } from "../../server/src/store/job-claims.ts";
@@ -46,6 +46,21 @@ test("a claim answers the specs of runners connected here, until these are many 
   const answered = claimed.filter((one) => one.spec !== null);
   expect(claimed).toHaveLength(3);
   expect(answered.map((one) => one.jobId)).toEqual([jobs["small"]!.id]);
+});
+
+test("a replica that does not lead sets no alarm for a retry whose back-off is over", async () => {
+  const { world, placer, wake } = await openLossyQueue();
+  const run = await world.start("jobs:\n  again: { run: 'true' }\n");
+  await world.sql`update job set available_time = now() - interval '1 second', change_xid = pg_current_xact_id()`;
+  await placer.stop();
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+
+  await wake();
+  await new Promise(setImmediate);
+
+  expect(vi.getTimerCount()).toBe(0);
+  expect(await world.states(run)).toEqual({ again: "queued" });
 });
 
 /** A queue whose one runner has one slot, and whose next write may be lost. */

@@ -117,11 +117,12 @@ export function createJobPlacer(deps: JobPlacerDeps): JobPlacer {
       pumping = undefined;
     });
   };
-  /** A retry that waits its back-off out wakes the queue when it is over. */
+  /** A retry that waits its back-off out wakes the queue when it is over; where nothing is taken, it stays due, and would at once again. */
   const schedule = () => {
     clearTimeout(alarm);
+    if (stopped || !deps.guard()) return;
     const wait_ms = state.queue.nextAvailable_ms - Date.now();
-    if (wait_ms < longestWait_ms && !stopped) alarm = setTimeout(wake, Math.max(0, wait_ms)).unref();
+    if (wait_ms < longestWait_ms) alarm = setTimeout(wake, Math.max(0, wait_ms)).unref();
   };
   const wake = () => {
     dirty = true;
