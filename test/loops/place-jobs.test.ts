@@ -63,6 +63,22 @@ test("a replica that does not lead sets no alarm for a retry whose back-off is o
   expect(await world.states(run)).toEqual({ again: "queued" });
 });
 
+test("a new leader counts what the former one claimed for the limits before it claims anything", async () => {
+  const { world, placer, jobPlacer, wake } = await openLossyQueue();
+  await placer.stop();
+  const job = "{ run: x, concurrency: one }";
+  const run = await world.start(`jobs:\n  first: ${job}\n  second: ${job}\n`);
+  await wake();
+  await world.sql`update job set state = 'running', runner_id = 'rnr_b', change_xid = pg_current_xact_id() where name = 'second'`;
+
+  await placer.renewLease();
+  jobPlacer.wake();
+  await jobPlacer.stop();
+
+  expect(placer.leads).toBe(true);
+  expect(await world.states(run)).toEqual({ first: "queued", second: "running" });
+});
+
 /** A queue whose one runner has one slot, and whose next write may be lost. */
 async function openLossyQueue() {
   const world = await createRunWorld();
@@ -105,5 +121,12 @@ async function openLossyQueue() {
     await state.refresh();
     jobPlacer.wake();
   };
-  return { world, placer, wake, lose: (next: typeof fate) => (fate = next), liveCount: () => fleet.liveCount("rnr_a") };
+  return {
+    world,
+    placer,
+    jobPlacer,
+    wake,
+    lose: (next: typeof fate) => (fate = next),
+    liveCount: () => fleet.liveCount("rnr_a"),
+  };
 }

@@ -43,6 +43,8 @@ export function createJobPlacer(deps: JobPlacerDeps): JobPlacer {
   let dirty = false;
   let stopped = false;
   let pumping: Promise<void> | undefined;
+  /** In which this replica has read the queue since it leads. */
+  let epoch: bigint | undefined;
   let alarm: NodeJS.Timeout | undefined;
   /** Picks whose claim was not answered: it may have been made. */
   let doubtful: JobPick[] = [];
@@ -85,6 +87,11 @@ export function createJobPlacer(deps: JobPlacerDeps): JobPlacer {
     if (doubtful.length > 0) await settleDoubts();
     const guard = deps.guard();
     if (!guard) return;
+    if (guard.epoch !== epoch) {
+      // What former leaders claimed counts for limits, and is all there once they cannot claim any more.
+      await state.refresh();
+      epoch = guard.epoch;
+    }
     const picks = choose();
     if (picks.length === 0) return;
     const claimed = await claimJobs(sql, writer, guard, picks).catch((error: unknown) => {
