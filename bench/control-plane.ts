@@ -29,9 +29,14 @@ export interface ControlPlane extends AsyncDisposable {
   cpu_ms(): Promise<number>;
 }
 
-export async function startControlPlane({ target }: BenchDatabase): Promise<ControlPlane> {
+/** `settings` are added to those that every benchmark has. */
+export async function startControlPlane(
+  { target }: BenchDatabase,
+  settings: Record<string, string> = {},
+): Promise<ControlPlane> {
   const directory = await mkdtemp(join(tmpdir(), "agyn-bench-server-"));
-  const flags = { data_dir: directory, listen: "127.0.0.1:0", runner_listen: "127.0.0.1:0", shutdown_grace: "200ms" };
+  const own = { data_dir: directory, listen: "127.0.0.1:0", runner_listen: "127.0.0.1:0", shutdown_grace: "200ms" };
+  const flags = { ...own, ...settings };
   const main = join(import.meta.dirname, "server-process.ts");
   const server = fork(main, [JSON.stringify({ flags, database: target })], { execArgv: serverArguments() });
   const exited = once(server, "exit");

@@ -2,9 +2,9 @@
  * Many runners in this process, each with its own identity and mutual TLS connection. They enroll, connect and speak as
  * the runner does, by its own code; what they do with a workload is said here, and nothing runs.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { createClient, type Transport } from "@connectrpc/connect";
 import { create } from "@bufbuild/protobuf";
-import { createMtlsOverlay } from "../overlay/mtls.ts";
 import {
   AcceptedSchema,
   CompletedSchema,
@@ -22,6 +22,7 @@ import { enroll } from "../runner/src/enroll.ts";
 import { createIdentityMemory, type IdentityStore, type StoredIdentity } from "../runner/src/identity-store.ts";
 import { Outbox } from "../runner/src/outbox.ts";
 import { durationMs, toTimestamp } from "../runner/src/wire-time.ts";
+import { createRunnerOverlay } from "../runner/src/runner-overlay.ts";
 import { parseServiceToken } from "../wire/service-token.ts";
 import type { ControlPlane } from "./control-plane.ts";
 
@@ -39,6 +40,8 @@ export type FleetOptions = {
 };
 
 const enrolledAtOnce = 8;
+const connectTimeout_ms = 15_000;
+const connectAgain_ms = 100;
 
 /** Registers, enrolls and connects the runners; resolves once each was welcomed. */
 export async function openFleet(plane: ControlPlane, options: FleetOptions): Promise<Fleet> {
@@ -86,8 +89,9 @@ type BenchRunner = {
 /** A control plane that is starved of time cuts its runners, since it cannot know who was revoked; they come back. */
 async function stayConnected(runner: BenchRunner): Promise<void> {
   const { identity, signal } = runner;
+  const overlay = createRunnerOverlay({ identity: () => identity, version: "bench" });
   while (!signal.aborted) {
-    const connection = await openConnection({ overlay: createMtlsOverlay(), identity, signal });
+    const connection = await connectSoon({ overlay, identity, signal });
     const close = () => connection.close();
     signal.addEventListener("abort", close, { once: true });
     await serve(runner, connection).catch(() => undefined);
@@ -95,6 +99,18 @@ async function stayConnected(runner: BenchRunner): Promise<void> {
     signal.removeEventListener("abort", close);
     connection.close();
   }
+}
+
+/** An OpenZiti network hears of a new runner a moment after the control plane. */
+async function connectSoon(options: Parameters<typeof openConnection>[0]): Promise<Connection> {
+  const deadline_ms = performance.now() + connectTimeout_ms;
+  for (;;)
+    try {
+      return await openConnection(options);
+    } catch (error) {
+      if (performance.now() > deadline_ms) throw error;
+      await delay(connectAgain_ms, undefined, { signal: options.signal });
+    }
 }
 
 async function serve({ options, name, store, signal, onWelcome }: BenchRunner, connection: Connection): Promise<void> {

@@ -13,6 +13,10 @@ const warmUp_ms = 3_000;
 const measured_ms = 4_000;
 const runs = 3;
 
+/**
+ * Measures whole lives over real connections, from StartWorkload to the acknowledged end, beside graphile-worker on the same
+ * PostgreSQL.
+ */
 export async function runLifeCycleBench(server: BenchPostgres): Promise<Report> {
   const { single, batched } = await measureGraphile(server);
   await using plane = await startControlPlane(await server.createDatabase("bench_life_cycle"));

@@ -5,6 +5,7 @@ import { startBenchPostgres, type BenchPostgres } from "./database.ts";
 import type { Report } from "./figure.ts";
 import { runLifeCycleBench } from "./life-cycle.ts";
 import { runLogsBench } from "./logs.ts";
+import { runOverlayBench } from "./overlay.ts";
 import { runRunsBench } from "./runs.ts";
 import { runSelectionBench } from "./selection.ts";
 import { runStartLatencyBench } from "./start-latency.ts";
@@ -21,9 +22,10 @@ const benches: Record<string, (server: BenchPostgres) => Promise<Report>> = {
   runs: runRunsBench,
   webhooks: runWebhooksBench,
   artifacts: runArtifactsBench,
+  overlay: runOverlayBench,
 };
 /** For each benchmark. */
-const timeout_ms = 90_000;
+const timeout_ms = 180_000;
 
 const { values } = parseArgs({ options: { json: { type: "boolean" }, only: { type: "string" } } });
 const names = values.only === undefined ? Object.keys(benches) : [values.only];

@@ -21,6 +21,7 @@ export type Clients = {
   artifacts: Client<typeof ArtifactsService>;
 };
 
+/** Clients of the user port, with the access token `token`. */
 export function createClients(gateway: string, token: string): Clients {
   const authorize: Interceptor = (next) => (request) => {
     request.header.set("authorization", `Bearer ${token}`);

@@ -6,6 +6,7 @@ import { isPassable } from "../runner/src/executors/job-directory.ts";
 import { createClients } from "./clients.ts";
 import { registerRunner, type FleetRunner } from "./fleet.ts";
 import { reorderQueue, rerunFailed, runPipeline } from "./pipelines.ts";
+import { startNetwork, wantsOpenZiti } from "./network.ts";
 import { startControlPlane, type Program } from "./processes.ts";
 import { serveRepository } from "./repository.ts";
 import { checkRepository, demandTheImpossible, killRunner, members, organization, showEnrollment } from "./story.ts";
@@ -60,19 +61,23 @@ async function tell(closing: AsyncDisposableStack): Promise<void> {
   closing.defer(() => repository.close());
 
   terminal.title("agyn: a runner enrolls, gets work, streams it back; a pipeline runs, fails and is run again");
+  const network = wantsOpenZiti(process.argv.slice(2)) ? await startNetwork(join(directory, "secrets")) : undefined;
+  closing.defer(async () => network?.close());
   terminal.step("The control plane");
   const started_ms = performance.now();
   const programs: Program[] = [];
   closing.defer(async () => {
     for (const program of programs) await program.end("SIGTERM", serverEnd_ms);
   });
-  const controlPlane = await startControlPlane(directory, (program) => programs.push(program));
+  const flags = network?.flags ?? [];
+  const controlPlane = await startControlPlane(directory, flags, (program) => programs.push(program));
   terminal.fact(
     "started",
     `with a PostgreSQL of its own, in ${((performance.now() - started_ms) / 1000).toFixed(1)} s`,
   );
   terminal.fact("user port", controlPlane.gateway);
   terminal.fact("runner plane", controlPlane.runnerPlane);
+  if (network) terminal.fact("network", network.description);
   const clients = createClients(controlPlane.gateway, controlPlane.token);
   await clients.organizations.createOrganization({ name: organization });
 

@@ -97,13 +97,18 @@ export type ControlPlane = { program: Program; gateway: string; runnerPlane: str
 /** Times so short that the loss of a runner is noticed while one looks on. */
 const quickTimes = ["--heartbeat", "500ms", "--lease", "2s", "--loop-period", "250ms", "--shutdown-grace", "500ms"];
 
+/**
+ * Starts a control plane with its data below `directory`, on ports that are free; `onStarted` gets the process before it is
+ * ready, so that it can be ended in any case. `overlay`: flags that say how runners reach it, where they do not by TCP.
+ */
 export async function startControlPlane(
   directory: string,
+  overlay: readonly string[],
   onStarted: (program: Program) => void,
 ): Promise<ControlPlane> {
   const data = join(directory, "server");
   const anyPort = ["--listen", "127.0.0.1:0", "--runner-listen", "127.0.0.1:0"];
-  const flags = ["--data-dir", data, "--parent-pipe", ...anyPort, ...quickTimes];
+  const flags = ["--data-dir", data, "--parent-pipe", ...anyPort, ...overlay, ...quickTimes];
   const program = startProgram("the control plane", "server/src/main.ts", flags, directory);
   onStarted(program);
   const ready = await until(

@@ -25,6 +25,10 @@ export function wantsColours(stream: { isTTY?: boolean }, environment: NodeJS.Pr
   return stream.isTTY === true && (environment["NO_COLOR"] ?? "") === "" && environment["TERM"] !== "dumb";
 }
 
+/**
+ * A terminal that is written to by `write`; what workloads print has everything but colours taken out, and those, too, without
+ * `colours`.
+ */
 export function createTerminal(write: (text: string) => void, colours: boolean): Terminal {
   const paint = (colour: keyof typeof codes, text: string) =>
     colours ? `\u001b[${codes[colour]}m${text}\u001b[0m` : text;

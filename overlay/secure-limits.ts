@@ -28,6 +28,7 @@ const maxStreams = 64;
 const maxHeaderList_bytes = 16_384;
 /** What one stream, and one connection, may send before the reader has taken it. */
 const streamWindow_bytes = 256 * 1024;
+/** What the other side may send on one connection before something of it was read. */
 export const connectionWindow_bytes = 1024 * 1024;
 
 /** HTTP/2 as both sides speak it; bounds against floods of headers, pings, settings and resets. */

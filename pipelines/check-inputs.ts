@@ -41,6 +41,7 @@ function typeOf({ type, choices }: InputWords): InputType {
   return type?.value ?? (choices === undefined ? "string" : "choice");
 }
 
+/** From words without problems; without a type it is a choice where there are choices, else a string. */
 export function toInput(name: string, words: InputWords): InputDefinition {
   return {
     name,

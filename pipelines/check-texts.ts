@@ -15,6 +15,7 @@ export interface TextChecker {
   condition(words: TextWords | undefined, scope: Scope): void;
 }
 
+/** Reports to `report` at the place in `file`, the text of the whole file, to which a fault's offset leads. */
 export function createTextChecker(file: string, report: Report): TextChecker {
   const add = ({ value, node }: TextWords, { at, message, hint }: ExpressionFault): void => {
     const offset = value.includes("${{") || at > 0 ? offsetInScalar(file, node, at) : node.offset;

@@ -72,11 +72,13 @@ function toRetries(words: RetriesWords | undefined): Retries | null {
   return { max, on, backoff_ms, maximumBackoff_ms: longest?.value ?? Math.max(backoff_ms, longestBackoff_ms) };
 }
 
+/** The group with its limit, from words without problems; null where no group is named. */
 export function toConcurrency(words: ConcurrencyWords | undefined): Concurrency<Text> | null {
   if (words?.group === undefined) return null;
   return { group: words.group.value, limit: words.limit, onConflict: words.onConflict };
 }
 
+/** A map of texts by key; one without a value is empty. */
 export function toTexts(entries: readonly Entry<TextWords>[]): Record<string, Text> {
   return Object.fromEntries(entries.map(({ key, value }) => [key, value?.value ?? ""]));
 }

@@ -169,6 +169,7 @@ export interface RetriesWords {
 
 const retryReason = list(choice(retryReasons), { max: "retryReasons", min: 1, identify: String });
 const retryCount = number(`a whole number from 0 to ${limits.retries.value}`, 0, limits.retries.value);
+/** `retries` of a job: how many, or a map that also says after what and how soon. */
 export const retries = byKind<RetriesWords>({
   scalar: as(retryCount, (max): RetriesWords => ({ max })),
   map: record("retries", {
@@ -183,6 +184,7 @@ export const retries = byKind<RetriesWords>({
 });
 
 const cell = located(map(name("an axis"), value, "matrixAxes"));
+/** `matrix` of a job: its own words, and any other key as an axis with its values. */
 export const matrix = openRecord({
   title: "matrix",
   words: {

@@ -16,6 +16,7 @@ export interface Report {
   list(): readonly FileProblem[];
 }
 
+/** Nothing is found yet in `text`, the whole file, in which places become lines and columns. */
 export function createReport(text: string): Report {
   const found: (Place & { message: string; hint?: string })[] = [];
   const known = new Set<string>();
@@ -108,6 +109,7 @@ export function suggestNearest(
   };
 }
 
+/** Only now is a hint made whose making takes long. */
 export function hintText(hint: Hint | undefined): string | undefined {
   return typeof hint === "function" ? hint() : hint;
 }

@@ -30,6 +30,7 @@ export function resolveText(text: Text, kind: TextKind, path: string, { evaluati
   return value ?? "";
 }
 
+/** The group's name with its expressions resolved; null where none is wanted. */
 export function resolveConcurrency(
   concurrency: Concurrency<Text> | null,
   path: string,

@@ -57,6 +57,7 @@ export function characterFault(value: string, hasLines: boolean): string | undef
   return control === undefined || hasLines ? undefined : `holds the control character ${quote(control)}`;
 }
 
+/** In UTF-8, as limits of texts count. */
 export function byteLength(value: string): number {
   return new TextEncoder().encode(value).length;
 }

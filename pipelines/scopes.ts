@@ -55,6 +55,7 @@ interface JobPlace {
   readonly needs: ReadonlyMap<string, NeedScope>;
 }
 
+/** What the texts of a job can name beyond `base`, the scope of its pipeline. */
 export function jobScopes(base: Scope, { job, pipeline, cells, needs }: JobPlace): JobScopes {
   const absent = new Map<ContextName, string>();
   if (job.matrix === undefined) absent.set("matrix", "the job has no matrix");

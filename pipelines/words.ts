@@ -230,6 +230,9 @@ export const pipelineShape = record(
 
 /** A file as it is written, problems left out. */
 export type PipelineWords = NonNullable<ReturnType<typeof pipelineShape.read>>;
+/** One of `inputs`, as it is written. */
 export type InputWords = NonNullable<ReturnType<typeof input.read>>;
+/** `artifacts` of a job, as they are written. */
 export type ArtifactsWords = NonNullable<ReturnType<typeof artifacts.read>>;
+/** A text that may hold expressions, with the scalar it stands in, which tells where a fault of them is. */
 export type TextWords = Located<string> & { readonly node: YamlScalar };

@@ -7,6 +7,7 @@ import pino from "pino";
 import { readArguments } from "../server/src/arguments.ts";
 import { ConfigError, settle, toConfig, type Config } from "../server/src/config.ts";
 import { settings, type SettingName } from "../server/src/settings.ts";
+import { flagOf } from "../server/src/setting-values.ts";
 import { reachableHost } from "../server/src/gateway.ts";
 import { openServer, type Server } from "../server/src/server.ts";
 import { addressText, explainStartFailure } from "../server/src/start-failure.ts";
@@ -19,6 +20,8 @@ const hurry_ms = 2_000;
 /** npm passes on the Ctrl-C that its terminal sends to all: the second of such a pair is the same. */
 const samePress_ms = 200;
 const orphanCheck_ms = 250;
+/** npm takes for itself what does not follow a `--`, and says nothing of it. */
+const flagsFollow = "agyn: flags follow a --, as in: npm start -- --listen 127.0.0.1:7080\n";
 
 await main(process.argv.slice(2));
 
@@ -38,6 +41,7 @@ async function main(argv: readonly string[]): Promise<void> {
     const isMendable = error instanceof ConfigError;
     const text = isMendable || !(error instanceof Error) ? String((error as Error).message) : error.stack;
     process.stderr.write(`agyn: ${text}\n`);
+    if (isMendable && /(^|[\s"])--\w/.test(error.message)) process.stderr.write(flagsFollow);
     process.exit(isMendable ? 2 : 1);
   }
 }
@@ -132,7 +136,10 @@ function stopOnSignals(open: Opened, say: (text: string) => void): void {
     if (presses > 2) process.exit(code);
     if (presses === 1) {
       say("\nagyn: stopping: nothing new is taken, what runs has 10 s to end; Ctrl-C again leaves at once");
-      void leave(open).then(() => process.exit(0));
+      void leave(open).then(() => {
+        say("agyn: stopped");
+        process.exit(0);
+      });
       return;
     }
     say("agyn: leaving; the next start takes up what still runs");
@@ -157,8 +164,8 @@ function dieWithNpm(): void {
 function help(): string {
   const lines = (Object.keys(settings) as SettingName[]).map((name) => {
     const { help: text, default: value } = settings[name];
-    const usual = value === undefined ? "" : ` (default: ${value})`;
-    return `  --${name.replaceAll("_", "-").padEnd(22)} ${text}${usual}`;
+    const usual = value === undefined || value === "" ? "" : ` (default: ${value})`;
+    return `  ${flagOf(name).padEnd(24)} ${text}${usual}`;
   });
   return `npm start -- [flags]: a control plane and a runner of this machine, until Ctrl-C\n\n${lines.join("\n")}\n`;
 }

@@ -10,6 +10,7 @@ import { AuditService } from "../../proto/gen/agyn/audit/v1/audit_service_pb.ts"
 import { LogsService } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import { OrganizationsService } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
+import { OverlayService } from "../../proto/gen/agyn/overlay/v1/overlay_service_pb.ts";
 import { ProjectsService } from "../../proto/gen/agyn/projects/v1/projects_service_pb.ts";
 import { QueueService } from "../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
@@ -32,6 +33,7 @@ export interface ControlPlane {
   readonly logs: Client<typeof LogsService>;
   readonly orchestrator: Client<typeof OrchestratorService>;
   readonly organizations: Client<typeof OrganizationsService>;
+  readonly overlay: Client<typeof OverlayService>;
   readonly projects: Client<typeof ProjectsService>;
   readonly queue: Client<typeof QueueService>;
   readonly runners: Client<typeof RunnersService>;
@@ -101,6 +103,7 @@ function createServices(transport: Transport, plain: Transport, close: () => voi
     logs: createClient(LogsService, transport),
     orchestrator: createClient(OrchestratorService, transport),
     organizations: createClient(OrganizationsService, transport),
+    overlay: createClient(OverlayService, transport),
     projects: createClient(ProjectsService, transport),
     queue: createClient(QueueService, transport),
     runners: createClient(RunnersService, transport),

@@ -19,6 +19,8 @@ import { orgsDelete } from "./commands/orgs-delete.ts";
 import { orgsGet } from "./commands/orgs-get.ts";
 import { orgsList } from "./commands/orgs-list.ts";
 import { orgsRename } from "./commands/orgs-rename.ts";
+import { overlayDoctor } from "./commands/overlay-doctor.ts";
+import { overlayStatus } from "./commands/overlay-status.ts";
 import { pipelinesValidate } from "./commands/pipelines-validate.ts";
 import { portForward } from "./commands/port-forward.ts";
 import { projectsCreate } from "./commands/projects-create.ts";
@@ -202,6 +204,8 @@ export const commands: readonly Command[] = [
   tokensCreate,
   tokensRevoke,
   auditList,
+  overlayStatus,
+  overlayDoctor,
   whoami,
   help,
   version,

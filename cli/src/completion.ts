@@ -2,6 +2,7 @@ import { longFlag, type CommandShape, type Option, type Options } from "./comman
 import { globalOptions } from "./global-options.ts";
 import { groupSummaries } from "./help.ts";
 
+/** Those for which there is a completion script. */
 export const shells = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof shells)[number];
 

@@ -34,4 +34,5 @@ export const globalOptions = {
   },
 } as const satisfies Options;
 
+/** What the command line says of these; each may be left out. */
 export type GlobalOptions = OptionValues<typeof globalOptions>;

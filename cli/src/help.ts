@@ -48,4 +48,5 @@ export const groupSummaries: Readonly<Record<string, string>> = {
   secrets: "Manages secrets, which jobs get and nobody reads",
   tokens: "Manages your access tokens",
   audit: "Shows who did what",
+  overlay: "Shows how runners reach the control plane",
 };

@@ -29,6 +29,7 @@ interface Channel {
 /** What a sanitizer leaves of escapes. */
 export const colourSequence = new RegExp(`${String.fromCharCode(27)}\\[[\\d;:]*m`, "g");
 
+/** Each stream goes to its own of the terminal; what could move the cursor or hide text is taken out. */
 export function createLogPrinter(terminal: Terminal, options: LogPrinterOptions): LogPrinter {
   const { stdout, stderr, environment } = terminal;
   const out: Channel = { stream: stdout, sanitizer: createLogSanitizer(), isInLine: false };

@@ -175,6 +175,7 @@ export const runFilterOptions = {
   pipeline: pipelineFilterOption,
 } as const satisfies Options;
 
+/** The filter of a request, for the runs that all given options match. */
 export function toRunFilter({ project, label, state, pipeline }: OptionValues<typeof runFilterOptions>) {
   return {
     project: project ?? "",
@@ -212,6 +213,10 @@ export const queueFilterOptions = {
   },
 } as const satisfies Options;
 
+/**
+ * The filter of a request, for the jobs that all given options match; throws a usage error that names a label which is no
+ * `key=value`.
+ */
 export function toQueueFilter({ project, label, pipeline, verdict }: OptionValues<typeof queueFilterOptions>) {
   return {
     project: project ?? "",

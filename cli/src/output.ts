@@ -6,6 +6,7 @@ import { layOutTable, type Cell } from "./table.ts";
 import { hasColours, paint, write, type Terminal, type Tone } from "./terminal.ts";
 import type { View } from "./view.ts";
 
+/** What `-o` takes. */
 export const outputFormats = ["table", "wide", "json", "yaml", "name"] as const;
 export type OutputFormat = (typeof outputFormats)[number];
 
@@ -33,6 +34,7 @@ export interface Output {
 /** Text from the server as part of one line. */
 export const safe = sanitizeText;
 
+/** Results go to the standard output in `format`; everything for people beside them to the standard error. */
 export function createOutput(terminal: Terminal, format: OutputFormat): Output {
   const { stdout, stderr, environment } = terminal;
   const isColoured = hasColours(stdout, environment);

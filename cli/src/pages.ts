@@ -5,6 +5,7 @@ interface Page<T> {
   readonly nextPageToken: string;
 }
 
+/** How many items a list shows unless `--limit` says otherwise. */
 export const defaultListLimit = 1000;
 const maximumPageSize = 1000;
 /** A server that answers empty pages without end is not followed further. */

@@ -2,15 +2,16 @@ import type tls from "node:tls";
 import { OverlayError, messageOf } from "../errors.ts";
 import type { ClientLabel, Credential, Router } from "./credential.ts";
 import { connectTls, readTlsError } from "./connect-tls.ts";
+import { FrameWriter } from "./frame-writer.ts";
 import { createDeframer } from "./framing.ts";
-import { encodeMessage, readText, readU32, u32, yes, type Headers, type Message } from "./message.ts";
+import { copyMessage, encodeMessage, readText, readU32, u32, yes, type Headers, type Message } from "./message.ts";
 import { connType, headerId, messageType } from "./protocol.ts";
 
 /** Who takes the messages of one connection id. */
 export interface Receiver {
   /** What a router that asks is told. */
   readonly connType: number;
-  /** Must not throw. */
+  /** Must not throw. What the message holds is there only until this returns. */
   receive(message: Message): void;
   /** The channel is gone, and with it everything that went through. */
   lost(error: OverlayError): void;
@@ -56,6 +57,7 @@ export class Channel {
   /** Round trip of the last probe. */
   latency_ms = Number.POSITIVE_INFINITY;
   readonly #socket: tls.TLSSocket;
+  readonly #writer: FrameWriter;
   readonly #options: ChannelOptions;
   readonly #receivers = new Map<number, Receiver>();
   readonly #replies = new Map<number, PromiseWithResolvers<Message>>();
@@ -67,13 +69,13 @@ export class Channel {
   #greetedAt_ms = 0;
   /** A router says yes to any Hello, and looks at the token afterwards: only what it does for us shows that we are in. */
   #proven = false;
-  #corked = false;
   #retired = false;
   #ended = false;
 
   constructor(socket: tls.TLSSocket, options: ChannelOptions) {
     this.router = options.router;
     this.#socket = socket;
+    this.#writer = new FrameWriter(socket);
     this.#options = options;
     const take = createDeframer((message) => this.#dispatch(message));
     socket.on("data", (bytes: Buffer) => {
@@ -166,25 +168,18 @@ export class Channel {
   /** Sends a message, with the others of this turn, unless the channel is gone. Gives its sequence number. */
   send(type: number, headers: Headers, body: Uint8Array = nothing): number {
     const sequence = this.nextSequence();
-    this.sendFrame(encodeMessage(type, sequence, headers, body));
+    const frame = encodeMessage(type, sequence, headers, body);
+    this.openFrame(frame.length).set(frame);
     return sequence;
   }
 
-  /** Sends a frame, with the others of this turn, unless the channel is gone. */
-  sendFrame(frame: Buffer): void {
-    if (this.#ended) return;
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#socket.cork();
-      process.nextTick(() => {
-        this.#corked = false;
-        this.#socket.uncork();
-      });
-    }
-    this.#socket.write(frame);
-    if (this.#socket.writableLength > maxQueued_bytes) {
+  /** Room for a frame of this length, which leaves with the others of this turn, unless the channel is gone. */
+  openFrame(length: number): Buffer {
+    const frame = this.#writer.open(length);
+    if (this.#writer.waiting_bytes > maxQueued_bytes) {
       this.destroy(new OverlayError("exhausted", `router ${this.router.name} takes nothing of what is sent to it`));
     }
+    return frame;
   }
 
   /** Calls back, once, when there is room to write, or with why there never will be. First come, first served. */
@@ -203,6 +198,7 @@ export class Channel {
     const late = setTimeout(() => this.#socket.destroy(), closeTimeout_ms).unref();
     this.#socket.once("close", () => clearTimeout(late));
     this.#end(new OverlayError("cancelled", `the channel to router ${this.router.name} was closed`));
+    this.#writer.flush();
     this.#socket.destroySoon();
   }
 
@@ -248,7 +244,7 @@ export class Channel {
 
   #settleReply(message: Message): void {
     const replyFor = readU32(message.headers, headerId.replyFor);
-    if (replyFor !== undefined) this.#replies.get(replyFor)?.resolve(message);
+    if (replyFor !== undefined) this.#replies.get(replyFor)?.resolve(copyMessage(message));
   }
 
   #answerProbe({ sequence, headers }: Message): void {

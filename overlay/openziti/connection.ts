@@ -1,7 +1,7 @@
 import { Duplex } from "node:stream";
 import { OverlayError } from "../errors.ts";
 import type { Channel, Receiver } from "./channel.ts";
-import { openDataFrame, readText, readU32, u32, type Message } from "./message.ts";
+import { dataHead_bytes, readText, readU32, u32, writeDataHead, type Message } from "./message.ts";
 import { dataFlag, headerId, messageType } from "./protocol.ts";
 import { readRefusal } from "./refusal.ts";
 import {
@@ -174,7 +174,8 @@ export class EdgeConnection extends Duplex implements Receiver {
         return callback(new OverlayError("broken", "the connection is closed: nothing can be sent any more"));
       if (!channel.isWritable)
         return channel.onceWritable((error) => (error === undefined ? this.#send(pieces, callback) : callback(error)));
-      this.#sendPlain(nextBody(pieces, maxSend_bytes - sealOverhead_bytes));
+      const plain = nextBody(pieces, maxSend_bytes - sealOverhead_bytes);
+      if (plain.length > 0) this.#sendPlain(plain);
     }
     callback();
   }
@@ -197,10 +198,8 @@ export class EdgeConnection extends Duplex implements Receiver {
       dataSequence: this.#dataSequence,
       flags: flags | first,
     };
-    const { frame, body } = openDataFrame(head, length);
-    fill(body);
+    fill(writeDataHead(channel.openFrame(dataHead_bytes(head) + length), head));
     this.#dataSequence = (this.#dataSequence + 1) >>> 0;
-    channel.sendFrame(frame);
   }
 }
 

@@ -5,6 +5,8 @@ import { headerPrefix_bytes, magic, prefix_bytes, type Message } from "./message
 export const maxHeaders_bytes = 64 * 1024;
 /** Largest body of a message that is taken. */
 export const maxBody_bytes = 1024 * 1024;
+/** What messages are joined in that came in several pieces; longer ones get memory of their own. */
+const scratch_bytes = 64 * 1024;
 
 interface Prefix {
   readonly type: number;
@@ -15,12 +17,14 @@ interface Prefix {
 
 /**
  * Takes bytes as they come, cut anywhere, and hands on each whole message. Throws a "broken" `OverlayError` at what is
- * no message, or too large a one, before anything of its size is allocated; after that it is of no more use.
+ * no message, or too large a one, before anything of its size is allocated; after that it is of no more use. What a
+ * message holds is overwritten by those after it: copy what is kept.
  */
 export function createDeframer(onMessage: (message: Message) => void): (bytes: Buffer) => void {
-  let pieces: Buffer[] = [];
+  const pieces: Buffer[] = [];
   let available_bytes = 0;
   let prefix: Prefix | undefined;
+  let scratch: Buffer | undefined;
 
   return (bytes) => {
     pieces.push(bytes);
@@ -29,23 +33,38 @@ export function createDeframer(onMessage: (message: Message) => void): (bytes: B
       if (prefix === undefined && available_bytes >= prefix_bytes) prefix = readPrefix(first(prefix_bytes));
       if (prefix === undefined || available_bytes < prefix.total_bytes) return;
 
-      const frame = first(prefix.total_bytes);
-      const message = readMessage(prefix, frame);
-      available_bytes -= frame.length;
-      pieces[0] = (pieces[0] as Buffer).subarray(frame.length);
-      if (pieces[0].length === 0) pieces.shift();
+      const message = readMessage(prefix, first(prefix.total_bytes));
+      drop(prefix.total_bytes);
       prefix = undefined;
       onMessage(message);
     }
   };
 
-  /** The next bytes in one piece, which they mostly are. There must be as many. */
+  /** The next `count` bytes in one piece: a view where they are, otherwise a copy, until the next call. */
   function first(count: number): Buffer {
     const [piece] = pieces;
     if (piece !== undefined && piece.length >= count) return piece.subarray(0, count);
-    const joined = Buffer.concat(pieces, available_bytes);
-    pieces = [joined];
-    return joined.subarray(0, count);
+    const joined = roomFor(count);
+    for (let index = 0, filled = 0; filled < count; index++) filled += pieces[index]?.copy(joined, filled) ?? count;
+    return joined;
+  }
+
+  function roomFor(count: number): Buffer {
+    if (count > scratch_bytes) return Buffer.allocUnsafeSlow(count);
+    scratch ??= Buffer.allocUnsafeSlow(scratch_bytes);
+    return scratch.subarray(0, count);
+  }
+
+  function drop(count: number): void {
+    available_bytes -= count;
+    let left = count;
+    while (left > 0) {
+      const [piece] = pieces;
+      if (piece === undefined) return;
+      if (piece.length > left) pieces[0] = piece.subarray(left);
+      else pieces.shift();
+      left -= piece.length;
+    }
   }
 }
 

@@ -69,7 +69,7 @@ export async function host(hosting: Hosting, signal: AbortSignal): Promise<{ clo
       return login;
     } catch (error) {
       login.forget(wanted);
-      if (isUnauthorized(error)) hosting.logins.refuse(login);
+      if (isUnauthorized(error)) await login.doubt(until);
       throw error;
     }
   }

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { ApiSession } from "./api-session.ts";
 import type { ClientLabel } from "./credential.ts";
-import { clientApi, readData, type Controller } from "./rest.ts";
+import { clientApi, currentSession, readData, type Controller } from "./rest.ts";
 
 const sessionData = z.object({ token: z.string().min(1), expirationSeconds: z.number().positive().optional() });
 const refreshed = z.object({ expirationSeconds: z.number().positive().optional() });
@@ -19,7 +19,6 @@ export async function openLegacySession(
   const answer = await controller.call({ method: "POST", path: `${clientApi}/authenticate?method=cert`, json }, signal);
   const { token, expirationSeconds } = readData(answer, sessionData, "the login");
   const headers = { "zt-session": token };
-  const path = `${clientApi}/current-api-session`;
   let life_s = expirationSeconds ?? defaultLife_s;
 
   return {
@@ -28,12 +27,12 @@ export async function openLegacySession(
     headers: () => headers,
     refreshAfter_ms: () => (life_s * 1000) / 2,
     async refresh(refreshSignal) {
-      const current = await controller.call({ method: "GET", path, headers }, refreshSignal);
+      const current = await controller.call({ method: "GET", path: currentSession, headers }, refreshSignal);
       life_s = readData(current, refreshed, "keeping the session").expirationSeconds ?? life_s;
       return false;
     },
     async end(endSignal) {
-      await controller.call({ method: "DELETE", path, headers }, endSignal);
+      await controller.call({ method: "DELETE", path: currentSession, headers }, endSignal);
     },
   };
 }

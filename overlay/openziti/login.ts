@@ -1,7 +1,7 @@
 import type { ApiSession } from "./api-session.ts";
 import { createChannels, type Channels } from "./channels.ts";
 import type { Credential } from "./credential.ts";
-import type { Controller } from "./rest.ts";
+import { currentSession, type Controller } from "./rest.ts";
 import { listServices, openServiceSession, type Service, type ServiceSession } from "./service-sessions.ts";
 import type { Settings } from "./settings.ts";
 import { abortable, backOff_ms, isUnauthorized, pause } from "./waiting.ts";
@@ -17,6 +17,8 @@ export interface Login {
   permission(wanted: Wanted, signal: AbortSignal): Promise<ServiceSession>;
   /** Asks for a permission anew next time. */
   forget(wanted: Wanted): void;
+  /** After a refusal: asks the controller whether it still knows this login, which is over where it does not. */
+  doubt(signal: AbortSignal): Promise<void>;
   /** Is used for nothing new; what goes through it goes on. Resolves when nothing does, and it has logged out. */
   retire(): Promise<void>;
 }
@@ -68,6 +70,11 @@ export function createLogin({ credential, controller, session, settings, onRefus
       return abortable(promise, signal);
     },
     forget: (wanted) => void permissions.delete(keyOf(wanted)),
+    async doubt(signal) {
+      const call = { method: "GET", path: currentSession, headers: session.headers() } as const;
+      const answer = await controller.call(call, signal).catch(() => undefined);
+      if (answer?.status === 401) onRefused();
+    },
     retire: () => (retired ??= retire()),
   };
 

@@ -11,8 +11,6 @@ import { abortable, pause } from "./waiting.ts";
 export interface Logins {
   /** The login of the credential as it is now, made where there is none. Rejects with an `OverlayError`, or with the reason of `signal`. */
   current(signal: AbortSignal): Promise<Login>;
-  /** Says that a login is not, or no more, good. */
-  refuse(login: Login): void;
   /** Logs in no more, and out where nothing goes through any more. */
   close(): Promise<void>;
 }
@@ -42,7 +40,6 @@ export function createLogins({ controller: url, credential, sessions, settings }
       opening ??= logIn(now).finally(() => (opening = undefined));
       return abortable(opening, signal);
     },
-    refuse,
     async close() {
       closing.abort();
       await opening?.catch(() => {});
@@ -50,7 +47,7 @@ export function createLogins({ controller: url, credential, sessions, settings }
       const last = login;
       // A login that still carries connections goes when they do.
       const { isIdle } = last.channels;
-      refuse(last);
+      replace(last);
       if (isIdle) await last.retire();
     },
   };
@@ -60,8 +57,8 @@ export function createLogins({ controller: url, credential, sessions, settings }
     const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(settings.connectTimeout_ms)]);
     try {
       const session = await openApiSession(controller, { label: settings.label, kind: sessions }, signal);
-      const next = createLogin({ credential: now, controller, session, settings, onRefused: () => refuse(next) });
-      if (login !== undefined) refuse(login);
+      const next = createLogin({ credential: now, controller, session, settings, onRefused: () => replace(next) });
+      if (login !== undefined) replace(login);
       login = next;
       return next;
     } catch (error) {
@@ -73,9 +70,9 @@ export function createLogins({ controller: url, credential, sessions, settings }
     }
   }
 
-  function refuse(refused: Login): void {
-    if (login === refused) login = undefined;
-    void refused.retire();
+  function replace(old: Login): void {
+    if (login === old) login = undefined;
+    void old.retire();
   }
 
   /** A host that nobody dials anew would otherwise keep the login of a certificate that has expired. */

@@ -3,12 +3,18 @@ import { headerId, messageType } from "./protocol.ts";
 /** What a message says beside its body. */
 export type Headers = ReadonlyMap<number, Uint8Array>;
 
-/** A message as it came. Headers and body are views on what was read: copy what is kept. */
+/** A message as it came. Headers and body are views on what is read into again: copy what is kept. */
 export interface Message {
   readonly type: number;
   readonly sequence: number;
   readonly headers: ReadonlyMap<number, Buffer>;
   readonly body: Buffer;
+}
+
+/** A message that can be kept. */
+export function copyMessage({ type, sequence, headers, body }: Message): Message {
+  const copied = [...headers].map(([id, value]) => [id, Buffer.from(value)] as const);
+  return { type, sequence, headers: new Map(copied), body: Buffer.from(body) };
 }
 
 /** Each message begins with these bytes … */
@@ -45,24 +51,25 @@ export interface DataHead {
   readonly flags: number;
 }
 
-/** A data message with an empty body of `body_bytes`, to be filled in place: nothing of a payload is copied twice. */
-export function openDataFrame(head: DataHead, body_bytes: number): { frame: Buffer; body: Buffer } {
-  const numbers: [number, number][] = [
-    [headerId.connId, head.connId],
-    [headerId.sequence, head.dataSequence],
-  ];
-  if (head.flags !== 0) numbers.push([headerId.flags, head.flags]);
+/** Length of a data message before its body, in bytes. */
+export function dataHead_bytes({ flags }: DataHead): number {
+  return prefix_bytes + (flags === 0 ? 2 : 3) * (headerPrefix_bytes + 4);
+}
 
-  const headers_bytes = numbers.length * (headerPrefix_bytes + 4);
-  const frame = Buffer.allocUnsafe(prefix_bytes + headers_bytes + body_bytes);
-  let offset = writePrefix(frame, messageType.data, head.sequence, headers_bytes);
-  for (const [id, value] of numbers) {
-    frame.writeUInt32LE(id, offset);
-    frame.writeUInt32LE(4, offset + 4);
-    frame.writeUInt32LE(value, offset + headerPrefix_bytes);
-    offset += headerPrefix_bytes + 4;
-  }
-  return { frame, body: frame.subarray(offset) };
+/** Writes all of a data message but its body, which is the rest of `frame`: to be filled in place, nothing is copied twice. */
+export function writeDataHead(frame: Buffer, head: DataHead): Buffer {
+  const length = dataHead_bytes(head);
+  let offset = writePrefix(frame, messageType.data, head.sequence, length - prefix_bytes);
+  offset = writeNumber(frame, offset, headerId.connId, head.connId);
+  offset = writeNumber(frame, offset, headerId.sequence, head.dataSequence);
+  if (head.flags !== 0) writeNumber(frame, offset, headerId.flags, head.flags);
+  return frame.subarray(length);
+}
+
+function writeNumber(frame: Buffer, offset: number, id: number, value: number): number {
+  frame.writeUInt32LE(id, offset);
+  frame.writeUInt32LE(4, offset + 4);
+  return frame.writeUInt32LE(value, offset + headerPrefix_bytes);
 }
 
 function writePrefix(frame: Buffer, type: number, sequence: number, headers_bytes: number): number {

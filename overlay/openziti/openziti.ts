@@ -110,7 +110,7 @@ export function createOpenZitiOverlay(options: OpenZitiOptions): OpenZitiOverlay
       return await dialThrough(channel, { service, identity, caller: label.name, sodium, maxReceive_bytes }, until);
     } catch (error) {
       login.forget(wanted);
-      if (isUnauthorized(error)) logins.refuse(login);
+      if (isUnauthorized(error)) await login.doubt(until);
       throw error;
     }
   }

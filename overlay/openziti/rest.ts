@@ -8,7 +8,7 @@ import type { Credential } from "./credential.ts";
 
 /** One call. A `form` is sent as such, `json` as JSON, `text` as the content type says. */
 export interface Call {
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   /** Path and query. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -36,6 +36,8 @@ export interface Controller {
 
 /** Below this path lies the API for clients. */
 export const clientApi = "/edge/client/v1";
+/** The session by which one asks. */
+export const currentSession = `${clientApi}/current-api-session`;
 
 /** Largest answer that is taken. */
 const maxAnswer_bytes = 4 * 1024 * 1024;

@@ -20,6 +20,7 @@ export interface Settings {
   readonly maxBindings: number;
 }
 
+/** What is right unless a network is very slow or very busy. */
 export const defaultSettings: Settings = {
   label: { name: "agyn", version: "1" },
   connectTimeout_ms: 20_000,

@@ -100,6 +100,7 @@ export const functions: Readonly<Record<FunctionName, Signature>> = {
   },
 };
 
+/** Names of `Object.prototype`, such as `constructor`, are none. */
 export function isFunctionName(name: string): name is FunctionName {
   return Object.hasOwn(functions, name);
 }

@@ -1,5 +1,6 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { ignoringCodes } from "./ignoring-codes.ts";
 
 /**
  * Replaces a file, 0600: a crash at any moment leaves the old content or the new, and after the return it is the new
@@ -18,6 +19,17 @@ export function writeFileDurably(path: string, content: string): void {
   }
   renameSync(draft, path);
   syncFolder(dirname(path));
+}
+
+/** As `writeFileDurably` in a folder that is there, but only safe against the death of a process, not of the machine. */
+export function writeFileAtomically(path: string, content: string): void {
+  writeFileSync(`${path}.new`, content, { mode: 0o600 });
+  renameSync(`${path}.new`, path);
+}
+
+/** The text of the file, or `undefined` where there is none. */
+export function readIfThere(path: string): string | undefined {
+  return ignoringCodes(["ENOENT"], () => readFileSync(path, "utf8"));
 }
 
 /** Removes a file; after the return it stays away, also after a power cut. */

@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { gatewayTrust, type GatewayTrust } from "../../wire/gateway-trust.ts";
 import { parseServiceToken, type ServiceToken } from "../../wire/service-token.ts";
-import { parseEndpoint } from "./connection.ts";
+import { parseAddress } from "./endpoints.ts";
 import { FatalError } from "./fatal-error.ts";
 import { proxiesOf, type Proxies } from "./proxies.ts";
 import { messageOf } from "./refusal.ts";
@@ -27,6 +27,7 @@ export type RunnerConfig = {
   capacity: Record<string, number>;
   executors: ExecutorName[];
   isUnsafeSharedUser: boolean;
+  opensTunnels: boolean;
   drainTimeoutMs: number;
   hasParentPipe: boolean;
   logLevel: (typeof logLevels)[number];
@@ -44,6 +45,7 @@ type Flags = {
   resource: Record<string, number>;
   executor?: ExecutorName[];
   unsafeSharedUser?: true;
+  tunnels: boolean;
   drainTimeout: number;
   parentPipe?: true;
   logLevel: (typeof logLevels)[number];
@@ -87,6 +89,7 @@ function createCommand(version: string): Command {
     )
     .addOption(new Option("--executor <name...>", "ways of running workloads that are offered").choices(executorNames))
     .option("--unsafe-shared-user", "serve the whole cluster although workloads are not isolated here")
+    .option("--no-tunnels", "let nobody into workloads while they run: no exec, port-forward and cp")
     .option("--drain-timeout <seconds>", "how long a stopping runner waits for its workloads", toSeconds, 10)
     .option("--parent-pipe", "end when standard input ends; workloads go on and are adopted by the next start")
     .addOption(
@@ -120,6 +123,7 @@ function toConfig(flags: Flags, { environment }: Surroundings): RunnerConfig {
     capacity: { ...flags.resource, slots: flags.slots },
     executors: flags.executor ?? [...executorNames],
     isUnsafeSharedUser: flags.unsafeSharedUser === true,
+    opensTunnels: flags.tunnels,
     drainTimeoutMs: flags.drainTimeout * 1000,
     hasParentPipe: flags.parentPipe === true,
     logLevel: flags.logLevel,
@@ -147,7 +151,7 @@ function readTrust(path: string | undefined): GatewayTrust | undefined {
 
 function toRunnerPlane(text: string): string {
   try {
-    parseEndpoint(text);
+    parseAddress(text);
     return text;
   } catch (error) {
     throw new FatalError("usage", `--runner-plane: ${messageOf(error)}`);

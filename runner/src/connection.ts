@@ -1,12 +1,12 @@
 import http2 from "node:http2";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import type { MtlsEndpoint } from "../../overlay/mtls.ts";
-import type { Overlay } from "../../overlay/overlay.ts";
 import { openSecureSocket } from "../../overlay/secure-client.ts";
 import { connectionWindow_bytes, http2Options } from "../../overlay/secure-limits.ts";
-import type { StoredIdentity } from "./identity-store.ts";
+import { describeEndpoint } from "./endpoints.ts";
+import type { RunnerEndpoint, StoredIdentity } from "./identity-store.ts";
 import { messageOf } from "./refusal.ts";
+import type { RunnerOverlay } from "./runner-overlay.ts";
 
 /** Bytes of one message that is read from the control plane. */
 export const maximumMessageBytes = 16 * 1024 * 1024;
@@ -26,33 +26,24 @@ export type Connection = {
   close(): void;
 };
 
-export type ConnectionOptions = { overlay: Overlay<MtlsEndpoint>; identity: StoredIdentity; signal: AbortSignal };
+export type ConnectionOptions = { overlay: RunnerOverlay; identity: StoredIdentity; signal: AbortSignal };
 
 /** Dials the endpoints in their order and takes the first that proves to be the control plane. */
 export async function openConnection(options: ConnectionOptions): Promise<Connection> {
-  const failures: unknown[] = [];
+  const failures: string[] = [];
   for (const endpoint of options.identity.endpoints) {
     try {
-      return await openEndpoint(parseEndpoint(endpoint), options);
+      return await openEndpoint(endpoint, options);
     } catch (error) {
-      failures.push(error);
+      failures.push(`${describeEndpoint(endpoint)}: ${messageOf(error)}`);
     }
   }
   if (failures.length === 0) throw new Error("the control plane named no endpoint of the runner plane");
-  throw new Error(failures.map(messageOf).join("; "), { cause: failures[0] });
-}
-
-/** The parts of "host:port", an IPv6 host in brackets. */
-export function parseEndpoint(text: string): MtlsEndpoint {
-  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  if (host === undefined || port > 65_535) throw new Error(`endpoint ${JSON.stringify(text)} is not host:port`);
-  return { host, port };
+  throw new Error(failures.join("; "));
 }
 
 async function openEndpoint(
-  endpoint: MtlsEndpoint,
+  endpoint: RunnerEndpoint,
   { overlay, identity, signal }: ConnectionOptions,
 ): Promise<Connection> {
   const { keyPem, chainPem, rootPem, trustDomain } = identity;

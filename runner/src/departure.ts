@@ -21,6 +21,7 @@ export type Departure = {
   endAll(): Promise<void>;
 };
 
+/** Of a runner with these workloads; nothing happens until one of its methods is called. */
 export function createDeparture({ workloads, log }: { workloads: Workloads; log: Logger }): Departure {
   const abandoned = new AbortController();
   const leaving = new AbortController();

@@ -10,9 +10,10 @@ import {
 import { verifyControlPlaneStatement } from "../../wire/control-plane-statement.ts";
 import { csrSpkiOf, signEnrollmentStatement } from "../../wire/enrollment-statement.ts";
 import type { ServiceToken } from "../../wire/service-token.ts";
+import { readEndpoints } from "./endpoints.ts";
 import { FatalError } from "./fatal-error.ts";
 import { ensurePendingKey, toStoredIdentity } from "./identity-keys.ts";
-import type { IdentityStore, StoredIdentity } from "./identity-store.ts";
+import type { IdentityStore, RunnerEndpoint, StoredIdentity } from "./identity-store.ts";
 import { timestampMs } from "./wire-time.ts";
 
 /** Time for one call of the enrollment, in ms. */
@@ -42,7 +43,11 @@ export async function enroll(deps: EnrollmentDeps, token: ServiceToken): Promise
   const csr = Buffer.from(pending.csrBase64, "base64");
   const answer = await gateway.enroll({ runnerId, nonce, csr, signature, host }, callOptions(deps));
 
-  const identity = toStoredIdentity(answer.identity, pending, { trustDomain, rootPem, endpoints: endpointsOf(offer) });
+  const identity = toStoredIdentity(answer.identity, pending, {
+    trustDomain,
+    rootPem,
+    endpoints: readEndpoints(offer.endpoints),
+  });
   store.saveSessionNumber(0n);
   store.save({ version: 1, runnerId, identity });
   return identity;
@@ -67,7 +72,11 @@ export async function renewExpired(
   const request = { runnerId, nonce, csr, signature, certificatePem };
   const answer = await gateway.renewExpiredIdentity(request, callOptions(deps));
 
-  const identity = toStoredIdentity(answer.identity, pending, { trustDomain, rootPem, endpoints: endpointsOf(offer) });
+  const identity = toStoredIdentity(answer.identity, pending, {
+    trustDomain,
+    rootPem,
+    endpoints: readEndpoints(offer.endpoints),
+  });
   store.save({ version: 1, runnerId, identity });
   return identity;
 }
@@ -79,10 +88,10 @@ export async function renewExpired(
 export async function askEndpoints(
   deps: EnrollmentDeps,
   { runnerId, identity, rootPin }: { runnerId: string; identity: StoredIdentity; rootPin: Uint8Array },
-): Promise<string[]> {
+): Promise<RunnerEndpoint[]> {
   const { trustDomain } = identity;
   const { offer } = await startEnrollment(deps, { runnerId, rootPin, trustDomain });
-  return endpointsOf(offer);
+  return readEndpoints(offer.endpoints);
 }
 
 async function startEnrollment(
@@ -108,10 +117,6 @@ async function startEnrollment(
 
 function callOptions({ signal }: EnrollmentDeps): { signal: AbortSignal; timeoutMs: number } {
   return { signal, timeoutMs: enrollmentCallTimeoutMs };
-}
-
-function endpointsOf(offer: EnrollmentOffer): string[] {
-  return offer.endpoints.flatMap(({ kind }) => (kind.case === "mtls" ? [kind.value] : []));
 }
 
 function leafOf(chainPem: string): string {

@@ -9,6 +9,7 @@ export type FatalReason =
   /** Another process owns the data directory. */
   | "in_use";
 
+/** Part of what the program promises: service managers decide by them whether to start it again. */
 export const exitCodes: Record<FatalReason, number> = { usage: 2, refused: 3, untrusted: 4, in_use: 5 };
 
 /** The runner ends with this message, one line for people, and the exit code of its reason. */

@@ -7,6 +7,20 @@ import { removeFileDurably, writeFileDurably } from "./atomic-file.ts";
 /** A key that was made and for which a certificate was, or will be, asked. The same request again gets the same answer. */
 const pendingKeySchema = z.strictObject({ keyPem: z.string(), csrBase64: z.string() });
 
+/** A way to the runner plane. */
+const endpointSchema = z.discriminatedUnion("kind", [
+  /** "host:port" */
+  z.strictObject({ kind: z.literal("mtls"), address: z.string() }),
+  z.strictObject({
+    kind: z.literal("openziti"),
+    controllerUrl: z.string(),
+    controllerCaPem: z.string(),
+    service: z.string(),
+  }),
+  /** "host:port" or "unix:/path" */
+  z.strictObject({ kind: z.literal("sidecar"), address: z.string() }),
+]);
+
 const identitySchema = z.strictObject({
   identityId: z.string(),
   generation: z.string(),
@@ -17,8 +31,8 @@ const identitySchema = z.strictObject({
   rootPem: z.string(),
   expireTimeMs: z.number(),
   renewTimeMs: z.number(),
-  /** Where the runner plane is, as "host:port", best first. */
-  endpoints: z.array(z.string()),
+  /** Where the runner plane is, best first. */
+  endpoints: z.array(endpointSchema),
 });
 
 const fileSchema = z.strictObject({
@@ -28,6 +42,7 @@ const fileSchema = z.strictObject({
   pendingKey: pendingKeySchema.optional(),
 });
 
+export type RunnerEndpoint = z.infer<typeof endpointSchema>;
 export type PendingKey = z.infer<typeof pendingKeySchema>;
 export type StoredIdentity = z.infer<typeof identitySchema>;
 /** `runnerId` says whose the rest is. */

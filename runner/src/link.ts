@@ -2,15 +2,15 @@
  * Keeps a session with the control plane: obtains an identity, dials, serves, renews, dials again. Ends only when it is
  * told to, or with a `FatalError`.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
-import type { MtlsEndpoint } from "../../overlay/mtls.ts";
-import type { Overlay } from "../../overlay/overlay.ts";
 import { backoffMs, jitteredMs, longestTimerMs, pause } from "./backoff.ts";
 import { openConnection, type Connection } from "./connection.ts";
+import { readEndpoints } from "./endpoints.ts";
 import { askEndpoints } from "./enroll.ts";
 import { FatalError } from "./fatal-error.ts";
 import { rootPinOf } from "./identity-keys.ts";
-import type { StoredIdentity } from "./identity-store.ts";
+import type { RunnerEndpoint, StoredIdentity } from "./identity-store.ts";
 import { pushLogs } from "./log-push.ts";
 import type { Logs } from "./logs.ts";
 import { pushMetrics } from "./metrics-push.ts";
@@ -18,7 +18,8 @@ import { giveUpIdentity, obtainIdentity, type ObtainDeps } from "./obtain-identi
 import { courseAfter, type Refused } from "./refusal-course.ts";
 import { messageOf, refusalOf } from "./refusal.ts";
 import { renewIdentity, renewInMs } from "./renew.ts";
-import { mtlsEndpoints, Session, type SessionDeps, type SessionEnd, type SessionTerms } from "./session.ts";
+import type { RunnerOverlay } from "./runner-overlay.ts";
+import { Session, type SessionDeps, type SessionEnd, type SessionTerms } from "./session.ts";
 import type { TransportGate } from "./transport-gate.ts";
 import type { Tunnels } from "./tunnels.ts";
 import type { Workloads } from "./workloads.ts";
@@ -27,7 +28,7 @@ import type { Workloads } from "./workloads.ts";
 const goodSessionMs = 10_000;
 
 export type LinkDeps = ObtainDeps & {
-  overlay: Overlay<MtlsEndpoint>;
+  overlay: RunnerOverlay;
   /** To be dialed instead of what the control plane names. */
   runnerPlane: string | undefined;
   hello: () => SessionDeps["hello"];
@@ -117,7 +118,10 @@ type Opened = { kind: "live"; live: Live } | { kind: "failed"; end: Failure };
 /** Dials and says hello; `before` is the session that this one is to succeed. */
 async function openLive(deps: LinkDeps, identity: StoredIdentity, before?: Session): Promise<Opened> {
   const { overlay, signal, workloads, store, onContact, onDrain, log } = deps;
-  const dialed = deps.runnerPlane === undefined ? identity : { ...identity, endpoints: [deps.runnerPlane] };
+  const dialed =
+    deps.runnerPlane === undefined
+      ? identity
+      : { ...identity, endpoints: [{ kind: "mtls" as const, address: deps.runnerPlane }] };
   let connection: Connection;
   try {
     connection = await openConnection({ overlay, identity: dialed, signal });
@@ -136,7 +140,7 @@ async function openLive(deps: LinkDeps, identity: StoredIdentity, before?: Sessi
     onDrain,
     onRenew: () => renewNow.abort(),
     onConnect: ({ tunnelId, endpoints }) => {
-      const elsewhere = { ...identity, endpoints: mtlsEndpoints(endpoints) };
+      const elsewhere = { ...identity, endpoints: readEndpoints(endpoints) };
       const dial = async () => {
         if (elsewhere.endpoints.length > 0) return openConnection({ overlay, identity: elsewhere, signal });
         return { transport: connection.transport, close: () => undefined };
@@ -169,10 +173,10 @@ function withLastWords(end: SessionEnd, { lastWords }: Connection): SessionEnd {
 }
 
 /** Where to dial next time, as the control plane said last. */
-function keepEndpoints({ store }: LinkDeps, endpoints: readonly string[]): void {
+function keepEndpoints({ store }: LinkDeps, endpoints: readonly RunnerEndpoint[]): void {
   const kept = store.load();
   if (kept?.identity === undefined || endpoints.length === 0) return;
-  if (kept.identity.endpoints.join(" ") === endpoints.join(" ")) return;
+  if (isDeepStrictEqual(kept.identity.endpoints, endpoints)) return;
   store.save({ ...kept, identity: { ...kept.identity, endpoints: [...endpoints] } });
 }
 

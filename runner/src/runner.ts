@@ -6,7 +6,6 @@ import { create } from "@bufbuild/protobuf";
 import { createClient, type Client } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
-import { createMtlsOverlay } from "../../overlay/mtls.ts";
 import { MachineSchema, type Machine as MachineProto } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import type { GatewayTrust } from "../../wire/gateway-trust.ts";
@@ -29,6 +28,7 @@ import { watchLoss } from "./loss-watch.ts";
 import { readMachine, type Machine } from "./machine.ts";
 import { cutText } from "./messages.ts";
 import { gatewayAgent, type Proxies } from "./proxies.ts";
+import { createRunnerOverlay } from "./runner-overlay.ts";
 import type { SessionTerms } from "./session.ts";
 import { TransportGate } from "./transport-gate.ts";
 import { Tunnels } from "./tunnels.ts";
@@ -63,6 +63,8 @@ export type RunnerOptions = {
   isolation?: Isolation;
   /** Accepts cluster scope without isolation. */
   isUnsafeSharedUser: boolean;
+  /** Lets people into workloads while they run; yes, unless it is said. */
+  opensTunnels?: boolean;
   /** What the machine is, for many runners of one process; otherwise it is looked at. */
   machine?: Machine;
   version: string;
@@ -91,7 +93,7 @@ export async function startRunner(options: RunnerOptions): Promise<Runner> {
 }
 
 async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Runner> {
-  const { log, proxies = {} } = options;
+  const { log, proxies = {}, opensTunnels = true } = options;
   const { path: directory } = home;
   const store = options.isEphemeral ? createIdentityMemory() : openIdentityDirectory(join(directory, "identity"));
   const runnerId = options.token?.runnerId ?? store.load()?.runnerId;
@@ -107,11 +109,15 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   const logs = new Logs({ directory: join(directory, "spools") });
   const uploads = new Uploads({ gate, log });
   const workloads = new Workloads({ executors, capacity: options.capacity, holdings, logs, uploads, log });
-  const tunnels = new Tunnels({ wayInto: (of) => workloads.wayInto(of), log });
+  const tunnels = new Tunnels({ isShut: !opensTunnels, wayInto: (of) => workloads.wayInto(of), log });
   await workloads.adopt();
 
   const watch = watchLoss({ workloads, holdings, bootId: machine.bootId });
-  const overlay = createMtlsOverlay({ proxy: proxies });
+  const overlay = createRunnerOverlay({
+    proxy: proxies,
+    identity: () => store.load()?.identity,
+    version: options.version,
+  });
   const instanceId = randomUUID();
   const isTemporary = options.dataDirectory === undefined;
   const departure = createDeparture({ workloads, log });
@@ -154,7 +160,7 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
       foundCapabilities: machine.found.map(({ name }) => name),
       isolation,
       unsafeSharedUser: options.isUnsafeSharedUser,
-      tunnels: true,
+      tunnels: opensTunnels,
     }),
     workloads,
     logs,

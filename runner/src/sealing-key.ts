@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileDurably } from "./atomic-file.ts";
-import { ignoringCodes } from "./executors/durable-file.ts";
+import { ignoringCodes } from "./ignoring-codes.ts";
 import { sealingKeyBytes } from "./executors/secret-file.ts";
 
 /** The key under which this runner keeps the secrets of what runs, in a directory that jobs cannot see; made where there is none. */

@@ -19,6 +19,8 @@ import {
 } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import { longestTimerMs } from "./backoff.ts";
 import { bootTimeMs } from "./boot-clock.ts";
+import { readEndpoints } from "./endpoints.ts";
+import type { RunnerEndpoint } from "./identity-store.ts";
 import { Outbox } from "./outbox.ts";
 import { refusalOf } from "./refusal.ts";
 import { durationMs } from "./wire-time.ts";
@@ -40,7 +42,7 @@ export type SessionTerms = {
   leaseMs: number;
   lossMarginMs: number;
   metricsIntervalMs: number;
-  endpoints: string[];
+  endpoints: RunnerEndpoint[];
 };
 
 /** Why a session ended. */
@@ -254,11 +256,6 @@ function toTerms(welcome: Welcome): SessionTerms {
     leaseMs: ms(welcome.lease, 30_000),
     lossMarginMs: ms(welcome.lossMargin, 20_000),
     metricsIntervalMs: ms(welcome.metricsInterval, 10_000),
-    endpoints: mtlsEndpoints(welcome.endpoints),
+    endpoints: readEndpoints(welcome.endpoints),
   };
-}
-
-/** "host:port" of each endpoint that is dialed directly. */
-export function mtlsEndpoints(endpoints: Welcome["endpoints"]): string[] {
-  return endpoints.flatMap(({ kind }) => (kind.case === "mtls" ? [kind.value] : []));
 }

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { basename, dirname, resolve } from "node:path";
 import type { Duplex } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   TunnelOutputSchema,
@@ -35,6 +36,8 @@ type Answer = NonNullable<MessageInitShape<typeof TunnelOutputSchema>["kind"]>;
 /** What an end of a tunnel works with. `signal` aborts when the tunnel is gone, or with a `TunnelRefused` where it must end. */
 export type TunnelWork = { entrance: Entrance; inputs: AsyncIterable<TunnelInput>; signal: AbortSignal };
 
+/** Of the line that says what is copied: a job may have a "sh" of its own that never ends it. */
+const maximumKindBytes = 64;
 /** Of what a copy says of its failure. */
 const maximumSaidBytes = 4096;
 
@@ -82,8 +85,19 @@ async function feed(entered: Entered, inputs: AsyncIterable<TunnelInput>): Promi
     if (kind.case === "data") await entered.write(kind.value);
     else if (kind.case === "end") entered.end();
     else if (kind.case === "resize") entered.resize(kind.value);
-    else if (kind.case === "signal") entered.signal(`SIG${kind.value}` as NodeJS.Signals);
+    else if (kind.case === "signal") await sendInTurn(() => entered.signal(`SIG${kind.value}` as NodeJS.Signals));
   }
+}
+
+/** Between two signals for whatever commands: to find whom one is for takes a look at every process of the machine. */
+const signalPauseMs = 20;
+let lastSignal = Promise.resolve();
+
+/** Sends the signals of all tunnels one after another, so that no caller takes all of the runner's time (I13). */
+function sendInTurn(signalNow: () => void): Promise<void> {
+  const sent = lastSignal.then(signalNow);
+  lastSignal = sent.catch(() => undefined).then(() => delay(signalPauseMs));
+  return sent;
 }
 
 async function* forward({ port }: Start<"forward">, { entrance, inputs, signal }: TunnelWork): AsyncGenerator<Answer> {
@@ -150,6 +164,8 @@ async function* copyFrom({ path }: Start<"copyFrom">, work: TunnelWork): AsyncGe
     if (line !== undefined) {
       line = Buffer.concat([line, bytes]);
       const end = line.indexOf("\n");
+      if (end < 0 && line.length > maximumKindBytes)
+        throw new TunnelRefused("STATE", `${path}: the workload's sh or tar is none that can be used`);
       if (end < 0) continue;
       yield started(line.toString("latin1", 0, end) === "folder");
       rest = line.subarray(end + 1);

@@ -9,7 +9,7 @@ import { createClient, type Transport } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import type { TunnelInput, TunnelStart } from "../../proto/gen/agyn/tunnels/v1/tunnel_pb.ts";
 import { TunnelRequestSchema, TunnelsService } from "../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
-import { tunnelWindow_bytes } from "../../wire/tunnel-bounds.ts";
+import { inputWeight_bytes, tunnelWindow_bytes } from "../../wire/tunnel-bounds.ts";
 import type { Entrance } from "./executors/executor.ts";
 import { Handover } from "../../wire/handover.ts";
 import type { HoldingRef } from "./holding.ts";
@@ -23,6 +23,8 @@ export const maximumTunnels = 48;
 const maximumMessageBytes = 1024;
 
 export type TunnelsDeps = {
+  /** Nobody is let in, whoever asks. */
+  isShut: boolean;
   /** Throws a `TunnelRefused`. */
   wayInto: (of: HoldingRef) => Entrance;
   log: Logger;
@@ -44,6 +46,7 @@ export class Tunnels {
 
   /** Opens a tunnel and serves it to its end; never rejects. */
   async open(tunnelId: string, dial: () => Promise<TunnelConnection>): Promise<void> {
+    if (this.#deps.isShut) return;
     const ending = new AbortController();
     const isOneTooMany = this.#open.size >= maximumTunnels;
     this.#open.add(ending);
@@ -77,12 +80,12 @@ export class Tunnels {
     const call = createClient(TunnelsService, transport).tunnel(requests(said), { signal: ending.signal });
     let untakenBytes = 0;
     const take = async (input: TunnelInput): Promise<void> => {
-      const bytes = input.kind.case === "data" ? input.kind.value.length : 0;
+      const bytes = inputWeight_bytes(input);
       untakenBytes += bytes;
       if (untakenBytes > tunnelWindow_bytes) throw new Error(`more than ${tunnelWindow_bytes} bytes came untaken`);
       await inputs.push(input);
       untakenBytes -= bytes;
-      if (bytes > 0) void say({ case: "taken", value: bytes });
+      void say({ case: "taken", value: bytes });
     };
     try {
       for await (const { kind } of call) {

@@ -18,8 +18,7 @@ export function readArguments(argv: readonly string[], commands: readonly [strin
   for (let position = 0; position < argv.length; position += 1) {
     const word = argv[position]!;
     if (!word.startsWith("--")) {
-      if (!commands.includes(word))
-        throw new ConfigError(`unknown command "${word}": there are ${commands.join(", ")}`);
+      if (!commands.includes(word)) throw unexpected(word, commands);
       command = word;
       continue;
     }
@@ -32,6 +31,11 @@ export function readArguments(argv: readonly string[], commands: readonly [strin
     else flags[key] = value;
   }
   return { flags, command, file };
+}
+
+function unexpected(word: string, commands: readonly string[]): ConfigError {
+  if (commands.length === 1) return new ConfigError(`unexpected "${word}": a setting is given as --name value`);
+  return new ConfigError(`unknown command "${word}": there are ${commands.join(", ")}`);
 }
 
 function splitOnce(text: string, separator: string): [string, string | undefined] {

@@ -5,8 +5,10 @@ import type { PendingLimits } from "./loops/pending-room.ts";
 import type { ArtifactLimits } from "./artifacts/workload-artifacts.ts";
 import type { S3Place } from "./blobs/s3-place.ts";
 import { readS3Place } from "./s3-settings.ts";
+import { readNetworkPlace, readOverlays, type NetworkPlace, type OverlayName } from "./network-settings.ts";
 import {
   ConfigError,
+  flagOf,
   isLoopback,
   isWildcard,
   parseAddress,
@@ -32,6 +34,10 @@ export type Config = ArtifactLimits & {
   runnerAddress: Address | undefined;
   tunnelAddress: Address | undefined;
   tunnelIdle_ms: number;
+  /** How runners reach the runner plane, in the order in which they are told. */
+  overlays: readonly OverlayName[];
+  /** The OpenZiti network, where that is one of them. */
+  network: NetworkPlace | undefined;
   tls: { cert: string; key: string } | undefined;
   trustedProxies: readonly string[];
   openMetrics: boolean;
@@ -77,7 +83,8 @@ export function settle(
   for (const name of Object.keys(fromFile))
     if (!(name in settings)) throw unknown(`${file}: unknown key "${name}"`, name, Object.keys(settings));
   for (const name of Object.keys(flags))
-    if (!(name in settings)) throw unknown(`unknown flag --${name.replaceAll("_", "-")}`, name, Object.keys(settings));
+    if (!(name in settings))
+      throw unknown(`unknown flag ${flagOf(name)}`, flagOf(name), Object.keys(settings).map(flagOf));
   const entries = (Object.keys(settings) as SettingName[]).map((name) => {
     const variable = `AGYN_${name.toUpperCase()}`;
     const fromEnvironment =
@@ -111,6 +118,8 @@ export function toConfig(settled: Settled): Config {
     runnerAddress: optionalAddress("runner_address"),
     tunnelAddress: optionalAddress("tunnel_address"),
     tunnelIdle_ms: duration("tunnel_idle"),
+    overlays: readOverlays(text("overlay")!),
+    network: readNetworkPlace(text),
     tls: cert === undefined || key === undefined ? undefined : { cert, key },
     trustedProxies: (text("trusted_proxies") ?? "").split(",").filter((one) => one.trim() !== ""),
     openMetrics: parseBoolean("open_metrics", text("open_metrics")!),
@@ -163,7 +172,7 @@ function checkTogether(config: Config, settled: Settled): void {
       `listen: ${config.listen.host} is reachable from other machines, and access tokens would cross the network in clear: set tls_cert and tls_key, or insecure_listen if a proxy in front speaks TLS`,
     );
   }
-  if (config.runnerAddress === undefined && isWildcard(config.runnerListen.host)) {
+  if (config.overlays.includes("mtls") && config.runnerAddress === undefined && isWildcard(config.runnerListen.host)) {
     throw new ConfigError(
       `runner_address: needed with runner_listen ${config.runnerListen.host}, because runners must be told where to dial: give the name or address of this machine that they reach, such as agyn.example.org:${config.runnerListen.port}`,
     );

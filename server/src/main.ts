@@ -4,6 +4,7 @@ import pino, { type Logger } from "pino";
 import { readArguments } from "./arguments.ts";
 import { ConfigError, settle, toConfig, type Config, type Settled } from "./config.ts";
 import { settings, type SettingName } from "./settings.ts";
+import { flagOf } from "./setting-values.ts";
 import { openServer } from "./server.ts";
 import { rotate } from "./rotate.ts";
 import { explainStartFailure } from "./start-failure.ts";
@@ -20,7 +21,8 @@ const program = new Command("agyn-server")
   .allowExcessArguments()
   .helpOption("-h, --help");
 for (const [name, { help, default: value }] of Object.entries(settings)) {
-  program.option(`--${name.replaceAll("_", "-")} <value>`, value === undefined ? help : `${help} (default: ${value})`);
+  const usual = value === undefined || value === "" ? "" : ` (default: ${value})`;
+  program.option(`${flagOf(name)} <value>`, help + usual);
 }
 program.option(parentPipe, "end when standard input ends");
 program
@@ -86,7 +88,7 @@ async function serve(config: Config, hasParentPipe: boolean): Promise<void> {
   log.info(
     {
       gateway: server.gateway,
-      runner_plane: `${server.runnerAddress.host}:${server.runnerAddress.port}`,
+      runner_plane: server.runnerEndpoints.join(", "),
       data_dir: config.dataDir,
     },
     "server ready",

@@ -23,6 +23,7 @@ export type Meters = {
   eventLoopLag: () => number;
 };
 
+/** All at 0; the event loop is watched from now on. */
 export function createMeters(): Meters {
   const delay = monitorEventLoopDelay({ resolution: 10 });
   delay.enable();

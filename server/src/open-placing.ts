@@ -60,7 +60,9 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
     loops.push(feed.loop);
     onClose(() => feed.loop.stop());
   }
+  const changeListeners: (() => void)[] = [];
   const onRunnersChanged = () => {
+    for (const listener of changeListeners) listener();
     runnerFeed.signal();
     syncFleet.signal();
     notifications.send("runners");
@@ -193,6 +195,8 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
     runnerFeed,
     workloadFeed,
     onRunnersChanged,
+    /** Hears of every change of a runner that this replica made. */
+    onRunnerChange: (listener: () => void) => changeListeners.push(listener),
     onWorkloadsChanged,
     tellRunner,
     deliverPlacement,

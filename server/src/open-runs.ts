@@ -96,7 +96,8 @@ export async function openRuns({ config, log, state, placing, random, onClose }:
   };
   const onAdvanced = ({ run, jobs, stops }: Advanced) => {
     takeJobs(jobs);
-    if (hasRunEnded(run.state) || jobs.some((one) => one.cancelsOlder)) advance.signal();
+    const letsOthersBegin = run.hasTurn && hasRunEnded(run.state);
+    if (letsOthersBegin || jobs.some((one) => one.cancelsOlder)) advance.signal();
     for (const { workloadId, reason } of stops) {
       stopWorkloads([workloadId], { reason, grace_ms: null }).catch((error: unknown) =>
         log.error({ err: error, workload: workloadId }, "a workload was not asked to stop"),

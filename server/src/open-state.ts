@@ -29,7 +29,7 @@ export type State = Awaited<ReturnType<typeof openState>>;
 export async function openState({ config, log, database, onClose }: StateOptions) {
   const directory = await claimDataDirectory(config.dataDir);
   onClose(() => directory.release());
-  await refuseTakenAddresses([config.listen, config.runnerListen]);
+  await refuseTakenAddresses(config.overlays.includes("mtls") ? [config.listen, config.runnerListen] : [config.listen]);
   const replicaId = directory.replicaId;
   const masterKey = await openMasterKey({ file: config.masterKeyFile, create: config.databaseUrl === undefined });
   const sql = openDatabase(

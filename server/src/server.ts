@@ -6,6 +6,7 @@ import { AuditService } from "../../proto/gen/agyn/audit/v1/audit_service_pb.ts"
 import { LogsService } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import { OrganizationsService } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
+import { OverlayService } from "../../proto/gen/agyn/overlay/v1/overlay_service_pb.ts";
 import { ProjectsService } from "../../proto/gen/agyn/projects/v1/projects_service_pb.ts";
 import { QueueService } from "../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
@@ -48,23 +49,26 @@ import { createTurns } from "./api/turns.ts";
 import { createUsersService } from "./api/users-service.ts";
 import type { Address, Config } from "./config.ts";
 import { announceGateway } from "./gateway.ts";
-import { openRevocationReader } from "./loops/enforce-revocations.ts";
 import { pushLogs } from "./sessions/push-logs.ts";
 import { runSession, type SessionDeps } from "./sessions/run-session.ts";
 import type { DatabaseTarget } from "./store/database.ts";
-import type { RevocationReason } from "./store/identities.ts";
 import { createSecureRandom } from "./secure-random.ts";
 import { readTlsMaterial } from "./tls-material.ts";
 import { version } from "./version.ts";
 import { createHealthService } from "./api/health-service.ts";
+import { createOverlayService } from "./api/overlay-service.ts";
 import { createReflectionService } from "./api/reflection-service.ts";
 import { conversations, services } from "./api/permissions.ts";
+import { runnerService } from "./domain/overlay-plan.ts";
+import { openNetwork } from "./open-network.ts";
 import { openPlacing } from "./open-placing.ts";
+import { openRevocations } from "./open-revocations.ts";
 import { openRuns } from "./open-runs.ts";
 import { openTriggers } from "./open-triggers.ts";
 import { openTunnels } from "./open-tunnels.ts";
 import { openWebhooks } from "./open-webhooks.ts";
 import { openUpkeep } from "./open-upkeep.ts";
+import { createRunnerEndpoints } from "./runner-endpoints.ts";
 import { openState, type StateOptions } from "./open-state.ts";
 import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../proto/gen/grpc/reflection/v1/reflection_pb.ts";
@@ -74,7 +78,10 @@ export type Server = {
   /** Of the user port, as clients reach it. */
   readonly gateway: string;
   readonly userAddress: Address;
+  /** Where runners connect by TCP; as configured where they cannot, because the runner plane is in a network only. */
   readonly runnerAddress: Address;
+  /** All ways to the runner plane, for people: "host:port", or the service of a network. */
+  readonly runnerEndpoints: readonly string[];
   /** Lets calls finish for the grace, then closes everything in reverse order. */
   close(): Promise<void>;
 };
@@ -85,13 +92,6 @@ const enrollmentBurst = 500;
 const enrollmentsPerSecond = 50;
 const leafTtl_ms = 30 * 86_400_000;
 const leafRenewal_ms = 86_400_000;
-/** How long a revoked session may take to hear why it ends; of the second in which a revocation reaches everybody. */
-const lastWords_ms = 150;
-const lastWordsOf: Record<RevocationReason, string> = {
-  IDENTITY_REVOKED: "this identity was revoked",
-  RUNNER_LOCKED: "this identity was revoked",
-  IDENTITY_SUPERSEDED: "a later identity of this runner took over",
-};
 
 /** Builds everything in order; what was opened is closed in reverse, also where a later step fails. `database`: one that is there already. */
 export async function openServer(config: Config, log: Logger, database?: DatabaseTarget): Promise<Server> {
@@ -130,13 +130,9 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
 
   // The contract, once for both planes: each method exists on the one that its option names.
   let leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
-  let runnerAddress: Address = config.runnerListen;
-  const endpoints = () => {
-    const value = endpointText(config.runnerAddress ?? runnerAddress);
-    return [{ kind: { case: "mtls" as const, value } }];
-  };
-  const ownEndpoint = () => endpointText(config.tunnelAddress ?? config.runnerAddress ?? runnerAddress);
-  const tunnels = await openTunnels({ config, log, state, placing, ownEndpoint, onClose });
+  const network = openNetwork({ config, log, state, placing, onClose });
+  const endpoints = createRunnerEndpoints(config, network?.endpoint);
+  const tunnels = await openTunnels({ config, log, state, placing, ownEndpoint: endpoints.own, onClose });
   const onRevoked = () => {
     revocations.signal();
     notifications.send("revocations");
@@ -150,7 +146,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     fleet,
     masterKey,
     log,
-    endpoints,
+    endpoints: endpoints.all,
     heartbeat_ms: config.heartbeat_ms,
     lease_ms: config.lease_ms,
     certificateTtl_ms: config.certificateTtl_ms,
@@ -158,7 +154,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     onRunnersChanged,
     onRevoked,
   };
-  const protoDeps = { sql, fleet, trustDomain: authority.trustDomain };
+  const overlayServices = (runnerId: string) => (network ? [runnerService(runnerId)] : []);
+  const protoDeps = { sql, fleet, trustDomain: authority.trustDomain, overlayServices };
   const issueDeps = {
     sql,
     authority,
@@ -186,7 +183,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
       ...createEnrollment({
         ...issueDeps,
         controlPlaneLeaf: () => leaf,
-        endpoints,
+        endpoints: endpoints.all,
         onEnrolled: () => meters.enrollments.add(1),
       }),
       ...createRenewal({ ...issueDeps, expiredRenewal_ms: config.expiredRenewal_ms }),
@@ -236,6 +233,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     router.service(UsersService, createUsersService({ sql }));
     router.service(AccessTokensService, createAccessTokensService({ sql }));
     router.service(AuditService, createAuditService({ sql }));
+    router.service(OverlayService, createOverlayService({ sql, overlays: config.overlays, network }));
     router.service(
       Health,
       createHealthService(() => isReady({ sql, loops }), new Set(services.map((one) => one.typeName))),
@@ -247,7 +245,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
         version,
         trustDomain: authority.trustDomain,
         replicaId,
-        runnerEndpoints: endpoints().map((one) => one.kind.value),
+        runnerEndpoints: endpoints.texts(),
       }),
     );
   };
@@ -266,26 +264,16 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
 
   // The listeners: runners first, so that what the user port answers is true.
   const runnerPlane = await openRunnerPlane({
-    listen: config.runnerListen,
+    listen: endpoints.listen,
     authority,
     leaf,
     routes,
     interceptors: interceptors(Plane.RUNNER),
     log,
   });
-  runnerAddress = runnerPlane.address;
+  endpoints.opened(runnerPlane.address);
   onClose(() => runnerPlane.close(config.shutdownGrace_ms));
-  const revocationReader = await openRevocationReader({
-    sql,
-    keysOf: (runnerId) => runnerPlane.keysOf(runnerId),
-    disconnect: (runnerId, reason, keys) => {
-      const session = registry.get(runnerId);
-      if (session && keys.includes(session.spkiSha256)) session.end(reason, lastWordsOf[reason]);
-      runnerPlane.disconnect({ id: runnerId, keys }, reason, lastWords_ms);
-    },
-    disconnectAll: (why) => runnerPlane.disconnectAll(why),
-  });
-  const revocations = runLoop("enforce-revocations", config.revocationPeriod_ms, () => revocationReader.run());
+  const revocations = await openRevocations({ config, state, placing, runnerPlane });
   runLoop("renew-own-certificate", leafRenewal_ms, async () => {
     leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
     runnerPlane.replaceLeaf(leaf);
@@ -308,12 +296,12 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     for (const session of registry.all()) session.end("UNAVAILABLE", "the control plane is stopping", 500);
     await Promise.all(closing);
   });
-  notifications.on("revocations", () => revocations.signal());
+  void network?.host(runnerPlane.accept);
   const gateway = await announceGateway(state.directory, userPlane.address, tls);
-  return { gateway, userAddress: userPlane.address, runnerAddress: runnerPlane.address };
-}
-
-/** "host:port", an IPv6 host in brackets. */
-function endpointText({ host, port }: Address): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  return {
+    gateway,
+    userAddress: userPlane.address,
+    runnerAddress: runnerPlane.address ?? config.runnerListen,
+    runnerEndpoints: endpoints.texts(),
+  };
 }

@@ -20,6 +20,7 @@ export function parseDuration(name: string, text: string, range?: readonly [stri
   return value_ms;
 }
 
+/** `host:port`, an IPv6 host in brackets; throws a ConfigError that names the setting. */
 export function parseAddress(name: string, text: string): Address {
   const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):([0-9]{1,5})$/.exec(text);
   const port = Number(match?.[3]);
@@ -28,6 +29,7 @@ export function parseAddress(name: string, text: string): Address {
   return { host: match[1] ?? match[2]!, port };
 }
 
+/** Both bounds are allowed; throws a ConfigError that names the setting. */
 export function parseInteger(name: string, text: string, least: number, most: number): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < least || value > most)
@@ -35,10 +37,16 @@ export function parseInteger(name: string, text: string, least: number, most: nu
   return value;
 }
 
+/** A flag without a value is true; throws a ConfigError that names the setting. */
 export function parseBoolean(name: string, text: string): boolean {
   if (text === "true" || text === "") return true;
   if (text === "false") return false;
   throw new ConfigError(`${name}: "${text}" is not true or false`);
+}
+
+/** How a setting's name is written on a command line: `runner_listen` as `--runner-listen`. */
+export function flagOf(name: string): string {
+  return `--${name.replaceAll("_", "-")}`;
 }
 
 /** Names the valid one that is nearest. */

@@ -66,6 +66,43 @@ export const settings = {
     range: ["100ms", "30d"],
     help: "how long nothing may move through a tunnel into a workload before it is closed",
   },
+  overlay: {
+    kind: "text",
+    default: "mtls",
+    help: "how runners reach the runner plane: mtls (a TCP port), openziti (no port at all), or mtls,openziti for both",
+  },
+  ziti_controller: {
+    kind: "text",
+    default: undefined,
+    help: "URL of the OpenZiti controller; without it the one that ziti_admin_identity names",
+  },
+  ziti_ca_file: {
+    kind: "text",
+    default: undefined,
+    help: "the authorities of the OpenZiti network (PEM), where ziti_admin_identity does not bring them",
+  },
+  ziti_admin_identity: {
+    kind: "text",
+    default: undefined,
+    help: "identity file (JSON) of an administrator of the OpenZiti network",
+  },
+  ziti_admin_username: {
+    kind: "text",
+    default: undefined,
+    help: "name of an administrator, instead of ziti_admin_identity",
+  },
+  ziti_admin_password_file: { kind: "text", default: undefined, help: "a file with that administrator's password" },
+  ziti_router_roles: {
+    kind: "text",
+    default: "#all",
+    help: "edge routers that runners and control plane may use, as roles separated by commas, such as #public",
+  },
+  ziti_repair_period: {
+    kind: "duration",
+    default: "1m",
+    range: ["100ms", "1d"],
+    help: "how often what is kept in the OpenZiti network is compared with what should be",
+  },
   tls_cert: { kind: "text", default: undefined, help: "certificate chain of the user port (PEM)" },
   tls_key: { kind: "text", default: undefined, help: "its private key (PEM)" },
   insecure_listen: {
@@ -226,7 +263,9 @@ export const settings = {
   database_connections: { kind: "integer", default: "16", help: "size of the connection pool" },
 } as const satisfies Record<string, Setting>;
 
+/** A key of `agyn.toml`. */
 export type SettingName = keyof typeof settings;
+/** A key whose value is a duration. */
 export type DurationName = {
   [Name in SettingName]: (typeof settings)[Name]["kind"] extends "duration" ? Name : never;
 }[SettingName];

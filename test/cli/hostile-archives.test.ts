@@ -93,6 +93,14 @@ test("bad-43: links, devices and pipes are left out and told; a file behind a li
   expect(readFileSync(join(directory, "copied/of-kind-2/passwd"), "utf8")).toBe("ours");
 });
 
+test("of very many that are left out the first are told by name, the others counted", async () => {
+  const links = Array.from({ length: 120 }, (_, index) => ({ name: `link-${index}`, type: "2" }));
+  const { exitCode, stderr } = await copy({ archive: tar(...links) });
+  expect(exitCode).toBe(0);
+  expect(stderr.match(/left out: link-/g)).toHaveLength(100);
+  expect(stderr).toContain("left out: 20 more");
+});
+
 test("bad-43: nothing is written through a link that is here", async () => {
   const prepare = (directory: string): void => {
     mkdirSync(join(directory, "copied/out"), { recursive: true });

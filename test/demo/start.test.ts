@@ -154,6 +154,16 @@ test("a data directory of another version, and a second server on one, are refus
   expect(await processesOn(place.directory)).toEqual([]);
 });
 
+test("a data directory that is a file is refused by its name", async () => {
+  await using place = await createPlace();
+  await writeFile(place.directory, "");
+
+  const refused = place.start();
+
+  expect(await refused.ended).toBe(2);
+  expect(refused.output()).toContain(`agyn: data_dir: ${place.directory} is not a directory: choose another, or`);
+});
+
 test("a database of another version of PostgreSQL is refused in its words", { timeout: 90_000 }, async () => {
   await using place = await createPlace();
   const first = await place.started();
@@ -175,7 +185,8 @@ test("what cannot be meant is refused before anything is made", async () => {
   await using place = await createPlace();
   const cases = [
     [["--listen", "0.0.0.0:0"], "reachable from other machines"],
-    [["--lisen", "127.0.0.1:0"], 'unknown flag --lisen: did you mean "listen"?'],
+    [["--lisen", "127.0.0.1:0"], 'unknown flag --lisen: did you mean "--listen"?'],
+    [["127.0.0.1:0"], "flags follow a --, as in: npm start -- --listen "],
     [["--runner-listen", "0.0.0.0:0"], "runner_address: needed with runner_listen 0.0.0.0"],
     [["--tls-cert", "/nonexistent.pem"], "tls_cert and tls_key go together"],
     [["--tls-cert", "/nonexistent.pem", "--tls-key", "/"], "tls_cert: there is no file /nonexistent.pem: make it, or"],

@@ -15,6 +15,7 @@ const pages = [
   "register-a-runner",
   "tokens-and-identities",
   "explain",
+  "simulated",
   "pipelines",
   "runs",
   "queue",

@@ -72,7 +72,7 @@ describe.each(isolations)("with the isolation %s", (isolation) => {
     for await (const { bytes } of entered.output)
       if (bytes.toString() === "in\n") execution.stop({ graceMs: 0, reason: "" });
     await execution.result;
-    expect(await entered.exit).toMatchObject({ signal: "SIGKILL" });
+    expect((await entered.exit).exitCode).not.toBe(0);
     expect(() => execution.entrance!()).toThrow("its command does not run");
   });
 });
@@ -101,4 +101,18 @@ test("a command that reads nothing takes no more than its pipe, and hanging up e
   entered.close();
   expect(await entered.exit).toMatchObject({ signal: "SIGKILL" });
   await until("what was not taken is let go", () => isTaken);
+});
+
+test("all that a command wrote to its terminal is there for a reader that takes its time", async () => {
+  await using world = await openWorld("none");
+  const { execution } = await startJob(world);
+  const entered = await execution.entrance!().enter({ argv: ["seq", "1", "100000"], terminal });
+  const pieces: Buffer[] = [];
+  for await (const { bytes } of entered.output) {
+    pieces.push(bytes);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const lines = Buffer.concat(pieces).toString().split("\r\n");
+  expect(lines).toEqual([...Array.from({ length: 100_000 }, (_, index) => String(index + 1)), ""]);
+  expect(await entered.exit).toEqual({ exitCode: 0 });
 });

@@ -79,3 +79,20 @@ test("I9: a runner serves so many tunnels at one time, and refuses one more", as
   expect(await refusal.promise).toMatchObject({ case: "refused", value: { reason: "LIMIT" } });
   over.resolve();
 });
+
+test("a runner that lets nobody in says so, and opens nothing when it is told to", async () => {
+  const controlPlane = await controlPlaneOfTest();
+  await runnerOfTest(controlPlane, { opensTunnels: false });
+  const session = await controlPlane.session(1);
+  expect((await session.hello).tunnels).toBe(false);
+  let opened = 0;
+  controlPlane.script.tunnel = async function* (requests) {
+    opened += 1;
+    for (let next = await requests.next(); !next.done; next = await requests.next()) yield* [];
+  };
+  connect(session);
+  const placement = simulated({});
+  session.place(placement);
+  await session.next("completed", placement.workloadId);
+  expect(opened).toBe(0);
+});

@@ -1,7 +1,9 @@
 import { afterAll, expect, test } from "vitest";
 import { advanceRun } from "../../server/src/runs/advance-run.ts";
+import { holdRun } from "../../server/src/runs/held-run.ts";
 import { startRun } from "../../server/src/runs/start-run.ts";
-import { listSupersededJobs, listSupersededRuns } from "../../server/src/store/run-groups.ts";
+import type { SqlOrTransaction } from "../../server/src/store/database.ts";
+import { hasGroups, listSupersededJobs, listSupersededRuns } from "../../server/src/store/run-groups.ts";
 import { insertOrganization } from "../../server/src/store/organizations.ts";
 import { countRoundTrips } from "../support/round-trips.ts";
 import { createRunWorld } from "./run-world.ts";
@@ -53,23 +55,56 @@ test("a run of which nothing changed is taken on in one round trip, and what was
 });
 
 test("who looks for members of groups reads nothing of the jobs that wait without one", async () => {
-  const organization = await insertOrganization(world.sql, "crowded", null);
-  const run = await world.start("jobs:\n  a: { run: x }\n", undefined, organization.id);
-  await world.sql`
-    insert into job (id, organization_id, run_id, run_number, attempt, name, definition, state, rank, tag, queue_time)
-    select 'job_crowd' || n, ${organization.id}, ${run.id}, 1, 1, 'many' || n, 'many', 'queued', lpad(to_hex(n), 12, '0') || 'i', n, now()
-    from generate_series(1, 20000) as n`;
-  await world.sql`vacuum analyze job`;
+  await crowd("crowded");
 
   const rows = await world.sql.begin(async (transaction) => {
     // PostgreSQL settles on one plan for all parameters after a few times.
     for (let turn = 0; turn < 8; turn++) {
+      expect(await hasGroups(transaction)).toBe(false);
       await listSupersededJobs(transaction, 1000);
       await listSupersededRuns(transaction, 1000);
     }
-    return transaction<{ read: bigint }[]>`
-      select seq_tup_read + idx_tup_fetch as read from pg_stat_xact_user_tables where relname = 'job'`;
+    return jobsRead(transaction);
   });
 
-  expect(Number(rows[0]!.read)).toBeLessThan(100);
+  expect(rows).toBeLessThan(100);
 });
+
+test("a run beside one of many jobs is held by plans made once, which read no jobs but its own", async () => {
+  await crowd("skewed");
+  const run = await world.start("jobs:\n  a: { run: x }\n  b: { run: x, needs: a }\n");
+
+  await world.sql.begin(async (transaction) => {
+    await holdRun(transaction, run.id);
+    const before = { made: await plansMade(transaction), read: await jobsRead(transaction) };
+    for (let turn = 0; turn < 8; turn++) await holdRun(transaction, run.id);
+
+    expect(await plansMade(transaction)).toBe(before.made);
+    expect((await jobsRead(transaction)) - before.read).toBeLessThan(100);
+  });
+});
+
+/** A run of an organization of its own in which twenty thousand jobs wait. */
+async function crowd(name: string): Promise<void> {
+  const organization = await insertOrganization(world.sql, name, null);
+  const run = await world.start("jobs:\n  a: { run: x }\n", undefined, organization.id);
+  await world.sql`
+    insert into job (id, organization_id, run_id, run_number, attempt, name, definition, state, rank, tag, queue_time)
+    select ${`job_${name}`} || n, ${organization.id}, ${run.id}, 1, 1, 'many' || n, 'many', 'queued', lpad(to_hex(n), 12, '0') || 'i', n,
+      now()
+    from generate_series(1, 20000) as n`;
+  await world.sql`vacuum analyze job`;
+}
+
+async function jobsRead(transaction: SqlOrTransaction): Promise<number> {
+  const [row] = await transaction<{ read: bigint }[]>`
+    select seq_tup_read + idx_tup_fetch as read from pg_stat_xact_user_tables where relname = 'job'`;
+  return Number(row!.read);
+}
+
+/** Plans for one set of parameters, of the statements of this connection. */
+async function plansMade(transaction: SqlOrTransaction): Promise<number> {
+  const [row] = await transaction<{ made: number }[]>`
+    select coalesce(sum(custom_plans), 0)::int as made from pg_prepared_statements`;
+  return row!.made;
+}

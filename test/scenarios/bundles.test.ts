@@ -69,6 +69,17 @@ test("bad-45: an upload that goes on with another body is refused by its digest,
   expect(await artifacts.createUpload({ sha256 })).toMatchObject({ complete: true });
 });
 
+test("an upload in very many small parts is refused, and one in large parts goes on", async () => {
+  await using world = await createWorld(patient);
+  const { artifacts } = world.admin;
+  const { uploadId } = await artifacts.createUpload({ sha256: "0".repeat(64) });
+  const write = (offset: number, size: number) =>
+    artifacts.writeUpload({ uploadId, offset: BigInt(offset), data: Buffer.alloc(size) });
+  for (let offset = 0; offset < 64; offset += 1) await write(offset, 1);
+  await expect(write(64, 1)).rejects.toThrow("64 parts below 65536 bytes already: send larger ones");
+  expect(await write(64, 65_536)).toMatchObject({ receivedBytes: 65_600n });
+});
+
 test("bad-44: a bundle that explodes, is cut short or is no archive is refused when it is read", async () => {
   await using world = await createWorld(patient);
   const { artifacts, runs } = world.admin;

@@ -38,8 +38,8 @@ test("bad-08: a revoked identity gets nothing from a new connection, at either s
   await using world = await createWorld();
   const replica = await world.addReplica();
   const { runner, identity } = await enrolled(world);
-  const [, port] = identity.endpoints[0]!.split(":");
-  const options = { host: "127.0.0.1", port: Number(port), ALPNProtocols: ["h2"], rejectUnauthorized: false };
+  const { port } = world.server.runnerAddress;
+  const options = { host: "127.0.0.1", port, ALPNProtocols: ["h2"], rejectUnauthorized: false };
   const before = tls.connect({ ...options, key: identity.keyPem, cert: identity.chainPem });
   await once(before, "secureConnect");
   const session = before.getSession();

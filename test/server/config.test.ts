@@ -33,7 +33,7 @@ test("an unknown key of the file is named, with the nearest valid one", async ()
 });
 
 test("an unknown flag is named, with the nearest valid one", () => {
-  expect(() => settle({ lisen: "x" }, {}, undefined)).toThrow('unknown flag --lisen: did you mean "listen"?');
+  expect(() => settle({ lisen: "x" }, {}, undefined)).toThrow('unknown flag --lisen: did you mean "--listen"?');
 });
 
 test.each([

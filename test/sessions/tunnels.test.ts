@@ -14,7 +14,7 @@ import {
 } from "../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
 import { createTunnels, type Tunnels, type TunnelsDeps } from "../../server/src/sessions/tunnels.ts";
 import { Handover } from "../../wire/handover.ts";
-import { tunnelPiece_bytes, tunnelWindow_bytes } from "../../wire/tunnel-bounds.ts";
+import { inputWeight_bytes, tunnelPiece_bytes, tunnelWindow_bytes } from "../../wire/tunnel-bounds.ts";
 
 const runnerId = "rnr_aaaaaaaaaaaaaaaa";
 const started = create(TunnelOutputSchema, { kind: { case: "started", value: {} } });
@@ -101,18 +101,19 @@ test("I9: of each workload, runner and organization so many tunnels are open, an
 
 test("no more than a window is sent to a runner that takes nothing, and more as it takes", async () => {
   const { tunnels, calls } = tunnelsOf();
+  const piece = create(TunnelInputSchema, { kind: { case: "data", value: new Uint8Array(tunnelPiece_bytes) } });
   let taken = 0;
   async function* endless(): AsyncGenerator<TunnelInput> {
     for (;;) {
       taken += 1;
-      yield create(TunnelInputSchema, { kind: { case: "data", value: new Uint8Array(tunnelPiece_bytes) } });
+      yield piece;
     }
   }
   const caller = use(tunnels, "wkl_a", endless());
   const runner = arrive(tunnels, await idOf(calls));
-  const pieces = tunnelWindow_bytes / tunnelPiece_bytes;
+  const pieces = Math.floor(tunnelWindow_bytes / inputWeight_bytes(piece));
   expect((await runner.heard.next()).value.kind.case).toBe("start");
-  for (let piece = 0; piece < pieces; piece += 1) await runner.heard.next();
+  for (let heard = 0; heard < pieces; heard += 1) await runner.heard.next();
   let next: IteratorResult<TunnelResponse> | undefined;
   const waiting = runner.heard.next().then((result) => (next = result));
   runner.output(started);
@@ -120,8 +121,38 @@ test("no more than a window is sent to a runner that takes nothing, and more as 
   void caller.readOn();
   await new Promise((resolve) => setImmediate(resolve));
   expect({ next, taken }).toEqual({ next: undefined, taken: pieces + 1 });
-  runner.say({ case: "taken", value: tunnelPiece_bytes });
+  runner.say({ case: "taken", value: inputWeight_bytes(piece) });
   expect((await waiting).value.kind.case).toBe("input");
+});
+
+test("what has no data is sent no faster than the runner takes it, either", async () => {
+  const { tunnels, calls } = tunnelsOf();
+  const resize = create(TunnelInputSchema, { kind: { case: "resize", value: { columns: 80, rows: 24 } } });
+  const weight = inputWeight_bytes(resize);
+  const most = Math.floor(tunnelWindow_bytes / weight);
+  let asked = 0;
+  async function* many(): AsyncGenerator<TunnelInput> {
+    while (asked < 2 * most) {
+      asked += 1;
+      yield resize;
+    }
+  }
+  const caller = use(tunnels, "wkl_a", many());
+  const runner = arrive(tunnels, await idOf(calls));
+  await runner.heard.next();
+  let heard = 0;
+  const listen = async () => {
+    for (let next = await runner.heard.next(); !next.done; next = await runner.heard.next()) heard += 1;
+  };
+  void listen();
+  runner.output(started);
+  await caller.next;
+  void caller.readOn();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect({ heard, asked }).toEqual({ heard: most, asked: most + 1 });
+  runner.say({ case: "taken", value: 2 * weight });
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(heard).toBe(most + 2);
 });
 
 test("a runner's refusal and the loss of its link end the caller's stream with a reason", async () => {

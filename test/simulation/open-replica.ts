@@ -111,6 +111,7 @@ export function createReplica(simulation: Simulation, id: string): Replica {
       runners: createRunnerManagement({
         ...{ sql, fleet, writer, onRunnersChanged },
         trustDomain: "simulation",
+        overlayServices: () => [],
         rootPin: new Uint8Array(32),
         onRevoked: () => undefined,
         onWorkloadsEnded: (ids) => {

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { startEmbeddedPostgres } from "../../server/src/store/embedded-postgres.ts";
+import { PostgresStartError, startEmbeddedPostgres } from "../../server/src/store/embedded-postgres.ts";
 import { until } from "../support/world.ts";
 
 test("a database that ends long after its start harms nobody, also when its log is gone", async () => {
@@ -20,5 +20,19 @@ test("a database that ends long after its start harms nobody, also when its log 
   await new Promise((resolve) => setImmediate(resolve));
 
   expect(existsSync(join(directory, "postgres.log"))).toBe(false);
+  await rm(directory, { recursive: true, force: true });
+});
+
+test("a database whose password is gone is refused by the file that is missing, and its bytes stay", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "agyn-postgres-"));
+  await (await startEmbeddedPostgres(directory)).stop();
+  const password = join(directory, "password");
+  await rm(password);
+
+  const refused = startEmbeddedPostgres(directory);
+
+  await expect(refused).rejects.toThrow(PostgresStartError);
+  await expect(refused).rejects.toThrow(`${password}, cannot be read (ENOENT): put it back`);
+  expect(existsSync(join(directory, "data", "PG_VERSION"))).toBe(true);
   await rm(directory, { recursive: true, force: true });
 });

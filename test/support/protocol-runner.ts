@@ -125,13 +125,15 @@ async function enroll(world: World, { id: runnerId, token: text }: RegisteredRun
     host: "by-hand",
   });
   const issued = answer.identity!;
+  const [endpoint] = endpoints;
+  if (endpoint?.kind.case !== "mtls") throw new Error("the control plane does not listen by TCP first");
   if (!new X509Certificate(issued.chainPem).checkPrivateKey(key)) throw new Error("the certificate is for another key");
   return {
     keyPem: key.export({ format: "pem", type: "pkcs8" }).toString(),
     chainPem: issued.chainPem,
     rootPem: verified.rootPem,
     trustDomain,
-    endpoint: endpoints[0]!.kind.value!,
+    endpoint: endpoint.kind.value,
   };
 }
 

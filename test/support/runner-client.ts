@@ -1,6 +1,5 @@
 import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { createClient, type Client, type Transport } from "@connectrpc/connect";
-import { createMtlsOverlay } from "../../overlay/mtls.ts";
 import { LogsService } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import {
@@ -18,6 +17,7 @@ import { openConnection } from "../../runner/src/connection.ts";
 import { enroll } from "../../runner/src/enroll.ts";
 import { createIdentityMemory, type IdentityStore, type StoredIdentity } from "../../runner/src/identity-store.ts";
 import { messageOf, refusalOf } from "../../runner/src/refusal.ts";
+import { createRunnerOverlay } from "../../runner/src/runner-overlay.ts";
 import { createCsr, createIdentityKey } from "../../wire/csr.ts";
 import { csrSpkiOf, signEnrollmentStatement } from "../../wire/enrollment-statement.ts";
 import { parseServiceToken, type ServiceToken } from "../../wire/service-token.ts";
@@ -96,9 +96,10 @@ export interface PlacementsClient {
 
 /** Dials the runner plane with an identity; `endpoint` where it is not the one that enrollment named. */
 export async function dialRunnerPlane(identity: StoredIdentity, endpoint?: string): Promise<RunnerClient> {
+  const overlay = createRunnerOverlay({ identity: () => identity, version: "test" });
   const connection = await openConnection({
-    overlay: createMtlsOverlay(),
-    identity: endpoint === undefined ? identity : { ...identity, endpoints: [endpoint] },
+    overlay,
+    identity: endpoint === undefined ? identity : { ...identity, endpoints: [{ kind: "mtls", address: endpoint }] },
     signal: new AbortController().signal,
   });
   const { transport } = connection;
@@ -115,6 +116,7 @@ export async function dialRunnerPlane(identity: StoredIdentity, endpoint?: strin
     close() {
       silence.abort();
       connection.close();
+      void overlay.close();
     },
   };
 }

@@ -15,6 +15,7 @@ import type { Workload } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.
 import { OrganizationsService } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
 import { RunnerStatus, type Runner } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { OverlayService } from "../../proto/gen/agyn/overlay/v1/overlay_service_pb.ts";
 import { ProjectsService } from "../../proto/gen/agyn/projects/v1/projects_service_pb.ts";
 import { ArtifactsService } from "../../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
 import { QueueService } from "../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
@@ -58,6 +59,7 @@ export type Clients = {
   users: Client<typeof UsersService>;
   tokens: Client<typeof AccessTokensService>;
   audit: Client<typeof AuditService>;
+  overlay: Client<typeof OverlayService>;
 };
 
 /** A control plane in this process with a database of its own, and runner processes that belong to it. */
@@ -233,6 +235,7 @@ export function clientsFor(gateway: string, token: string): Clients {
     users: client(UsersService),
     tokens: client(AccessTokensService),
     audit: client(AuditService),
+    overlay: client(OverlayService),
   };
 }
 

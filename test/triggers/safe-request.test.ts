@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer as createTcpServer, type AddressInfo } from "node:net";
 import { expect, onTestFinished, test } from "vitest";
 import { isPublicAddress, sendRequest } from "../../server/src/outgoing/safe-request.ts";
 
@@ -55,6 +55,10 @@ test.each(["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0x7f000001"
   },
 );
 
+test("bad-54: who names a host is not told to which inner address it leads", async () => {
+  await expect(post("http://localhost:1/", false)).rejects.toThrow(/^localhost is an address of this machine/);
+});
+
 test("bad-54: a redirect is an answer, and is not followed", async () => {
   let count = 0;
   const inner = await open((_request, response) => {
@@ -73,4 +77,19 @@ test("bad-54: one who never answers, or answers without end, is given up", async
     more();
   });
   await expect(post(endless, true)).rejects.toThrow(/larger than 65536 bytes/);
+});
+
+test("a receiver that answers by switching protocols, or with nothing, has not answered", async () => {
+  const rude = createTcpServer((socket) => {
+    socket.once("data", () =>
+      socket.end("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: tcp\r\n\r\n"),
+    );
+  });
+  rude.listen(0, "127.0.0.1");
+  await once(rude, "listening");
+  onTestFinished(() => void rude.close());
+  const { port } = rude.address() as AddressInfo;
+  await expect(post(`http://127.0.0.1:${port}/`, true)).rejects.toThrow("closed without an answer");
+  const silent = await open((_request, response) => void response.destroy());
+  await expect(post(silent, true)).rejects.toThrow("socket hang up");
 });

@@ -39,11 +39,14 @@ test("a link that is cut in the middle ends the caller's stream and the command;
   expect(again).toMatchObject({ stdout: "back\n" });
 });
 
-test("I13: who reads nothing stops the command and not the memory, and nobody else", async () => {
+test.each([
+  ["on pipes", {}],
+  ["on a terminal", { terminal: { columns: 80, rows: 24 } }],
+])("I13: who reads nothing of a command %s stops it and not the memory, and nobody else", async (_how, more) => {
   const cutting = new AbortController();
   onTestFinished(() => cutting.abort());
-  const endless = "n=0; while head -c 65536 /dev/urandom; do n=$((n+1)); echo $n >progress; done";
-  const start = { arguments: ["sh", "-c", endless] };
+  const endless = "n=0; rm -f progress; while head -c 65536 /dev/urandom; do n=$((n+1)); echo $n >progress; done";
+  const start = { arguments: ["sh", "-c", endless], ...more };
   async function* requests() {
     yield { workload, kind: { case: "start" as const, value: start } };
     await new Promise(() => undefined);

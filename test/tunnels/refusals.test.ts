@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { ConnectError } from "@connectrpc/connect";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { MemberRole } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
@@ -112,6 +113,52 @@ test("a revoked token ends what it opened within two seconds", async () => {
   await untilGone(mine.stdout().split("\n")[0]!);
 });
 
+test("a revoked token ends what it opened, also for a caller that reads nothing and goes on typing", async () => {
+  const { accessToken, token } = await world.admin.tokens.createAccessToken({ name: "deaf", scopes: [] });
+  const leaving = new AbortController();
+  async function* requests() {
+    const command = ["sh", "-c", "echo $$ >deaf; cat /dev/urandom & exec cat >/dev/null"];
+    yield { workload, kind: { case: "start" as const, value: { arguments: command } } };
+    const kind = { case: "data" as const, value: Buffer.from("more") };
+    for (;;) {
+      yield { kind: { case: "input" as const, value: { kind } } };
+      await delay(50, undefined, { signal: leaving.signal });
+    }
+  }
+  const outputs = world.clientsOf(token).tunnels.exec(requests(), { signal: leaving.signal })[Symbol.asyncIterator]();
+  await outputs.next();
+  const pid = await until("it runs", async () => (await exec(world.admin, workload, ["cat", "deaf"])).stdout.trim());
+  const start_ms = performance.now();
+  await world.admin.tokens.revokeAccessToken({ accessToken: accessToken!.id });
+  await untilGone(pid);
+  expect(performance.now() - start_ms).toBeLessThan(5000);
+  leaving.abort();
+});
+
+test("a job that puts another sh before the system's copies nothing, and floods nobody", async () => {
+  const text =
+    "mkdir own; printf '#!/bin/sh\\nexec yes x | tr -d \"\\\\n\"' >sh; chmod +x sh; mv sh own; exec sleep 600";
+  const path = { name: "PATH", value: "./own:/usr/bin:/bin" };
+  const forger = await startScript(world.admin, text, { environment: [path] });
+  await until(
+    "its sh is there",
+    async () => (await exec(world.admin, forger, ["test", "-e", "own/sh"])).exitCode === 0,
+  );
+  const copying = (async () => {
+    for await (const _output of world.admin.tunnels.copyFrom({ workload: forger, start: { path: "own" } }));
+  })();
+  await expect(copying).rejects.toThrow("sh or tar is none that can be used");
+});
+
+test("a terminal that is resized without end goes on hearing what is typed", async () => {
+  const command = ["sh", "-c", "read word; echo heard $word"];
+  const resized = converse(world.admin, workload, { arguments: command, terminal: { columns: 80, rows: 24 } });
+  for (let rows = 1; rows <= 1000; rows += 1) resized.say({ case: "resize", value: { columns: 80, rows } as never });
+  resized.type("it\n");
+  await resized.hear("heard it");
+  expect(await resized.ended).toMatchObject({ exitCode: 0 });
+});
+
 test("each use is on record: who, what, from where, how it ended; without the workload's secrets", async () => {
   await exec(world.admin, workload, ["sh", "-c", "cat >/dev/null; echo five; : s3cret-value; exit 4"], "seven..");
   const scope = { kind: { case: "organization" as const, value: "default" } };
@@ -135,7 +182,8 @@ test("when the workload ends its tunnels end, and what they started", async () =
   const brief = await startScript(world.admin, "until [ -e over ]; do sleep 0.05; done");
   const inside = converse(world.admin, brief, { arguments: ["sh", "-c", "echo $$; exec sleep 600"] });
   await inside.hear("\n");
-  expect(await exec(world.admin, brief, ["touch", "over"])).toBeDefined();
+  // The workload may end before this does.
+  await outcomeOf(exec(world.admin, brief, ["touch", "over"]));
   await expect(inside.ended).rejects.toThrow("the workload has ended");
   await untilGone(inside.stdout().trim());
   await untilEnded(world.admin, brief);

@@ -1,7 +1,7 @@
 import { defineCommand } from "../command.ts";
 import { required } from "../required.ts";
 import { parseInteger } from "../requirements.ts";
-import { triggerView } from "../views/trigger.ts";
+import { switchedText, triggerView } from "../views/trigger.ts";
 
 export const triggersEnable = defineCommand({
   path: ["triggers", "enable"],
@@ -20,8 +20,7 @@ export const triggersEnable = defineCommand({
     const { triggers } = await controlPlane();
     const answer = await triggers.enableTrigger({ trigger, organization, version: version ?? 0 });
     const changed = required(answer.trigger, "trigger");
-    const state = changed.version === 0 ? "off" : `on, at version ${changed.version}`;
-    await output.done(triggerView, changed, `trigger ${changed.projectName}/${changed.name} is ${state}`);
+    await output.done(triggerView, changed, switchedText(changed));
     return undefined;
   },
 });

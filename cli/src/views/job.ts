@@ -14,6 +14,7 @@ export function hasJobEnded({ state }: Job): boolean {
   return state >= JobState.SUCCEEDED;
 }
 
+/** The state, and whether the result was kept from an earlier attempt. */
 export function jobStateText(job: Job): string {
   const state = enumWord(JobStateSchema, job.state);
   return job.reused ? `${state}, kept` : state;

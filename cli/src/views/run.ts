@@ -24,6 +24,7 @@ export function hasRunEnded({ endTime }: Run): boolean {
   return endTime !== undefined;
 }
 
+/** The state, and whether it is being cancelled. */
 export function runStateText(run: Run): string {
   const state = enumWord(RunStateSchema, run.state);
   return run.cancelRequested && !hasRunEnded(run) ? `${state}, being cancelled` : state;

@@ -96,6 +96,7 @@ export const runnerView: View<Runner> = {
     ["version", runner.version],
     ["identity", identity(runner)],
     ["identity uri", runner.identity?.uri ?? ""],
+    ["overlay services", runner.overlayServices.join(", ")],
     ["service token", token(runner)],
     ["created", instant(runner.createTime)],
     ["enrolled", instant(runner.enrollTime)],

@@ -16,6 +16,11 @@ import {
 import { fromProtoDuration, formatDuration } from "../durations.ts";
 import { age, enumWord, formatBytes, instant, messageJson, pairs, type View } from "../view.ts";
 
+/** `trigger web/forgejo is on, at version 3`: what became of one that was switched. */
+export function switchedText({ projectName, name, version }: Trigger): string {
+  return `trigger ${projectName}/${name} is ${version === 0 ? "off" : `on, at version ${version}`}`;
+}
+
 export const triggerView: View<Trigger> = {
   noun: "triggers",
   id: ({ id }) => id,

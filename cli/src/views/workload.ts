@@ -18,6 +18,7 @@ export function isTerminal(workload: Workload): boolean {
   return workload.phase >= WorkloadPhase.SUCCEEDED;
 }
 
+/** The phase, and whether its runner is out of reach. */
 export function phaseText(workload: Workload): string {
   const phase = enumWord(WorkloadPhaseSchema, workload.phase);
   return workload.unreachableSince === undefined || isTerminal(workload) ? phase : `${phase}, unreachable`;

@@ -5,6 +5,7 @@ import type { Mask } from "./mask.ts";
 
 /** What a job may hand on: as many values, each of so many bytes. */
 export const maximumOutputs = 64;
+/** How long one output may be. */
 export const maximumOutputBytes = 16 * 1024;
 /** Read of the file; names and lines that were overwritten by later ones included. */
 const maximumFileBytes = 2 * 1024 * 1024;

@@ -15,6 +15,7 @@ import { join } from "node:path";
 /** User ids for jobs, both ends included. No account of the machine may lie in it. */
 export type UidRange = { first: number; last: number };
 
+/** Above what distributions give to people, to services and to the containers of the first user. */
 export const defaultUidRange: UidRange = { first: 200_000, last: 265_535 };
 
 /**

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import { Socket } from "node:net";
 
-import { ignoringCodes } from "./durable-file.ts";
+import { ignoringCodes } from "../ignoring-codes.ts";
 
 /** More than a wrapper ever says. */
 const noticeBytes = 1024;

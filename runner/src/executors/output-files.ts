@@ -51,6 +51,7 @@ export type OutputFiles = {
   numberOf(name: string): number | undefined;
 };
 
+/** Of the directory of an execution; looks at nothing. */
 export function outputFiles(execution: string, stream: OutputStream): OutputFiles {
   const name = stream === "stdout" ? "out" : "err";
   const directory = join(execution, "output");

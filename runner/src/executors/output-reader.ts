@@ -12,7 +12,7 @@ import {
   writeSync,
 } from "node:fs";
 
-import { ignoringCodes } from "./durable-file.ts";
+import { ignoringCodes } from "../ignoring-codes.ts";
 import type { OutputStream, Sink } from "./executor.ts";
 import type { Mask, Masked } from "./mask.ts";
 import { type OutputFiles, outputFiles } from "./output-files.ts";

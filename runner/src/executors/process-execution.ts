@@ -3,9 +3,9 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { minimumMasked_bytes } from "../../../wire/secrets.ts";
+import { readIfThere, writeFileAtomically } from "../atomic-file.ts";
 import { atBootTime, bootTimeMs } from "../boot-clock.ts";
 import { killCgroup, removeCgroup } from "./cgroup.ts";
-import { readIfThere, writeAtomically } from "./durable-file.ts";
 import { type Exit, parseExit, resultOf, resultWithout } from "./ending.ts";
 import { createEntrance } from "./entrance.ts";
 import type { Execution, ExecutionResult, Sink, StopRequest, WorkloadSpec } from "./executor.ts";
@@ -181,7 +181,7 @@ export function openProcessExecution(
     await killAll(wrapper);
     notices.drain();
     await takeOutput(writerPatienceMs);
-    writeAtomically(files.drained, "");
+    writeFileAtomically(files.drained, "");
     rmSync(files.secrets, { force: true });
     tellWrapper(files, "done");
     notices.close();

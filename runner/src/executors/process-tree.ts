@@ -38,6 +38,7 @@ export function parseStat(text: string): Process | undefined {
   };
 }
 
+/** `undefined` where there is no such process, or none that may be seen. */
 export function readProcess(pid: number): Process | undefined {
   try {
     return parseStat(readFileSync(`/proc/${pid}/stat`, "latin1"));

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 
-import { readIfThere, writeAtomically, writeDurably } from "./durable-file.ts";
+import { readIfThere, writeFileAtomically, writeFileDurably } from "../atomic-file.ts";
 import type { Isolation, WorkloadSpec } from "./executor.ts";
 import { outputFiles } from "./output-files.ts";
 
@@ -38,6 +38,7 @@ export type Ending = { outcome: "stopped" | "timed_out"; reason: string; killAtB
 /** The paths of one execution's directory. */
 export type ExecutionFiles = ReturnType<typeof executionFiles>;
 
+/** Where the files of an execution lie; looks at nothing. */
 export function executionFiles(directory: string) {
   const at = (name: string): string => join(directory, name);
   return {
@@ -62,7 +63,7 @@ export function executionFiles(directory: string) {
 export function writeRecord(files: ExecutionFiles, record: ExecutionRecord): void {
   const env = record.spec.env.map((variable) => (variable.secret ? { ...variable, value: "" } : variable));
   const { fence, ...spec } = record.spec;
-  writeDurably(files.record, JSON.stringify({ ...record, spec: { ...spec, env, fence: fence.toString() } }));
+  writeFileDurably(files.record, JSON.stringify({ ...record, spec: { ...spec, env, fence: fence.toString() } }));
 }
 
 /** The record, or `undefined` where there is none or it is not one of this version. */
@@ -79,7 +80,7 @@ export function readRecord(files: ExecutionFiles): ExecutionRecord | undefined {
 }
 
 export function writeWrapper(files: ExecutionFiles, wrapper: ProcessIdentity): void {
-  writeAtomically(files.wrapper, JSON.stringify(wrapper));
+  writeFileAtomically(files.wrapper, JSON.stringify(wrapper));
 }
 
 export function readWrapper(files: ExecutionFiles): ProcessIdentity | undefined {
@@ -88,7 +89,7 @@ export function readWrapper(files: ExecutionFiles): ProcessIdentity | undefined 
 }
 
 export function writeEnding(files: ExecutionFiles, ending: Ending): void {
-  writeAtomically(files.ending, JSON.stringify(ending));
+  writeFileAtomically(files.ending, JSON.stringify(ending));
 }
 
 export function readEnding(files: ExecutionFiles): Ending | undefined {

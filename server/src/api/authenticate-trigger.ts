@@ -7,6 +7,7 @@ import { useTriggerToken } from "../store/trigger-tokens.ts";
 /** The trigger token behind an `authorization` header; anything but a live one is `UNAUTHENTICATED`. */
 export type AuthenticateTrigger = (authorization: string | null) => Promise<Extract<Caller, { kind: "trigger_token" }>>;
 
+/** Looks each token up anew, so that a revoked one starts nothing more, and notes its use. */
 export function createTriggerAuthenticator(sql: Sql): AuthenticateTrigger {
   return async (authorization) => {
     const text = /^bearer +(.*)$/i.exec(authorization ?? "")?.[1];

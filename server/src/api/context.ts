@@ -25,7 +25,9 @@ export type Target =
   | { kind: "webhook"; webhook: WebhookRow }
   | { kind: "artifact"; artifact: ArtifactRow };
 
+/** Who calls, as the first interceptor found out. */
 export const callerKey = createContextKey<Caller>({ kind: "anonymous" });
+/** What the call is about, as the interceptor found that allowed it. */
 export const targetKey = createContextKey<Target>({ kind: "none" });
 /** The address a call comes from. */
 export const sourceKey = createContextKey("");

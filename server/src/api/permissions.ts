@@ -4,6 +4,7 @@ import { AuditService } from "../../../proto/gen/agyn/audit/v1/audit_service_pb.
 import { LogsService } from "../../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { OrchestratorService } from "../../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
 import { OrganizationsService } from "../../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
+import { OverlayService } from "../../../proto/gen/agyn/overlay/v1/overlay_service_pb.ts";
 import { ProjectsService } from "../../../proto/gen/agyn/projects/v1/projects_service_pb.ts";
 import { QueueService } from "../../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import { RunsService } from "../../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
@@ -37,6 +38,7 @@ export const services: readonly DescService[] = [
   UsersService,
   AccessTokensService,
   AuditService,
+  OverlayService,
   ServerService,
   Health,
   ServerReflection,

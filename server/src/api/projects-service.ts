@@ -34,6 +34,7 @@ const fields = {
   retention_days: "retentionDays",
 } as const satisfies Record<string, keyof ProjectSettings>;
 
+/** Projects with their settings; what changes the order or the limits of the queue also wakes it. */
 export function createProjectsService({ sql, onQueueChanged }: ProjectsDeps): ServiceImpl<typeof ProjectsService> {
   return {
     async createProject(request, context) {

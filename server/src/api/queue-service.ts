@@ -43,6 +43,7 @@ const answeredJobs = 1000;
 const namedRunners = 20;
 const explainedRunners = 100;
 
+/** The queue as this replica sees it; moves, pauses and limits are written, and take effect wherever the leader is. */
 export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueService> {
   const { sql, state } = deps;
   return {

@@ -1,7 +1,9 @@
 import { createContextValues, type ConnectRouter, type Interceptor } from "@connectrpc/connect";
 import type { Http2ServerRequest } from "node:http2";
+import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
-import { createMtlsOverlay, type MtlsEndpoint } from "../../../overlay/mtls.ts";
+import { createMtlsOverlay } from "../../../overlay/mtls.ts";
+import type { Caller } from "../../../overlay/overlay.ts";
 import { openSecureServer, type SecureSession } from "../../../overlay/secure-server.ts";
 import type { Address } from "../config.ts";
 import type { Authority, ControlPlaneLeaf } from "../identity/authority.ts";
@@ -11,7 +13,8 @@ import { createRequestHandler } from "./request-handler.ts";
 import { maximumMessage_bytes } from "./user-plane.ts";
 
 export type RunnerPlaneOptions = {
-  listen: Address;
+  /** Where it listens for TCP connections, if it does. */
+  listen: Address | undefined;
   authority: Authority;
   leaf: ControlPlaneLeaf;
   routes: (router: ConnectRouter) => void;
@@ -21,7 +24,10 @@ export type RunnerPlaneOptions = {
 
 /** The listener of runners: an overlay beneath, mutual TLS above it, HTTP/2 on that. */
 export type RunnerPlane = {
-  address: Address;
+  /** Where it listens for TCP connections, if it does. */
+  address: Address | undefined;
+  /** Takes over a connection that came by another overlay. */
+  accept(connection: Duplex, from: Caller): void;
   /** The keys of the certificates with which a runner is connected. */
   keysOf(runnerId: string): readonly string[];
   /** Cuts every connection that a runner has now with these keys, after a moment in which what was said still reaches it. */
@@ -32,10 +38,11 @@ export type RunnerPlane = {
   close(grace_ms: number): Promise<void>;
 };
 
-const service = "agyn-control-plane";
+const service = "runner-plane";
 /** For the answer to a sign of life. */
 const answerTimeout_ms = 5000;
 
+/** Listens for runners; every call comes with the runner that its connection's certificate names. */
 export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<RunnerPlane> {
   const { authority } = options;
   const sessions = new Map<string, Map<SecureSession, string>>();
@@ -77,12 +84,13 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
       });
     },
   });
-  const overlay = createMtlsOverlay({ services: { [service]: options.listen } });
-  const listener = await overlay.listen(service, (connection, from) => server.accept(connection, from));
-  const address: MtlsEndpoint = listener.address;
+  const accept = (connection: Duplex, from: Caller) => server.accept(connection, from);
+  const overlay = createMtlsOverlay(options.listen && { services: { [service]: options.listen } });
+  const listener = options.listen && (await overlay.listen(service, accept));
   let closing: Promise<unknown> | undefined;
   return {
-    address: { host: address.host, port: address.port },
+    address: listener && { host: listener.address.host, port: listener.address.port },
+    accept,
     keysOf: (runnerId) => [...new Set(sessions.get(runnerId)?.values())],
     disconnect({ id, keys }, why, after_ms) {
       const own = [...(sessions.get(id) ?? [])];

@@ -30,7 +30,13 @@ const availabilityToProto = {
   locked: Availability.LOCKED,
 } as const;
 
-export type RunnerProtoDeps = { sql: Sql; fleet: FleetState; trustDomain: string };
+export type RunnerProtoDeps = {
+  sql: Sql;
+  fleet: FleetState;
+  trustDomain: string;
+  /** The names of a runner's own services in the overlays that have such. */
+  overlayServices: (runnerId: string) => string[];
+};
 
 /** Records as people see them, with their current identities. */
 export async function toRunnerProtos(
@@ -81,6 +87,7 @@ function toRunnerProto(
     used: showsLoad ? Object.fromEntries(deps.fleet.index.usedOf(row.id)) : {},
     executors: row.reported?.executors ?? [],
     isolation: row.reported?.isolation ?? "",
+    overlayServices: row.deleteTime === null ? deps.overlayServices(row.id) : [],
     version: row.reported?.version ?? "",
     host: row.reported?.host ?? "",
     createTime: timestampFromDate(row.createTime),

@@ -39,6 +39,7 @@ export type RunsDeps = StartDeps &
 /** Runs of one answer of a cancel. */
 const answeredRuns = 1000;
 
+/** Runs and their jobs; whatever moves a run goes through `runs/`, in one transaction each. */
 export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsService> {
   const { sql } = deps;
   const one = (run: runs.RunRow) => ({ run: toRunProto(run) });

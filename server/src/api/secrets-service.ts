@@ -16,6 +16,7 @@ import { resolveProject } from "./references.ts";
 /** Secrets of one organization, and of one project. */
 export const maximumSecrets = 1000;
 
+/** Secrets are sealed before they are written, and no answer holds one. */
 export function createSecretsService(deps: { sql: Sql; masterKey: MasterKey }): ServiceImpl<typeof SecretsService> {
   const { sql, masterKey } = deps;
 

@@ -82,6 +82,7 @@ function scheduleFromProto({ cron, timeZone, overlap, catchUp }: Schedule): Sche
   };
 }
 
+/** As it may be shown: secrets are not part of it. */
 export function configToProto({ source, report, ...rest }: TriggerConfig): TriggerConfigProto {
   const config = { ...rest, ...(report && { report }) };
   if (source.kind === "webhook") {
@@ -100,6 +101,7 @@ export function configToProto({ source, report, ...rest }: TriggerConfig): Trigg
   return create(TriggerConfigSchema, { ...config, kind: { case: kind, value } });
 }
 
+/** `version` is 0 where the trigger is off. */
 export function toTriggerProto(
   row: TriggerRow,
   versions: readonly TriggerVersion[] = [],
@@ -121,6 +123,7 @@ export function toTriggerProto(
   };
 }
 
+/** Without the payload, of which only the size is told. */
 export function toDeliveryProto(row: DeliveryRow): MessageInitShape<typeof DeliverySchema> {
   const { id, triggerId, senderId, event, reason, tries, redeliveryOf } = row;
   return {
@@ -132,6 +135,7 @@ export function toDeliveryProto(row: DeliveryRow): MessageInitShape<typeof Deliv
   };
 }
 
+/** Without the token itself, which is shown once, when it is made. */
 export function toTriggerTokenProto(token: TriggerToken): MessageInitShape<typeof TriggerTokenSchema> {
   const { id, projectId, name, createdBy, createTime, expireTime, useTime, revokeTime } = token;
   return {

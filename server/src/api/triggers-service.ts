@@ -32,6 +32,7 @@ export type TriggersDeps = WorkDeps & {
   onChanged: () => void;
 };
 
+/** Triggers, their deliveries and tokens; secrets are shown once, when they are made. */
 export function createTriggersService(deps: TriggersDeps): ServiceImpl<typeof TriggersService> {
   const { sql, masterKey, onChanged } = deps;
 

@@ -14,6 +14,7 @@ const stateProtos: Record<WebhookDeliveryRow["state"], WebhookDeliveryState> = {
   failed: WebhookDeliveryState.FAILED,
 };
 
+/** Without its secrets; the end of the previous one is told while that still signs. */
 export function toWebhookProto(row: WebhookRow, now: Date): MessageInitShape<typeof WebhookSchema> {
   const { id, organizationId, projectName, name, url, events, labels, enabled, disableReason, createdBy } = row;
   const { failingSince, lastError, waiting, dropped, previousSecretExpireTime: overlap } = row;
@@ -28,6 +29,7 @@ export function toWebhookProto(row: WebhookRow, now: Date): MessageInitShape<typ
   };
 }
 
+/** The time of the next try is told only while there will be one. */
 export function toWebhookDeliveryProto(row: WebhookDeliveryRow): MessageInitShape<typeof WebhookDeliverySchema> {
   const { id, webhookId, messageId, eventType, tries, statusCode, error, redeliveryOf } = row;
   return {

@@ -35,6 +35,7 @@ const testType = "webhook.test";
 /** The contract's name of each field that an update may change. */
 const fields = ["name", "url", "events", "labels"] as const satisfies readonly (keyof webhooks.WebhookSettings)[];
 
+/** Webhooks and their deliveries; secrets are shown once, when they are made. */
 export function createWebhooksService(deps: WebhooksDeps): ServiceImpl<typeof WebhooksService> {
   const { sql, masterKey, onChanged } = deps;
 

@@ -169,6 +169,7 @@ export function demandToProto(demand: DemandJson) {
 /** Runners that are eligible and shown by id at most. */
 const eligibleLimit = 1000;
 
+/** `text` says the same to people. */
 export function explanationToProto(explanation: Explanation, text: string): ExplanationProto {
   const { nearest } = explanation;
   const { organization, cluster } = explanation.counts;

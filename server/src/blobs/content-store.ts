@@ -20,6 +20,7 @@ import {
 } from "../store/contents.ts";
 import {
   appendPart,
+  countPartsBelow,
   dropUploads,
   getUpload,
   listParts,
@@ -32,6 +33,9 @@ import { BlobError, type BlobRange, type Blobs, type LinkHeaders } from "./blobs
 /** How long a blob may take until it is on record; one that is older is nobody's. */
 const draftTime_ms = 6 * 3_600_000;
 const blobsPerSweep = 500;
+/** A part below this is a small one. An upload has few: its last, and those with which it goes on after an interruption. */
+const smallPart_bytes = 65_536;
+const maximumSmallParts = 64;
 
 /** Bytes to add to an upload, and how many it may have. `admit` is of the transaction that adds them, and may refuse. */
 export type Append = { offset: number; data: Uint8Array; maximumBytes: number; what: string; admit?: Admit };
@@ -104,6 +108,12 @@ export function createContentStore({ sql, blobs }: { sql: Sql; blobs: Blobs }): 
       if (offset !== Number(upload.receivedBytes) || data.length === 0) return Number(upload.receivedBytes);
       if (offset + data.length > maximumBytes) {
         throw new AgynError("LIMIT", `${what} would be above ${maximumBytes} bytes`);
+      }
+      // Each part is a blob and a row.
+      const isSmall = data.length < smallPart_bytes;
+      if (isSmall && (await countPartsBelow(sql, uploadId, smallPart_bytes)) >= maximumSmallParts) {
+        const text = `${what} came in ${maximumSmallParts} parts below ${smallPart_bytes} bytes already: send larger ones`;
+        throw new AgynError("LIMIT", text);
       }
       const blobKey = `uploads/${uploadId}.${offset}-${randomBytes(8).toString("hex")}`;
       const part = { firstByte: BigInt(offset), sizeBytes: BigInt(data.length), blobKey };

@@ -74,6 +74,7 @@ export type DeliveryOutcome =
       disableReason: string | undefined;
     };
 
+/** After so many a delivery is given up. */
 export const maximumTries = 10;
 const longestWait_ms = 6 * 3_600_000;
 /** Of `firstRetry_ms`. */

@@ -92,6 +92,7 @@ export function phaseRank(phase: Phase): number {
 /** A demand as it is stored: maps as objects. */
 export type DemandJson = Omit<Demand, "resources"> & { resources: Record<string, number> };
 
+/** As it is stored: resources, a map here, are an object there. */
 export function demandToJson(demand: Demand): DemandJson {
   return { ...demand, resources: Object.fromEntries(demand.resources) };
 }

@@ -49,9 +49,18 @@ export interface Authority {
   readonly runnersIssuerPem: string;
   /** Issues a runner certificate, for client authentication only; or says why the request is refused. */
   issueRunnerCertificate(order: RunnerCertificateOrder): Promise<IssuedCertificate | { readonly error: string }>;
+  /** The intermediate that the control plane's own certificates come from. */
+  readonly controlPlaneIssuerPem: string;
   /** Issues the control plane a new key and certificate, for server authentication. */
   issueControlPlaneLeaf(order: { readonly now: Date; readonly ttl_ms: number }): Promise<ControlPlaneLeaf>;
+  /** Issues the control plane a new key and certificate by which it logs in to a network, for client authentication. */
+  issueControlPlaneClient(order: { readonly now: Date; readonly ttl_ms: number }): Promise<ControlPlaneLeaf>;
+  /** A short-lived certificate by one of the intermediates with a common name that somebody chose, to show who holds its key. */
+  proveAuthority(issuerPem: string, commonName: string): Promise<string>;
 }
+
+/** For how long a proof of an authority is good. */
+const proofTtl_ms = 10 * 60_000;
 
 interface Ca {
   readonly certificate: x509.X509Certificate;
@@ -64,8 +73,9 @@ interface LeafPlan {
   readonly ca: Ca;
   readonly publicKey: KeyObject;
   readonly subject: x509.JsonName;
-  readonly uri: string;
-  readonly usage: x509.ExtendedKeyUsage;
+  /** Without both: a certificate that is good for nothing but showing who signed it. */
+  readonly uri: string | undefined;
+  readonly usage: x509.ExtendedKeyUsage | undefined;
   readonly now: Date;
   readonly ttl_ms: number;
 }
@@ -77,11 +87,23 @@ export function openAuthority(material: AuthorityMaterial): Authority {
   const runners = openCa("runners", material.runners, root);
   const { trustDomain } = material;
 
+  async function issueOwn(
+    order: { now: Date; ttl_ms: number },
+    usage: x509.ExtendedKeyUsage,
+  ): Promise<ControlPlaneLeaf> {
+    const key = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
+    const subject = [{ CN: ["agyn control-plane"] }];
+    const uri = controlPlaneUri(trustDomain);
+    const issued = await issueLeaf({ ca: controlPlane, publicKey: key, subject, uri, usage, ...order });
+    return { ...issued, key, fullChainPem: issued.chainPem + root.certPem };
+  }
+
   return {
     trustDomain,
     rootPin: new Uint8Array(spkiSha256(root.key)),
     trustBundle: root.certPem,
     runnersIssuerPem: runners.certPem,
+    controlPlaneIssuerPem: controlPlane.certPem,
 
     async issueRunnerCertificate({ csr, scope, runnerId, identityId, generation, now, ttl_ms }) {
       const request = await readCsr(csr);
@@ -98,18 +120,22 @@ export function openAuthority(material: AuthorityMaterial): Authority {
       });
     },
 
-    async issueControlPlaneLeaf({ now, ttl_ms }) {
-      const key = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
-      const issued = await issueLeaf({
-        ca: controlPlane,
-        publicKey: key,
-        subject: [{ CN: ["agyn control-plane"] }],
-        uri: controlPlaneUri(trustDomain),
-        usage: x509.ExtendedKeyUsage.serverAuth,
-        now,
-        ttl_ms,
+    issueControlPlaneLeaf: (order) => issueOwn(order, x509.ExtendedKeyUsage.serverAuth),
+    issueControlPlaneClient: (order) => issueOwn(order, x509.ExtendedKeyUsage.clientAuth),
+
+    async proveAuthority(issuerPem, commonName) {
+      const ca = [controlPlane, runners].find(({ certPem }) => certPem === issuerPem);
+      if (ca === undefined) throw new Error("the authority to prove is none of ours");
+      const { certificate } = await issueLeaf({
+        ca,
+        publicKey: generateKeyPairSync("ec", { namedCurve: "P-256" }).publicKey,
+        subject: [{ CN: [commonName] }],
+        uri: undefined,
+        usage: undefined,
+        now: new Date(),
+        ttl_ms: proofTtl_ms,
       });
-      return { ...issued, key, fullChainPem: issued.chainPem + root.certPem };
+      return certificate;
     },
   };
 }
@@ -124,7 +150,7 @@ function openCa(role: string, { certPem, keyPem }: CaMaterial, issuer?: Ca): Ca 
   return { certificate: new x509.X509Certificate(certPem), certPem, key, signingKey: signingKey(key) };
 }
 
-async function issueLeaf(plan: LeafPlan): Promise<IssuedCertificate> {
+async function issueLeaf(plan: LeafPlan): Promise<IssuedCertificate & { readonly certificate: string }> {
   const spki = spkiOf(plan.publicKey);
   const serial = newSerial();
   // Certificates count whole seconds.
@@ -143,12 +169,13 @@ async function issueLeaf(plan: LeafPlan): Promise<IssuedCertificate> {
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([plan.usage], true),
-      new x509.SubjectAlternativeNameExtension([{ type: "url", value: plan.uri }]),
+      ...(plan.usage === undefined ? [] : [new x509.ExtendedKeyUsageExtension([plan.usage], true)]),
+      ...(plan.uri === undefined ? [] : [new x509.SubjectAlternativeNameExtension([{ type: "url", value: plan.uri }])]),
       await x509.AuthorityKeyIdentifierExtension.create(spkiOf(plan.ca.key)),
     ],
   });
   return {
+    certificate: toPem(certificate),
     chainPem: toPem(certificate) + plan.ca.certPem,
     serial,
     spkiSha256: spkiSha256(plan.publicKey).toString("hex"),

@@ -10,6 +10,7 @@ import { fromBase32, toBase32 } from "../../../wire/ids.ts";
 /** A key and those that it follows. */
 export type KeyRing = readonly [current: Uint8Array, ...earlier: Uint8Array[]];
 
+/** Of a master key. */
 export const keyBytes = 32;
 const prefix = "agyn_mk_";
 const checksumBytes = 4;

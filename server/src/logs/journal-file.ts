@@ -29,6 +29,7 @@ const kinds = ["chunk", "end", "delete"] as const;
 /** An entry as it lies in the file, and where in those bytes a chunk's data begins. */
 export type EncodedEntry = { bytes: Buffer; dataOffset: number };
 
+/** As it is appended, with its head in front. */
 export function encodeEntry(entry: JournalEntry): EncodedEntry {
   const body = new ByteWriter(256 + (entry.kind === "chunk" ? entry.chunk.data.length : 0));
   const id = Buffer.from(entry.workloadId);

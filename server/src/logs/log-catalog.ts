@@ -21,6 +21,7 @@ export type LogCatalog = {
 
 const nameOf = ({ workloadId, fence }: LogKey): string => `${workloadId}/${fence}`;
 
+/** Starts empty; the state of a log is read from `segments` when it is first asked for. */
 export function createLogCatalog(segments: SegmentIndex): LogCatalog {
   const entries = new Map<string, Entry>();
   const deleting = new Set<string>();

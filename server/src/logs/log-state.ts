@@ -39,6 +39,7 @@ export type LogState = {
   watchers: Set<() => void>;
 };
 
+/** Of a log of which `segments` are sealed and nothing else is here; `endedAt` is there once its end is on record. */
 export function createLogState(key: LogKey, segments: LogSegment[], endedAt: number | undefined): LogState {
   const nextLine = segments.at(-1)?.nextLine ?? 0;
   return {

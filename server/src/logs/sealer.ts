@@ -37,6 +37,7 @@ export function blobFolder(key: LogKey): string {
   return `logs/${key.workloadId}/${key.fence}`;
 }
 
+/** Seals nothing until it is told of a log. */
 export function createSealer(options: SealerOptions): Sealer {
   const tracked = new Set<LogState>();
   /** Asked for, whatever their age. */

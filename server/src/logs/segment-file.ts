@@ -53,6 +53,7 @@ export type SegmentReader = {
   chunks(segment: LogSegment, wanted: readonly SegmentChunk[]): Promise<LogChunk[]>;
 };
 
+/** Keeps the tables of the segments that were read last. */
 export function createSegmentReader(blobs: Blobs): SegmentReader {
   const tables = new Map<string, readonly SegmentChunk[]>();
   return {

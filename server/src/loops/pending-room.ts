@@ -22,6 +22,7 @@ export interface PendingRoom {
 const retryAfter_ms = 1000;
 const advice = "wait until some are placed, stop some, or let the operator raise the limit";
 
+/** Counts by organization, in memory only; throws `LIMIT` with the limit, its value and the depth. */
 export function createPendingRoom({ maximumWorkloads, maximum_bytes }: PendingLimits): PendingRoom {
   const counted = new Map<string, Counted>();
   const depths = new Map<string, { workloads: number; bytes: number }>();

@@ -38,6 +38,7 @@ export interface JobPlacer {
 const batchLimit = 500;
 const nobody: ReadonlySet<string> = new Set();
 
+/** Takes nothing until it is woken. */
 export function createJobPlacer(deps: JobPlacerDeps): JobPlacer {
   const { sql, writer, fleet, state, log } = deps;
   let dirty = false;

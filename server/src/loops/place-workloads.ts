@@ -1,9 +1,9 @@
 import { excludedAt, nobody } from "../domain/excluded.ts";
-import { acquireLeadership, releaseLeadership } from "../store/leader.ts";
-import { listWaitingIds, recordWaiting, type WorkloadHead } from "../store/workloads.ts";
+import { listWaitingIds, recordWaiting } from "../store/workloads.ts";
 import { startWorkloads, type NewWorkload, type StartedWorkload } from "../store/workload-starts.ts";
-import { placeWorkloads, type PlacingGuard } from "../store/workload-transitions.ts";
+import { placeWorkloads } from "../store/workload-transitions.ts";
 import type { Placer, PlacerDeps, StartOutcome, StartRequest } from "./placer.ts";
+import { createPlacingLease } from "./placing-lease.ts";
 import { createPump } from "./pump.ts";
 import { takeStarts } from "./start-batch.ts";
 import { createWaitingList } from "./waiting-list.ts";
@@ -20,39 +20,26 @@ const batch_bytes = 4 * 1024 * 1024;
 const writeLimit = 4;
 const explainedLimit = 200;
 
-/** Nothing runs until the lease is taken. */
+/** Nothing is placed until the lease is taken. */
 export function createPlacer(deps: PlacerDeps): Placer {
   const { sql, fleet, writer, random, log } = deps;
   const waiting = createWaitingList(deps.pendingLimits, deps.failUnreadable);
   const starting: Starting[] = [];
-  let guard: PlacingGuard | undefined;
-  let leadsUntil_ms = 0;
-  let renewing: Promise<void> | undefined;
-  let beginning = false;
-  /** Time in which nobody led, and that no leadership has been told of yet. */
-  let untoldGap_ms = 0;
-  /**
-   * Workloads of writes that failed, so that nobody knows whether they took effect. What was counted for them stays counted, and nothing
-   * is placed, until the epoch was raised, under which they no longer can, and the live workloads were read.
-   */
-  const doubtful = new Set<string>();
   let dirty = false;
   let placesWaiting = false;
-  const leads = () => guard !== undefined && doubtful.size === 0 && performance.now() < leadsUntil_ms;
-  /** What becomes pending while a leadership begins, or is late to be renewed, may be in no reading of this leader's. */
-  const collects = () => guard !== undefined || beginning;
+  const lease = createPlacingLease({ ...deps, waiting, onLead: () => wake() });
 
   const pump = createPump({
     limit: writeLimit,
     // While waiting ones are being placed and more has become free, what is new does not overtake them.
-    hasWork: () => (dirty && leads() ? !placesWaiting : starting.length > 0),
+    hasWork: () => (dirty && lease.leads ? !placesWaiting : starting.length > 0),
     work: async () => Promise.all([placePicks(pickWaiting()), startBatch(takeStarts(starting))]),
     onError: (error) => log.error({ err: error }, "placing failed"),
   });
 
   const pickWaiting = () => {
     const picks: Pick[] = [];
-    if (!dirty || !leads() || placesWaiting) return picks;
+    if (!dirty || !lease.leads || placesWaiting) return picks;
     dirty = false;
     let bytes = 0;
     for (const one of waiting.values()) {
@@ -82,8 +69,8 @@ export function createPlacer(deps: PlacerDeps): Placer {
   };
 
   const writePicks = async (picks: readonly Pick[]) => {
-    const placed = await placeWorkloads(sql, writer, guard!, picks).catch((error: unknown) => {
-      doubt(picks.map((one) => one.id));
+    const placed = await placeWorkloads(sql, writer, lease.guard!, picks).catch((error: unknown) => {
+      lease.doubt(picks.map((one) => one.id));
       throw error;
     });
     const placements = new Map(placed.map((one) => [one.id, one]));
@@ -102,7 +89,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
 
   const startBatch = async (batch: Starting[]) => {
     if (batch.length === 0) return;
-    const placing = leads();
+    const placing = lease.leads;
     const decided = batch.map((one) => {
       const { workload, demand } = one.request;
       const pick = fleet.index.pick(demand, nobody, random);
@@ -123,9 +110,9 @@ export function createPlacer(deps: PlacerDeps): Placer {
     });
     let started: StartedWorkload[];
     try {
-      started = await startWorkloads(sql, writer, guard ?? { epoch: -1n, fleetVersion: -1n }, rows);
+      started = await startWorkloads(sql, writer, lease.guard ?? { epoch: -1n, fleetVersion: -1n }, rows);
     } catch (error) {
-      if (placing || collects()) doubt(rows.map((row) => row.id));
+      if (placing || lease.collects) lease.doubt(rows.map((row) => row.id));
       for (const one of going) one.fail(error);
       return;
     } finally {
@@ -153,82 +140,22 @@ export function createPlacer(deps: PlacerDeps): Placer {
         deps.deliver({ id, fence, runnerId: row.runnerId!, organizationId, spec, demand, ...lossFacts(row) });
       } else {
         pending = true;
-        waiting.take(record, collects());
+        waiting.take(record, lease.collects);
       }
       one.settle({ kind: "started", row: record });
     }
     if (pending) wake();
-    if (pending && !collects()) deps.announcePending();
+    if (pending && !lease.collects) deps.announcePending();
   };
 
   /** Placements were refused by the guard: the fleet changed, the lease went, or the workloads are no longer pending. */
   const relearn = async (refused: readonly Pick[]) => {
-    await renewLease();
+    await lease.renew();
     await fleet.refresh();
     const keys = refused.map((one) => one.key);
     const stillWaiting = new Set(await listWaitingIds(sql, keys));
     for (const { id } of refused) if (!stillWaiting.has(id)) waiting.remove(id);
     dirty = true;
-  };
-
-  const doubt = (ids: readonly string[]) => {
-    for (const id of ids) doubtful.add(id);
-    settleSoon().catch((error: unknown) => log.error({ err: error }, "lease not renewed"));
-  };
-
-  const settleSoon = async () => {
-    // A renewal that is under way began before the doubt, and does not settle it.
-    await renewing?.catch(() => undefined);
-    await renewLease();
-  };
-
-  const renewLease = () => (renewing ??= renew().finally(() => (renewing = undefined)));
-
-  const renew = async () => {
-    const before_ms = performance.now();
-    const led = guard;
-    const doubted = [...doubtful];
-    const fresh = led === undefined || doubted.length > 0;
-    const leadership = await acquireLeadership(sql, writer.replicaId, deps.leaderLease_ms, fresh);
-    if (!leadership) {
-      guard = undefined;
-      beginning = false;
-      waiting.letGo();
-      if (doubted.length > 0) settleDoubts(doubted, await fleet.countLive());
-      return;
-    }
-    leadsUntil_ms = before_ms + deps.leaderLease_ms;
-    const { epoch, fleetVersion } = leadership;
-    const began = led?.epoch !== epoch;
-    if (began) await begin(leadership.gap_ms, doubted);
-    else if (led.fleetVersion !== fleetVersion) await fleet.refresh();
-    guard = { epoch, fleetVersion };
-    beginning = false;
-    if (!began) return;
-    log.info({ epoch: String(epoch), waiting: waiting.size }, "this replica places");
-    wake();
-  };
-
-  const begin = async (gap_ms: number, doubted: readonly string[]) => {
-    guard = undefined;
-    beginning = true;
-    untoldGap_ms += gap_ms;
-    await deps.onBegin(untoldGap_ms);
-    untoldGap_ms = 0;
-    await fleet.refresh();
-    const live = await fleet.countLive();
-    for (const row of live) if (isWaiting(row)) waiting.take(row, true);
-    settleDoubts(doubted, live);
-  };
-
-  const settleDoubts = (doubted: readonly string[], live: readonly WorkloadHead[]) => {
-    const rows = new Map(live.map((row) => [row.id, row]));
-    for (const id of doubted) {
-      const row = rows.get(id);
-      if (row === undefined || row.phase === "pending") fleet.vacate(id);
-      if (row === undefined || !isWaiting(row)) waiting.remove(id);
-      doubtful.delete(id);
-    }
   };
 
   const wake = () => {
@@ -238,10 +165,10 @@ export function createPlacer(deps: PlacerDeps): Placer {
 
   return {
     get leads() {
-      return leads();
+      return lease.leads;
     },
     get guard() {
-      return leads() ? guard : undefined;
+      return lease.leads ? lease.guard : undefined;
     },
     get waiting() {
       return waiting.size;
@@ -254,8 +181,8 @@ export function createPlacer(deps: PlacerDeps): Placer {
       return enqueue(request);
     },
     consider(rows) {
-      for (const row of rows) waiting.take(row, collects());
-      if (collects()) wake();
+      for (const row of rows) waiting.take(row, lease.collects);
+      if (lease.collects) wake();
       else deps.announcePending();
     },
     discount: (workloadId) => waiting.discount(workloadId),
@@ -265,15 +192,12 @@ export function createPlacer(deps: PlacerDeps): Placer {
       waiting.settle(before, pending);
       // What is counted as placed is being placed, or was since the read.
       for (const row of pending)
-        if (isWaiting(row) && !waiting.has(row.id) && !fleet.isCounted(row.id)) waiting.take(row, collects());
-      if (collects()) wake();
+        if (isWaiting(row) && !waiting.has(row.id) && !fleet.isCounted(row.id)) waiting.take(row, lease.collects);
+      if (lease.collects) wake();
     },
     wake,
-    renewLease,
-    async settle(workloadIds) {
-      for (const id of workloadIds) doubtful.add(id);
-      await settleSoon();
-    },
+    renewLease: () => lease.renew(),
+    settle: (workloadIds) => lease.settle(workloadIds),
     async explainWaiting() {
       const oldest = [...waiting.values()].slice(0, explainedLimit);
       const changed = changedWaits(oldest, fleet.index.members(), Date.now());
@@ -285,8 +209,7 @@ export function createPlacer(deps: PlacerDeps): Placer {
     },
     async stop() {
       await pump.stop();
-      if (guard) await releaseLeadership(sql, writer.replicaId);
-      guard = undefined;
+      await lease.release();
     },
   };
 

@@ -33,6 +33,7 @@ const nothing: DemandJson = {
 /** Demands that are alike are one in memory, so that a long queue costs little. */
 const internLimit = 10_000;
 
+/** Empty, until the first reading of the queue. */
 export async function openQueueState(sql: Sql, fleet: FleetState, log: Logger): Promise<QueueState> {
   const queue = createJobQueue((runnerId) => fleet.index.get(runnerId)?.scope.kind === "cluster");
   const times = createRunTimes();
@@ -132,6 +133,7 @@ export async function openQueueState(sql: Sql, fleet: FleetState, log: Logger): 
   };
 }
 
+/** What the order and the limits of the queue go by, of a row and its demand. */
 export function toLiveJob(row: JobRow, demand: Demand): LiveJob {
   return {
     id: row.id,

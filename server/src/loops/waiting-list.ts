@@ -30,6 +30,7 @@ export interface WaitingList {
   settle(before: Snapshot, pending: readonly WorkloadHead[]): void;
 }
 
+/** Starts empty; a workload whose demand cannot be read goes to `failUnreadable` instead. */
 export function createWaitingList(limits: PendingLimits, failUnreadable: FailUnreadable): WaitingList {
   const waiting = new Map<string, Waiting>();
   const room = createPendingRoom(limits);

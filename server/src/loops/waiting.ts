@@ -10,6 +10,7 @@ import type { WorkloadHead, WorkloadRow } from "../store/workloads.ts";
 export type Waiting = Pick<WorkloadHead, "key" | "id" | "organizationId" | "excluded" | "message" | "size_bytes"> &
   LossRow & { demand: Demand };
 
+/** What is kept of a row while it waits: never its spec. */
 export function toWaiting(row: WorkloadHead, demand: Demand): Waiting {
   const { key, id, organizationId, excluded, message, size_bytes } = row;
   const { lostAfter_ms, retryOnLost, maximumTries } = row;

@@ -73,6 +73,8 @@ export async function sendRequest(
       response.once("error", reject);
     });
     outgoing.once("error", reject);
+    // Whoever answers by switching protocols gives neither an answer nor an error.
+    outgoing.once("close", () => reject(new Error("the connection was closed without an answer")));
     outgoing.end(body);
   });
 }
@@ -81,14 +83,14 @@ const lookupPublic: LookupFunction = (host, options, done) => {
   resolve(host, { ...options, all: true }, (error, found) => {
     const addresses = found as LookupAddress[] | undefined;
     if (error) return done(error, "");
-    const wrong = addresses!.find(({ address }) => !isPublicAddress(address));
-    if (wrong) return done(refused(wrong.address), "");
+    // To which address a name leads in here is not for whoever gave the name.
+    if (!addresses!.every(({ address }) => isPublicAddress(address))) return done(refused(host), "");
     if (options.all) return (done as unknown as (error: null, all: LookupAddress[]) => void)(null, addresses!);
     const [{ address, family }] = addresses as [LookupAddress];
     return done(null, address, family);
   });
 };
 
-function refused(address: string): Error {
-  return new Error(`${address} is an address of this machine or of a private network (outgoing_private allows them)`);
+function refused(host: string): Error {
+  return new Error(`${host} is an address of this machine or of a private network (outgoing_private allows them)`);
 }

@@ -36,6 +36,7 @@ export function readable<T>(derive: () => T): Readable<T> {
   }
 }
 
+/** What expressions find under `run`. */
 export function contextOf(
   run: Pick<WholeRun, "number" | "attempt" | "ref" | "commit" | "cause" | "event">,
 ): RunContext {

@@ -66,6 +66,7 @@ type Queue = {
 
 const queueLimit = 20_000;
 
+/** Writes nothing until the first message of a session. */
 export function createRecorder(deps: RecorderDeps): Recorder {
   const { sql, writer, fleet, placer, log } = deps;
   let queue = emptyQueue();

@@ -14,6 +14,7 @@ export interface SentPlacements {
   readonly size: number;
 }
 
+/** Of one session, to which nothing was sent yet. */
 export function createSentPlacements(): SentPlacements {
   const fences = new Map<string, bigint>();
   const over = new Map<string, bigint>();

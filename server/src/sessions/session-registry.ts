@@ -43,6 +43,7 @@ const outboxBounds = {
 /** When one that was displaced by a newer session of its identity may come back. */
 export const takeoverRetry_ms = 1000;
 
+/** `number` is the session's own among those of the runner. */
 export function createSession(
   { runnerId, spkiSha256 }: Pick<RunnerSession, "runnerId" | "spkiSha256">,
   number: bigint,
@@ -98,6 +99,7 @@ export interface SessionRegistry {
   remove(session: RunnerSession): void;
 }
 
+/** Of this replica; starts empty. */
 export function createSessionRegistry(): SessionRegistry {
   const sessions = new Map<string, RunnerSession>();
   return {

@@ -12,7 +12,7 @@ import {
   type TunnelResponse,
 } from "../../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
 import { createId } from "../../../wire/ids.ts";
-import { tunnelWindow_bytes } from "../../../wire/tunnel-bounds.ts";
+import { inputWeight_bytes, tunnelWindow_bytes } from "../../../wire/tunnel-bounds.ts";
 import { AgynError, type Reason } from "../domain/errors.ts";
 import { orAborted, untilAborted } from "./abortable.ts";
 
@@ -97,6 +97,8 @@ export function createTunnels(deps: TunnelsDeps): Tunnels {
     const movement = watchIdleness(deps.idle_ms, (error) => over.abort(error));
     const window = createWindow();
     const leave = places.take(wish);
+    // Also where its caller reads nothing, and so never comes to its end.
+    signal.addEventListener("abort", leave, { once: true });
     try {
       const responses = () => responsesTo(wish, { signal, window, moved: movement.moved, fail: (e) => over.abort(e) });
       const arrival = await meet(wish, createId("tunnel"), responses);
@@ -141,7 +143,7 @@ async function* responsesTo({ start, inputs }: TunnelWish, { signal, window, mov
   try {
     yield said({ case: "start", value: start });
     for await (const input of untilAborted(inputs, signal)) {
-      if (input.kind.case === "data") await window.take(input.kind.value.length, signal);
+      await window.take(inputWeight_bytes(input), signal);
       moved();
       yield said({ case: "input", value: input });
     }
@@ -225,7 +227,7 @@ function createPlaces(limits: TunnelLimits) {
     get size() {
       return size;
     },
-    /** Answers what gives the place back; throws `LIMIT` where there is none. */
+    /** Answers what gives the place back, once; throws `LIMIT` where there is none. */
     take({ workloadId, runnerId, organizationId }: TunnelWish): () => void {
       const ids = { workload: workloadId, runner: runnerId, organization: organizationId };
       for (const kind of ["workload", "runner", "organization"] as const) {
@@ -236,7 +238,10 @@ function createPlaces(limits: TunnelLimits) {
       const all = Object.values(ids);
       for (const id of all) add(id, 1);
       size += 1;
+      let isTaken = true;
       return () => {
+        if (!isTaken) return;
+        isTaken = false;
         for (const id of all) add(id, -1);
         size -= 1;
       };

@@ -93,6 +93,7 @@ export async function findOwnAccessTokens(
   return revoked.slice(0, 1);
 }
 
+/** A token that is revoked already keeps its first time. */
 export async function revokeAccessToken(sql: SqlOrTransaction, id: string): Promise<AccessToken> {
   const [row] = await sql<
     AccessToken[]

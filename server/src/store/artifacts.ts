@@ -208,6 +208,7 @@ export async function deleteArtifacts(sql: SqlOrTransaction, ids: readonly strin
     update run set advance_requested = true from gone where run.id = gone.run_id and run.end_time is null`;
 }
 
+/** Ids of artifacts past their retention, in no order. */
 export async function listExpiredArtifacts(sql: SqlOrTransaction, limit: number): Promise<string[]> {
   const rows = await sql<{ id: string }[]>`select id from artifact where expire_time < now() limit ${limit}`;
   return rows.map((row) => row.id);

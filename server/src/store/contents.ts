@@ -55,12 +55,14 @@ export async function spareBlob(sql: SqlOrTransaction, key: string): Promise<voi
   await sql`delete from doomed_blob where blob_key = ${key}`;
 }
 
+/** Keys of blobs that nothing may read any more, those doomed first in front. */
 export async function listDoomedBlobs(sql: SqlOrTransaction, limit: number): Promise<string[]> {
   const rows = await sql<{ key: string }[]>`
     select blob_key as key from doomed_blob where doom_time <= now() order by doom_time limit ${limit}`;
   return rows.map((row) => row.key);
 }
 
+/** Once the blobs are gone. */
 export async function forgetDoomedBlobs(sql: SqlOrTransaction, keys: readonly string[]): Promise<void> {
   await sql`delete from doomed_blob where blob_key = any(${[...keys]})`;
 }

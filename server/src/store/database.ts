@@ -8,6 +8,14 @@ export type Sql = postgres.Sql<{ bigint: bigint }>;
 /** A transaction, or the pool. */
 export type SqlOrTransaction = Sql | postgres.TransactionSql<{ bigint: bigint }>;
 
+/**
+ * Where a statement of a transaction reads from this, each that follows is planned once for whatever it is asked. It is for
+ * transactions that go by ids: PostgreSQL would plan these anew every time, since few runs with many jobs look unlike the rest,
+ * and a table that grew looks dearer than it was when plans were compared.
+ */
+export const planningOnce = (sql: SqlOrTransaction) =>
+  sql`(select set_config('plan_cache_mode', 'force_generic_plan', true) offset 0) as planning`;
+
 const migrationLock = 4_171_390_055;
 const connectTimeout_s = 10;
 

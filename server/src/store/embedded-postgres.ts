@@ -38,14 +38,16 @@ export async function startEmbeddedPostgres(
   const passwordFile = join(directory, "password");
   await mkdir(directory, { recursive: true, mode: 0o700 });
   if (!(await exists(join(data, "PG_VERSION")))) await initialize(binaries, directory, data, passwordFile);
-  const password = (await readFile(passwordFile, "utf8")).trim();
+  const password = await readFile(passwordFile, "utf8").catch(({ code }: NodeJS.ErrnoException) => {
+    throw new PostgresStartError(`the database's password, ${passwordFile}, cannot be read (${code}): put it back`);
+  });
   const socketDirectory = await makeSocketDirectory(directory);
   const connection = {
     host: join(socketDirectory, ".s.PGSQL.5432"),
     port: 5432,
     database: "agyn",
     username: "agyn",
-    password,
+    password: password.trim(),
   };
   const adopted = await readPid(data);
   const pid = adopted ?? (await launch(binaries, { directory, data, socketDirectory, settings }));

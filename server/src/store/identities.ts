@@ -125,6 +125,7 @@ export async function listRevocations(sql: SqlOrTransaction, number: bigint) {
     select number, runner_id as "runnerId", reason from revocation where number > ${number} order by number limit 1000`;
 }
 
+/** The number of the newest revocation; 0 where there was none. */
 export async function lastRevocation(sql: SqlOrTransaction): Promise<bigint> {
   const [row] = await sql<{ number: bigint }[]>`select coalesce(max(number), 0) as number from revocation`;
   return row?.number ?? 0n;

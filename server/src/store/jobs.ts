@@ -1,3 +1,4 @@
+import { limits } from "../../../pipelines/limits.ts";
 import type { MatrixCell, SkipCause } from "../../../pipelines/pipeline.ts";
 import type { JobState } from "../domain/run-state.ts";
 import type { DemandJson } from "../domain/workload.ts";
@@ -88,15 +89,28 @@ export async function insertJobs(sql: SqlOrTransaction, jobs: readonly NewJob[])
   return rows.toSorted((a, b) => Number(a.key - b.key));
 }
 
+/**
+ * The jobs of a run's last attempt, for another statement to read from. The order and the limit, which no attempt reaches, keep the
+ * planner to the index of attempts: it may believe that most jobs are of one run, and walk all there are.
+ */
+export const attemptOf = (sql: SqlOrTransaction, runId: string) => sql`
+  select * from job where run_id = ${runId} and attempt = (select attempt from run where id = ${runId})
+  order by name limit ${sql.unsafe(String(attemptLimit))}`;
+
+/** Far more than an attempt may have, in whatever version it was planned. */
+const attemptLimit = 10 * limits.plannedJobs.value;
+
 /** The jobs of a run's last attempt, in the pipeline's order; those that live locked until the transaction ends. */
 export async function holdJobs(sql: SqlOrTransaction, runId: string): Promise<HeldJob[]> {
-  const isOfAttempt = sql`run_id = ${runId} and attempt = (select attempt from run where id = ${runId})`;
   // Sent together, answered one after the other: what is read is what is locked.
   const [, rows] = await Promise.all([
-    sql`select from job where ${isOfAttempt} and state in ('blocked', 'queued', 'running') order by key for update`,
+    sql`
+      select from job
+      where key = any(array(select key from (${attemptOf(sql, runId)}) as mine)) and state in ('blocked', 'queued', 'running')
+      order by key for update`,
     sql<HeldJob[]>`
       select ${jobColumns(sql)}, coalesce(queue_deadline < now(), false) as "isPastDeadline", now() as now
-      from job where ${isOfAttempt} order by key`,
+      from (${attemptOf(sql, runId)}) as job order by key`,
   ]);
   return rows;
 }

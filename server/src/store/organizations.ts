@@ -35,7 +35,8 @@ export async function findOrganizations(
   reference: string,
   userId: string | undefined,
 ): Promise<Organization[]> {
-  const isVisible = sql`(${userId ?? null}::text is null or id in (select organization_id from member where user_id = ${userId ?? null}))`;
+  const isVisible =
+    userId === undefined ? sql`true` : sql`id in (select organization_id from member where user_id = ${userId})`;
   const exact = await sql<Organization[]>`
     select ${columns(sql)} from organization
     where (id = ${reference} or name = ${reference}) and ${isVisible} order by id <> ${reference} limit 1`;
@@ -88,6 +89,7 @@ export async function renameOrganization(sql: SqlOrTransaction, id: string, name
 /** What still belongs to an organization and keeps it from being deleted; ended workloads and runs do not. */
 export type Belongings = { runners: number; workloads: number; projects: number; runs: number };
 
+/** Of the organization now; something may be added until its row is locked. */
 export async function countBelongings(sql: SqlOrTransaction, id: string): Promise<Belongings> {
   const [row] = await sql<Belongings[]>`
     select (select count(*)::int from runner where organization_id = ${id} and delete_time is null) as runners,

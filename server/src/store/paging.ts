@@ -3,6 +3,7 @@ import { invalidField } from "../domain/errors.ts";
 /** A page that was asked for: its size, and where it starts (empty: at the beginning). */
 export type Page = { size: number; token: string };
 
+/** Where a request leaves it open. */
 export const defaultPageSize = 100;
 
 /** The lists that page, and whether their order is by text or by a whole number. */

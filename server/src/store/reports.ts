@@ -54,6 +54,7 @@ export async function noteTold(sql: SqlOrTransaction, row: ReportRow, commentId:
     where run_id = ${runId}`;
 }
 
+/** The next try comes after so long, unless something wakes the report before. */
 export async function postponeReport(sql: SqlOrTransaction, runId: string, wait_ms: number): Promise<void> {
   await sql`
     update report set next_try_time = now() + ${wait_ms}::float8 * interval '1 millisecond' where run_id = ${runId}`;

@@ -5,7 +5,7 @@ import {
   type RunnerScope,
   type RunnerStatus,
 } from "../domain/runner.ts";
-import type { SqlOrTransaction } from "./database.ts";
+import type { Sql, SqlOrTransaction } from "./database.ts";
 import { cut, decodeCursor, type Page } from "./paging.ts";
 import { orNameTaken } from "./unique.ts";
 
@@ -247,4 +247,17 @@ export async function bindIdentity(sql: SqlOrTransaction, id: string, identityId
     update runner set identity_id = ${identityId}, token_uses = token_uses + 1, enroll_time = now(), confirmed_session_number = 0,
       update_time = now(), change_xid = pg_current_xact_id()
     where id = ${id}`;
+}
+
+/** What a network that knows each runner by name needs of all that are registered. */
+export type NetworkRunnerRow = Pick<RunnerRow, "id" | "organizationId"> & {
+  /** Locked, or enrolled once and without an identity that counts. */
+  isBarred: boolean;
+};
+
+export async function listNetworkRunners(sql: Sql): Promise<NetworkRunnerRow[]> {
+  return sql<NetworkRunnerRow[]>`
+    select r.id, r.organization_id as "organizationId",
+      r.availability = 'locked' or (r.enroll_time is not null and coalesce(i.state, '') <> 'current') as "isBarred"
+    from runner r left join identity i on i.id = r.identity_id where r.delete_time is null order by r.id`;
 }

@@ -1,6 +1,6 @@
 import type { InputValues, Pipeline } from "../../../pipelines/pipeline.ts";
 import type { JobState, RunState } from "../domain/run-state.ts";
-import type { Sql, SqlOrTransaction } from "./database.ts";
+import { planningOnce, type Sql, type SqlOrTransaction } from "./database.ts";
 import { cut, decodeCursor, type Page } from "./paging.ts";
 
 /** Who or what started a run. */
@@ -38,6 +38,8 @@ export type RunRow = {
   cancelRequested: boolean;
   /** Whether its concurrency group, if it has one, has let its jobs go. */
   admitted: boolean;
+  /** Whether the attempt has its turn in the group, so that others may wait for it. */
+  hasTurn: boolean;
   deadline: Date | null;
   jobs: Partial<Record<JobState, number>>;
   waiting_ms: bigint;
@@ -76,7 +78,7 @@ export type NewRun = Pick<
 const columns = (sql: SqlOrTransaction) => sql`
   key, id, organization_id as "organizationId", number, project_id as "projectId", project_name as "projectName", pipeline, name, inputs,
   labels, ref, commit_id as "commit", bundle_digest as "bundleDigest", source_url as "sourceUrl", cause, state, message, attempt,
-  cancel_requested as "cancelRequested", admitted, deadline, jobs, waiting_ms as "waiting_ms", running_ms as "running_ms",
+  cancel_requested as "cancelRequested", admitted, concurrency_turn is not null as "hasTurn", deadline, jobs, waiting_ms as "waiting_ms", running_ms as "running_ms",
   create_time as "createTime", start_time as "startTime", end_time as "endTime", change_xid::text as "changeXid"`;
 
 /**
@@ -95,14 +97,16 @@ export async function takeRunNumber(
   return row;
 }
 
+/** The caller's transaction goes by ids from here on. */
 export async function insertRun(sql: SqlOrTransaction, run: NewRun): Promise<WholeRun> {
   const [row] = await sql<WholeRun[]>`
     insert into run (id, organization_id, number, project_id, project_name, pipeline, name, content, definition, inputs, labels,
       ref, commit_id, bundle_digest, source_url, cause, event, state, deadline)
-    values (${run.id}, ${run.organizationId}, ${run.number}, ${run.projectId}, ${run.projectName}, ${run.pipeline}, ${run.name},
+    select ${run.id}, ${run.organizationId}, ${run.number}, ${run.projectId}, ${run.projectName}, ${run.pipeline}, ${run.name},
       ${run.content}, ${sql.json(run.definition)}, ${sql.json(run.inputs)}, ${sql.json(run.labels)}, ${run.ref},
       ${run.commit}, ${run.bundleDigest}, ${run.sourceUrl}, ${sql.json(run.cause)}, ${sql.json((run.event ?? null) as never)},
-      'queued', now() + ${run.definition.timeout_ms}::float8 * interval '1 millisecond')
+      'queued', now() + ${run.definition.timeout_ms}::float8 * interval '1 millisecond'
+    from ${planningOnce(sql)}
     returning ${columns(sql)}, definition, event, false as "isPastDeadline", advance_requested as "advanceRequested"`;
   return row!;
 }
@@ -123,12 +127,12 @@ export async function getRunContent(sql: SqlOrTransaction, id: string): Promise<
   return row?.content;
 }
 
-/** The run, locked until the transaction ends: whoever changes its jobs' states holds it. */
+/** The run, locked until the transaction ends, which goes by ids from here on: whoever changes its jobs' states holds it. */
 export async function lockRun(sql: SqlOrTransaction, id: string): Promise<WholeRun | undefined> {
   const [row] = await sql<WholeRun[]>`
     select ${columns(sql)}, definition, event, coalesce(deadline < now(), false) as "isPastDeadline",
       advance_requested as "advanceRequested"
-    from run where id = ${id} for update`;
+    from run, ${planningOnce(sql)} where id = ${id} for update of run`;
   return row;
 }
 

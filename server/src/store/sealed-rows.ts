@@ -71,6 +71,7 @@ export async function lockSealedRows(
   }
 }
 
+/** Puts what was sealed anew in the row with this key, which `lockSealedRows` has locked. */
 export async function putSealed(
   sql: SqlOrTransaction,
   kind: SealedKind,

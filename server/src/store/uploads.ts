@@ -42,6 +42,13 @@ export async function appendPart(sql: SqlOrTransaction, uploadId: string, part: 
   return rows.length === 1;
 }
 
+/** How many parts of an upload are smaller than so many bytes. */
+export async function countPartsBelow(sql: SqlOrTransaction, uploadId: string, bytes: number): Promise<number> {
+  const [row] = await sql<{ count: number }[]>`
+    select count(*)::int from upload_part where upload_id = ${uploadId} and size_bytes < ${bytes}`;
+  return row!.count;
+}
+
 /** In their order. */
 export async function listParts(sql: SqlOrTransaction, uploadId: string): Promise<UploadPart[]> {
   return sql<UploadPart[]>`

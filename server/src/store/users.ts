@@ -66,6 +66,7 @@ export async function lockClusterAdmins(sql: SqlOrTransaction): Promise<string[]
   return rows.map((row) => row.id);
 }
 
+/** Their tokens and memberships go with them. */
 export async function deleteUser(sql: SqlOrTransaction, id: string): Promise<void> {
   await sql`delete from app_user where id = ${id}`;
 }
@@ -75,6 +76,7 @@ export async function lockUsers(sql: SqlOrTransaction): Promise<void> {
   await sql`select pg_advisory_xact_lock(${firstUserLock})`;
 }
 
+/** Whether there is anybody: if not, this is the first start. */
 export async function hasUsers(sql: SqlOrTransaction): Promise<boolean> {
   const rows = await sql`select 1 from app_user limit 1`;
   return rows.length > 0;

@@ -150,6 +150,7 @@ export async function countDropped(sql: SqlOrTransaction, id: string, count: num
   await sql`update webhook set dropped = dropped + ${count} where id = ${id}`;
 }
 
+/** Its deliveries go with it. */
 export async function deleteWebhook(sql: SqlOrTransaction, id: string): Promise<void> {
   await sql`delete from webhook where id = ${id}`;
 }

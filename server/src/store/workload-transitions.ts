@@ -83,9 +83,9 @@ export async function advanceWorkloads(
           then i.phase else l.phase end,
         start_time = case when i.phase = 'running' then coalesce(l.start_time, to_timestamp(i.time_ms / 1000)) else l.start_time end,
         writer = ${writer.replicaId}, change_xid = pg_current_xact_id()
-      from unnest(${column(advances, (one) => one.fence)}::bigint[], ${column(advances, (one) => one.id)}::text[],
-        ${column(advances, (one) => one.runnerId)}::text[], ${column(advances, (one) => one.phase)}::text[],
-        ${column(advances, (one) => one.time.getTime())}::float8[]) as i (fence, id, runner_id, phase, time_ms)
+      from unnest((select ${column(advances, (one) => one.fence)}::bigint[]), (select ${column(advances, (one) => one.id)}::text[]),
+        (select ${column(advances, (one) => one.runnerId)}::text[]), (select ${column(advances, (one) => one.phase)}::text[]),
+        (select ${column(advances, (one) => one.time.getTime())}::float8[])) as i (fence, id, runner_id, phase, time_ms)
       where l.fence = i.fence and l.id = i.id and l.runner_id = i.runner_id and l.phase <> 'pending'
       returning l.id
     )
@@ -144,19 +144,19 @@ export async function endWorkloads(
     : sql`i.fence`;
   const of = kindColumn(sql, kinds);
   const retry = {
-    ids: sql`, ${column(endings, (one) => (one.mayRetry ? createId("workload") : ""))}::text[]`,
+    ids: sql`, (select ${column(endings, (one) => (one.mayRetry ? createId("workload") : ""))}::text[])`,
     id: sql`case when i.retry_id <> '' and w.job_id is null and not l.stop_requested and w.try < w.maximum_tries
       and (${of((kind) => kind.phase)} = 'lost' and w.retry_on_lost or ${of((kind) => kind.phase)} = 'failed' and w.retry_on_failed) then i.retry_id end`,
   };
   const [answer] = await sql<Answer<"places" | "phases" | "runnerIds" | "retryIds">[]>`
     with gone as (
       delete from workload_life l using unnest(
-        ${column(endings, (one) => one.fence)}::bigint[], ${column(endings, (one) => one.id)}::text[],
-        ${column(endings, (one) => one.runnerId ?? "")}::text[], ${toArrayLiteral(kinds.kindOf)}::int[],
-        ${column(endings, (one) => one.result?.startTime_ms ?? null)}::bigint[],
-        ${column(endings, (one) => one.result?.endTime_ms ?? null)}::bigint[],
-        ${column(endings, (one) => one.result && Math.round(one.result.cpuTime_ms))}::bigint[],
-        ${column(endings, (one) => one.result && Math.round(one.result.memoryPeak_bytes))}::bigint[] ${mayRetry ? retry.ids : sql``}
+        (select ${column(endings, (one) => one.fence)}::bigint[]), (select ${column(endings, (one) => one.id)}::text[]),
+        (select ${column(endings, (one) => one.runnerId ?? "")}::text[]), (select ${toArrayLiteral(kinds.kindOf)}::int[]),
+        (select ${column(endings, (one) => one.result?.startTime_ms ?? null)}::bigint[]),
+        (select ${column(endings, (one) => one.result?.endTime_ms ?? null)}::bigint[]),
+        (select ${column(endings, (one) => one.result && Math.round(one.result.cpuTime_ms))}::bigint[]),
+        (select ${column(endings, (one) => one.result && Math.round(one.result.memoryPeak_bytes))}::bigint[]) ${mayRetry ? retry.ids : sql``}
       ) with ordinality as i (fence, id, runner_id, kind, start_ms, end_ms, cpu_ms, memory_bytes, ${mayRetry ? sql`retry_id,` : sql``} place)
       ${mayRetry ? sql`, workload w` : sql``}
       where l.fence = ${heldFence} and l.id = i.id and (i.runner_id = '' or l.runner_id = i.runner_id)

@@ -1,6 +1,7 @@
 import type { DemandJson, Phase, WorkloadResult } from "../domain/workload.ts";
 import { toArrayLiteral } from "./array-literal.ts";
 import type { SqlOrTransaction } from "./database.ts";
+import { attemptOf } from "./jobs.ts";
 import { hasKey } from "./workload-transitions.ts";
 import { cut, decodeCursor, type Page } from "./paging.ts";
 
@@ -278,10 +279,7 @@ export type EndedWorkload = Pick<
 export async function listEndedOfRun(sql: SqlOrTransaction, runId: string): Promise<EndedWorkload[]> {
   // The jobs by their run, not by their state: a plan may take the index of all that run, and walk what left it since a vacuum.
   return sql<EndedWorkload[]>`
-    with tried as materialized (
-      select organization_id, workload_key, state from job
-      where run_id = ${runId} and attempt = (select attempt from run where id = ${runId})
-    )
+    with tried as materialized (${attemptOf(sql, runId)})
     select e.key, e.phase, e.message, e.result, e.runner_id as "runnerId", e.start_time as "startTime", e.end_time as "endTime",
       e.stop_requested as "stopRequested"
     from tried cross join lateral (

@@ -31,6 +31,10 @@ export async function findWebhook(sql: Sql, id: string): Promise<TriggerRow | un
   return trigger?.config.source.kind === "webhook" ? trigger : undefined;
 }
 
+/**
+ * Verifies a webhook and writes it down before it is answered; what it starts is worked out later. Nothing is written of one that
+ * is refused, but that it was.
+ */
 export async function acceptWebhook(
   deps: AcceptDeps,
   trigger: TriggerRow,

@@ -19,11 +19,13 @@ export function textOf(value: unknown, path: string): string {
   return typeof found === "string" ? clean(found).slice(0, textLimit).toWellFormed() : "";
 }
 
+/** The whole number, 0 or more, at a path such as `issue.number`; 0 where there is none. */
 export function numberOf(value: unknown, path: string): number {
   const found = fieldOf(value, path);
   return typeof found === "number" && Number.isSafeInteger(found) && found >= 0 ? found : 0;
 }
 
+/** The list at a path; empty where there is none. */
 export function listOf(value: unknown, path: string): readonly unknown[] {
   const found = fieldOf(value, path);
   return Array.isArray(found) ? found : [];

@@ -36,6 +36,7 @@ export type Judgement = { checks: Check[]; event: unknown } & (
 /** A generic payload that is no larger goes with the run; a forge's never does: what counts of it is in the event. */
 const eventLimit_bytes = 65_536;
 
+/** Checks every rule, so that the log of deliveries can show them all; `sourceUrl` is the project's. Reads and writes nothing. */
 export function judgeDelivery(trigger: TriggerRow, sourceUrl: string, came: Came): Judgement {
   const on = {
     rule: "enabled",

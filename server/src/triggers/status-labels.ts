@@ -50,6 +50,7 @@ export function makeLabelCall(target: ReportTarget, { credential, label }: Asked
 /** The labels that a forge says an issue has. */
 export type IssueLabel = { id: number; name: string };
 
+/** Of an answer of a forge, those with a name; throws where it is not JSON. */
 export function issueLabelsOf(answer: string): IssueLabel[] {
   const parsed = JSON.parse(answer) as unknown;
   if (!Array.isArray(parsed)) return [];

@@ -75,6 +75,7 @@ export function startEvent({ id, projectName, name }: TriggerRow, run: StartedRu
   };
 }
 
+/** A time slot of a schedule, or else a payload. */
 export function cameOf({ payload, slot, event }: WholeDelivery): Came {
   return slot ? { slot } : { payload: payload ?? new Uint8Array(), event };
 }

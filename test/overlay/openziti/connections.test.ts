@@ -73,7 +73,7 @@ describe.each(Object.entries(worlds))("%s", (_, world) => {
     await once(far, "finish");
     far.destroy();
     await until(() => world.fabric.counts.circuits === 0, "the circuit is gone");
-    near.write("anybody?");
+    await until(() => near.destroyed || !near.write("anybody?"), "a write fails");
     await closed(near);
     expect(near.errored).toMatchObject({ reason: "broken" });
   });

@@ -89,10 +89,11 @@ test("a router that falls silent is left", async () => {
   world = await openZitiWorld();
   const { overlay } = await host("a host", { probeInterval_ms: 50, probeTimeout_ms: 200 });
   const before = await overlay.dial(service);
+  const [first] = terminators();
   world.fabric.router().frames.arm("drop", { type: 2, times: 1 });
   await until(() => before.closed, "the connection is gone");
-  await until(() => before.errored !== null || before.readableEnded, "its holder is told");
-  await until(() => world.fabric.counts.listeners === 1, "the service is hosted again");
+  expect(before.errored).toMatchObject({ reason: "timeout" });
+  await until(() => terminators().some(({ id }) => id !== first?.id), "the service is hosted again");
   expect(await textOf(await overlay.dial(service))).toBe("a host");
 });
 
@@ -137,6 +138,7 @@ test("a service that may not be hosted is unauthorized, and one without routers 
   world.fabric.permit("Dial", ["#all-of-them"], world.fabric.addService("dial-only"));
   const listening = world.overlay().listen("dial-only", () => {});
   await expect(listening).rejects.toMatchObject({ reason: "unauthorized" });
+  expect(world.fabric.model.apiSessions.all()).toHaveLength(1);
   await world.fabric.router().kill();
   await expect(world.overlay().dial(service)).rejects.toMatchObject({ reason: "unreachable" });
 });
@@ -169,6 +171,24 @@ test("dialing is given up when asked to, and after its time", async () => {
   await expect(aborted).rejects.toMatchObject({ reason: "cancelled" });
   const late = world.overlay({ settings: { connectTimeout_ms: 300 } }).dial(service);
   await expect(late).rejects.toMatchObject({ reason: "timeout" });
+});
+
+test("closing the overlay gives up what is being dialed, hosts no more, and leaves open connections", async () => {
+  world = await openZitiWorld();
+  const overlay = world.overlay();
+  const [near, far] = await world.connect(overlay);
+  ends.push(near, far);
+  await overlay.listen("control-plane", () => {});
+  world.fabric.router().frames.arm("drop", { type: 60_784 });
+  const dialing = overlay.dial(service);
+  const given = expect(dialing).rejects.toMatchObject({ reason: "cancelled" });
+  await overlay.close();
+
+  await given;
+  await until(() => terminators().length === 0, "nothing is hosted");
+  near.end("still here");
+  expect(await textOf(far)).toBe("still here");
+  await expect(overlay.dial(service)).rejects.toMatchObject({ reason: "cancelled" });
 });
 
 test("500 dials at once share one login and one channel", async () => {

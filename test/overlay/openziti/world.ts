@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import type { SessionKind } from "../../../overlay/openziti/api-session.ts";
 import {
@@ -56,6 +57,29 @@ export async function openZitiWorld(
     async [Symbol.asyncDispose]() {
       for (const overlay of overlays) await overlay.close();
       await fabric.close();
+    },
+  };
+}
+
+/**
+ * A real network, where `AGYN_TEST_ZITI` is its controller's address: `AGYN_TEST_ZITI_KEY`, `_CERT` and `_CA` are the PEM
+ * files of an identity that may dial and host a service `control-plane`, on which nobody else is.
+ */
+export function openRealNetwork(environment: NodeJS.ProcessEnv) {
+  const controller = environment["AGYN_TEST_ZITI"];
+  if (controller === undefined) return undefined;
+  const pem = (name: string) => readFileSync(environment[`AGYN_TEST_ZITI_${name}`] ?? "", "utf8");
+  const credential = { keyPem: pem("KEY"), certPem: pem("CERT"), caPem: pem("CA") };
+  const overlays: OpenZitiOverlay[] = [];
+  return {
+    fabric: undefined,
+    overlay() {
+      const overlay = createOpenZitiOverlay({ controller, credential: () => credential });
+      overlays.push(overlay);
+      return overlay;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const overlay of overlays) await overlay.close();
     },
   };
 }

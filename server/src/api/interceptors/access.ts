@@ -120,31 +120,38 @@ export function createAuthorizationInterceptor(deps: AccessDeps): Interceptor {
     const [first, messages] = await peek(request.message);
     if (first === undefined) throw new AgynError("INVALID_ARGUMENT", "the stream ended before its first message");
     request.contextValues.set(targetKey, await findTargetNow(deps, request, first));
-    const response = await next({ ...request, message: messages });
+    // Whoever reads nothing does not hear of a refusal, and must not go on sending after it either.
+    const over = new AbortController();
+    const signal = AbortSignal.any([request.signal, over.signal]);
+    const response = await next({ ...request, message: messages, signal });
     if (!response.stream) return response;
     const recheck = async () => {
       const now = await deps.authenticate(request.header.get("authorization"));
       if (now.kind !== "user") throw new AgynError("UNAUTHENTICATED", "an access token is needed");
       await findTarget(deps.sql, now, request.method, first);
     };
-    return { ...response, message: whileAllowed(response.message, recheck, deps.recheckPeriod_ms) };
+    const onRefused = (error: unknown) => over.abort(error);
+    return { ...response, message: whileAllowed(response.message, { recheck, onRefused }, deps.recheckPeriod_ms) };
   };
 }
+
+type Check = { recheck: () => Promise<void>; onRefused: (error: unknown) => void };
 
 /** Hands the messages on until a check throws, which ends the stream with what it threw: a revoked token, a lost role. */
 async function* whileAllowed<T>(
   messages: AsyncIterable<T>,
-  recheck: () => Promise<void>,
+  { recheck, onRefused }: Check,
   period_ms: number,
 ): AsyncIterable<T> {
   const iterator = messages[Symbol.asyncIterator]();
   let refusal: { error: unknown } | undefined;
   let refuse: (error: unknown) => void = () => undefined;
-  const onRefused = (error: unknown) => {
+  const end = (error: unknown) => {
     refusal ??= { error };
     refuse(error);
+    onRefused(error);
   };
-  const timer = setInterval(() => void recheck().catch(onRefused), period_ms);
+  const timer = setInterval(() => void recheck().catch(end), period_ms);
   try {
     for (;;) {
       const { promise, resolve, reject } = Promise.withResolvers<IteratorResult<T>>();

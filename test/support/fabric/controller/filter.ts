@@ -222,8 +222,13 @@ function createReader(tokens: readonly Token[], symbols: ReadonlySet<string>): R
 function fieldOf(row: object, symbol: string): unknown {
   const [first = "", ...rest] = symbol.split(".");
   const value: unknown = Reflect.get(row, first);
-  if (rest.length === 0) return value;
+  if (rest.length === 0) return isReference(value) ? value.id : value;
   return typeof value === "object" && value !== null ? Reflect.get(value, rest.join(".")) : undefined;
+}
+
+/** What a record says of another that it belongs to stands for that one's id. */
+function isReference(value: unknown): value is { readonly id: string } {
+  return typeof value === "object" && value !== null && "entity" in value && "id" in value;
 }
 
 function plain(value: unknown): Value {

@@ -281,7 +281,8 @@ export type TunnelRequest = Message<"agyn.tunnels.v1.TunnelRequest"> & {
     case: "refused";
   } | {
     /**
-     * So many more bytes of what came have been taken. At most 256 KiB are sent that were not.
+     * So many more bytes of the inputs that came have been taken, each counting 128 beside its data. At most 256 KiB are
+     * sent that were not.
      *
      * @generated from field: int32 taken = 4;
      */

@@ -1,0 +1,16 @@
+import { defineCommand } from "../command.ts";
+import { overlayCheckView } from "../views/overlay.ts";
+
+export const overlayDoctor = defineCommand({
+  path: ["overlay", "doctor"],
+  summary: "Says, step by step, why a runner cannot reach the control plane over OpenZiti",
+  arguments: { runner: { kind: "required", help: "the runner: id, name or start of an id" } },
+  options: {},
+  examples: ["agynctl overlay doctor build-1"],
+  async run({ controlPlane, organization, output }, { runner }) {
+    const { overlay } = await controlPlane();
+    const { checks } = await overlay.diagnoseRunner({ runner, organization });
+    await output.list(overlayCheckView, checks);
+    return undefined;
+  },
+});

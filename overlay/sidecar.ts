@@ -1,0 +1,120 @@
+import net from "node:net";
+import { messageOf, OverlayError } from "./errors.ts";
+import type { Listener, Overlay } from "./overlay.ts";
+
+/** Where a tunneler takes connections, or hands them on: "host:port", or "unix:/path" for a socket in the file system. */
+export type SidecarEndpoint = string;
+
+/** What the adapter is told. */
+export interface SidecarOptions {
+  /** Where each service listens, for a tunneler that hands connections on. */
+  readonly services?: Readonly<Record<string, SidecarEndpoint>>;
+  readonly connectTimeout_ms?: number;
+}
+
+const defaultConnectTimeout_ms = 10_000;
+/** Bytes of a socket's path that the system takes. */
+const maxPath_bytes = 107;
+const unixPrefix = "unix:";
+
+/** The adapter for a tunneler beside this process, which carries the bytes by means of its own. */
+export function createSidecarOverlay(options: SidecarOptions = {}): Overlay<SidecarEndpoint> {
+  const timeout_ms = options.connectTimeout_ms ?? defaultConnectTimeout_ms;
+  const closing = new AbortController();
+  const servers = new Set<net.Server>();
+
+  return {
+    async dial(endpoint, { signal } = {}) {
+      const timeout = AbortSignal.timeout(timeout_ms);
+      const signals = [closing.signal, timeout, ...(signal === undefined ? [] : [signal])];
+      const socket = net.connect({ ...placeOf(endpoint), allowHalfOpen: true });
+      try {
+        await untilSettled(socket, "connect", AbortSignal.any(signals));
+        socket.setNoDelay(true);
+        return socket;
+      } catch (error) {
+        socket.on("error", () => {});
+        socket.destroy();
+        if (timeout.aborted)
+          throw new OverlayError("timeout", `the tunneler at ${endpoint} took longer than ${timeout_ms} ms`);
+        if (signals.some((one) => one.aborted)) throw new OverlayError("cancelled", `dialing ${endpoint} was given up`);
+        const why = `the tunneler at ${endpoint} cannot be reached: ${messageOf(error)}`;
+        throw new OverlayError("unreachable", why, { cause: error });
+      }
+    },
+
+    async listen(service, onConnection) {
+      const where = options.services?.[service];
+      if (where === undefined)
+        throw new OverlayError("address_unavailable", `no address is given for service ${service}`);
+      const server = net.createServer({ allowHalfOpen: true, noDelay: true });
+      server.on("connection", (socket) => {
+        socket.on("error", () => {});
+        onConnection(socket, { address: socket.remoteAddress ?? where });
+      });
+      server.listen(placeOf(where));
+      try {
+        await untilSettled(server, "listening", closing.signal);
+      } catch (error) {
+        const why = `service ${service} cannot listen on ${where}: ${messageOf(error)}`;
+        throw new OverlayError("address_unavailable", why, { cause: error });
+      }
+      servers.add(server);
+      const listener: Listener<SidecarEndpoint> = { address: addressOf(server), close: () => closeServer(server) };
+      return listener;
+    },
+
+    async close() {
+      closing.abort();
+      await Promise.all([...servers].map(closeServer));
+    },
+  };
+
+  function closeServer(server: net.Server): Promise<void> {
+    servers.delete(server);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    server.close(() => resolve());
+    return promise;
+  }
+}
+
+/** The parts of an endpoint. Throws an `OverlayError` that says what is wrong with it. */
+function placeOf(endpoint: SidecarEndpoint): { path: string } | { host: string; port: number } {
+  if (endpoint.startsWith(unixPrefix)) {
+    const path = endpoint.slice(unixPrefix.length);
+    if (path.startsWith("/") && Buffer.byteLength(path) <= maxPath_bytes) return { path };
+    const rule = `an absolute path of at most ${maxPath_bytes} bytes`;
+    throw new OverlayError("address_unavailable", `${endpoint}: after unix: comes ${rule}`);
+  }
+  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(endpoint);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || port > 65_535)
+    throw new OverlayError("address_unavailable", `${endpoint} is neither host:port nor unix:/path`);
+  return { host, port };
+}
+
+function addressOf(server: net.Server): SidecarEndpoint {
+  const address = server.address();
+  if (typeof address === "string") return `${unixPrefix}${address}`;
+  if (address === null) throw new OverlayError("cancelled", "the listener was closed");
+  return address.family === "IPv6" ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
+}
+
+async function untilSettled(
+  emitter: net.Socket | net.Server,
+  event: "connect" | "listening",
+  signal: AbortSignal,
+): Promise<void> {
+  signal.throwIfAborted();
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const onAbort = () => reject(signal.reason);
+  emitter.once(event, resolve).once("error", reject);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await promise;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    emitter.off(event, resolve).off("error", reject);
+  }
+}

@@ -1,0 +1,35 @@
+import type { Endpoint } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import type { HostAndPort } from "../../overlay/tcp.ts";
+import type { RunnerEndpoint } from "./identity-store.ts";
+
+/** What the control plane named, as it is kept; a kind that this runner does not know is passed over. */
+export function readEndpoints(endpoints: readonly Endpoint[]): RunnerEndpoint[] {
+  return endpoints.flatMap(({ kind }): RunnerEndpoint[] => {
+    switch (kind.case) {
+      case "mtls":
+      case "sidecar":
+        return [{ kind: kind.case, address: kind.value }];
+      case "openziti": {
+        const { controllerUrl, controllerCaPem, service } = kind.value;
+        return [{ kind: "openziti", controllerUrl, controllerCaPem, service }];
+      }
+      case undefined:
+        return [];
+    }
+  });
+}
+
+/** For people. */
+export function describeEndpoint(endpoint: RunnerEndpoint): string {
+  if (endpoint.kind === "openziti") return `service ${endpoint.service} of the network at ${endpoint.controllerUrl}`;
+  return endpoint.kind === "mtls" ? endpoint.address : `the tunneler at ${endpoint.address}`;
+}
+
+/** The parts of "host:port", an IPv6 host in brackets. */
+export function parseAddress(text: string): HostAndPort {
+  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || port > 65_535) throw new Error(`endpoint ${JSON.stringify(text)} is not host:port`);
+  return { host, port };
+}

@@ -1,0 +1,153 @@
+import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import type { Administrator } from "../../overlay/openziti/management.ts";
+import { ConfigError, parseDuration, unknown } from "./setting-values.ts";
+import { settings, type SettingName } from "./settings.ts";
+
+export const overlayNames = ["mtls", "openziti"] as const;
+
+/** A way by which runners reach the runner plane. */
+export type OverlayName = (typeof overlayNames)[number];
+
+/** Where an OpenZiti network is, and who manages what is ours in it. */
+export type NetworkPlace = {
+  /** `https://host:port` */
+  controllerUrl: string;
+  caPem: string;
+  administrator: Administrator;
+  routerRoles: readonly string[];
+  repairPeriod_ms: number;
+};
+
+type Text = (name: SettingName) => string | undefined;
+
+const ownSettings = [
+  "ziti_controller",
+  "ziti_ca_file",
+  "ziti_admin_identity",
+  "ziti_admin_username",
+  "ziti_admin_password_file",
+] as const;
+
+/** What the tools of OpenZiti write when an identity has enrolled. */
+const identityFile = z.looseObject({
+  ztAPI: z.string().min(1),
+  id: z.looseObject({ key: z.string().min(1), cert: z.string().min(1), ca: z.string().optional() }),
+});
+
+/** The overlays of a list such as `mtls,openziti`. */
+export function readOverlays(text: string): readonly OverlayName[] {
+  const names = text.split(",").map((name) => name.trim());
+  for (const name of names)
+    if (!overlayNames.some((known) => known === name)) throw unknown(`overlay: "${name}"`, name, [...overlayNames]);
+  return [...new Set(names as OverlayName[])];
+}
+
+/** The network that the settings name; `undefined` where OpenZiti is not among the overlays. Reads the files that they name. */
+export function readNetworkPlace(text: Text): NetworkPlace | undefined {
+  if (!readOverlays(text("overlay")!).includes("openziti")) {
+    const idle = ownSettings.find((name) => text(name) !== undefined);
+    if (idle !== undefined) throw new ConfigError(`${idle}: means nothing unless overlay names openziti`);
+    return undefined;
+  }
+  const identity = readIdentity(text);
+  const controllerUrl = readController(text("ziti_controller") ?? identity?.url);
+  const caFile = text("ziti_ca_file");
+  const caPem = caFile === undefined ? identity?.caPem : readPem("ziti_ca_file", resolve(caFile));
+  if (caPem === undefined)
+    throw new ConfigError(
+      "ziti_ca_file: needed, because nothing else says by which authorities the controller is known",
+    );
+  return {
+    controllerUrl,
+    caPem,
+    administrator: identity?.administrator ?? readPasswordAdministrator(text),
+    routerRoles: readRoles(text("ziti_router_roles")!),
+    repairPeriod_ms: parseDuration(
+      "ziti_repair_period",
+      text("ziti_repair_period")!,
+      settings.ziti_repair_period.range,
+    ),
+  };
+}
+
+function readController(text: string | undefined): string {
+  if (text === undefined) throw new ConfigError("ziti_controller: needed where overlay names openziti");
+  const url = URL.parse(text);
+  if (url?.protocol === "https:" && url.username === "" && url.password === "") return url.origin;
+  throw new ConfigError(`ziti_controller: "${text}" is not a URL such as https://ctrl.example.com:1280`);
+}
+
+function readIdentity(text: Text) {
+  const path = text("ziti_admin_identity");
+  if (path === undefined) return undefined;
+  if (text("ziti_admin_username") !== undefined)
+    throw new ConfigError("ziti_admin_username: give it or ziti_admin_identity, not both");
+  const parsed = identityFile.safeParse(parseJson(path));
+  if (!parsed.success)
+    throw new ConfigError(
+      `ziti_admin_identity: ${path} is no identity file: ${parsed.error.issues[0]?.path.join(".")} is missing`,
+    );
+  const { ztAPI, id } = parsed.data;
+  const material = (value: string) => readMaterial("ziti_admin_identity", value, dirname(resolve(path)));
+  const administrator = { kind: "certificate", keyPem: material(id.key), certPem: material(id.cert) } as const;
+  return { url: ztAPI, administrator, caPem: id.ca === undefined ? undefined : material(id.ca) };
+}
+
+function readPasswordAdministrator(text: Text): Administrator {
+  const [username, file] = [text("ziti_admin_username"), text("ziti_admin_password_file")];
+  if (username === undefined || file === undefined) {
+    throw new ConfigError(
+      "ziti_admin_identity: an administrator of the OpenZiti network is needed: by this file, or by ziti_admin_username and ziti_admin_password_file",
+    );
+  }
+  return { kind: "password", username, password: readText("ziti_admin_password_file", resolve(file)).trimEnd() };
+}
+
+/** PEM text, with or without `pem:` before it, or the file of a `file://` URL. */
+function readMaterial(name: SettingName, value: string, directory: string): string {
+  if (value.startsWith("file://")) {
+    const path = value.startsWith("file:///") ? fileURLToPath(value) : resolve(directory, value.slice(7));
+    return readPem(name, path);
+  }
+  const pem = value.replace(/^pem:/, "");
+  if (!pem.includes("-----BEGIN "))
+    throw new ConfigError(`${name}: keys and certificates must be PEM texts or file:// URLs`);
+  return pem;
+}
+
+function readRoles(text: string): readonly string[] {
+  const roles = text.split(",").map((role) => role.trim());
+  const wrong = roles.find((role) => !/^[#@].+$/.test(role));
+  if (wrong !== undefined)
+    throw new ConfigError(`ziti_router_roles: "${wrong}" is no role: #attribute, @id, or #all by itself`);
+  if (roles.includes("#all") && roles.length > 1) throw new ConfigError("ziti_router_roles: #all stands by itself");
+  return roles;
+}
+
+function readPem(name: SettingName, path: string): string {
+  const text = readText(name, path);
+  if (!text.includes("-----BEGIN ")) throw new ConfigError(`${name}: ${path} is not PEM`);
+  return text;
+}
+
+function parseJson(path: string): unknown {
+  const text = readText("ziti_admin_identity", resolve(path));
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ConfigError(
+      `ziti_admin_identity: ${path} is not JSON; it is what enrolling an identity of OpenZiti writes`,
+    );
+  }
+}
+
+function readText(name: SettingName, path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new ConfigError(`${name}: ${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}

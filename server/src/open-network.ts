@@ -1,0 +1,116 @@
+import type { Duplex } from "node:stream";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Logger } from "pino";
+import type { Caller } from "../../overlay/overlay.ts";
+import { openManagement } from "../../overlay/openziti/management.ts";
+import { createOpenZitiOverlay } from "../../overlay/openziti/openziti.ts";
+import { controlPlaneUri, runnerUri } from "../../wire/spiffe.ts";
+import type { Config } from "./config.ts";
+import { controlPlaneService, type NetworkFacts } from "./domain/overlay-plan.ts";
+import { createNetworkRepair } from "./loops/repair-network.ts";
+import { createControlPlaneCredential } from "./network/control-plane-credential.ts";
+import { findDial, inspectNetwork } from "./network/inspect.ts";
+import { repairNetwork } from "./network/repair.ts";
+import type { openPlacing } from "./open-placing.ts";
+import type { OnClose, State } from "./open-state.ts";
+import { listNetworkRunners, scopeOf } from "./store/runners.ts";
+import { version } from "./version.ts";
+
+export type NetworkOptions = {
+  config: Config;
+  log: Logger;
+  state: State;
+  placing: Awaited<ReturnType<typeof openPlacing>>;
+  onClose: OnClose;
+};
+
+/** The first back-off of hosting that does not succeed; doubled up to the most. */
+const firstRetry_ms = 500;
+const mostRetry_ms = 30_000;
+
+/** What runners are told of a network. */
+export type NetworkEndpoint = {
+  kind: { case: "openziti"; value: { controllerUrl: string; controllerCaPem: string; service: string } };
+};
+
+/** The OpenZiti network by which runners reach this control plane, where the settings name one. */
+export function openNetwork({ config, log, state, placing, onClose }: NetworkOptions) {
+  const place = config.network;
+  if (place === undefined) return undefined;
+  const { sql, authority } = state;
+  const { controllerUrl, caPem, routerRoles } = place;
+  const management = openManagement(controllerUrl, caPem, place.administrator);
+  onClose(async () => management.close());
+
+  const facts = async (): Promise<NetworkFacts> => ({
+    trustDomain: authority.trustDomain,
+    controlPlaneUri: controlPlaneUri(authority.trustDomain),
+    runnersIssuerPem: authority.runnersIssuerPem,
+    controlPlaneIssuerPem: authority.controlPlaneIssuerPem,
+    routerRoles,
+    runners: (await listNetworkRunners(sql)).map((row) => ({
+      runnerId: row.id,
+      uri: runnerUri(authority.trustDomain, { scope: scopeOf(row), runnerId: row.id }),
+      isBarred: row.isBarred,
+    })),
+  });
+  const repair = createNetworkRepair({
+    facts,
+    repair: (known, signal) => repairNetwork({ management, proveAuthority: authority.proveAuthority }, known, signal),
+    leads: () => placing.placer.leads,
+    period_ms: place.repairPeriod_ms,
+    signal: () => repairing.signal(),
+    log,
+  });
+  const repairing = placing.runLoop("repair-network", config.loopPeriod_ms, () => repair.run());
+  onClose(async () => repair.stop());
+  placing.onRunnerChange(repair.changed);
+  placing.notifications.on("runners", repair.changed);
+
+  const overlay = createOpenZitiOverlay({
+    controller: controllerUrl,
+    credential: createControlPlaneCredential(authority, caPem),
+    settings: { label: { name: "agyn-server", version } },
+  });
+  onClose(() => overlay.close());
+
+  /** Hosts the runner plane as soon as the network lets us, and from then on; a network that is away is waited for. */
+  async function host(accept: (connection: Duplex, from: Caller) => void): Promise<void> {
+    const closing = new AbortController();
+    let listener: { close(): Promise<void> } | undefined;
+    // Nobody new, while those who are there say their last words.
+    onClose(async () => {
+      closing.abort();
+      await listener?.close();
+    });
+    for (let delay_ms = firstRetry_ms; !closing.signal.aborted; delay_ms = Math.min(delay_ms * 2, mostRetry_ms)) {
+      try {
+        listener = await overlay.listen(controlPlaneService, accept);
+        if (closing.signal.aborted) return await listener.close();
+        log.info({ service: controlPlaneService }, "the runner plane is hosted in the OpenZiti network");
+        return;
+      } catch (error) {
+        if (closing.signal.aborted) return;
+        log.warn({ err: error, retry_ms: delay_ms }, "the runner plane cannot be hosted in the OpenZiti network yet");
+        await pause(delay_ms, undefined, { signal: closing.signal, ref: false }).catch(() => undefined);
+      }
+    }
+  }
+
+  return {
+    controllerUrl,
+    repairState: repair.state,
+    inspect: async (signal: AbortSignal) => inspectNetwork(management, await facts(), signal),
+    findDial: async (runnerId: string, signal: AbortSignal) => {
+      const all = await facts();
+      const runners = all.runners.filter((runner) => runner.runnerId === runnerId);
+      const found = await findDial(management, { ...all, runners }, signal);
+      return { ...found, isBarred: runners[0]?.isBarred ?? true };
+    },
+    /** What runners are told. */
+    endpoint: {
+      kind: { case: "openziti", value: { controllerUrl, controllerCaPem: caPem, service: controlPlaneService } },
+    } satisfies NetworkEndpoint,
+    host,
+  };
+}

@@ -1,0 +1,33 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { createSidecarOverlay } from "../../overlay/sidecar.ts";
+import { overlayContract } from "./contract.ts";
+import { textOf } from "./http2-client.ts";
+
+overlayContract("sidecar", () => createSidecarOverlay({ services: { "control-plane": "127.0.0.1:0" } }));
+
+test("a tunneler may also be met by a socket in the file system", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "agyn-sidecar-"));
+  const overlay = createSidecarOverlay({ services: { "control-plane": `unix:${join(directory, "socket")}` } });
+  onTestFinished(async () => {
+    await overlay.close();
+    await rm(directory, { recursive: true, force: true });
+  });
+  const listener = await overlay.listen("control-plane", (connection) => connection.end("hello"));
+
+  const connection = await overlay.dial(listener.address);
+
+  expect(await textOf(connection)).toBe("hello");
+  connection.destroy();
+});
+
+test.each([
+  ["localhost", "neither host:port nor unix:/path"],
+  ["127.0.0.1:65536", "neither host:port nor unix:/path"],
+  ["unix:relative", "an absolute path of at most 107 bytes"],
+  [`unix:/${"x".repeat(107)}`, "an absolute path of at most 107 bytes"],
+])("%s is no place of a tunneler", async (endpoint, rule) => {
+  await expect(createSidecarOverlay().dial(endpoint)).rejects.toThrow(rule);
+});

@@ -1,0 +1,44 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { startFabric } from "../support/fabric/fabric.ts";
+import { networkSettings } from "../support/network-world.ts";
+import { outcomesOf } from "../support/runner-client.ts";
+import { createWorld, readWholeLog, script, until, type World } from "../support/world.ts";
+
+test("a runner moves from mutual TLS to OpenZiti and back as the servers do, and enrolls but once", async () => {
+  await using fabric = await startFabric({ openRouterPolicies: false });
+  const directory = await mkdtemp(join(tmpdir(), "agyn-moving-"));
+  const network = await networkSettings(fabric, directory);
+  await using world = await createWorld({ lease: "20s" });
+  const runner = await world.register("build-1");
+  const started = world.startRunner(runner);
+  const sessions = () => started.output().split("session established").length - 1;
+  await until("the session", () => sessions() === 1);
+  const restart = async (settings: Record<string, string>) => {
+    const before = sessions();
+    await world.restartServer(settings);
+    await until(`a session over ${settings["overlay"]}`, () => sessions() > before);
+    expect(await logOf(world, "echo here")).toEqual(["here"]);
+  };
+
+  // The controller is away at first, which neither the server nor the runner minds.
+  fabric.controller.away();
+  await restart({ ...network, overlay: "mtls,openziti" });
+  fabric.controller.back();
+  await until("the runner plane is hosted", () => fabric.counts.listeners > 0);
+  await restart({ ...network, overlay: "openziti" });
+  expect(fabric.counts.circuits).toBeGreaterThan(0);
+  await restart({ ...network, overlay: "mtls,openziti" });
+  await restart({ overlay: "mtls" });
+
+  expect(await outcomesOf(world.admin, runner.id, "runner.enroll")).toEqual(["ok"]);
+  expect(fabric.violations).toEqual([]);
+  await rm(directory, { recursive: true, force: true });
+});
+
+async function logOf({ admin }: World, text: string): Promise<string[]> {
+  const { workload } = await admin.orchestrator.startWorkload({ spec: script(text) });
+  return readWholeLog(admin, workload!.id);
+}

@@ -1,0 +1,96 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { dialRunnerPlane, enrollClient, outcomeOf } from "../support/runner-client.ts";
+import { createNetworkWorld, identityIn, untilRepaired, type NetworkWorld } from "../support/network-world.ts";
+import { readWholeLog, script, until, untilConnected, untilEnded } from "../support/world.ts";
+
+let network: NetworkWorld;
+
+beforeAll(async () => {
+  network = await createNetworkWorld({ lease: "20s" }, { routers: ["near", "far"] });
+});
+afterAll(() => network[Symbol.asyncDispose]());
+
+test("a runner works over an OpenZiti network alone, and through another router when one fails", async () => {
+  const { world, fabric } = network;
+  const runner = await world.register("build-1");
+  const started = world.startRunner(runner);
+  const sessions = () => started.output().split("session established").length - 1;
+  const run = async (text: string) => {
+    const { workload } = await world.admin.orchestrator.startWorkload({ spec: script(text) });
+    const lines = await readWholeLog(world.admin, workload!.id);
+    const { result } = await untilEnded(world.admin, workload!.id);
+    return { lines, exitCode: result?.exitCode };
+  };
+  expect(await run("echo near; exit 3")).toEqual({ lines: ["near"], exitCode: 3 });
+  expect(world.server.runnerEndpoints).toEqual(["openziti:agyn-control-plane"]);
+
+  const before = sessions();
+  await fabric.router("near").kill();
+  await fabric.router("near").revive();
+  await fabric.router("far").kill();
+  await until("the runner is back", () => sessions() > before);
+  expect(await run("echo again")).toEqual({ lines: ["again"], exitCode: 0 });
+  await fabric.router("far").revive();
+  await started.kill("SIGTERM");
+  expect(fabric.violations).toEqual([]);
+});
+
+test("an identity that is revoked is cut at once, and disabled in the network", async () => {
+  const { world, fabric } = network;
+  const runner = await world.register("revoked-1");
+  const identity = await enrollClient(world.server.gateway, runner.token);
+  await untilRepaired(network);
+  const client = await dialRunnerPlane(identity);
+  const placements = await client.placements();
+  await untilConnected(world, runner);
+
+  await world.admin.runners.revokeIdentity({ runner: runner.id, reason: "lost laptop" });
+
+  expect(await placements.ended).toBe("IDENTITY_REVOKED");
+  await until("its identity is disabled", () => identityIn(network, runner)?.disabledUntil !== undefined);
+  expect(await outcomeOf(dialRunnerPlane(identity))).toContain("INVALID_AUTH");
+  client.close();
+  expect(fabric.violations).toEqual([]);
+});
+
+test("a runner that is deleted leaves nothing in the network", async () => {
+  const { world, fabric } = network;
+  const runner = await world.register("deleted-1");
+  const names = () =>
+    [fabric.model.identities, fabric.model.services, fabric.model.servicePolicies].flatMap((table) =>
+      table.all().filter(({ name }) => name.includes(runner.id)),
+    );
+  await until("all of it is there", () => names().length === 3);
+
+  await world.admin.runners.deleteRunner({ runner: runner.id });
+
+  await until("nothing of it is there", () => names().length === 0);
+  expect(fabric.violations).toEqual([]);
+});
+
+test("operators see what is kept in the network, what differs there, and why a runner cannot dial", async () => {
+  const { world, fabric } = network;
+  const { overlay } = world.admin;
+  const runner = await world.register("doubtful-1");
+  await enrollClient(world.server.gateway, runner.token);
+  await untilRepaired(network);
+  const failing = async () => {
+    const { checks } = await overlay.diagnoseRunner({ runner: runner.id });
+    return checks.filter(({ passed }) => !passed).map(({ name }) => name);
+  };
+  expect(await failing()).toEqual([]);
+  expect(await overlay.getOverlayStatus({})).toMatchObject({
+    overlays: ["openziti"],
+    openziti: { controllerUrl: fabric.url, controllerVersion: "v2.0.3", differingEntities: [], error: "" },
+  });
+
+  const identity = identityIn(network, runner) ?? expect.fail("the runner has no identity there");
+  fabric.model.identities.update(identity, { roleAttributes: [] });
+
+  expect(await failing()).toEqual(["identity", "dial policy", "routers"]);
+  const { openziti } = await overlay.getOverlayStatus({});
+  expect(openziti?.differingEntities).toMatchObject([{ kind: "identities", fields: ["roleAttributes"] }]);
+  const { runner: shown } = await world.admin.runners.getRunner({ runner: runner.id });
+  expect(shown?.overlayServices).toEqual([`runner-${runner.id}`]);
+  expect(fabric.violations).toEqual([]);
+});
