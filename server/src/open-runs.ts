@@ -20,7 +20,7 @@ import { demandRoom } from "./runs/demand-room.ts";
 import { createCancelRun } from "./runs/cancel-run.ts";
 import { createReadSecrets } from "./runs/read-secrets.ts";
 import type { StartDeps } from "./runs/start-run.ts";
-import { createSecureRandom } from "./secure-random.ts";
+import type { Random } from "./secure-random.ts";
 import type { JobRow } from "./store/jobs.ts";
 import { listLiveWorkloadsOfRun } from "./store/jobs.ts";
 import { getRunner } from "./store/runners.ts";
@@ -29,8 +29,10 @@ import { getHorizon, requestStop } from "./store/workloads.ts";
 export type RunsOptions = {
   config: Config;
   log: Logger;
-  state: State;
+  state: Pick<State, "sql" | "masterKey" | "writer" | "contents">;
   placing: Awaited<ReturnType<typeof openPlacing>>;
+  /** Draws among the runners that fit equally well. */
+  random: Random;
   onClose: OnClose;
 };
 
@@ -38,7 +40,7 @@ export type RunsOptions = {
 const sweepEvery = 10;
 
 /** What runs pipelines: the queue in memory, the leader's placing of jobs, the loop that takes runs on. */
-export async function openRuns({ config, log, state, placing, onClose }: RunsOptions) {
+export async function openRuns({ config, log, state, placing, random, onClose }: RunsOptions) {
   const { sql, masterKey, writer, contents } = state;
   const { fleet, placer, notifications, runLoop, loops } = placing;
   const queueState = await openQueueState(sql, fleet, log);
@@ -62,7 +64,7 @@ export async function openRuns({ config, log, state, placing, onClose }: RunsOpt
     log,
     fleet,
     state: queueState,
-    random: createSecureRandom(),
+    random,
     guard: () => placer.guard,
     onRefused: async () => {
       await placer.renewLease();

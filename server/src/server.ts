@@ -117,13 +117,14 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   const state = await openState({ config, log, database, onClose });
   const { sql, masterKey, authority, nonceKey, logStore, writer, contents } = state;
   const { replicaId, storeEpoch } = writer;
-  const placing = await openPlacing({ config, log, state, random: createSecureRandom(), onClose });
+  const random = createSecureRandom();
+  const placing = await openPlacing({ config, log, state, random, onClose });
   openUpkeep({ config, state, placing });
   const { meters, notifications, fleet, registry, placer, recorder, loops, runLoop, runnerFeed, workloadFeed } =
     placing;
   const { onRunnersChanged, onWorkloadsChanged, tellRunner } = placing;
 
-  const running = await openRuns({ config, log, state, placing, onClose });
+  const running = await openRuns({ config, log, state, placing, random, onClose });
   const triggering = openTriggers({ config, log, state, placing, running, onClose });
   const webhooks = openWebhooks({ config, log, state, placing, onClose });
 

@@ -1,5 +1,5 @@
 import pino from "pino";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { createJobPlacer } from "../../server/src/loops/place-jobs.ts";
 import { openQueueState } from "../../server/src/loops/queue-state.ts";
 import { claimJobs } from "../../server/src/store/job-claims.ts";
@@ -48,6 +48,37 @@ test("a claim answers the specs of runners connected here, until these are many 
   expect(answered.map((one) => one.jobId)).toEqual([jobs["small"]!.id]);
 });
 
+test("a replica that does not lead sets no alarm for a retry whose back-off is over", async () => {
+  const { world, placer, wake } = await openLossyQueue();
+  const run = await world.start("jobs:\n  again: { run: 'true' }\n");
+  await world.sql`update job set available_time = now() - interval '1 second', change_xid = pg_current_xact_id()`;
+  await placer.stop();
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+
+  await wake();
+  await new Promise(setImmediate);
+
+  expect(vi.getTimerCount()).toBe(0);
+  expect(await world.states(run)).toEqual({ again: "queued" });
+});
+
+test("a new leader counts what the former one claimed for the limits before it claims anything", async () => {
+  const { world, placer, jobPlacer, wake } = await openLossyQueue();
+  await placer.stop();
+  const job = "{ run: x, concurrency: one }";
+  const run = await world.start(`jobs:\n  first: ${job}\n  second: ${job}\n`);
+  await wake();
+  await world.sql`update job set state = 'running', runner_id = 'rnr_b', change_xid = pg_current_xact_id() where name = 'second'`;
+
+  await placer.renewLease();
+  jobPlacer.wake();
+  await jobPlacer.stop();
+
+  expect(placer.leads).toBe(true);
+  expect(await world.states(run)).toEqual({ first: "queued", second: "running" });
+});
+
 /** A queue whose one runner has one slot, and whose next write may be lost. */
 async function openLossyQueue() {
   const world = await createRunWorld();
@@ -90,5 +121,12 @@ async function openLossyQueue() {
     await state.refresh();
     jobPlacer.wake();
   };
-  return { world, placer, wake, lose: (next: typeof fate) => (fate = next), liveCount: () => fleet.liveCount("rnr_a") };
+  return {
+    world,
+    placer,
+    jobPlacer,
+    wake,
+    lose: (next: typeof fate) => (fate = next),
+    liveCount: () => fleet.liveCount("rnr_a"),
+  };
 }

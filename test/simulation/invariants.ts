@@ -114,9 +114,11 @@ export function createInvariants(sql: Sql): Invariants {
     result,
     retriedBy,
     message,
+    jobId,
   }: WorkloadRow) => {
     const isWanted = (phase === "lost" && retryOnLost) || (phase === "failed" && retryOnFailed && result !== null);
-    const isDue = isWanted && !stopRequested && count < maximumTries && !message.includes("deleted");
+    // A job is tried again by its run.
+    const isDue = jobId === null && isWanted && !stopRequested && count < maximumTries && !message.includes("deleted");
     if (isDue !== (retriedBy !== null)) report(`${id} is ${phase} at try ${count}, and its next try is ${retriedBy}`);
   };
 

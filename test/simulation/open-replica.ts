@@ -13,7 +13,9 @@ import type { FleetIndex } from "../../server/src/domain/fleet-index.ts";
 import { masterKeyOf } from "../../server/src/identity/master-key.ts";
 import type { Loop } from "../../server/src/loops/driver.ts";
 import { openPlacing } from "../../server/src/open-placing.ts";
+import { openRuns } from "../../server/src/open-runs.ts";
 import { runSession } from "../../server/src/sessions/run-session.ts";
+import { createContentStore } from "../../server/src/blobs/content-store.ts";
 import { openNotifications } from "../../server/src/store/notifications.ts";
 import { clearSessionsOf } from "../../server/src/store/runner-sessions.ts";
 import { gateSql, type Gate } from "../support/gated-sql.ts";
@@ -44,7 +46,7 @@ type Process = {
 };
 
 export function createReplica(simulation: Simulation, id: string): Replica {
-  const { random, chaos, invariants } = simulation;
+  const { random, chaos, invariants, blobs } = simulation;
   const downListeners = new Set<() => void>();
   let stalledUntil = 0;
   let current: Process | undefined;
@@ -75,14 +77,16 @@ export function createReplica(simulation: Simulation, id: string): Replica {
     const writer = { replicaId: id, storeEpoch: 1 };
     const notifications = await openNotifications(sql, id, log);
     process.close.push(() => notifications.close());
+    const onClose = (close: () => Promise<void>) => void process.close.push(close);
     const placing = await openPlacing({
-      config,
-      log,
+      ...{ config, log, random, onClose },
       state: { sql, masterKey, writer, notifications },
-      random,
-      onClose: (close) => process.close.push(close),
     });
     checkPicks(placing.fleet.index, (fault) => invariants.report(fault));
+    const contents = blobs && createContentStore({ sql, blobs });
+    const runs =
+      contents &&
+      (await openRuns({ ...{ config, log, placing, random, onClose }, state: { sql, masterKey, writer, contents } }));
     const { registry, recorder, placer, fleet, onRunnersChanged, onWorkloadsChanged } = placing;
     const sessionDeps = {
       ...{ sql, writer, registry, recorder, placer, fleet, masterKey, log, onRunnersChanged },
@@ -96,6 +100,7 @@ export function createReplica(simulation: Simulation, id: string): Replica {
     process.leads = () => placer.leads;
     process.loops = placing.loops;
     process.services = {
+      ...(runs && { runs: { ...runs, sql } }),
       orchestrator: createOrchestratorService({
         ...{ sql, writer, placer, fleet, masterKey, onWorkloadsChanged },
         feed: placing.workloadFeed,

@@ -1,5 +1,7 @@
 import type { createOrchestratorService } from "../../server/src/api/orchestrator-service.ts";
 import type { createRunnerManagement } from "../../server/src/api/runners-service.ts";
+import type { openRuns } from "../../server/src/open-runs.ts";
+import type { Sql } from "../../server/src/store/database.ts";
 
 /** One process of the control plane: what `openServer` wires, without its listeners. */
 export interface Replica {
@@ -22,6 +24,8 @@ export interface Replica {
 }
 
 export type Services = {
+  /** What handlers of runs and of the queue call, in histories that have runs. */
+  runs?: Awaited<ReturnType<typeof openRuns>> & { sql: Sql };
   orchestrator: ReturnType<typeof createOrchestratorService>;
   runners: ReturnType<typeof createRunnerManagement>;
 };

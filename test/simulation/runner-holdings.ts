@@ -159,7 +159,13 @@ export function createRunnerHoldings({
   };
 }
 
+/** What is simulated says so itself; the script of a pipeline's job is how long it takes, in ms, and its exit code. */
 function toJobSpec({ spec }: Place): JobSpec {
-  const wanted = spec?.command.case === "simulation" ? spec.command.value : undefined;
-  return { durationMs: wanted?.duration ? durationMs(wanted.duration) : 0, exitCode: wanted?.exitCode ?? 0 };
+  const { command } = spec!;
+  if (command.case === "simulation") {
+    const { duration, exitCode } = command.value;
+    return { durationMs: duration ? durationMs(duration) : 0, exitCode };
+  }
+  const [time, exitCode] = command.case === "script" ? command.value.text.split(" ").map(Number) : [];
+  return { durationMs: time ?? 0, exitCode: exitCode ?? 0 };
 }

@@ -73,7 +73,7 @@ export function startRunnerProcess(options: RunnerProcessOptions): RunnerProcess
       lastSessionNumber: machine.sessionNumber,
       machine: { os: "linux", architecture: "x64", host: caller.runnerId, cpus: 2 },
       capacity: { slots },
-      executors: ["simulated"],
+      executors: ["simulated", "process"],
       foundCapabilities: options.found,
       isolation: "uid",
       held: holdings.wanted.map((holding) => toHeldWorkload(holding, 0)),

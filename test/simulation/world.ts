@@ -1,9 +1,11 @@
+import type { Blobs } from "../../server/src/blobs/blobs.ts";
 import type { Random } from "../../server/src/secure-random.ts";
 import type { Sql } from "../../server/src/store/database.ts";
 import type { Signals } from "../support/gated-sql.ts";
 import type { Chaos } from "./chaos.ts";
 import type { Invariants } from "./invariants.ts";
 import type { Replica } from "./replica.ts";
+import type { RunInvariants } from "./run-invariants.ts";
 import type { VirtualTime } from "./virtual-time.ts";
 
 /** A world in which nothing happens but by the seed: several replicas on one real database, on virtual time. */
@@ -12,6 +14,9 @@ export interface Simulation extends AsyncDisposable {
   readonly random: Random;
   readonly chaos: Chaos;
   readonly invariants: Invariants;
+  readonly runInvariants: RunInvariants;
+  /** Of what jobs keep; undefined where there are no runs. */
+  readonly blobs: Blobs | undefined;
   /** One connection: statements take effect one after the other. */
   readonly pool: Sql;
   readonly replicas: readonly Replica[];

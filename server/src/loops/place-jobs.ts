@@ -44,6 +44,8 @@ export function createJobPlacer(deps: JobPlacerDeps): JobPlacer {
   let dirty = false;
   let stopped = false;
   let pumping: Promise<void> | undefined;
+  /** In which this replica has read the queue since it leads. */
+  let epoch: bigint | undefined;
   let alarm: NodeJS.Timeout | undefined;
   /** Picks whose claim was not answered: it may have been made. */
   let doubtful: JobPick[] = [];
@@ -86,6 +88,11 @@ export function createJobPlacer(deps: JobPlacerDeps): JobPlacer {
     if (doubtful.length > 0) await settleDoubts();
     const guard = deps.guard();
     if (!guard) return;
+    if (guard.epoch !== epoch) {
+      // What former leaders claimed counts for limits, and is all there once they cannot claim any more.
+      await state.refresh();
+      epoch = guard.epoch;
+    }
     const picks = choose();
     if (picks.length === 0) return;
     const claimed = await claimJobs(sql, writer, guard, picks).catch((error: unknown) => {
@@ -118,11 +125,12 @@ export function createJobPlacer(deps: JobPlacerDeps): JobPlacer {
       pumping = undefined;
     });
   };
-  /** A retry that waits its back-off out wakes the queue when it is over. */
+  /** A retry that waits its back-off out wakes the queue when it is over; where nothing is taken, it stays due, and would at once again. */
   const schedule = () => {
     clearTimeout(alarm);
+    if (stopped || !deps.guard()) return;
     const wait_ms = state.queue.nextAvailable_ms - Date.now();
-    if (wait_ms < longestWait_ms && !stopped) alarm = setTimeout(wake, Math.max(0, wait_ms)).unref();
+    if (wait_ms < longestWait_ms) alarm = setTimeout(wake, Math.max(0, wait_ms)).unref();
   };
   const wake = () => {
     dirty = true;
