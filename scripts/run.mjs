@@ -17,7 +17,12 @@ async function main() {
   if (!existsSync(script))
     throw new InstallError(`${entry} is not in this checkout: run \`git status\` to see what is missing`);
   const binaries = join(root, "node_modules", ".bin");
-  const env = { ...process.env, PATH: `${binaries}${delimiter}${process.env.PATH ?? ""}` };
+  const env = {
+    // What Node makes of the sources is kept beside them, as the launchers do: a start takes half of the time.
+    NODE_COMPILE_CACHE: join(root, "node_modules", ".cache", "agyn"),
+    ...process.env,
+    PATH: `${binaries}${delimiter}${process.env.PATH ?? ""}`,
+  };
   become(join(binaries, "node"), [script, ...args], env);
 }
 

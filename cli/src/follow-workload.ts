@@ -52,7 +52,8 @@ async function followTry(context: Context, workload: Workload): Promise<Workload
   });
   await log.finish();
   await printer.end();
-  const result = resultText(ended);
+  // Where no runner ever had it, the message says so.
+  const result = ended.result === undefined ? "" : resultText(ended);
   const summary = [
     phaseText(ended),
     result,

@@ -27,26 +27,20 @@ const pages = [
 type Page = (typeof pages)[number];
 
 test.for(pages)("the commands of the guide %s do what the page says", { timeout: pageTimeout_ms }, async (page) => {
-  expect(await faultsOf([page])).toEqual([]);
+  expect(await faultsOf(page)).toEqual([]);
 });
 
-test("the guides can be followed one after the other", { timeout: pages.length * pageTimeout_ms }, async () => {
-  expect(await faultsOf(pages)).toEqual([]);
-});
-
-/** Where the commands of the pages, in one directory and in their order, do something else than the pages say. */
-async function faultsOf(read: readonly Page[]): Promise<string[]> {
+/** Where the commands of a page, in their order, do something else than the page says. */
+async function faultsOf(page: Page): Promise<string[]> {
   await using world = await createWorld();
   const directory = await openClone(world);
   world.startRunner(await world.register("local"));
   const shell = createShell(world, directory);
 
   const faults: string[] = [];
-  for (const page of read) {
-    for (const block of await readBlocks(join(root, "docs/guide", `${page}.md`))) {
-      const fault = await shell.run(block);
-      if (fault !== undefined) faults.push(`${page}.md:${block.line}: ${fault}`);
-    }
+  for (const block of await readBlocks(join(root, "docs/guide", `${page}.md`))) {
+    const fault = await shell.run(block);
+    if (fault !== undefined) faults.push(`${page}.md:${block.line}: ${fault}`);
   }
   await shell.close();
   return faults;
