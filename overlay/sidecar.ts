@@ -1,6 +1,8 @@
+import { once } from "node:events";
 import net from "node:net";
 import { messageOf, OverlayError } from "./errors.ts";
 import type { Listener, Overlay } from "./overlay.ts";
+import { connectTcp, parseHostAndPort, type HostAndPort } from "./tcp.ts";
 
 /** Where a tunneler takes connections, or hands them on: "host:port", or "unix:/path" for a socket in the file system. */
 export type SidecarEndpoint = string;
@@ -27,14 +29,10 @@ export function createSidecarOverlay(options: SidecarOptions = {}): Overlay<Side
     async dial(endpoint, { signal } = {}) {
       const timeout = AbortSignal.timeout(timeout_ms);
       const signals = [closing.signal, timeout, ...(signal === undefined ? [] : [signal])];
-      const socket = net.connect({ ...placeOf(endpoint), allowHalfOpen: true });
       try {
-        await untilSettled(socket, "connect", AbortSignal.any(signals));
-        socket.setNoDelay(true);
-        return socket;
+        return await connectTcp(placeOf(endpoint), AbortSignal.any(signals));
       } catch (error) {
-        socket.on("error", () => {});
-        socket.destroy();
+        if (error instanceof OverlayError) throw error;
         if (timeout.aborted)
           throw new OverlayError("timeout", `the tunneler at ${endpoint} took longer than ${timeout_ms} ms`);
         if (signals.some((one) => one.aborted)) throw new OverlayError("cancelled", `dialing ${endpoint} was given up`);
@@ -54,7 +52,7 @@ export function createSidecarOverlay(options: SidecarOptions = {}): Overlay<Side
       });
       server.listen(placeOf(where));
       try {
-        await untilSettled(server, "listening", closing.signal);
+        await once(server, "listening", { signal: closing.signal });
       } catch (error) {
         const why = `service ${service} cannot listen on ${where}: ${messageOf(error)}`;
         throw new OverlayError("address_unavailable", why, { cause: error });
@@ -79,19 +77,17 @@ export function createSidecarOverlay(options: SidecarOptions = {}): Overlay<Side
 }
 
 /** The parts of an endpoint. Throws an `OverlayError` that says what is wrong with it. */
-function placeOf(endpoint: SidecarEndpoint): { path: string } | { host: string; port: number } {
+function placeOf(endpoint: SidecarEndpoint): { path: string } | HostAndPort {
   if (endpoint.startsWith(unixPrefix)) {
     const path = endpoint.slice(unixPrefix.length);
     if (path.startsWith("/") && Buffer.byteLength(path) <= maxPath_bytes) return { path };
     const rule = `an absolute path of at most ${maxPath_bytes} bytes`;
     throw new OverlayError("address_unavailable", `${endpoint}: after unix: comes ${rule}`);
   }
-  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(endpoint);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  if (host === undefined || port > 65_535)
+  const place = parseHostAndPort(endpoint);
+  if (place === undefined)
     throw new OverlayError("address_unavailable", `${endpoint} is neither host:port nor unix:/path`);
-  return { host, port };
+  return place;
 }
 
 function addressOf(server: net.Server): SidecarEndpoint {
@@ -99,22 +95,4 @@ function addressOf(server: net.Server): SidecarEndpoint {
   if (typeof address === "string") return `${unixPrefix}${address}`;
   if (address === null) throw new OverlayError("cancelled", "the listener was closed");
   return address.family === "IPv6" ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
-}
-
-async function untilSettled(
-  emitter: net.Socket | net.Server,
-  event: "connect" | "listening",
-  signal: AbortSignal,
-): Promise<void> {
-  signal.throwIfAborted();
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const onAbort = () => reject(signal.reason);
-  emitter.once(event, resolve).once("error", reject);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    await promise;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-    emitter.off(event, resolve).off("error", reject);
-  }
 }

@@ -1,5 +1,5 @@
 import type { Endpoint } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
-import type { HostAndPort } from "../../overlay/tcp.ts";
+import { parseHostAndPort, type HostAndPort } from "../../overlay/tcp.ts";
 import type { RunnerEndpoint } from "./identity-store.ts";
 
 /** What the control plane named, as it is kept; a kind that this runner does not know is passed over. */
@@ -25,11 +25,9 @@ export function describeEndpoint(endpoint: RunnerEndpoint): string {
   return endpoint.kind === "mtls" ? endpoint.address : `the tunneler at ${endpoint.address}`;
 }
 
-/** The parts of "host:port", an IPv6 host in brackets. */
+/** The parts of "host:port", an IPv6 host in brackets. Throws where `text` is not that. */
 export function parseAddress(text: string): HostAndPort {
-  const match = /^(?:\[([0-9a-fA-F:.%]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  if (host === undefined || port > 65_535) throw new Error(`endpoint ${JSON.stringify(text)} is not host:port`);
-  return { host, port };
+  const place = parseHostAndPort(text);
+  if (place === undefined) throw new Error(`endpoint ${JSON.stringify(text)} is not host:port`);
+  return place;
 }
