@@ -28,17 +28,22 @@ export function createRunnerCheck(sql: Sql): (call: RunnerCall) => Promise<void>
   };
 }
 
-/** An owner that finds itself superseded may have lost its token to a thief: an event, once for each identity. */
+/**
+ * An owner that finds itself superseded may have lost its token to a thief: an event, once for each identity. Note and event are one
+ * transaction, so that no second call is refused before the event of the first is there, and no crash between them loses it.
+ */
 async function reportSuperseded(sql: Sql, runner: RunnerRow, identity: GenerationRow, source: string): Promise<void> {
-  if (!(await noteRefusal(sql, identity.identityId))) return;
-  await insertAuditEvent(sql, {
-    scope: scopeOf(runner),
-    actor: runner.id,
-    action: "runner.connect",
-    objectId: runner.id,
-    objectName: runner.name,
-    source,
-    outcome: "IDENTITY_SUPERSEDED",
-    details: { identity_id: identity.identityId },
+  await sql.begin(async (transaction) => {
+    if (!(await noteRefusal(transaction, identity.identityId))) return;
+    await insertAuditEvent(transaction, {
+      scope: scopeOf(runner),
+      actor: runner.id,
+      action: "runner.connect",
+      objectId: runner.id,
+      objectName: runner.name,
+      source,
+      outcome: "IDENTITY_SUPERSEDED",
+      details: { identity_id: identity.identityId },
+    });
   });
 }
