@@ -17,7 +17,7 @@ import { hidingMask, type Mask } from "./mask.ts";
 import { type NoticePipe, openNoticePipe } from "./notice-pipe.ts";
 import { type OutputReader, openOutputReader } from "./output-reader.ts";
 import type { ProcessExecutorSettings } from "./process-settings.ts";
-import { type JobMark, isAlive, killRemains, msPerTick, signal } from "./process-tree.ts";
+import { type JobMark, isAlive, killRemains, signal } from "./process-tree.ts";
 import {
   type Ending,
   type ExecutionRecord,
@@ -29,6 +29,7 @@ import {
   readWrapper,
   writeEnding,
 } from "./record.ts";
+import { timeLimitOf, timedOut } from "./time-limit.ts";
 import { type UsageWatch, watchUsage } from "./usage.ts";
 
 /** How long a killed job may take to be gone before its result is given without it. */
@@ -105,11 +106,9 @@ export function openProcessExecution(
   };
 
   const limitTime = (wrapper: ProcessIdentity): (() => void) => {
-    const { timeoutMs, graceMs } = spec;
-    if (timeoutMs === undefined) return () => undefined;
-    return atBootTime(wrapper.startTicks * msPerTick + timeoutMs, () => {
-      end({ outcome: "timed_out", reason: `timed out after ${timeoutMs} ms`, killAtBootMs: bootTimeMs() + graceMs });
-    });
+    const limit = timeLimitOf(record, wrapper);
+    if (limit === undefined) return () => undefined;
+    return atBootTime(limit.dueBootMs, () => end(timedOut(record, bootTimeMs() + spec.graceMs)));
   };
 
   const noticed = (words: string): void => {
@@ -172,6 +171,8 @@ export function openProcessExecution(
   const settle = async (): Promise<void> => {
     if (isFinishing || attachment === undefined) return;
     isFinishing = true;
+    // While this process stood still, the wrapper may have ended the job.
+    ending ??= readEnding(files);
     shut();
     const { wrapper, notices, watch, cancelTimeout } = attachment;
     cancelTimeout();

@@ -142,7 +142,7 @@ function maskOf({ spec }: ExecutionRecord, file: string, key: Uint8Array): Mask 
   return env === undefined ? hidingMask : createMask(env);
 }
 
-const neededPrograms = ["sh", "setsid", "mkfifo", "dd", "mv", "rm", "sleep"];
+const neededPrograms = ["sh", "setsid", "mkfifo", "dd", "ln", "mv", "rm", "sleep"];
 
 async function probe(settings: ProcessExecutorSettings): ReturnType<Executor["probe"]> {
   if (process.platform !== "linux")
