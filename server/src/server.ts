@@ -224,7 +224,10 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     router.service(TunnelsService, createTunnelsService({ sql, masterKey, tunnels }));
     const { startDeps, advanceDeps, onAdvanced, onQueueChanged, runnerName } = running;
     const { feed, cancelRun, queueState, view, takeJobs, artifacts, bundles } = running;
-    router.service(ProjectsService, createProjectsService({ sql, onQueueChanged }));
+    router.service(
+      ProjectsService,
+      createProjectsService({ sql, onQueueChanged, allowFileSources: startDeps.allowFileSources }),
+    );
     router.service(RunsService, createRunsService({ ...startDeps, storeEpoch, feed, cancelRun, runnerName }));
     const queueDeps = { ...advanceDeps, state: queueState, view, runnerName, onAdvanced, onQueueChanged };
     router.service(QueueService, createQueueService({ ...queueDeps, onJobsChanged: takeJobs }));
