@@ -23,7 +23,8 @@ const started = create(TunnelOutputSchema, { kind: { case: "started", value: {} 
 function tunnelsOf(more: Partial<TunnelsDeps> = {}) {
   const calls = new Handover<string>();
   const call = async (_runnerId: string, tunnelId: string) => void calls.push(tunnelId);
-  return { tunnels: createTunnels({ call, idle_ms: 60_000, ...more }), calls: calls.values() };
+  const dial = async () => undefined;
+  return { tunnels: createTunnels({ dial, call, idle_ms: 60_000, ...more }), calls: calls.values() };
 }
 
 /** The id of the next tunnel that a runner is called for. */
@@ -38,8 +39,8 @@ function use(tunnels: Tunnels, workload: string, inputs: AsyncIterable<TunnelInp
   const leaving = new AbortController();
   onTestFinished(() => leaving.abort(new Error("the test is over")));
   const start = create(TunnelStartSchema, { workloadId: workload, fence: 1n });
-  const wish = { runnerId, workloadId: workload, organizationId: "org", start, inputs, signal: leaving.signal };
-  const outputs = tunnels.use(wish)[Symbol.asyncIterator]();
+  const wish = { runnerId, workloadId: workload, organizationId: "org", isHosting: true, start, inputs };
+  const outputs = tunnels.use({ ...wish, signal: leaving.signal })[Symbol.asyncIterator]();
   const next = () => {
     const result = outputs.next();
     result.catch(() => undefined);
