@@ -55,7 +55,7 @@ export interface Tunnels {
 }
 
 export type TunnelsDeps = {
-  /** Dials the runner's service and says the tunnel's id there. Resolves when nothing will come that way (any more); never rejects. */
+  /** Dials the runner's service and says the tunnel's id there. Settles when nothing will come that way (any more). */
   dial: (runnerId: string, tunnelId: string, signal: AbortSignal) => Promise<void>;
   /** Tells the runner to open a tunnel to this replica, wherever it is connected. */
   call: (runnerId: string, tunnelId: string) => Promise<void>;
@@ -92,7 +92,7 @@ export function createTunnels(deps: TunnelsDeps): Tunnels {
     try {
       if (isHosting) {
         const dialing = AbortSignal.any([signal, AbortSignal.timeout(timeout_ms / 2)]);
-        const shut = deps.dial(runnerId, tunnelId, dialing).then(() => undefined);
+        const shut = orAborted(deps.dial(runnerId, tunnelId, dialing), dialing).then(nothing, nothing);
         const arrival = await orAborted(Promise.race([promise, shut]), signal);
         if (arrival !== undefined) return arrival;
       }
@@ -186,6 +186,8 @@ async function* outputsOf(
   }
   throw broken();
 }
+
+const nothing = () => undefined;
 
 function broken(): AgynError {
   return new AgynError("UNAVAILABLE", "the link to the workload's runner broke");
