@@ -6,7 +6,7 @@ import { openManagement } from "../../overlay/openziti/management.ts";
 import { createOpenZitiOverlay } from "../../overlay/openziti/openziti.ts";
 import { controlPlaneUri, runnerUri } from "../../wire/spiffe.ts";
 import type { Config } from "./config.ts";
-import { bootstrapRole, controlPlaneService, type NetworkFacts } from "./domain/overlay-plan.ts";
+import { bootstrapRole, controlPlaneService, runnerService, type NetworkFacts } from "./domain/overlay-plan.ts";
 import { createNetworkRepair } from "./loops/repair-network.ts";
 import { createControlPlaneCredential } from "./network/control-plane-credential.ts";
 import { findDial, inspectNetwork } from "./network/inspect.ts";
@@ -124,5 +124,7 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
       kind: { case: "openziti", value: { controllerUrl, controllerCaPem: caPem, service: controlPlaneService } },
     } satisfies NetworkEndpoint,
     host,
+    /** Dials what a runner hosts. Rejects with an `OverlayError`. */
+    dial: (runnerId: string, signal: AbortSignal) => overlay.dial({ service: runnerService(runnerId) }, { signal }),
   };
 }

@@ -39,7 +39,7 @@ import { createProjectsService } from "./api/projects-service.ts";
 import { createQueueService } from "./api/queue-service.ts";
 import { createRunsService } from "./api/runs-service.ts";
 import { createRunnerCheck } from "./api/runner-check.ts";
-import { openRunnerPlane } from "./api/runner-plane.ts";
+import { openRunnerPlane, type RunnerPlane } from "./api/runner-plane.ts";
 import { createRunnerManagement } from "./api/runners-service.ts";
 import { createRunnerWatch } from "./api/runners-watch.ts";
 import { createSecretsService } from "./api/secrets-service.ts";
@@ -133,11 +133,14 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   let leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
   const network = openNetwork({ config, log, state, placing, onClose });
   const endpoints = createRunnerEndpoints(config, network?.endpoint);
-  const tunnels = await openTunnels({ config, log, state, placing, ownEndpoint: endpoints.own, onClose });
+  const accept: RunnerPlane["accept"] = (connection, from) => runnerPlane.accept(connection, from);
+  const own = { dial: network?.dial, accept, ownEndpoint: endpoints.own };
+  const tunnels = await openTunnels({ config, log, state, placing, ...own, onClose });
   const onRevoked = () => {
     revocations.signal();
     notifications.send("revocations");
   };
+  const overlayServices = (runnerId: string) => (network ? [runnerService(runnerId)] : []);
   const sessionDeps: SessionDeps = {
     sql,
     writer,
@@ -148,6 +151,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     masterKey,
     log,
     endpoints: endpoints.all,
+    overlayServices,
     heartbeat_ms: config.heartbeat_ms,
     lease_ms: config.lease_ms,
     certificateTtl_ms: config.certificateTtl_ms,
@@ -155,7 +159,6 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     onRunnersChanged,
     onRevoked,
   };
-  const overlayServices = (runnerId: string) => (network ? [runnerService(runnerId)] : []);
   const protoDeps = { sql, fleet, trustDomain: authority.trustDomain, overlayServices };
   const issueDeps = {
     sql,
