@@ -6,7 +6,7 @@ import { openManagement } from "../../overlay/openziti/management.ts";
 import { createOpenZitiOverlay } from "../../overlay/openziti/openziti.ts";
 import { controlPlaneUri, runnerUri } from "../../wire/spiffe.ts";
 import type { Config } from "./config.ts";
-import { controlPlaneService, type NetworkFacts } from "./domain/overlay-plan.ts";
+import { bootstrapRole, controlPlaneService, runnerService, type NetworkFacts } from "./domain/overlay-plan.ts";
 import { createNetworkRepair } from "./loops/repair-network.ts";
 import { createControlPlaneCredential } from "./network/control-plane-credential.ts";
 import { findDial, inspectNetwork } from "./network/inspect.ts";
@@ -27,6 +27,9 @@ export type NetworkOptions = {
 /** The first back-off of hosting that does not succeed; doubled up to the most. */
 const firstRetry_ms = 500;
 const mostRetry_ms = 30_000;
+
+/** A service, and who takes its connections. */
+export type HostedService = { service: string; accept: (connection: Duplex, from: Caller) => void };
 
 /** What runners are told of a network. */
 export type NetworkEndpoint = {
@@ -74,31 +77,40 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
   });
   onClose(() => overlay.close());
 
-  /** Hosts the runner plane as soon as the network lets us, and from then on; a network that is away is waited for. */
-  async function host(accept: (connection: Duplex, from: Caller) => void): Promise<void> {
+  /** Hosts services, one after the other, as soon as the network lets us, and from then on; a network that is away is waited for. */
+  async function host(services: readonly HostedService[]): Promise<void> {
     const closing = new AbortController();
-    let listener: { close(): Promise<void> } | undefined;
+    const listeners: { close(): Promise<void> }[] = [];
     // Nobody new, while those who are there say their last words.
     onClose(async () => {
       closing.abort();
-      await listener?.close();
+      await Promise.all(listeners.map((listener) => listener.close()));
     });
-    for (let delay_ms = firstRetry_ms; !closing.signal.aborted; delay_ms = Math.min(delay_ms * 2, mostRetry_ms)) {
+    for (const { service, accept } of services) {
+      const listener = await listen(service, accept, closing.signal);
+      if (listener === undefined) return;
+      if (closing.signal.aborted) return listener.close();
+      listeners.push(listener);
+      log.info({ service }, "a service is hosted in the OpenZiti network");
+    }
+  }
+
+  async function listen(service: string, accept: HostedService["accept"], signal: AbortSignal) {
+    for (let delay_ms = firstRetry_ms; !signal.aborted; delay_ms = Math.min(delay_ms * 2, mostRetry_ms)) {
       try {
-        listener = await overlay.listen(controlPlaneService, accept);
-        if (closing.signal.aborted) return await listener.close();
-        log.info({ service: controlPlaneService }, "the runner plane is hosted in the OpenZiti network");
-        return;
+        return await overlay.listen(service, accept);
       } catch (error) {
-        if (closing.signal.aborted) return;
-        log.warn({ err: error, retry_ms: delay_ms }, "the runner plane cannot be hosted in the OpenZiti network yet");
-        await pause(delay_ms, undefined, { signal: closing.signal, ref: false }).catch(() => undefined);
+        if (signal.aborted) break;
+        log.warn({ err: error, service, retry_ms: delay_ms }, "a service cannot be hosted in the OpenZiti network yet");
+        await pause(delay_ms, undefined, { signal, ref: false }).catch(() => undefined);
       }
     }
+    return undefined;
   }
 
   return {
     controllerUrl,
+    bootstrapRole: bootstrapRole(authority.trustDomain),
     repairState: repair.state,
     inspect: async (signal: AbortSignal) => inspectNetwork(management, await facts(), signal),
     findDial: async (runnerId: string, signal: AbortSignal) => {
@@ -112,5 +124,7 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
       kind: { case: "openziti", value: { controllerUrl, controllerCaPem: caPem, service: controlPlaneService } },
     } satisfies NetworkEndpoint,
     host,
+    /** Dials what a runner hosts. Rejects with an `OverlayError`. */
+    dial: (runnerId: string, signal: AbortSignal) => overlay.dial({ service: runnerService(runnerId) }, { signal }),
   };
 }

@@ -43,6 +43,16 @@ export async function networkSettings(fabric: Fabric, directory: string): Promis
   };
 }
 
+/** Makes an identity that may dial enrollment and nothing else, as an operator does. Returns its file. */
+export async function createBootstrapIdentity({ world, fabric }: NetworkWorld, name: string): Promise<string> {
+  const { openziti } = await world.admin.overlay.getOverlayStatus({});
+  const { keyPem, certPem } = await fabric.addIdentity(name, { roleAttributes: [openziti!.bootstrapRole] });
+  const id = { key: `pem:${keyPem}`, cert: `pem:${certPem}`, ca: `pem:${fabric.caPem}` };
+  const file = join(world.directory, `${name}.json`);
+  await writeFile(file, JSON.stringify({ ztAPI: `${fabric.url}/edge/client/v1`, id }), { mode: 0o600 });
+  return file;
+}
+
 /** What a network knows of a runner, if it does. */
 export function identityIn({ fabric }: NetworkWorld, { id }: Pick<RegisteredRunner, "id">) {
   return fabric.model.identities.find(({ name }) => name.endsWith(`.${id}`));

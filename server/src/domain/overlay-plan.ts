@@ -79,6 +79,14 @@ export class Reference {
 /** The service that runners dial. */
 export const controlPlaneService = "agyn-control-plane";
 
+/** The service that a machine dials which has no identity yet: enrollment, and nothing else. */
+export const enrollmentService = "agyn-enroll";
+
+/** The role by which an identity may dial the enrollment service. Identities that have it are made by people, and are not ours. */
+export function bootstrapRole(trustDomain: string): string {
+  return `agyn.${trustDomain}.bootstrap`;
+}
+
 /** The service that leads into a runner, which it alone may host. */
 export function runnerService(runnerId: string): string {
   return `runner-${runnerId}`;
@@ -105,6 +113,7 @@ export function wantedRecords(facts: NetworkFacts): WantedRecord[] {
   const named = (what: string) => `agyn.${trustDomain}.${what}`;
   const [controlPlane, runner] = [named("control-plane"), named("runner")];
   const [mainService, ownService] = [named("main-service"), named("runner-service")];
+  const [bootstrap, enrolling] = [bootstrapRole(trustDomain), named("enrollment-service")];
   const tags = ownTags(trustDomain);
   const authPolicyId = new Reference("auth-policies", named("certificates"));
   const routers = { semantic: "AnyOf", edgeRouterRoles: facts.routerRoles, tags };
@@ -141,20 +150,23 @@ export function wantedRecords(facts: NetworkFacts): WantedRecord[] {
       identity(runnerIdentityName(trustDomain, runnerId), uri, [runner, named(runnerId)], !isBarred),
     ),
     service(controlPlaneService, [mainService]),
+    service(enrollmentService, [enrolling]),
     ...facts.runners.map(({ runnerId }) => service(runnerService(runnerId), [ownService, named(runnerId)])),
     policy("runners-dial", "Dial", runner, mainService),
     policy("control-plane-bind", "Bind", controlPlane, mainService),
+    policy("bootstrap-dial", "Dial", bootstrap, enrolling),
+    policy("enrollment-bind", "Bind", controlPlane, enrolling),
     policy("control-plane-dial", "Dial", controlPlane, ownService),
     ...facts.runners.map(({ runnerId }) => policy(`${runnerId}-bind`, "Bind", named(runnerId), named(runnerId))),
     {
       kind: "edge-router-policies",
       name: named("identities"),
-      fields: { ...routers, identityRoles: [`#${controlPlane}`, `#${runner}`] },
+      fields: { ...routers, identityRoles: [controlPlane, runner, bootstrap].map((role) => `#${role}`) },
     },
     {
       kind: "service-edge-router-policies",
       name: named("services"),
-      fields: { ...routers, serviceRoles: [`#${mainService}`, `#${ownService}`] },
+      fields: { ...routers, serviceRoles: [mainService, enrolling, ownService].map((role) => `#${role}`) },
     },
   ];
 }
