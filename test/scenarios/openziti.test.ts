@@ -1,18 +1,20 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { dialRunnerPlane, enrollClient, outcomeOf } from "../support/runner-client.ts";
 import { exec, startScript } from "../tunnels/support.ts";
-import { createNetworkWorld, identityIn, untilRepaired, type NetworkWorld } from "../support/network-world.ts";
-import { readWholeLog, script, until, untilConnected, untilEnded } from "../support/world.ts";
+import type { Fabric } from "../support/fabric/fabric.ts";
+import { fabricOf, identityIn } from "../support/network.ts";
+import { createWorld, readWholeLog, script, until, untilConnected, untilEnded, type World } from "../support/world.ts";
 
-let network: NetworkWorld;
+let world: World;
+let fabric: Fabric;
 
 beforeAll(async () => {
-  network = await createNetworkWorld({ lease: "20s" }, { routers: ["near", "far"] });
+  world = await createWorld({ lease: "20s" }, { network: { routers: ["near", "far"] } });
+  fabric = fabricOf(world);
 });
-afterAll(() => network[Symbol.asyncDispose]());
+afterAll(() => world[Symbol.asyncDispose]());
 
 test("a runner works over an OpenZiti network alone, and through another router when one fails", async () => {
-  const { world, fabric } = network;
   const runner = await world.register("build-1");
   const started = world.startRunner(runner);
   const sessions = () => started.output().split("session established").length - 1;
@@ -39,10 +41,8 @@ test("a runner works over an OpenZiti network alone, and through another router 
 });
 
 test("an identity that is revoked is cut at once, and disabled in the network", async () => {
-  const { world, fabric } = network;
   const runner = await world.register("revoked-1");
   const identity = await enrollClient(world.server.gateway, runner.token);
-  await untilRepaired(network);
   const client = await dialRunnerPlane(identity);
   const placements = await client.placements();
   await untilConnected(world, runner);
@@ -50,14 +50,13 @@ test("an identity that is revoked is cut at once, and disabled in the network", 
   await world.admin.runners.revokeIdentity({ runner: runner.id, reason: "lost laptop" });
 
   expect(await placements.ended).toBe("IDENTITY_REVOKED");
-  await until("its identity is disabled", () => identityIn(network, runner)?.disabledUntil !== undefined);
+  await until("its identity is disabled", () => identityIn(fabric, runner)?.disabledUntil !== undefined);
   expect(await outcomeOf(dialRunnerPlane(identity))).toContain("INVALID_AUTH");
   client.close();
   expect(fabric.violations).toEqual([]);
 });
 
 test("a runner that is deleted leaves nothing in the network", async () => {
-  const { world, fabric } = network;
   const runner = await world.register("deleted-1");
   const names = () =>
     [fabric.model.identities, fabric.model.services, fabric.model.servicePolicies].flatMap((table) =>
@@ -72,11 +71,9 @@ test("a runner that is deleted leaves nothing in the network", async () => {
 });
 
 test("operators see what is kept in the network, what differs there, and why a runner cannot dial", async () => {
-  const { world, fabric } = network;
   const { overlay } = world.admin;
   const runner = await world.register("doubtful-1");
   await enrollClient(world.server.gateway, runner.token);
-  await untilRepaired(network);
   const failing = async () => {
     const { checks } = await overlay.diagnoseRunner({ runner: runner.id });
     return checks.filter(({ passed }) => !passed).map(({ name }) => name);
@@ -87,7 +84,7 @@ test("operators see what is kept in the network, what differs there, and why a r
     openziti: { controllerUrl: fabric.url, controllerVersion: "v2.0.3", differingEntities: [], error: "" },
   });
 
-  const identity = identityIn(network, runner) ?? expect.fail("the runner has no identity there");
+  const identity = identityIn(fabric, runner) ?? expect.fail("the runner has no identity there");
   fabric.model.identities.update(identity, { roleAttributes: [] });
 
   expect(await failing()).toEqual(["identity", "dial policy", "routers"]);
@@ -99,7 +96,6 @@ test("operators see what is kept in the network, what differs there, and why a r
 });
 
 test("every replica hosts the runner plane, and a runner goes on where another replica is left", async () => {
-  const { world, fabric } = network;
   const hosts = () => fabric.model.terminators.all().length;
   const alone = hosts();
   const replica = await world.addReplica();
