@@ -6,7 +6,7 @@ import { openManagement } from "../../overlay/openziti/management.ts";
 import { createOpenZitiOverlay } from "../../overlay/openziti/openziti.ts";
 import { controlPlaneUri, runnerUri } from "../../wire/spiffe.ts";
 import type { Config } from "./config.ts";
-import { controlPlaneService, type NetworkFacts } from "./domain/overlay-plan.ts";
+import { controlPlaneService, runnerService, type NetworkFacts } from "./domain/overlay-plan.ts";
 import { createNetworkRepair } from "./loops/repair-network.ts";
 import { createControlPlaneCredential } from "./network/control-plane-credential.ts";
 import { findDial, inspectNetwork } from "./network/inspect.ts";
@@ -38,7 +38,8 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
   const place = config.network;
   if (place === undefined) return undefined;
   const { sql, authority } = state;
-  const { controllerUrl, caPem, routerRoles } = place;
+  const { controllerUrl, caPem, routerRoles, servicePrefix } = place;
+  const service = controlPlaneService(servicePrefix);
   const management = openManagement(controllerUrl, caPem, place.administrator);
   onClose(async () => management.close());
 
@@ -48,6 +49,7 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
     runnersIssuerPem: authority.runnersIssuerPem,
     controlPlaneIssuerPem: authority.controlPlaneIssuerPem,
     routerRoles,
+    servicePrefix,
     runners: (await listNetworkRunners(sql)).map((row) => ({
       runnerId: row.id,
       uri: runnerUri(authority.trustDomain, { scope: scopeOf(row), runnerId: row.id }),
@@ -85,9 +87,9 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
     });
     for (let delay_ms = firstRetry_ms; !closing.signal.aborted; delay_ms = Math.min(delay_ms * 2, mostRetry_ms)) {
       try {
-        listener = await overlay.listen(controlPlaneService, accept);
+        listener = await overlay.listen(service, accept);
         if (closing.signal.aborted) return await listener.close();
-        log.info({ service: controlPlaneService }, "the runner plane is hosted in the OpenZiti network");
+        log.info({ service }, "the runner plane is hosted in the OpenZiti network");
         return;
       } catch (error) {
         if (closing.signal.aborted) return;
@@ -109,8 +111,10 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
     },
     /** What runners are told. */
     endpoint: {
-      kind: { case: "openziti", value: { controllerUrl, controllerCaPem: caPem, service: controlPlaneService } },
+      kind: { case: "openziti", value: { controllerUrl, controllerCaPem: caPem, service } },
     } satisfies NetworkEndpoint,
+    /** The service that leads into a runner. */
+    serviceOf: (runnerId: string) => runnerService(servicePrefix, runnerId),
     host,
   };
 }

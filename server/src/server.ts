@@ -59,7 +59,6 @@ import { createHealthService } from "./api/health-service.ts";
 import { createOverlayService } from "./api/overlay-service.ts";
 import { createReflectionService } from "./api/reflection-service.ts";
 import { conversations, services } from "./api/permissions.ts";
-import { runnerService } from "./domain/overlay-plan.ts";
 import { openNetwork } from "./open-network.ts";
 import { openPlacing } from "./open-placing.ts";
 import { openRevocations } from "./open-revocations.ts";
@@ -154,7 +153,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     onRunnersChanged,
     onRevoked,
   };
-  const overlayServices = (runnerId: string) => (network ? [runnerService(runnerId)] : []);
+  const overlayServices = (runnerId: string) => (network ? [network.serviceOf(runnerId)] : []);
   const protoDeps = { sql, fleet, trustDomain: authority.trustDomain, overlayServices };
   const issueDeps = {
     sql,

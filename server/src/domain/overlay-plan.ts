@@ -30,6 +30,8 @@ export interface NetworkFacts {
   /** The authorities whose certificates are credentials: of runners, and of the control plane. */
   readonly runnersIssuerPem: string;
   readonly controlPlaneIssuerPem: string;
+  /** What the names of services begin with, which are the only names that installations could have in common. */
+  readonly servicePrefix: string;
   /** Routers that may be used, such as `#all` or `#public`. */
   readonly routerRoles: readonly string[];
   readonly runners: readonly NetworkRunner[];
@@ -77,11 +79,22 @@ export class Reference {
 }
 
 /** The service that runners dial. */
-export const controlPlaneService = "agyn-control-plane";
+export function controlPlaneService(prefix: string): string {
+  return `${prefix}agyn-control-plane`;
+}
 
 /** The service that leads into a runner, which it alone may host. */
-export function runnerService(runnerId: string): string {
-  return `runner-${runnerId}`;
+export function runnerService(prefix: string, runnerId: string): string {
+  return `${prefix}runner-${runnerId}`;
+}
+
+/** For people: whose a record with these tags is; `undefined` where it is ours. */
+export function ownerOf(tags: unknown, trustDomain: string): string | undefined {
+  const { managedBy, agynTrustDomain } = (tags ?? {}) as Record<string, unknown>;
+  if (managedBy === "agyn" && agynTrustDomain === trustDomain) return undefined;
+  return managedBy === "agyn" && typeof agynTrustDomain === "string"
+    ? `another installation of agyn (trust domain ${agynTrustDomain})`
+    : "somebody else";
 }
 
 /** The tags by which records are known as ours. */
@@ -101,7 +114,7 @@ export function authorityName(trustDomain: string): string {
 
 /** All that should be there. Roles are attributes that begin with the trust domain, so that installations share a network without meeting. */
 export function wantedRecords(facts: NetworkFacts): WantedRecord[] {
-  const { trustDomain } = facts;
+  const { trustDomain, servicePrefix: prefix } = facts;
   const named = (what: string) => `agyn.${trustDomain}.${what}`;
   const [controlPlane, runner] = [named("control-plane"), named("runner")];
   const [mainService, ownService] = [named("main-service"), named("runner-service")];
@@ -140,8 +153,8 @@ export function wantedRecords(facts: NetworkFacts): WantedRecord[] {
     ...facts.runners.map(({ runnerId, uri, isBarred }) =>
       identity(runnerIdentityName(trustDomain, runnerId), uri, [runner, named(runnerId)], !isBarred),
     ),
-    service(controlPlaneService, [mainService]),
-    ...facts.runners.map(({ runnerId }) => service(runnerService(runnerId), [ownService, named(runnerId)])),
+    service(controlPlaneService(prefix), [mainService]),
+    ...facts.runners.map(({ runnerId }) => service(runnerService(prefix, runnerId), [ownService, named(runnerId)])),
     policy("runners-dial", "Dial", runner, mainService),
     policy("control-plane-bind", "Bind", controlPlane, mainService),
     policy("control-plane-dial", "Dial", controlPlane, ownService),
