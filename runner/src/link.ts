@@ -11,6 +11,7 @@ import { readEndpoints } from "./endpoints.ts";
 import { askEndpoints } from "./enroll.ts";
 import { FatalError } from "./fatal-error.ts";
 import { rootPinOf } from "./identity-keys.ts";
+import type { HostedService } from "./hosted-service.ts";
 import type { RunnerEndpoint, StoredIdentity } from "./identity-store.ts";
 import { pushLogs } from "./log-push.ts";
 import type { Logs } from "./logs.ts";
@@ -33,10 +34,11 @@ export type LinkDeps = ObtainDeps & {
   overlay: RunnerOverlay;
   /** To be dialed instead of what the control plane names. */
   runnerPlane: string | undefined;
-  hello: () => SessionDeps["hello"];
+  hello: () => Omit<SessionDeps["hello"], "hostsService">;
   workloads: Workloads;
   logs: Logs;
   tunnels: Tunnels;
+  hostedService: HostedService;
   gate: TransportGate;
   onContact: SessionDeps["onContact"];
   onDrain: () => void;
@@ -122,7 +124,7 @@ async function openLive(deps: LinkDeps, identity: StoredIdentity, before?: Sessi
     deps.runnerPlane === undefined
       ? identity
       : { ...identity, endpoints: [{ kind: "mtls" as const, address: deps.runnerPlane }] };
-  let connection: Connection;
+  let connection: Awaited<ReturnType<typeof openConnection>>;
   try {
     connection = await openConnection({ overlay, identity: dialed, signal });
   } catch (error) {
@@ -131,10 +133,13 @@ async function openLive(deps: LinkDeps, identity: StoredIdentity, before?: Sessi
     return { kind: "failed", end: { kind: "broken", message: messageOf(error) }, isUnauthorized };
   }
   const renewNow = new AbortController();
+  const hello = deps.hello();
+  const { endpoint } = connection;
+  const hostsService = hello.tunnels && endpoint.kind === "openziti";
   before?.succeed();
   const session = new Session({
     transport: connection.transport,
-    hello: deps.hello(),
+    hello: { ...hello, hostsService },
     workloads,
     keepNumber: (number) => store.saveSessionNumber(number),
     onContact,
@@ -162,6 +167,7 @@ async function openLive(deps: LinkDeps, identity: StoredIdentity, before?: Sessi
     return { kind: "failed", end: failure, isUnauthorized: false };
   }
   keepEndpoints(deps, terms.endpoints);
+  if (hostsService && terms.service !== "") deps.hostedService.host({ endpoint, service: terms.service, identity });
   const { runnerName, sessionNumber } = terms;
   log.info({ runner_name: runnerName, session_number: String(sessionNumber) }, "session established");
   return { kind: "live", live: { identity, connection, session, terms, renewNow } };

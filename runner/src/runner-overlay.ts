@@ -5,12 +5,14 @@ import { createOpenZitiOverlay, type OpenZitiOverlay } from "../../overlay/openz
 import type { ProxySettings } from "../../overlay/proxy.ts";
 import { createSidecarOverlay } from "../../overlay/sidecar.ts";
 import { parseAddress } from "./endpoints.ts";
-import type { RunnerEndpoint, StoredIdentity } from "./identity-store.ts";
+import type { NetworkEndpoint, RunnerEndpoint, StoredIdentity } from "./identity-store.ts";
 
 /** How this runner dials, whatever the kind of endpoint. */
 export interface RunnerOverlay {
   /** Rejects with an `OverlayError`. */
   dial(endpoint: RunnerEndpoint, options: { readonly signal: AbortSignal }): Promise<Duplex>;
+  /** Hosts a service in the network of an endpoint, until the overlay is closed. Rejects with an `OverlayError` where it cannot yet. */
+  host(endpoint: NetworkEndpoint, service: string, onConnection: (connection: Duplex) => void): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -59,6 +61,9 @@ export function createRunnerOverlay({ proxy, identity, version }: RunnerOverlayO
             options,
           );
       }
+    },
+    async host({ controllerUrl, controllerCaPem }, service, onConnection) {
+      await networkOf(controllerUrl, controllerCaPem).listen(service, onConnection);
     },
     async close() {
       await Promise.all([tcp, sidecar, ...networks.values()].map((overlay) => overlay.close()));

@@ -1,20 +1,18 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { dialRunnerPlane, enrollClient, outcomeOf, outcomesOf } from "../support/runner-client.ts";
 import { exec, startScript } from "../tunnels/support.ts";
-import type { Fabric } from "../support/fabric/fabric.ts";
-import { fabricOf, identityIn } from "../support/network.ts";
-import { createWorld, readWholeLog, script, until, untilConnected, untilEnded, type World } from "../support/world.ts";
+import { createNetworkWorld, identityIn, type NetworkWorld } from "../support/network-world.ts";
+import { readWholeLog, script, until, untilConnected, untilEnded } from "../support/world.ts";
 
-let world: World;
-let fabric: Fabric;
+let network: NetworkWorld;
 
 beforeAll(async () => {
-  world = await createWorld({ lease: "20s" }, { network: { routers: ["near", "far"] } });
-  fabric = fabricOf(world);
+  network = await createNetworkWorld({ lease: "20s" }, { routers: ["near", "far"] });
 });
-afterAll(() => world[Symbol.asyncDispose]());
+afterAll(() => network[Symbol.asyncDispose]());
 
 test("a runner works over an OpenZiti network alone, and through another router when one fails", async () => {
+  const { world, fabric } = network;
   const runner = await world.register("build-1");
   const started = world.startRunner(runner);
   const sessions = () => started.output().split("session established").length - 1;
@@ -41,6 +39,7 @@ test("a runner works over an OpenZiti network alone, and through another router 
 });
 
 test("an identity that is revoked is cut at once, and disabled in the network", async () => {
+  const { world, fabric } = network;
   const runner = await world.register("revoked-1");
   const identity = await enrollClient(world.server.gateway, runner.token);
   const client = await dialRunnerPlane(identity);
@@ -50,15 +49,16 @@ test("an identity that is revoked is cut at once, and disabled in the network", 
   await world.admin.runners.revokeIdentity({ runner: runner.id, reason: "lost laptop" });
 
   expect(await placements.ended).toBe("IDENTITY_REVOKED");
-  await until("its identity is disabled", () => identityIn(fabric, runner)?.disabledUntil !== undefined);
+  await until("its identity is disabled", () => identityIn(network, runner)?.disabledUntil !== undefined);
   expect(await outcomeOf(dialRunnerPlane(identity))).toContain("INVALID_AUTH");
   client.close();
   expect(fabric.violations).toEqual([]);
 });
 
 test("a runner that is locked hears so, is cut, and is disabled in the network until it enrolls anew", async () => {
+  const { world, fabric } = network;
   const runner = await world.register("copied-1");
-  const isDisabled = () => identityIn(fabric, runner)?.disabledUntil !== undefined;
+  const isDisabled = () => identityIn(network, runner)?.disabledUntil !== undefined;
   const client = await dialRunnerPlane(await enrollClient(world.server.gateway, runner.token));
   const original = await client.placements({ instanceId: "original" });
   original.confirm();
@@ -79,12 +79,13 @@ test("a runner that is locked hears so, is cut, and is disabled in the network u
 });
 
 test("a runner whose identity was revoked while it was away hears why from the gateway, and enrolls anew", async () => {
+  const { world, fabric } = network;
   const runner = await world.register("revoked-2");
   const first = world.startRunner(runner);
   await untilConnected(world, runner);
   await first.kill("SIGTERM");
   await world.admin.runners.revokeIdentity({ runner: runner.id, reason: "lost laptop" });
-  await until("its identity is disabled", () => identityIn(fabric, runner)?.disabledUntil !== undefined);
+  await until("its identity is disabled", () => identityIn(network, runner)?.disabledUntil !== undefined);
 
   const again = world.startRunner(runner);
   await untilConnected(world, runner);
@@ -97,13 +98,14 @@ test("a runner whose identity was revoked while it was away hears why from the g
 });
 
 test("a runner that a network refuses for no reason of ours keeps its identity, and connects once it is let in", async () => {
+  const { world, fabric } = network;
   const runner = await world.register("refused-1");
   const first = world.startRunner(runner);
   await untilConnected(world, runner);
   await first.kill("SIGTERM");
   const again = world.startRunner(runner);
   await until("it has asked the gateway why it is refused", async () => {
-    const identity = identityIn(fabric, runner);
+    const identity = identityIn(network, runner);
     if (identity !== undefined) fabric.model.identities.delete(identity.id);
     return (await outcomesOf(world.admin, runner.id, "runner.renew_expired")).length > 0;
   });
@@ -116,6 +118,7 @@ test("a runner that a network refuses for no reason of ours keeps its identity, 
 });
 
 test("a runner that is deleted leaves nothing in the network", async () => {
+  const { world, fabric } = network;
   const runner = await world.register("deleted-1");
   const names = () =>
     [fabric.model.identities, fabric.model.services, fabric.model.servicePolicies].flatMap((table) =>
@@ -130,6 +133,7 @@ test("a runner that is deleted leaves nothing in the network", async () => {
 });
 
 test("operators see what is kept in the network, what differs there, and why a runner cannot dial", async () => {
+  const { world, fabric } = network;
   const { overlay } = world.admin;
   const runner = await world.register("doubtful-1");
   await enrollClient(world.server.gateway, runner.token);
@@ -143,7 +147,7 @@ test("operators see what is kept in the network, what differs there, and why a r
     openziti: { controllerUrl: fabric.url, controllerVersion: "v2.0.3", differingEntities: [], error: "" },
   });
 
-  const identity = identityIn(fabric, runner) ?? expect.fail("the runner has no identity there");
+  const identity = identityIn(network, runner) ?? expect.fail("the runner has no identity there");
   fabric.model.identities.update(identity, { roleAttributes: [] });
 
   expect(await failing()).toEqual(["identity", "dial policy", "routers"]);
@@ -155,6 +159,7 @@ test("operators see what is kept in the network, what differs there, and why a r
 });
 
 test("every replica hosts the runner plane, and a runner goes on where another replica is left", async () => {
+  const { world, fabric } = network;
   const hosts = () => fabric.model.terminators.all().length;
   const alone = hosts();
   const replica = await world.addReplica();

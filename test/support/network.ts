@@ -42,20 +42,14 @@ export async function openRouterProxy(fabric: Fabric, { id }: RunnerId): Promise
   return proxy;
 }
 
-/** The network that a world is over. */
-export function fabricOf({ fabric }: { readonly fabric: Fabric | undefined }): Fabric {
-  if (fabric === undefined) throw new Error("this world is over no network");
-  return fabric;
-}
-
 /** What a network knows of a runner, if it does. */
-export function identityIn(fabric: Fabric, { id }: RunnerId) {
+export function identityOf(fabric: Fabric, { id }: RunnerId) {
   return fabric.model.identities.find(({ name }) => name.endsWith(`.${id}`));
 }
 
 /** Whether a runner can dial: it is known, and the runner plane is hosted. */
 export function isReachableFor(fabric: Fabric, runner: RunnerId): boolean {
-  return identityIn(fabric, runner) !== undefined && fabric.counts.listeners > 0;
+  return identityOf(fabric, runner) !== undefined && fabric.counts.listeners > 0;
 }
 
 function readOverlay(name: string): "mtls" | "openziti" {

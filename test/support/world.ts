@@ -102,6 +102,8 @@ export type RunnerOptions = {
   slots?: number;
   arguments?: string[];
   gateway?: string;
+  /** Instead of the gateway's URL: the file of an identity that may dial enrollment in a network. */
+  zitiIdentity?: string;
   dataDirectory?: string;
   environment?: NodeJS.ProcessEnv;
 };
@@ -211,9 +213,9 @@ export async function createWorld(
 export function startRunnerProcess(gateway: string, runner: RegisteredRunner, options: RunnerOptions): RunnerProcess {
   const main = join(import.meta.dirname, "../../runner/src/main.ts");
   const dataDirectory = options.dataDirectory ?? runner.dataDirectory;
+  const { zitiIdentity } = options;
   const flags = [
-    "--gateway",
-    gateway,
+    ...(zitiIdentity === undefined ? ["--gateway", gateway] : ["--ziti-identity", zitiIdentity]),
     "--token-file",
     runner.tokenFile,
     "--data-dir",

@@ -5,8 +5,8 @@ import type { DialFindings } from "../domain/overlay-diagnosis.ts";
 import {
   authorityName,
   compareRecords,
-  controlPlaneService,
   runnerIdentityName,
+  serviceNames,
   wantedRecords,
   type Difference,
   type NetworkFacts,
@@ -66,7 +66,7 @@ export async function findDial(
     compared.find((one) => one.is !== "left over" && one.wanted.kind === kind && one.wanted.name === name);
   const [runner] = facts.runners;
   const identity = runner && of("identities", runnerIdentityName(facts.trustDomain, runner.runnerId));
-  const service = of("services", controlPlaneService(facts.servicePrefix));
+  const service = of("services", serviceNames(facts.servicePrefix).controlPlane);
   const [identityId, serviceId] = [idOf(identity), idOf(service)];
   const advice =
     identityId === undefined || serviceId === undefined
@@ -99,7 +99,7 @@ async function countHosts(
   { facts, found }: { facts: NetworkFacts; found: Awaited<ReturnType<typeof listOwnRecords>> },
   signal: AbortSignal,
 ): Promise<number> {
-  const wanted = controlPlaneService(facts.servicePrefix);
+  const wanted = serviceNames(facts.servicePrefix).controlPlane;
   const service = found.find(({ kind, name }) => kind === "services" && name === wanted);
   return service === undefined ? 0 : management.countTerminators(service.id, signal);
 }
