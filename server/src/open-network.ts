@@ -6,7 +6,7 @@ import { openManagement } from "../../overlay/openziti/management.ts";
 import { createOpenZitiOverlay } from "../../overlay/openziti/openziti.ts";
 import { controlPlaneUri, runnerUri } from "../../wire/spiffe.ts";
 import type { Config } from "./config.ts";
-import { bootstrapRole, controlPlaneService, runnerService, type NetworkFacts } from "./domain/overlay-plan.ts";
+import { bootstrapRole, serviceNames, type NetworkFacts } from "./domain/overlay-plan.ts";
 import { createNetworkRepair } from "./loops/repair-network.ts";
 import { createControlPlaneCredential } from "./network/control-plane-credential.ts";
 import { findDial, inspectNetwork } from "./network/inspect.ts";
@@ -41,7 +41,8 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
   const place = config.network;
   if (place === undefined) return undefined;
   const { sql, authority } = state;
-  const { controllerUrl, caPem, routerRoles } = place;
+  const { controllerUrl, caPem, routerRoles, servicePrefix } = place;
+  const services = serviceNames(servicePrefix);
   const management = openManagement(controllerUrl, caPem, place.administrator);
   onClose(async () => management.close());
 
@@ -51,6 +52,7 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
     runnersIssuerPem: authority.runnersIssuerPem,
     controlPlaneIssuerPem: authority.controlPlaneIssuerPem,
     routerRoles,
+    servicePrefix,
     runners: (await listNetworkRunners(sql)).map((row) => ({
       runnerId: row.id,
       uri: runnerUri(authority.trustDomain, { scope: scopeOf(row), runnerId: row.id }),
@@ -78,7 +80,7 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
   onClose(() => overlay.close());
 
   /** Hosts services, one after the other, as soon as the network lets us, and from then on; a network that is away is waited for. */
-  async function host(services: readonly HostedService[]): Promise<void> {
+  async function host(hosted: readonly HostedService[]): Promise<void> {
     const closing = new AbortController();
     const listeners: { close(): Promise<void> }[] = [];
     // Nobody new, while those who are there say their last words.
@@ -86,7 +88,7 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
       closing.abort();
       await Promise.all(listeners.map((listener) => listener.close()));
     });
-    for (const { service, accept } of services) {
+    for (const { service, accept } of hosted) {
       const listener = await listen(service, accept, closing.signal);
       if (listener === undefined) return;
       if (closing.signal.aborted) return listener.close();
@@ -121,10 +123,12 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
     },
     /** What runners are told. */
     endpoint: {
-      kind: { case: "openziti", value: { controllerUrl, controllerCaPem: caPem, service: controlPlaneService } },
+      kind: { case: "openziti", value: { controllerUrl, controllerCaPem: caPem, service: services.controlPlane } },
     } satisfies NetworkEndpoint,
+    /** What our services are called there. */
+    services,
     host,
     /** Dials what a runner hosts. Rejects with an `OverlayError`. */
-    dial: (runnerId: string, signal: AbortSignal) => overlay.dial({ service: runnerService(runnerId) }, { signal }),
+    dial: (runnerId: string, signal: AbortSignal) => overlay.dial({ service: services.ofRunner(runnerId) }, { signal }),
   };
 }

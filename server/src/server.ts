@@ -60,7 +60,6 @@ import { createHealthService } from "./api/health-service.ts";
 import { createOverlayService } from "./api/overlay-service.ts";
 import { createReflectionService } from "./api/reflection-service.ts";
 import { conversations, services } from "./api/permissions.ts";
-import { controlPlaneService, enrollmentService, runnerService } from "./domain/overlay-plan.ts";
 import { openNetwork } from "./open-network.ts";
 import { openPlacing } from "./open-placing.ts";
 import { openRevocations } from "./open-revocations.ts";
@@ -140,7 +139,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     revocations.signal();
     notifications.send("revocations");
   };
-  const overlayServices = (runnerId: string) => (network ? [runnerService(runnerId)] : []);
+  const overlayServices = (runnerId: string) => (network ? [network.services.ofRunner(runnerId)] : []);
   const sessionDeps: SessionDeps = {
     sql,
     writer,
@@ -311,8 +310,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     await Promise.all(closing);
   });
   void network?.host([
-    { service: controlPlaneService, accept: runnerPlane.accept },
-    { service: enrollmentService, accept: enrollmentPlane.accept },
+    { service: network.services.controlPlane, accept: runnerPlane.accept },
+    { service: network.services.enrollment, accept: enrollmentPlane.accept },
   ]);
   const gateway = await announceGateway(state.directory, userPlane.address, tls);
   return {
