@@ -1,19 +1,12 @@
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
-import { startFabric } from "../support/fabric/fabric.ts";
-import { networkSettings } from "../support/network-world.ts";
+import { expect, test } from "vitest";
 import { createWorld, readWholeLog, script } from "../support/world.ts";
 
 const double = join(import.meta.dirname, "../support/openziti-addon.ts");
 
 test("a runner dials with OpenZiti's own SDK where it is told to, and says what is missing where it cannot", async () => {
-  await using fabric = await startFabric({ openRouterPolicies: false });
-  const directory = await mkdtemp(join(tmpdir(), "agyn-sdk-"));
-  onTestFinished(() => rm(directory, { recursive: true, force: true }));
-  await using world = await createWorld({ ...(await networkSettings(fabric, directory)), lease: "20s" });
+  await using world = await createWorld({ lease: "20s" }, { network: {} });
   const runner = await world.register("build-1");
   const without = world.startRunner(runner, { arguments: ["--ziti-sdk"] });
   expect(await once(without.process, "exit")).toEqual([2, null]);
@@ -23,5 +16,4 @@ test("a runner dials with OpenZiti's own SDK where it is told to, and says what 
   const { workload } = await world.admin.orchestrator.startWorkload({ spec: script("echo by the SDK") });
   expect(await readWholeLog(world.admin, workload!.id)).toEqual(["by the SDK"]);
   expect(started.output()).toContain("openziti-addon: dials agyn-control-plane");
-  expect(fabric.violations).toEqual([]);
 });
