@@ -2,10 +2,12 @@ import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { readIdentityFile } from "../../overlay/openziti/identity-file.ts";
 import { gatewayTrust, type GatewayTrust } from "../../wire/gateway-trust.ts";
 import { parseServiceToken, type ServiceToken } from "../../wire/service-token.ts";
 import { parseAddress } from "./endpoints.ts";
 import { FatalError } from "./fatal-error.ts";
+import type { Gateway } from "./gateway.ts";
 import { proxiesOf, type Proxies } from "./proxies.ts";
 import { messageOf } from "./refusal.ts";
 import { executorNames, type ExecutorName } from "./runner.ts";
@@ -17,7 +19,7 @@ const logLevels = ["trace", "debug", "info", "warn", "error"] as const;
 
 /** All that the command line and the environment say. */
 export type RunnerConfig = {
-  gateway: string;
+  gateway: Gateway;
   gatewayTrust: GatewayTrust | undefined;
   runnerPlane: string | undefined;
   proxies: Proxies;
@@ -37,6 +39,7 @@ export type RunnerConfig = {
 type Flags = {
   gateway?: string;
   caFile?: string;
+  zitiIdentity?: string;
   runnerPlane?: string;
   proxy?: string;
   tokenFile?: string;
@@ -77,6 +80,7 @@ function createCommand(version: string): Command {
     .version(version)
     .option("--gateway <url>", "the control plane's address, such as https://agyn.example.org (or AGYN_GATEWAY)")
     .option("--ca-file <file>", "PEM file of the authority that signed the gateway's certificate (or AGYN_CA_FILE)")
+    .option("--ziti-identity <file>", "reach the gateway over OpenZiti as this identity (or AGYN_ZITI_IDENTITY)")
     .option("--runner-plane <host:port>", "dial the runner plane there, not where the control plane says it is")
     .option("--proxy <url>", "an HTTP proxy for everything that is dialed (or HTTPS_PROXY, HTTP_PROXY, NO_PROXY)")
     .option("--token-file <file>", "a file that holds the service token (or AGYN_SERVICE_TOKEN)")
@@ -106,15 +110,11 @@ function createCommand(version: string): Command {
 }
 
 function toConfig(flags: Flags, { environment }: Surroundings): RunnerConfig {
-  const gateway = flags.gateway ?? environment["AGYN_GATEWAY"];
-  if (gateway === undefined || gateway === "") {
-    throw new FatalError("usage", "the control plane's address is needed: --gateway URL, or AGYN_GATEWAY");
-  }
   const text = flags.tokenFile === undefined ? environment["AGYN_SERVICE_TOKEN"] : readTokenFile(flags.tokenFile);
   const token = text === undefined ? undefined : toToken(text, flags.tokenFile ?? "AGYN_SERVICE_TOKEN");
   const isEphemeral = flags.ephemeral === true;
   return {
-    gateway: toGateway(gateway),
+    gateway: toGateway(flags, environment),
     gatewayTrust: readTrust(flags.caFile ?? environment["AGYN_CA_FILE"]),
     runnerPlane: flags.runnerPlane === undefined ? undefined : toRunnerPlane(flags.runnerPlane),
     proxies: proxiesOf(flags.proxy, environment),
@@ -137,7 +137,32 @@ function toConfig(flags: Flags, { environment }: Surroundings): RunnerConfig {
   };
 }
 
-function toGateway(text: string): string {
+/** One way to the gateway: by its URL, or by an identity that may dial enrollment in a network. */
+function toGateway(flags: Flags, environment: NodeJS.ProcessEnv): Gateway {
+  const url = flags.gateway ?? environment["AGYN_GATEWAY"] ?? "";
+  const identity = flags.zitiIdentity ?? environment["AGYN_ZITI_IDENTITY"] ?? "";
+  if (url !== "" && identity !== "") {
+    throw new FatalError("usage", "the gateway is reached by --gateway or by --ziti-identity: give one of them");
+  }
+  if (identity !== "") return readNetworkIdentity(identity);
+  if (url !== "") return toUrl(url);
+  throw new FatalError(
+    "usage",
+    "the control plane's address is needed: --gateway URL, or AGYN_GATEWAY; or --ziti-identity FILE",
+  );
+}
+
+function readNetworkIdentity(path: string): Gateway {
+  try {
+    const { caPem, ...identity } = readIdentityFile(path);
+    if (caPem === undefined) throw new Error(`${path} does not name the network's authorities (id.ca)`);
+    return { ...identity, caPem };
+  } catch (error) {
+    throw new FatalError("usage", `--ziti-identity: ${messageOf(error)}`);
+  }
+}
+
+function toUrl(text: string): string {
   const url = URL.parse(text);
   if (url !== null && (url.protocol === "http:" || url.protocol === "https:")) return url.href.replace(/\/$/, "");
   throw new FatalError("usage", `gateway ${JSON.stringify(text)} is not an http or https URL`);

@@ -2,6 +2,7 @@ import http2 from "node:http2";
 import type { Duplex } from "node:stream";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
+import { OverlayError } from "../../overlay/errors.ts";
 import { openSecureSocket } from "../../overlay/secure-client.ts";
 import { connectionWindow_bytes, http2Options } from "../../overlay/secure-limits.ts";
 import { describeEndpoint } from "./endpoints.ts";
@@ -29,22 +30,27 @@ export type Connection = {
 
 export type ConnectionOptions = { identity: StoredIdentity; signal: AbortSignal };
 
-/** Dials the endpoints in their order and takes the first that proves to be the control plane. */
+/**
+ * Dials the endpoints in their order and takes the first that proves to be the control plane. Rejects with an `OverlayError`:
+ * "unauthorized" where a network does not let this identity in.
+ */
 export async function openConnection({
   overlay,
   ...options
 }: ConnectionOptions & { overlay: RunnerOverlay }): Promise<Connection & { endpoint: RunnerEndpoint }> {
   const failures: string[] = [];
+  let isRefused = false;
   for (const endpoint of options.identity.endpoints) {
     try {
       const connection = await openOver((signal) => overlay.dial(endpoint, { signal }), options);
       return Object.assign(connection, { endpoint });
     } catch (error) {
       failures.push(`${describeEndpoint(endpoint)}: ${messageOf(error)}`);
+      isRefused ||= error instanceof OverlayError && error.reason === "unauthorized";
     }
   }
-  if (failures.length === 0) throw new Error("the control plane named no endpoint of the runner plane");
-  throw new Error(failures.join("; "));
+  const text = failures.length === 0 ? "the control plane named no endpoint of the runner plane" : failures.join("; ");
+  throw new OverlayError(isRefused ? "unauthorized" : "unreachable", text);
 }
 
 /** Over whatever `dial` gives, once the other end has proven to be the control plane. */

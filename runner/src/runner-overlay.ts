@@ -20,7 +20,7 @@ export type RunnerOverlayOptions = {
   /** Without: everything is reached directly. */
   proxy?: ProxySettings;
   /** The identity that counts now: its certificate is what a network knows this runner by. */
-  identity: () => StoredIdentity | undefined;
+  identity: () => Pick<StoredIdentity, "keyPem" | "chainPem"> | undefined;
   version: string;
 };
 

@@ -3,11 +3,8 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import { createClient, type Client } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
 import { MachineSchema, type Machine as MachineProto } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
-import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import type { GatewayTrust } from "../../wire/gateway-trust.ts";
 import type { ServiceToken } from "../../wire/service-token.ts";
 import type { Executor, Isolation } from "./executors/executor.ts";
@@ -19,16 +16,18 @@ import { readContent } from "./contents.ts";
 import { openDataDirectory, type DataDirectory } from "./data-directory.ts";
 import { createDeparture } from "./departure.ts";
 import { FatalError } from "./fatal-error.ts";
+import { openGateway, type Gateway } from "./gateway.ts";
 import { openHoldings } from "./holdings.ts";
 import { HostedService } from "./hosted-service.ts";
-import { createIdentityMemory, openIdentityDirectory } from "./identity-store.ts";
+import { rootPinOf } from "./identity-keys.ts";
+import { createIdentityMemory, openIdentityDirectory, type IdentityStore } from "./identity-store.ts";
 import { openSealingKey } from "./sealing-key.ts";
 import { keepLink } from "./link.ts";
 import { Logs } from "./logs.ts";
 import { watchLoss } from "./loss-watch.ts";
 import { readMachine, type Machine } from "./machine.ts";
 import { cutText } from "./messages.ts";
-import { gatewayAgent, type Proxies } from "./proxies.ts";
+import type { Proxies } from "./proxies.ts";
 import { createRunnerOverlay } from "./runner-overlay.ts";
 import type { SessionTerms } from "./session.ts";
 import { TransportGate } from "./transport-gate.ts";
@@ -44,8 +43,7 @@ export const executorNames = ["process", "simulated"] as const;
 export type ExecutorName = (typeof executorNames)[number];
 
 export type RunnerOptions = {
-  /** URL of the control plane's user port. */
-  gateway: string;
+  gateway: Gateway;
   /** How the gateway is known by TLS; otherwise by the authorities that this machine trusts. */
   gatewayTrust?: GatewayTrust | undefined;
   /** "host:port" to dial instead of what the control plane names. */
@@ -128,6 +126,7 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
     identity: () => store.load()?.identity,
     version: options.version,
   });
+  const gateway = openGateway({ ...options, proxies, rootPin: () => rootPinKnown(options, store) });
   const instanceId = randomUUID();
   const isTemporary = options.dataDirectory === undefined;
   const departure = createDeparture({ workloads, log });
@@ -140,6 +139,7 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
     if (isTemporary) await departure.endAll();
     await holdings.close();
     await overlay.close();
+    gateway.close();
     // Last, and nothing is awaited after it: what leaves a job's pipe from then on would be in no spool.
     logs.close();
     leaveJobRoot(jobsBelow(directory));
@@ -150,7 +150,7 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   };
 
   const linked = keepLink({
-    gateway: createGateway(options),
+    gateway: gateway.client,
     runnerPlane: options.runnerPlane,
     store,
     host: machine.hostname.slice(0, 255),
@@ -189,10 +189,12 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   return { done, stop: (timeoutMs) => void departure.stop(timeoutMs), abandon: () => departure.abandon() };
 }
 
-function createGateway({ gateway, gatewayTrust, proxies = {} }: RunnerOptions): Client<typeof RunnersService> {
-  const agent = gatewayAgent(gateway, proxies);
-  const nodeOptions = { ...gatewayTrust, ...(agent && { agent }) };
-  return createClient(RunnersService, createConnectTransport({ baseUrl: gateway, httpVersion: "1.1", nodeOptions }));
+/** By what the control plane is known: the kept identity's root, or what the service token pins. */
+function rootPinKnown({ token }: RunnerOptions, store: IdentityStore): Uint8Array {
+  const identity = store.load()?.identity;
+  const pin = identity === undefined ? token?.rootPin : rootPinOf(identity);
+  if (pin === undefined) throw new FatalError("usage", "a service token is needed (--token-file)");
+  return pin;
 }
 
 function jobsBelow(directory: string): string {

@@ -21,6 +21,7 @@ import { createAuditService } from "./api/audit-service.ts";
 import { createArtifactDownload } from "./api/artifact-download.ts";
 import { createArtifactsService } from "./api/artifacts-service.ts";
 import { createAuthenticator } from "./api/authenticate.ts";
+import { openEnrollmentPlane } from "./api/enrollment-plane.ts";
 import { createEnrollment } from "./api/enrollment-service.ts";
 import { createAuthenticationInterceptor, createAuthorizationInterceptor } from "./api/interceptors/access.ts";
 import { createStreamInterceptor } from "./api/interceptors/streams.ts";
@@ -59,7 +60,6 @@ import { createHealthService } from "./api/health-service.ts";
 import { createOverlayService } from "./api/overlay-service.ts";
 import { createReflectionService } from "./api/reflection-service.ts";
 import { conversations, services } from "./api/permissions.ts";
-import { runnerService } from "./domain/overlay-plan.ts";
 import { openNetwork } from "./open-network.ts";
 import { openPlacing } from "./open-placing.ts";
 import { openRevocations } from "./open-revocations.ts";
@@ -139,7 +139,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     revocations.signal();
     notifications.send("revocations");
   };
-  const overlayServices = (runnerId: string) => (network ? [runnerService(runnerId)] : []);
+  const overlayServices = (runnerId: string) => (network ? [network.services.ofRunner(runnerId)] : []);
   const sessionDeps: SessionDeps = {
     sql,
     writer,
@@ -169,6 +169,13 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     attempts: createAttemptLimiter(enrollmentBurst, enrollmentsPerSecond),
     turns: createTurns(),
   };
+  const enrollment = createEnrollment({
+    ...issueDeps,
+    controlPlaneLeaf: () => leaf,
+    endpoints: endpoints.all,
+    onEnrolled: () => meters.enrollments.add(1),
+  });
+  const renewal = createRenewal({ ...issueDeps, expiredRenewal_ms: config.expiredRenewal_ms });
   const routes = (router: ConnectRouter) => {
     router.service(RunnersService, {
       ...createRunnerManagement({
@@ -183,13 +190,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
         },
       }),
       ...createRunnerWatch({ ...protoDeps, storeEpoch, feed: runnerFeed }),
-      ...createEnrollment({
-        ...issueDeps,
-        controlPlaneLeaf: () => leaf,
-        endpoints: endpoints.all,
-        onEnrolled: () => meters.enrollments.add(1),
-      }),
-      ...createRenewal({ ...issueDeps, expiredRenewal_ms: config.expiredRenewal_ms }),
+      ...enrollment,
+      ...renewal,
       ...createMetrics({
         sql,
         metricsInterval_ms: config.metricsInterval_ms,
@@ -224,7 +226,10 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     router.service(TunnelsService, createTunnelsService({ sql, masterKey, tunnels }));
     const { startDeps, advanceDeps, onAdvanced, onQueueChanged, runnerName } = running;
     const { feed, cancelRun, queueState, view, takeJobs, artifacts, bundles } = running;
-    router.service(ProjectsService, createProjectsService({ sql, onQueueChanged }));
+    router.service(
+      ProjectsService,
+      createProjectsService({ sql, onQueueChanged, allowFileSources: startDeps.allowFileSources }),
+    );
     router.service(RunsService, createRunsService({ ...startDeps, storeEpoch, feed, cancelRun, runnerName }));
     const queueDeps = { ...advanceDeps, state: queueState, view, runnerName, onAdvanced, onQueueChanged };
     router.service(QueueService, createQueueService({ ...queueDeps, onJobsChanged: takeJobs }));
@@ -276,10 +281,14 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   });
   endpoints.opened(runnerPlane.address);
   onClose(() => runnerPlane.close(config.shutdownGrace_ms));
+  const methods = { ...enrollment, ...renewal };
+  const enrollmentPlane = openEnrollmentPlane({ leaf, methods, interceptors: interceptors(Plane.USER), log });
+  onClose(enrollmentPlane.close);
   const revocations = await openRevocations({ config, state, placing, runnerPlane });
   runLoop("renew-own-certificate", leafRenewal_ms, async () => {
     leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
     runnerPlane.replaceLeaf(leaf);
+    enrollmentPlane.replaceLeaf(leaf);
   });
   const pages = createPages({ sql, loops, meters, placer, registry, authenticate, openMetrics: config.openMetrics });
   const userPlane = await openUserPlane({
@@ -299,7 +308,10 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     for (const session of registry.all()) session.end("UNAVAILABLE", "the control plane is stopping", 500);
     await Promise.all(closing);
   });
-  void network?.host(runnerPlane.accept);
+  void network?.host([
+    { service: network.services.controlPlane, accept: runnerPlane.accept },
+    { service: network.services.enrollment, accept: enrollmentPlane.accept },
+  ]);
   const gateway = await announceGateway(state.directory, userPlane.address, tls);
   return {
     gateway,

@@ -91,6 +91,7 @@ export async function startFabric(options: FabricOptions = {}): Promise<Fabric> 
     authority,
     identity: await authority.issueServer("controller"),
     lives: { ...defaultLives, ...options.lives },
+    detours: [],
     now,
     origin: () => url,
   };
