@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import net from "node:net";
 import { messageOf, OverlayError } from "./errors.ts";
+import { limited } from "./limited.ts";
 import type { Listener, Overlay } from "./overlay.ts";
 import { connectTcp, parseHostAndPort, type HostAndPort } from "./tcp.ts";
 
@@ -26,19 +27,12 @@ export function createSidecarOverlay(options: SidecarOptions = {}): Overlay<Side
   const servers = new Set<net.Server>();
 
   return {
-    async dial(endpoint, { signal } = {}) {
-      const timeout = AbortSignal.timeout(timeout_ms);
-      const signals = [closing.signal, timeout, ...(signal === undefined ? [] : [signal])];
-      try {
-        return await connectTcp(placeOf(endpoint), AbortSignal.any(signals));
-      } catch (error) {
-        if (error instanceof OverlayError) throw error;
-        if (timeout.aborted)
-          throw new OverlayError("timeout", `the tunneler at ${endpoint} took longer than ${timeout_ms} ms`);
-        if (signals.some((one) => one.aborted)) throw new OverlayError("cancelled", `dialing ${endpoint} was given up`);
-        const why = `the tunneler at ${endpoint} cannot be reached: ${messageOf(error)}`;
-        throw new OverlayError("unreachable", why, { cause: error });
-      }
+    dial(endpoint, { signal } = {}) {
+      const given = signal === undefined ? [closing.signal] : [closing.signal, signal];
+      const what = `dialing the tunneler at ${endpoint}`;
+      return limited({ what, timeout_ms, given, otherwise: "unreachable" }, async (until) =>
+        connectTcp(placeOf(endpoint), until),
+      );
     },
 
     async listen(service, onConnection) {

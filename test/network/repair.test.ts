@@ -40,9 +40,9 @@ function factsOf(runners: readonly NetworkRunner[], servicePrefix = ""): Network
   return { trustDomain, ...issuers, servicePrefix, routerRoles: ["#all"], runners };
 }
 
-function repair(runners: readonly NetworkRunner[], servicePrefix = ""): Promise<void> {
-  const deps = { management, proveAuthority: authority.proveAuthority };
-  return repairNetwork(deps, factsOf(runners, servicePrefix), signal);
+function repair(runners: readonly NetworkRunner[], servicePrefix?: string): Promise<void> {
+  const { proveAuthority } = authority;
+  return repairNetwork({ management, proveAuthority }, factsOf(runners, servicePrefix), signal);
 }
 
 /** How many identities, services, policies of services, policies of logging in, and authorities there are. */

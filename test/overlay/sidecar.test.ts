@@ -5,8 +5,21 @@ import { expect, onTestFinished, test } from "vitest";
 import { createSidecarOverlay } from "../../overlay/sidecar.ts";
 import { overlayContract } from "./contract.ts";
 import { textOf } from "./http2-client.ts";
+import { throughProxy } from "./through-proxy.ts";
 
-overlayContract("sidecar", () => createSidecarOverlay({ services: { "control-plane": "127.0.0.1:0" } }));
+const create = () => createSidecarOverlay({ services: { "control-plane": "127.0.0.1:0" } });
+
+// The hop that can be taken away is what a tunneler is to this adapter.
+overlayContract("sidecar", {
+  create,
+  nowhere: "127.0.0.1:1",
+  carried: () =>
+    throughProxy(
+      create(),
+      (address) => address,
+      (port) => `127.0.0.1:${port}`,
+    ),
+});
 
 test("a tunneler may also be met by a socket in the file system", async () => {
   const directory = await mkdtemp(join(tmpdir(), "agyn-sidecar-"));

@@ -9,6 +9,7 @@ import { TunnelsService } from "../../proto/gen/agyn/tunnels/v1/tunnels_service_
 import { openOver } from "../../runner/src/connection.ts";
 import { createId } from "../../wire/ids.ts";
 import { controlPlaneCredentials, newAuthority } from "../overlay/world.ts";
+import { hostsOf } from "../support/network.ts";
 import { createNetworkWorld, type NetworkWorld } from "../support/network-world.ts";
 import { enrollClient, outcomeOf } from "../support/runner-client.ts";
 import { until, type RegisteredRunner } from "../support/world.ts";
@@ -28,7 +29,7 @@ afterAll(() => network[Symbol.asyncDispose]());
 
 const dials = () => network.fabric.dialsOf(`runner-${runner.id}`);
 const service = () => network.fabric.model.services.find(({ name }) => name === `runner-${runner.id}`)!;
-const hosts = () => network.fabric.model.terminators.all().filter(({ serviceId }) => serviceId === service().id);
+const hosts = () => hostsOf(network.fabric, service().name);
 
 function untilHosted(): Promise<boolean> {
   return until("the runner hosts its service", () => hosts().length > 0);

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { dialRunnerPlane, enrollClient, outcomeOf, outcomesOf } from "../support/runner-client.ts";
 import { exec, startScript } from "../tunnels/support.ts";
 import { createNetworkWorld, identityIn, type NetworkWorld } from "../support/network-world.ts";
+import { hostsOf } from "../support/network.ts";
 import { readWholeLog, script, until, untilConnected, untilEnded } from "../support/world.ts";
 
 let network: NetworkWorld;
@@ -160,7 +161,7 @@ test("operators see what is kept in the network, what differs there, and why a r
 
 test("every replica hosts the runner plane, and a runner goes on where another replica is left", async () => {
   const { world, fabric } = network;
-  const hosts = () => fabric.model.terminators.all().length;
+  const hosts = () => hostsOf(fabric, "agyn-control-plane").length;
   const alone = hosts();
   const replica = await world.addReplica();
   await until("both host it", () => hosts() > alone);

@@ -47,9 +47,20 @@ export function identityOf(fabric: Fabric, { id }: RunnerId) {
   return fabric.model.identities.find(({ name }) => name.endsWith(`.${id}`));
 }
 
+/** Who hosts a service now. */
+export function hostsOf({ model }: Fabric, service: string) {
+  const found = model.services.find(({ name }) => name === service);
+  return model.terminators.all().filter(({ serviceId }) => serviceId === found?.id);
+}
+
+/** Whether the runner plane is hosted. */
+export function isHosted(fabric: Fabric): boolean {
+  return hostsOf(fabric, "agyn-control-plane").length > 0;
+}
+
 /** Whether a runner can dial: it is known, and the runner plane is hosted. */
 export function isReachableFor(fabric: Fabric, runner: RunnerId): boolean {
-  return identityOf(fabric, runner) !== undefined && fabric.counts.listeners > 0;
+  return identityOf(fabric, runner) !== undefined && isHosted(fabric);
 }
 
 function readOverlay(name: string): "mtls" | "openziti" {
