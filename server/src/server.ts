@@ -133,8 +133,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   const network = openNetwork({ config, log, state, placing, onClose });
   const endpoints = createRunnerEndpoints(config, network?.endpoint);
   const accept: RunnerPlane["accept"] = (connection, from) => runnerPlane.accept(connection, from);
-  const own = { dial: network?.dial, accept, ownEndpoint: endpoints.own };
-  const tunnels = await openTunnels({ config, log, state, placing, ...own, onClose });
+  const ways = { dial: network?.dial, accept, ownEndpoint: endpoints.own };
+  const tunnels = await openTunnels({ config, log, state, placing, ...ways, onClose });
   const onRevoked = () => {
     revocations.signal();
     notifications.send("revocations");
@@ -247,15 +247,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
       createHealthService(() => isReady({ sql, loops }), new Set(services.map((one) => one.typeName))),
     );
     router.service(ServerReflection, createReflectionService(services));
-    router.service(
-      ServerService,
-      createServerService({
-        version,
-        trustDomain: authority.trustDomain,
-        replicaId,
-        runnerEndpoints: endpoints.texts(),
-      }),
-    );
+    const own = { version, trustDomain: authority.trustDomain, replicaId, runnerEndpoints: endpoints.texts() };
+    router.service(ServerService, createServerService(own));
   };
   const authenticate = createAuthenticator({ sql, cache_ms: authenticationCache_ms });
   const interceptors = (plane: Plane) => {

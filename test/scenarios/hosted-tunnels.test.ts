@@ -86,7 +86,7 @@ test("I5: who hosts a runner's service in its place gets no tunnel of it, not ev
   const { world } = network;
   const identity = await enrollClient(world.server.gateway, (await world.register("other-1")).token);
   const told: Promise<string>[] = [];
-  await hostInItsPlace(async (connection) => {
+  const takeIt = async (connection: Duplex): Promise<void> => {
     const [tunnelId] = (await once(connection, "data")) as [Buffer];
     connection.pause();
     const { signal } = new AbortController();
@@ -96,7 +96,8 @@ test("I5: who hosts a runner's service in its place gets no tunnel of it, not ev
     }
     const call = createClient(TunnelsService, transport).tunnel(requests());
     told.push(outcomeOf(call[Symbol.asyncIterator]().next()).finally(() => connection.destroy()));
-  });
+  };
+  await hostInItsPlace((connection) => void takeIt(connection));
   const before = dials();
   expect(await exec(world.admin, workload, ["cat"], "its own")).toMatchObject({ stdout: "its own" });
   expect({ dials: dials() - before, told: await Promise.all(told) }).toEqual({ dials: 1, told: ["STATE"] });
