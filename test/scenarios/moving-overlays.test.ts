@@ -11,7 +11,7 @@ test("a runner moves from mutual TLS to OpenZiti and back as the servers do, and
   const directory = await mkdtemp(join(tmpdir(), "agyn-moving-"));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
   const network = await networkSettings(fabric, directory);
-  await using world = await createWorld({ overlay: "mtls", heartbeat: "500ms", lease: "5s" });
+  await using world = await createWorld({ heartbeat: "500ms", lease: "5s" }, { over: "mtls" });
   const runner = await world.register("build-1");
   const started = world.startRunner(runner);
   const sessions = () => started.output().split("session established").length - 1;

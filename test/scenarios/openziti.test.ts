@@ -110,6 +110,8 @@ test("a runner that a network refuses for no reason of ours keeps its identity, 
     if (identity !== undefined) fabric.model.identities.delete(identity.id);
     return (await outcomesOf(world.admin, runner.id, "runner.renew_expired")).length > 0;
   });
+  // The network is looked at when something changes.
+  await world.register("refused-2");
   await untilConnected(world, runner);
 
   expect(await outcomesOf(world.admin, runner.id, "runner.renew_expired")).toEqual(["ok"]);
