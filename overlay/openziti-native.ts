@@ -6,6 +6,7 @@ import { limited } from "./limited.ts";
 import { readSdkError, type OpenZitiSdk } from "./openziti-sdk.ts";
 import type { Credential } from "./openziti/credential.ts";
 import type { OpenZitiEndpoint, OpenZitiOptions } from "./openziti/openziti.ts";
+import type { ControllerUrls } from "./openziti/rest.ts";
 import { abortable } from "./openziti/waiting.ts";
 import type { Dialer } from "./overlay.ts";
 
@@ -137,8 +138,8 @@ async function connect(sdk: OpenZitiSdk, endpoint: OpenZitiEndpoint, until: Abor
   return abortable(promise, until);
 }
 
-function toIdentityFile(controller: string, { keyPem, certPem, caPem }: Credential): string {
-  const { origin } = new URL(controller);
+function toIdentityFile(controller: ControllerUrls, { keyPem, certPem, caPem }: Credential): string {
+  const origins = [controller].flat().map((url) => new URL(url).origin);
   const id = { key: `pem:${keyPem}`, cert: `pem:${certPem}`, ca: `pem:${caPem}` };
-  return JSON.stringify({ ztAPI: origin, ztAPIs: [origin], id });
+  return JSON.stringify({ ztAPI: origins[0], ztAPIs: origins, id });
 }

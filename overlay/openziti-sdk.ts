@@ -31,8 +31,9 @@ export async function loadOpenZitiSdk(module: string = openZitiSdkPackage): Prom
     const namespace = (await import(pathToFileURL(path).href)) as { readonly default?: unknown };
     loaded = namespace.default ?? namespace;
   } catch (error) {
-    const why = `${module} cannot be loaded: ${messageOf(error)}; ${advice}`;
-    throw new OverlayError("not_installed", why, { cause: error });
+    // What comes after the first line is which file asked for which.
+    const why = messageOf(error).split("\n", 1)[0];
+    throw new OverlayError("not_installed", `${module} cannot be loaded: ${why}; ${advice}`);
   }
 
   const missing = needed.filter((name) => typeof (loaded as Partial<OpenZitiSdk>)[name] !== "function");
@@ -43,8 +44,8 @@ export async function loadOpenZitiSdk(module: string = openZitiSdkPackage): Prom
 function pathOf(module: string): string {
   try {
     return createRequire(import.meta.url).resolve(/^\.{0,2}\//.test(module) ? resolve(module) : module);
-  } catch (error) {
-    throw new OverlayError("not_installed", `${module} is not installed: ${advice}`, { cause: error });
+  } catch {
+    throw new OverlayError("not_installed", `${module} is not installed: ${advice}`);
   }
 }
 

@@ -7,6 +7,7 @@ import type { Credential } from "./credential.ts";
 import { dialThrough } from "./dial.ts";
 import { host } from "./hosting.ts";
 import { createLogins } from "./logins.ts";
+import type { ControllerUrls } from "./rest.ts";
 import type { Service } from "./service-sessions.ts";
 import { defaultSettings, type Settings } from "./settings.ts";
 import { loadSodium, type Sodium } from "./sodium.ts";
@@ -33,8 +34,8 @@ export interface OpenZitiEndpoint {
 
 /** Where the network is, and who we are in it. */
 export interface OpenZitiOptions {
-  /** `https://host:port` of the controller. */
-  readonly controller: string;
+  /** `https://host:port` of the controller, or of each where a network has several. */
+  readonly controller: ControllerUrls;
   /** Asked for at each dial, and every minute: it should remember. What it gives anew is logged in with at once. */
   readonly credential: () => Credential | Promise<Credential>;
   /** How services are hosted, by the names they are listened to with; one that is not here has its own name there. */

@@ -1,7 +1,10 @@
 import type { Duplex } from "node:stream";
 import { createMtlsOverlay } from "../../overlay/mtls.ts";
 import { OverlayError } from "../../overlay/errors.ts";
-import { createOpenZitiOverlay, type OpenZitiOverlay } from "../../overlay/openziti/openziti.ts";
+import { createOpenZitiNativeOverlay } from "../../overlay/openziti-native.ts";
+import type { OpenZitiSdk } from "../../overlay/openziti-sdk.ts";
+import { createOpenZitiOverlay, type OpenZitiEndpoint, type OpenZitiOverlay } from "../../overlay/openziti/openziti.ts";
+import type { Dialer } from "../../overlay/overlay.ts";
 import type { ProxySettings } from "../../overlay/proxy.ts";
 import { createSidecarOverlay } from "../../overlay/sidecar.ts";
 import { parseAddress } from "./endpoints.ts";
@@ -22,15 +25,20 @@ export type RunnerOverlayOptions = {
   /** The identity that counts now: its certificate is what a network knows this runner by. */
   identity: () => Pick<StoredIdentity, "keyPem" | "chainPem"> | undefined;
   version: string;
+  /** Dials networks in the place of our own client, which still hosts. */
+  openZitiSdk?: OpenZitiSdk | undefined;
 };
 
+/** What dials in a network, and what hosts there. */
+type Network = { readonly dialer: Dialer<OpenZitiEndpoint>; readonly client: OpenZitiOverlay };
+
 /** One overlay for each kind, and one for each network, made when first needed. */
-export function createRunnerOverlay({ proxy, identity, version }: RunnerOverlayOptions): RunnerOverlay {
+export function createRunnerOverlay({ proxy, identity, version, openZitiSdk }: RunnerOverlayOptions): RunnerOverlay {
   const tcp = createMtlsOverlay(proxy && { proxy });
   const sidecar = createSidecarOverlay();
-  const networks = new Map<string, OpenZitiOverlay>();
+  const networks = new Map<string, Network>();
 
-  const networkOf = (controller: string, caPem: string): OpenZitiOverlay => {
+  const networkOf = ({ controllerUrl: controller, controllerCaPem: caPem }: NetworkEndpoint): Network => {
     const key = `${controller} ${caPem}`;
     const known = networks.get(key);
     if (known !== undefined) return known;
@@ -39,11 +47,13 @@ export function createRunnerOverlay({ proxy, identity, version }: RunnerOverlayO
       if (current === undefined) throw new OverlayError("unauthorized", "this runner has no identity to log in with");
       return { keyPem: current.keyPem, certPem: current.chainPem, caPem };
     };
-    const network = createOpenZitiOverlay({
+    const client = createOpenZitiOverlay({
       controller,
       credential,
       settings: { label: { name: "agyn-runner", version } },
     });
+    const sdk = openZitiSdk && createOpenZitiNativeOverlay({ sdk: openZitiSdk, controller, credential });
+    const network = { client, dialer: sdk ?? client };
     networks.set(key, network);
     return network;
   };
@@ -56,17 +66,15 @@ export function createRunnerOverlay({ proxy, identity, version }: RunnerOverlayO
         case "sidecar":
           return sidecar.dial(endpoint.address, options);
         case "openziti":
-          return networkOf(endpoint.controllerUrl, endpoint.controllerCaPem).dial(
-            { service: endpoint.service },
-            options,
-          );
+          return networkOf(endpoint).dialer.dial({ service: endpoint.service }, options);
       }
     },
-    async host({ controllerUrl, controllerCaPem }, service, onConnection) {
-      await networkOf(controllerUrl, controllerCaPem).listen(service, onConnection);
+    async host(endpoint, service, onConnection) {
+      await networkOf(endpoint).client.listen(service, onConnection);
     },
     async close() {
-      await Promise.all([tcp, sidecar, ...networks.values()].map((overlay) => overlay.close()));
+      const opened = [...networks.values()].flatMap(({ client, dialer }) => [client, dialer]);
+      await Promise.all([tcp, sidecar, ...new Set(opened)].map((overlay) => overlay.close()));
     },
   };
 }

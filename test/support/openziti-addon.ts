@@ -29,7 +29,9 @@ type Done = (error: Error | undefined, socket?: net.Socket) => void;
 
 export function connect(to: string | DialInfo, done: Done): void {
   if (context === undefined) throw new Error("invalid state");
-  context.dial(typeof to === "string" ? { service: to } : to).then(
+  const info = typeof to === "string" ? { service: to } : to;
+  if (process.env["ZITI_LOG"] !== undefined) process.stderr.write(`openziti-addon: dials ${info.service}\n`);
+  context.dial(info).then(
     async (remote) => done(undefined, await bridge(remote)),
     (error: Error) => done(new Error(/unauthorized/.test(String(error)) ? "not authorized" : "service not available")),
   );
