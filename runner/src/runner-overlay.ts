@@ -6,6 +6,9 @@ import type { ProxySettings } from "../../overlay/proxy.ts";
 import { createSidecarOverlay } from "../../overlay/sidecar.ts";
 import { parseAddress } from "./endpoints.ts";
 import type { RunnerEndpoint, StoredIdentity } from "./identity-store.ts";
+import type { NetworkCredentials } from "./network-credentials.ts";
+
+type NetworkEndpoint = Extract<RunnerEndpoint, { kind: "openziti" }>;
 
 /** How this runner dials, whatever the kind of endpoint. */
 export interface RunnerOverlay {
@@ -19,23 +22,31 @@ export type RunnerOverlayOptions = {
   proxy?: ProxySettings;
   /** The identity that counts now: its certificate is what a network knows this runner by. */
   identity: () => StoredIdentity | undefined;
+  /** What networks know this runner by that take no certificates but their own. */
+  networkCredentials?: NetworkCredentials;
   version: string;
 };
 
 /** One overlay for each kind, and one for each network, made when first needed. */
-export function createRunnerOverlay({ proxy, identity, version }: RunnerOverlayOptions): RunnerOverlay {
+export function createRunnerOverlay(options: RunnerOverlayOptions): RunnerOverlay {
+  const { proxy, identity, networkCredentials, version } = options;
   const tcp = createMtlsOverlay(proxy && { proxy });
   const sidecar = createSidecarOverlay();
   const networks = new Map<string, OpenZitiOverlay>();
 
-  const networkOf = (controller: string, caPem: string): OpenZitiOverlay => {
-    const key = `${controller} ${caPem}`;
+  const networkOf = (endpoint: NetworkEndpoint): OpenZitiOverlay => {
+    const { controllerUrl: controller, controllerCaPem: caPem, networkCertificate } = endpoint;
+    const key = `${controller} ${networkCertificate} ${caPem}`;
     const known = networks.get(key);
     if (known !== undefined) return known;
-    const credential = () => {
+    const credential = async () => {
       const current = identity();
       if (current === undefined) throw new OverlayError("unauthorized", "this runner has no identity to log in with");
-      return { keyPem: current.keyPem, certPem: current.chainPem, caPem };
+      if (!networkCertificate) return { keyPem: current.keyPem, certPem: current.chainPem, caPem };
+      if (networkCredentials === undefined)
+        throw new OverlayError("unauthorized", "the network wants a certificate of its own, and there is none");
+      const { keyPem, certPem } = await networkCredentials.current(current, controller);
+      return { keyPem, certPem, caPem };
     };
     const network = createOpenZitiOverlay({
       controller,
@@ -46,18 +57,26 @@ export function createRunnerOverlay({ proxy, identity, version }: RunnerOverlayO
     return network;
   };
 
+  const dialNetwork = async (endpoint: NetworkEndpoint, signal: AbortSignal): Promise<Duplex> => {
+    try {
+      return await networkOf(endpoint).dial({ service: endpoint.service }, { signal });
+    } catch (error) {
+      // The network may have been set up anew, or somebody else have enrolled in this runner's place.
+      const isRefused = error instanceof OverlayError && error.reason === "unauthorized";
+      if (isRefused && endpoint.networkCertificate) networkCredentials?.forget();
+      throw error;
+    }
+  };
+
   return {
-    dial(endpoint, options) {
+    dial(endpoint, { signal }) {
       switch (endpoint.kind) {
         case "mtls":
-          return tcp.dial(parseAddress(endpoint.address), options);
+          return tcp.dial(parseAddress(endpoint.address), { signal });
         case "sidecar":
-          return sidecar.dial(endpoint.address, options);
+          return sidecar.dial(endpoint.address, { signal });
         case "openziti":
-          return networkOf(endpoint.controllerUrl, endpoint.controllerCaPem).dial(
-            { service: endpoint.service },
-            options,
-          );
+          return dialNetwork(endpoint, signal);
       }
     },
     async close() {

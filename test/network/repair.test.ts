@@ -36,7 +36,7 @@ function repair(runners: readonly NetworkRunner[]): Promise<void> {
   const { runnersIssuerPem, controlPlaneIssuerPem, proveAuthority } = authority;
   const controlPlaneUri = `spiffe://${trustDomain}/control-plane`;
   const issuers = { runnersIssuerPem, controlPlaneIssuerPem, controlPlaneUri };
-  const facts: NetworkFacts = { trustDomain, ...issuers, routerRoles: ["#all"], runners };
+  const facts: NetworkFacts = { trustDomain, identityEnrollment: "ca", ...issuers, routerRoles: ["#all"], runners };
   return repairNetwork({ management, proveAuthority }, facts, signal);
 }
 
