@@ -9,7 +9,7 @@ import { host } from "./hosting.ts";
 import { createLogins } from "./logins.ts";
 import type { Service } from "./service-sessions.ts";
 import { defaultSettings, type Settings } from "./settings.ts";
-import { loadSodium } from "./sodium.ts";
+import { loadSodium, type Sodium } from "./sodium.ts";
 import { isUnauthorized, twice } from "./waiting.ts";
 
 // A client of OpenZiti's edge, as the port of overlays has it. From here down:
@@ -41,6 +41,8 @@ export interface OpenZitiOptions {
   readonly hosting?: Readonly<Record<string, HostingOptions>>;
   /** The kind of session; the one that fits the controller where it is not given. */
   readonly sessions?: SessionKind;
+  /** What encrypts end to end; the fastest that this machine runs where it is not given. */
+  readonly sodium?: () => Promise<Sodium>;
   readonly settings?: Partial<Settings>;
 }
 
@@ -53,6 +55,7 @@ export interface OpenZitiOverlay extends Overlay<OpenZitiEndpoint> {
 /** The adapter over an OpenZiti network. Nothing is opened before the first use. */
 export function createOpenZitiOverlay(options: OpenZitiOptions): OpenZitiOverlay {
   const settings: Settings = { ...defaultSettings, ...options.settings };
+  const openSodium = options.sodium ?? loadSodium;
   const closing = new AbortController();
   const logins = createLogins({ ...options, sessions: options.sessions, settings });
   const listeners = new Set<Listener<OpenZitiEndpoint>>();
@@ -66,7 +69,7 @@ export function createOpenZitiOverlay(options: OpenZitiOptions): OpenZitiOverlay
 
     async listen(name, onConnection) {
       const hosting = options.hosting?.[name] ?? {};
-      const sodium = await loadSodium();
+      const sodium = await openSodium();
       const hasRoom = () => accepted < settings.maxConnections;
       const accept = (connection: Duplex, from: Caller) => {
         accepted++;
@@ -100,7 +103,7 @@ export function createOpenZitiOverlay(options: OpenZitiOptions): OpenZitiOverlay
   };
 
   async function dialNearest({ service: name, identity }: OpenZitiEndpoint, until: AbortSignal): Promise<Duplex> {
-    const sodium = await loadSodium();
+    const sodium = await openSodium();
     const login = await logins.current(until);
     const wanted = { name, type: "Dial" } as const;
     try {

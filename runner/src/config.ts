@@ -30,6 +30,7 @@ export type RunnerConfig = {
   executors: ExecutorName[];
   isUnsafeSharedUser: boolean;
   opensTunnels: boolean;
+  isUnsafeSharedForward: boolean;
   drainTimeoutMs: number;
   hasParentPipe: boolean;
   logLevel: (typeof logLevels)[number];
@@ -48,6 +49,7 @@ type Flags = {
   resource: Record<string, number>;
   executor?: ExecutorName[];
   unsafeSharedUser?: true;
+  unsafeSharedForward?: true;
   tunnels: boolean;
   drainTimeout: number;
   parentPipe?: true;
@@ -93,6 +95,10 @@ function createCommand(version: string): Command {
     )
     .addOption(new Option("--executor <name...>", "ways of running workloads that are offered").choices(executorNames))
     .option("--unsafe-shared-user", "serve the whole cluster although workloads are not isolated here")
+    .option(
+      "--unsafe-shared-forward",
+      "with cluster scope, let people of every organization reach the ports of this machine",
+    )
     .option("--no-tunnels", "let nobody into workloads while they run: no exec, port-forward and cp")
     .option("--drain-timeout <seconds>", "how long a stopping runner waits for its workloads", toSeconds, 10)
     .option("--parent-pipe", "end when standard input ends; workloads go on and are adopted by the next start")
@@ -124,6 +130,7 @@ function toConfig(flags: Flags, { environment }: Surroundings): RunnerConfig {
     executors: flags.executor ?? [...executorNames],
     isUnsafeSharedUser: flags.unsafeSharedUser === true,
     opensTunnels: flags.tunnels,
+    isUnsafeSharedForward: flags.unsafeSharedForward === true,
     drainTimeoutMs: flags.drainTimeout * 1000,
     hasParentPipe: flags.parentPipe === true,
     logLevel: flags.logLevel,

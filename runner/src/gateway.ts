@@ -4,7 +4,8 @@ import https from "node:https";
 import type { Duplex } from "node:stream";
 import { createClient, type Client } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import { createOpenZitiOverlay } from "../../overlay/openziti/openziti.ts";
+import { OverlayError } from "../../overlay/errors.ts";
+import { createOpenZitiOverlay, type OpenZitiOverlay } from "../../overlay/openziti/openziti.ts";
 import type { Credential } from "../../overlay/openziti/credential.ts";
 import { openPinnedSocket } from "../../overlay/secure-client.ts";
 import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
@@ -25,8 +26,8 @@ export type GatewayOptions = {
   version: string;
 };
 
-/** The service of a network by which the gateway is reached. */
-const service = "agyn-enroll";
+/** What the service of a network by which the gateway is reached is called; something may stand before it. */
+const enrollmentService = "agyn-enroll";
 
 /** Opens nothing before the first call. */
 export function openGateway(options: GatewayOptions): { client: Client<typeof RunnersService>; close(): void } {
@@ -34,7 +35,7 @@ export function openGateway(options: GatewayOptions): { client: Client<typeof Ru
   const isUrl = typeof gateway === "string";
   const agent = isUrl ? gatewayAgent(gateway, proxies) : new NetworkAgent(() => dialEnrollment(gateway, options));
   const nodeOptions = { ...(isUrl && gatewayTrust), ...(agent && { agent }) };
-  const baseUrl = isUrl ? gateway : `https://${service}`;
+  const baseUrl = isUrl ? gateway : `https://${enrollmentService}`;
   const transport = createConnectTransport({ baseUrl, httpVersion: "1.1", nodeOptions });
   return { client: createClient(RunnersService, transport), close: () => agent?.destroy() };
 }
@@ -47,12 +48,29 @@ async function dialEnrollment(
   const settings = { label: { name: "agyn-runner", version } };
   const overlay = createOpenZitiOverlay({ controller, credential: () => credential, settings });
   try {
-    const dial = (signal: AbortSignal) => overlay.dial({ service }, { signal });
+    const dial = async (signal: AbortSignal) =>
+      overlay.dial({ service: await findEnrollment(overlay, signal) }, { signal });
     const signal = AbortSignal.timeout(enrollmentCallTimeoutMs);
     return await openPinnedSocket(dial, { rootPin: rootPin(), signal });
   } finally {
     void overlay.close();
   }
+}
+
+/** The one service for enrollment that this identity may dial: of several installations in a network, it is of one. */
+async function findEnrollment(overlay: OpenZitiOverlay, signal: AbortSignal): Promise<string> {
+  const services = await overlay.services({ signal });
+  const may = services.filter(
+    ({ name, permissions }) => name.endsWith(enrollmentService) && permissions.includes("Dial"),
+  );
+  const [found, another] = may.map(({ name }) => name);
+  if (found === undefined)
+    throw new OverlayError("unauthorized", `this identity may dial no service ${enrollmentService}`);
+  if (another === undefined) return found;
+  throw new OverlayError(
+    "unauthorized",
+    `this identity may dial ${found} and ${another}: let it dial one of them only`,
+  );
 }
 
 /** Keeps a connection for the calls that follow at once; the other end closes it soon. */

@@ -53,6 +53,8 @@ const networkCredentialSchema = z.strictObject({
 });
 
 export type RunnerEndpoint = z.infer<typeof endpointSchema>;
+/** One that leads through an OpenZiti network. */
+export type NetworkEndpoint = Extract<RunnerEndpoint, { kind: "openziti" }>;
 export type PendingKey = z.infer<typeof pendingKeySchema>;
 export type StoredIdentity = z.infer<typeof identitySchema>;
 export type NetworkCredential = z.infer<typeof networkCredentialSchema>;

@@ -5,15 +5,15 @@ import { createOpenZitiOverlay, type OpenZitiOverlay } from "../../overlay/openz
 import type { ProxySettings } from "../../overlay/proxy.ts";
 import { createSidecarOverlay } from "../../overlay/sidecar.ts";
 import { parseAddress } from "./endpoints.ts";
-import type { RunnerEndpoint, StoredIdentity } from "./identity-store.ts";
+import type { NetworkEndpoint, RunnerEndpoint, StoredIdentity } from "./identity-store.ts";
 import type { NetworkCredentials } from "./network-credentials.ts";
-
-type NetworkEndpoint = Extract<RunnerEndpoint, { kind: "openziti" }>;
 
 /** How this runner dials, whatever the kind of endpoint. */
 export interface RunnerOverlay {
   /** Rejects with an `OverlayError`. */
   dial(endpoint: RunnerEndpoint, options: { readonly signal: AbortSignal }): Promise<Duplex>;
+  /** Hosts a service in the network of an endpoint, until the overlay is closed. Rejects with an `OverlayError` where it cannot yet. */
+  host(endpoint: NetworkEndpoint, service: string, onConnection: (connection: Duplex) => void): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -21,7 +21,7 @@ export type RunnerOverlayOptions = {
   /** Without: everything is reached directly. */
   proxy?: ProxySettings;
   /** The identity that counts now: its certificate is what a network knows this runner by. */
-  identity: () => StoredIdentity | undefined;
+  identity: () => Pick<StoredIdentity, "keyPem" | "chainPem"> | undefined;
   /** What networks know this runner by that take no certificates but their own. */
   networkCredentials?: NetworkCredentials;
   version: string;
@@ -39,18 +39,20 @@ export function createRunnerOverlay(options: RunnerOverlayOptions): RunnerOverla
     const key = `${controller} ${networkCertificate} ${caPem}`;
     const known = networks.get(key);
     if (known !== undefined) return known;
-    const credential = async () => {
+    const own = () => {
       const current = identity();
       if (current === undefined) throw new OverlayError("unauthorized", "this runner has no identity to log in with");
-      if (!networkCertificate) return { keyPem: current.keyPem, certPem: current.chainPem, caPem };
+      return { keyPem: current.keyPem, certPem: current.chainPem, caPem };
+    };
+    const issued = async () => {
       if (networkCredentials === undefined)
         throw new OverlayError("unauthorized", "the network wants a certificate of its own, and there is none");
-      const { keyPem, certPem } = await networkCredentials.current(current, controller);
+      const { keyPem, certPem } = await networkCredentials.current(controller);
       return { keyPem, certPem, caPem };
     };
     const network = createOpenZitiOverlay({
       controller,
-      credential,
+      credential: networkCertificate ? issued : own,
       settings: { label: { name: "agyn-runner", version } },
     });
     networks.set(key, network);
@@ -78,6 +80,9 @@ export function createRunnerOverlay(options: RunnerOverlayOptions): RunnerOverla
         case "openziti":
           return dialNetwork(endpoint, signal);
       }
+    },
+    async host(endpoint, service, onConnection) {
+      await networkOf(endpoint).listen(service, onConnection);
     },
     async close() {
       await Promise.all([tcp, sidecar, ...networks.values()].map((overlay) => overlay.close()));

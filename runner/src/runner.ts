@@ -18,6 +18,7 @@ import { createDeparture } from "./departure.ts";
 import { FatalError } from "./fatal-error.ts";
 import { openGateway, type Gateway } from "./gateway.ts";
 import { openHoldings } from "./holdings.ts";
+import { HostedService } from "./hosted-service.ts";
 import { rootPinOf } from "./identity-keys.ts";
 import { createIdentityMemory, openIdentityDirectory, type IdentityStore } from "./identity-store.ts";
 import { openSealingKey } from "./sealing-key.ts";
@@ -64,6 +65,8 @@ export type RunnerOptions = {
   isUnsafeSharedUser: boolean;
   /** Lets people into workloads while they run; yes, unless it is said. */
   opensTunnels?: boolean;
+  /** With cluster scope, lets people of every organization reach what listens on this machine's loopback address. */
+  isUnsafeSharedForward?: boolean;
   /** What the machine is, for many runners of one process; otherwise it is looked at. */
   machine?: Machine;
   version: string;
@@ -108,7 +111,14 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   const logs = new Logs({ directory: join(directory, "spools") });
   const uploads = new Uploads({ gate, log });
   const workloads = new Workloads({ executors, capacity: options.capacity, holdings, logs, uploads, log });
-  const tunnels = new Tunnels({ isShut: !opensTunnels, wayInto: (of) => workloads.wayInto(of), log });
+  let isShared = false;
+  const tunnels = new Tunnels({
+    isShut: !opensTunnels,
+    wayInto: (of) => workloads.wayInto(of),
+    isShared: () => isShared,
+    forwardsShared: options.isUnsafeSharedForward === true,
+    log,
+  });
   await workloads.adopt();
 
   const watch = watchLoss({ workloads, holdings, bootId: machine.bootId });
@@ -166,11 +176,13 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
     workloads,
     logs,
     tunnels,
+    hostedService: new HostedService({ overlay, tunnels, signal: departure.abandoned, log }),
     gate,
     onContact: (sentAtMs, terms) => watch.contact(sentAtMs, terms),
     onDrain: () => void departure.drain(),
     onWelcome: (terms) => {
       wasWelcome = true;
+      isShared = terms.isCluster;
       refuseUnsafeTerms(terms, isolation, options);
     },
   });

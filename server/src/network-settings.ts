@@ -19,6 +19,8 @@ export type NetworkPlace = {
   administrator: Administrator;
   identityEnrollment: IdentityEnrollment;
   routerRoles: readonly string[];
+  /** What the names of our services begin with; often nothing. */
+  servicePrefix: string;
   repairPeriod_ms: number;
 };
 
@@ -61,6 +63,7 @@ export function readNetworkPlace(text: Text): NetworkPlace | undefined {
     administrator: identity?.administrator ?? readPasswordAdministrator(text),
     identityEnrollment: readEnrollment(text("ziti_identity_enrollment")!),
     routerRoles: readRoles(text("ziti_router_roles")!),
+    servicePrefix: readPrefix(text("ziti_service_prefix")!),
     repairPeriod_ms: parseDuration(
       "ziti_repair_period",
       text("ziti_repair_period")!,
@@ -111,6 +114,13 @@ function readRoles(text: string): readonly string[] {
     throw new ConfigError(`ziti_router_roles: "${wrong}" is no role: #attribute, @id, or #all by itself`);
   if (roles.includes("#all") && roles.length > 1) throw new ConfigError("ziti_router_roles: #all stands by itself");
   return roles;
+}
+
+function readPrefix(text: string): string {
+  if (/^[a-zA-Z0-9._-]{0,64}$/.test(text)) return text;
+  throw new ConfigError(
+    `ziti_service_prefix: "${text}" is not made of up to 64 letters, digits, dots, dashes and underscores`,
+  );
 }
 
 function readPem(name: SettingName, path: string): string {

@@ -6,7 +6,7 @@ import { openManagement } from "../../overlay/openziti/management.ts";
 import { createOpenZitiOverlay } from "../../overlay/openziti/openziti.ts";
 import { controlPlaneUri, runnerUri } from "../../wire/spiffe.ts";
 import type { Config } from "./config.ts";
-import { bootstrapRole, controlPlaneService, runnerIdentityName, type NetworkFacts } from "./domain/overlay-plan.ts";
+import { bootstrapRole, runnerIdentityName, serviceNames, type NetworkFacts } from "./domain/overlay-plan.ts";
 import { createNetworkCredentialStore } from "./identity/network-credential.ts";
 import { createNetworkRepair } from "./loops/repair-network.ts";
 import { createControlPlaneCredential } from "./network/control-plane-credential.ts";
@@ -48,7 +48,8 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
   if (place === undefined) return undefined;
   const { sql, masterKey, authority } = state;
   const { trustDomain } = authority;
-  const { controllerUrl, caPem, identityEnrollment, routerRoles } = place;
+  const { controllerUrl, caPem, identityEnrollment, routerRoles, servicePrefix } = place;
+  const services = serviceNames(servicePrefix);
   const management = openManagement(controllerUrl, caPem, place.administrator);
   onClose(async () => management.close());
 
@@ -59,6 +60,7 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
     runnersIssuerPem: authority.runnersIssuerPem,
     controlPlaneIssuerPem: authority.controlPlaneIssuerPem,
     routerRoles,
+    servicePrefix,
     runners: (await listNetworkRunners(sql)).map((row) => ({
       runnerId: row.id,
       uri: runnerUri(trustDomain, { scope: scopeOf(row), runnerId: row.id }),
@@ -73,8 +75,12 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
   const repair = createNetworkRepair({
     facts,
     async repair(known, signal) {
-      await repairNetwork({ management, proveAuthority: authority.proveAuthority }, known, signal);
-      await issued?.keep(signal);
+      // What one record lacks keeps nobody from logging in.
+      try {
+        await repairNetwork({ management, proveAuthority: authority.proveAuthority }, known, signal);
+      } finally {
+        await issued?.keep(signal);
+      }
     },
     leads: () => placing.placer.leads,
     period_ms: place.repairPeriod_ms,
@@ -94,7 +100,7 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
   onClose(() => overlay.close());
 
   /** Hosts services, one after the other, as soon as the network lets us, and from then on; a network that is away is waited for. */
-  async function host(services: readonly HostedService[]): Promise<void> {
+  async function host(hosted: readonly HostedService[]): Promise<void> {
     const closing = new AbortController();
     const listeners: { close(): Promise<void> }[] = [];
     // Nobody new, while those who are there say their last words.
@@ -102,7 +108,7 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
       closing.abort();
       await Promise.all(listeners.map((listener) => listener.close()));
     });
-    for (const { service, accept } of services) {
+    for (const { service, accept } of hosted) {
       const listener = await listen(service, accept, closing.signal);
       if (listener === undefined) return;
       if (closing.signal.aborted) return listener.close();
@@ -147,11 +153,15 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
         value: {
           controllerUrl,
           controllerCaPem: caPem,
-          service: controlPlaneService,
+          service: services.controlPlane,
           networkCertificate: issued !== undefined,
         },
       },
     } satisfies NetworkEndpoint,
+    /** What our services are called there. */
+    services,
     host,
+    /** Dials what a runner hosts. Rejects with an `OverlayError`. */
+    dial: (runnerId: string, signal: AbortSignal) => overlay.dial({ service: services.ofRunner(runnerId) }, { signal }),
   };
 }

@@ -36,7 +36,7 @@ import { createProjectsService } from "./api/projects-service.ts";
 import { createQueueService } from "./api/queue-service.ts";
 import { createRunsService } from "./api/runs-service.ts";
 import { createRunnerCheck } from "./api/runner-check.ts";
-import { openRunnerPlane } from "./api/runner-plane.ts";
+import { openRunnerPlane, type RunnerPlane } from "./api/runner-plane.ts";
 import { createRunnerManagement } from "./api/runners-service.ts";
 import { createRunnerWatch } from "./api/runners-watch.ts";
 import { createSecretsService } from "./api/secrets-service.ts";
@@ -57,7 +57,6 @@ import { createHealthService } from "./api/health-service.ts";
 import { createOverlayService } from "./api/overlay-service.ts";
 import { createReflectionService } from "./api/reflection-service.ts";
 import { conversations, services } from "./api/permissions.ts";
-import { controlPlaneService, enrollmentService, runnerService } from "./domain/overlay-plan.ts";
 import { openNetwork } from "./open-network.ts";
 import { openPlacing } from "./open-placing.ts";
 import { openRevocations } from "./open-revocations.ts";
@@ -128,11 +127,14 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   let leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
   const network = openNetwork({ config, log, state, placing, onClose });
   const endpoints = createRunnerEndpoints(config, network?.endpoint);
-  const tunnels = await openTunnels({ config, log, state, placing, ownEndpoint: endpoints.own, onClose });
+  const accept: RunnerPlane["accept"] = (connection, from) => runnerPlane.accept(connection, from);
+  const own = { dial: network?.dial, accept, ownEndpoint: endpoints.own };
+  const tunnels = await openTunnels({ config, log, state, placing, ...own, onClose });
   const onRevoked = () => {
     revocations.signal();
     notifications.send("revocations");
   };
+  const overlayServices = (runnerId: string) => (network ? [network.services.ofRunner(runnerId)] : []);
   const sessionDeps: SessionDeps = {
     sql,
     writer,
@@ -143,6 +145,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     masterKey,
     log,
     endpoints: endpoints.all,
+    overlayServices,
     heartbeat_ms: config.heartbeat_ms,
     lease_ms: config.lease_ms,
     certificateTtl_ms: config.certificateTtl_ms,
@@ -150,7 +153,6 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     onRunnersChanged,
     onRevoked,
   };
-  const overlayServices = (runnerId: string) => (network ? [runnerService(runnerId)] : []);
   const protoDeps = { sql, fleet, trustDomain: authority.trustDomain, overlayServices };
   const ways = { leaf: () => leaf, endpoints: endpoints.all };
   const enrollment = createEnrollmentMethods({ config, state, placing, network, ...ways, onRevoked });
@@ -286,8 +288,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     await Promise.all(closing);
   });
   void network?.host([
-    { service: controlPlaneService, accept: runnerPlane.accept },
-    { service: enrollmentService, accept: enrollmentPlane.accept },
+    { service: network.services.controlPlane, accept: runnerPlane.accept },
+    { service: network.services.enrollment, accept: enrollmentPlane.accept },
   ]);
   const gateway = await announceGateway(state.directory, userPlane.address, tls);
   return {

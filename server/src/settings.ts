@@ -102,6 +102,11 @@ export const settings = {
     default: "#all",
     help: "edge routers that runners and control plane may use, as roles separated by commas, such as #public",
   },
+  ziti_service_prefix: {
+    kind: "text",
+    default: "",
+    help: "what the names of services in the OpenZiti network begin with, so that several installations can share one, such as staging-",
+  },
   ziti_repair_period: {
     kind: "duration",
     default: "1m",

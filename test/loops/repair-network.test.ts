@@ -10,6 +10,7 @@ const facts: NetworkFacts = {
   controlPlaneUri: "",
   runnersIssuerPem: "",
   controlPlaneIssuerPem: "",
+  servicePrefix: "",
   routerRoles: [],
   runners: [],
 };

@@ -32,11 +32,12 @@ const runnerOf = (index: number): NetworkRunner => ({
   isBarred: false,
 });
 
-function repair(runners: readonly NetworkRunner[]): Promise<void> {
+function repair(runners: readonly NetworkRunner[], servicePrefix = ""): Promise<void> {
   const { runnersIssuerPem, controlPlaneIssuerPem, proveAuthority } = authority;
   const controlPlaneUri = `spiffe://${trustDomain}/control-plane`;
   const issuers = { runnersIssuerPem, controlPlaneIssuerPem, controlPlaneUri };
-  const facts: NetworkFacts = { trustDomain, identityEnrollment: "ca", ...issuers, routerRoles: ["#all"], runners };
+  const more = { identityEnrollment: "ca", servicePrefix, routerRoles: ["#all"] } as const;
+  const facts: NetworkFacts = { trustDomain, ...issuers, ...more, runners };
   return repairNetwork({ management, proveAuthority }, facts, signal);
 }
 
@@ -92,12 +93,31 @@ test("what has not our tags is left alone, and a name that it has is an error th
   const theirs = fabric.addService("agyn-control-plane", { encryptionRequired: false });
   const other = fabric.addService("other", { tags: { managedBy: "agyn", agynTrustDomain: "agyn-two" } });
 
-  await expect(repair([runnerOf(1)])).rejects.toThrow("name must be unique");
+  await expect(repair([runnerOf(1)])).rejects.toThrow(
+    "services: agyn-control-plane is there already, and is of somebody else; give this installation a ziti_service_prefix",
+  );
 
   expect(fabric.model.services.get(theirs.id)).toEqual(theirs);
   expect(fabric.model.services.get(other.id)).toEqual(other);
   expect(fabric.model.cas.all().map(({ isVerified }) => isVerified)).toEqual([true, true]);
   expect(fabric.model.identities.find(({ externalId }) => externalId === runnerOf(1).uri)).toBeDefined();
+  expect(fabric.violations).toEqual([]);
+});
+
+test("another installation's service is not taken over but told of, and a prefix of one's own makes room for both", async () => {
+  const tags = { managedBy: "agyn", agynTrustDomain: "agyn-two" };
+  const theirs = fabric.addService("agyn-control-plane", { tags });
+
+  await expect(repair([runnerOf(1)])).rejects.toThrow("is of another installation of agyn (trust domain agyn-two)");
+  await repair([runnerOf(1)], "one-");
+
+  const names = fabric.model.services.all().map(({ name }) => name);
+  expect(names.toSorted()).toEqual([
+    "agyn-control-plane",
+    "one-agyn-control-plane",
+    `one-runner-${runnerOf(1).runnerId}`,
+  ]);
+  expect(fabric.model.services.get(theirs.id)).toEqual(theirs);
   expect(fabric.violations).toEqual([]);
 });
 

@@ -11,7 +11,6 @@ import {
   WorkloadPhase,
 } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import { RunnerStatus } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
-import { createTcpProxy } from "../support/tcp-proxy.ts";
 import {
   createWorld,
   readWholeLog,
@@ -33,14 +32,6 @@ const untilWrites = (world: World, workload: string) =>
   until("lines arrive", async () => (await world.admin.logs.readLog({ workload })).nextLine > 5n);
 const statusOf = async (world: World, runner: string) =>
   (await world.admin.runners.getRunner({ runner })).runner!.status;
-
-/** A world whose runners reach the runner plane through a proxy. */
-async function behindProxy(world: World) {
-  const { port } = world.server.runnerAddress;
-  const proxy = await createTcpProxy(`127.0.0.1:${port}`);
-  await world.restartServer({ runner_address: proxy.address });
-  return proxy;
-}
 
 test("a server that restarts in mid-job loses and doubles nothing", async () => {
   await using world = await createWorld();
@@ -95,8 +86,9 @@ test("a job of a runner that is gone for good is tried on another, under a highe
 
 test("bad-15: a link that dies in silence and comes back in time costs nothing", async () => {
   await using world = await createWorld();
-  await using proxy = await behindProxy(world);
-  world.startRunner(await world.register("build-1"));
+  const runner = await world.register("build-1");
+  await using proxy = await world.openProxy(runner);
+  world.startRunner(runner);
   const { workload } = await world.admin.orchestrator.startWorkload({
     spec: counting(400),
     retry,
@@ -117,8 +109,9 @@ test("bad-15: a link that dies in silence and comes back in time costs nothing",
 
 test("bad-12, bad-15: a runner cut off for too long has stopped the job before the next try begins elsewhere", async () => {
   await using world = await createWorld();
-  await using proxy = await behindProxy(world);
-  world.startRunner(await world.register("cut-off"));
+  const runner = await world.register("cut-off");
+  await using proxy = await world.openProxy(runner);
+  world.startRunner(runner);
   const marks = await mkdtemp(join(tmpdir(), "agyn-marks-"));
   await chmod(marks, 0o777);
   const mark = join(marks, "of");

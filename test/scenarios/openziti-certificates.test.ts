@@ -72,7 +72,7 @@ test("a certificate that the network takes no more is got anew, by runner and co
   expect(fabric.violations).toEqual([]);
 });
 
-test("an identity that is revoked is disabled there, and gets no other certificate", async () => {
+test("an identity that is revoked is disabled there and gets no certificate; its runner hears that, and enrolls anew", async () => {
   const { world, fabric } = network;
   const runner = await world.register("revoked-1");
   const started = world.startRunner(runner);
@@ -85,7 +85,10 @@ test("an identity that is revoked is disabled there, and gets no other certifica
 
   await until("its identity is disabled", () => identityIn(network, runner)?.disabledUntil !== undefined);
   expect(await outcomeOf(certificateOf(runner, stolen))).toBe("IDENTITY_REVOKED");
-  expect(await outcomesAt(runner)).toEqual(["ok", "ok", "IDENTITY_REVOKED"]);
+  world.startRunner(runner);
+  await untilConnected(world, runner);
+  expect(keptBy(runner).identityId).not.toBe(stolen.identityId);
+  expect(await outcomesOf(world.admin, runner.id, "runner.enroll")).toEqual(["ok", "ok"]);
   expect(fabric.violations).toEqual([]);
 });
 

@@ -3,7 +3,6 @@ import { Availability } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
 import { WorkloadPhase } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import { createProtocolRunner } from "../support/protocol-runner.ts";
 import { outcomesOf } from "../support/runner-client.ts";
-import { createTcpProxy } from "../support/tcp-proxy.ts";
 import {
   createWorld,
   readWholeLog,
@@ -34,10 +33,9 @@ test("an identity is renewed while a job runs, which goes on and loses no line",
 });
 
 test("a renewal whose reply is lost is asked again with the same key, and locks nobody", async () => {
-  await using proxy = await createTcpProxy(() => address);
-  await using world = await createWorld({ certificate_ttl: "12s", runner_address: proxy.address, lease: "60s" });
-  const address = `127.0.0.1:${world.server.runnerAddress.port}`;
+  await using world = await createWorld({ certificate_ttl: "12s", lease: "60s" });
   const runner = await world.register("build-1");
+  await using proxy = await world.openProxy(runner);
   world.startRunner(runner);
   await untilConnected(world, runner);
 
@@ -91,10 +89,9 @@ test("a runner that was off for too long enrolls anew with its token", async () 
 });
 
 test("storms of broken links and a restart of the server lock nobody", async () => {
-  await using proxy = await createTcpProxy(() => address);
-  await using world = await createWorld({ runner_address: proxy.address });
-  const address = `127.0.0.1:${world.server.runnerAddress.port}`;
+  await using world = await createWorld();
   const runner = await world.register("build-1");
+  await using proxy = await world.openProxy(runner);
   world.startRunner(runner);
   await untilConnected(world, runner);
 

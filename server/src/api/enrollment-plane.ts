@@ -3,7 +3,6 @@ import https from "node:https";
 import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
 import { RunnersService } from "../../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
-import { enrollmentService } from "../domain/overlay-plan.ts";
 import type { ControlPlaneLeaf } from "../identity/authority.ts";
 import { sourceKey } from "./context.ts";
 import { createRequestHandler } from "./request-handler.ts";
@@ -31,6 +30,8 @@ export type EnrollmentPlane = {
   close(): Promise<void>;
 };
 
+/** Where all come from, for the audit. */
+const source = "agyn-enroll";
 /** What one request may hold: a certificate request, a certificate and a signature are a few kilobytes. */
 const maximumRequest_bytes = 65_536;
 /** Connections at one time; beyond it the oldest gives way, so that nobody keeps others out by saying nothing. */
@@ -59,7 +60,7 @@ export function openEnrollmentPlane({ leaf, methods, interceptors, log }: Enroll
     },
     interceptors,
     readMaxBytes: maximumRequest_bytes,
-    contextValues: () => createContextValues().set(sourceKey, enrollmentService),
+    contextValues: () => createContextValues().set(sourceKey, source),
   });
   const connections = new Set<Duplex>();
   const tls = { minVersion: "TLSv1.3", ALPNProtocols: ["http/1.1"], maxHeaderSize: 16_384 } as const;

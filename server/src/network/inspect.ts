@@ -5,8 +5,8 @@ import type { DialFindings } from "../domain/overlay-diagnosis.ts";
 import {
   authorityName,
   compareRecords,
-  controlPlaneService,
   runnerIdentityName,
+  serviceNames,
   wantedRecords,
   type Difference,
   type NetworkFacts,
@@ -50,7 +50,7 @@ export async function inspectNetwork(
     const others = await management.list(kind, `name=${quoted(name)}`, signal);
     if (others.length > 0) foreign.add(`${kind} ${name}`);
   }
-  const hosts = await countHosts(management, found, signal);
+  const hosts = await countHosts(management, { facts, found }, signal);
   return { version, routers, wanted: wanted.length, differences, foreign, hosts };
 }
 
@@ -67,7 +67,7 @@ export async function findDial(
     compared.find((one) => one.is !== "left over" && one.wanted.kind === kind && one.wanted.name === name);
   const [runner] = facts.runners;
   const identity = runner && of("identities", runnerIdentityName(facts.trustDomain, runner.runnerId));
-  const service = of("services", controlPlaneService);
+  const service = of("services", serviceNames(facts.servicePrefix).controlPlane);
   const [identityId, serviceId] = [idOf(identity), idOf(service)];
   const advice =
     identityId === undefined || serviceId === undefined
@@ -81,7 +81,7 @@ export async function findDial(
         : { kind: "certificate", isKnown: hasCertificate(identity) },
     identityDifferences: differingFields(identity),
     access: advice && { isDialAllowed: advice.isDialAllowed, routersOnline: countOnline(advice) },
-    hosts: await countHosts(management, found, signal),
+    hosts: await countHosts(management, { facts, found }, signal),
   };
 }
 
@@ -104,9 +104,10 @@ function countOnline({ commonRouters }: Advice): number {
 
 async function countHosts(
   management: Management,
-  found: Awaited<ReturnType<typeof listOwnRecords>>,
+  { facts, found }: { facts: NetworkFacts; found: Awaited<ReturnType<typeof listOwnRecords>> },
   signal: AbortSignal,
 ): Promise<number> {
-  const service = found.find(({ kind, name }) => kind === "services" && name === controlPlaneService);
+  const wanted = serviceNames(facts.servicePrefix).controlPlane;
+  const service = found.find(({ kind, name }) => kind === "services" && name === wanted);
   return service === undefined ? 0 : management.countTerminators(service.id, signal);
 }
