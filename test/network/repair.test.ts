@@ -115,6 +115,7 @@ test("another installation's service is not taken over but told of, and a prefix
   expect(names.toSorted()).toEqual([
     "agyn-control-plane",
     "one-agyn-control-plane",
+    "one-agyn-enroll",
     `one-runner-${runnerOf(1).runnerId}`,
   ]);
   expect(fabric.model.services.get(theirs.id)).toEqual(theirs);

@@ -75,18 +75,18 @@ test("a certificate that the network takes no more is got anew, by runner and co
 test("an identity that is revoked is disabled there and gets no certificate; its runner hears that, and enrolls anew", async () => {
   const { world, fabric } = network;
   const runner = await world.register("revoked-1");
-  const started = world.startRunner(runner);
+  const robbed = world.startRunner(runner);
   await untilConnected(world, runner);
   const stolen = openIdentityDirectory(join(runner.dataDirectory, "identity")).load()!.identity!;
-  await started.kill("SIGKILL");
+  await robbed.kill("SIGKILL");
   expect(await outcomeOf(certificateOf(runner, stolen))).toBe("ok");
 
   await world.admin.runners.revokeIdentity({ runner: runner.id, reason: "lost laptop" });
 
   await until("its identity is disabled", () => identityIn(network, runner)?.disabledUntil !== undefined);
   expect(await outcomeOf(certificateOf(runner, stolen))).toBe("IDENTITY_REVOKED");
-  world.startRunner(runner);
-  await untilConnected(world, runner);
+  const started = world.startRunner(runner);
+  await until("its session", () => started.output().includes("session established"));
   expect(keptBy(runner).identityId).not.toBe(stolen.identityId);
   expect(await outcomesOf(world.admin, runner.id, "runner.enroll")).toEqual(["ok", "ok"]);
   expect(fabric.violations).toEqual([]);
