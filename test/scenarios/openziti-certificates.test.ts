@@ -75,10 +75,9 @@ test("a certificate that the network takes no more is got anew, by runner and co
 test("an identity that is revoked is disabled there and gets no certificate; its runner hears that, and enrolls anew", async () => {
   const { world, fabric } = network;
   const runner = await world.register("revoked-1");
-  const robbed = world.startRunner(runner);
-  await untilConnected(world, runner);
-  const stolen = openIdentityDirectory(join(runner.dataDirectory, "identity")).load()!.identity!;
-  await robbed.kill("SIGKILL");
+  const store = openIdentityDirectory(join(runner.dataDirectory, "identity"));
+  const stolen = await enrollClient(world.server.gateway, runner.token, store);
+  await untilRepaired(network);
   expect(await outcomeOf(certificateOf(runner, stolen))).toBe("ok");
 
   await world.admin.runners.revokeIdentity({ runner: runner.id, reason: "lost laptop" });

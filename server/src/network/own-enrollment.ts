@@ -7,11 +7,14 @@ import { controlPlaneIdentityName } from "../domain/overlay-plan.ts";
 import type { createNetworkCredentialStore, NetworkCredential } from "../identity/network-credential.ts";
 import { authenticatorOf, enrollIdentity, findIdentity, type EnrollmentPlace } from "./enroll-identity.ts";
 
-export type OwnEnrollmentDeps = EnrollmentPlace & { store: ReturnType<typeof createNetworkCredentialStore> };
+export type OwnEnrollmentDeps = EnrollmentPlace & {
+  store: ReturnType<typeof createNetworkCredentialStore>;
+  now?: () => Date;
+};
 
 /** The control plane's certificate by the network: one for all replicas, kept sealed, and compared with what the network has (I10). */
 export function createOwnEnrollment(deps: OwnEnrollmentDeps) {
-  const { store, caPem, trustDomain } = deps;
+  const { store, caPem, trustDomain, now = () => new Date() } = deps;
   const name = controlPlaneIdentityName(trustDomain);
 
   return {
@@ -27,7 +30,7 @@ export function createOwnEnrollment(deps: OwnEnrollmentDeps) {
       const identity = await findIdentity(deps, name, signal);
       if (identity === undefined) return;
       const kept = await store.load();
-      if (kept !== undefined && kept.authenticatorId === authenticatorOf(identity) && !isDue(kept)) return;
+      if (kept !== undefined && kept.authenticatorId === authenticatorOf(identity) && !isDue(kept, now())) return;
 
       const key = createIdentityKey();
       const certPem = await enrollIdentity(deps, { name, csrPem: csrToPem(createCsr(key)) }, signal);
@@ -41,7 +44,7 @@ export function createOwnEnrollment(deps: OwnEnrollmentDeps) {
   };
 }
 
-function isDue({ certPem }: NetworkCredential): boolean {
+function isDue({ certPem }: NetworkCredential, now: Date): boolean {
   const { validFromDate, validToDate } = new X509Certificate(certPem);
-  return Date.now() > (validFromDate.getTime() + validToDate.getTime()) / 2;
+  return now.getTime() > (validFromDate.getTime() + validToDate.getTime()) / 2;
 }
