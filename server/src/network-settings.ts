@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { readIdentityFile } from "../../overlay/openziti/identity-file.ts";
 import type { Administrator } from "../../overlay/openziti/management.ts";
+import type { IdentityEnrollment } from "./domain/overlay-plan.ts";
 import { ConfigError, parseDuration, unknown } from "./setting-values.ts";
 import { settings, type SettingName } from "./settings.ts";
 
@@ -16,6 +17,7 @@ export type NetworkPlace = {
   controllerUrl: string;
   caPem: string;
   administrator: Administrator;
+  identityEnrollment: IdentityEnrollment;
   routerRoles: readonly string[];
   /** What the names of our services begin with; often nothing. */
   servicePrefix: string;
@@ -59,6 +61,7 @@ export function readNetworkPlace(text: Text): NetworkPlace | undefined {
     controllerUrl,
     caPem,
     administrator: identity?.administrator ?? readPasswordAdministrator(text),
+    identityEnrollment: readEnrollment(text("ziti_identity_enrollment")!),
     routerRoles: readRoles(text("ziti_router_roles")!),
     servicePrefix: readPrefix(text("ziti_service_prefix")!),
     repairPeriod_ms: parseDuration(
@@ -67,6 +70,11 @@ export function readNetworkPlace(text: Text): NetworkPlace | undefined {
       settings.ziti_repair_period.range,
     ),
   };
+}
+
+function readEnrollment(text: string): IdentityEnrollment {
+  if (text === "ca" || text === "ott") return text;
+  throw unknown(`ziti_identity_enrollment: "${text}"`, text, ["ca", "ott"]);
 }
 
 function readController(text: string | undefined): string {

@@ -22,7 +22,6 @@ import { createArtifactDownload } from "./api/artifact-download.ts";
 import { createArtifactsService } from "./api/artifacts-service.ts";
 import { createAuthenticator } from "./api/authenticate.ts";
 import { openEnrollmentPlane } from "./api/enrollment-plane.ts";
-import { createEnrollment } from "./api/enrollment-service.ts";
 import { createAuthenticationInterceptor, createAuthorizationInterceptor } from "./api/interceptors/access.ts";
 import { createStreamInterceptor } from "./api/interceptors/streams.ts";
 import { createErrorInterceptor } from "./api/interceptors/errors.ts";
@@ -32,9 +31,7 @@ import { createLogsService } from "./api/logs-service.ts";
 import { createMetrics } from "./api/metrics-service.ts";
 import { createOrchestratorService } from "./api/orchestrator-service.ts";
 import { createOrganizationsService } from "./api/organizations-service.ts";
-import { createAttemptLimiter } from "./identity/attempt-limiter.ts";
 import { createPages, isReady } from "./api/pages.ts";
-import { createRenewal } from "./api/renewal-service.ts";
 import { createProjectsService } from "./api/projects-service.ts";
 import { createQueueService } from "./api/queue-service.ts";
 import { createRunsService } from "./api/runs-service.ts";
@@ -46,9 +43,9 @@ import { createSecretsService } from "./api/secrets-service.ts";
 import { createServerService } from "./api/server-service.ts";
 import { openUserPlane } from "./api/user-plane.ts";
 import { createTunnelsService } from "./api/tunnels-service.ts";
-import { createTurns } from "./api/turns.ts";
 import { createUsersService } from "./api/users-service.ts";
 import type { Address, Config } from "./config.ts";
+import { createEnrollmentMethods } from "./enrollment-methods.ts";
 import { announceGateway } from "./gateway.ts";
 import { pushLogs } from "./sessions/push-logs.ts";
 import { runSession, type SessionDeps } from "./sessions/run-session.ts";
@@ -88,8 +85,6 @@ export type Server = {
 
 const authenticationCache_ms = 500;
 const recheckPeriod_ms = 500;
-const enrollmentBurst = 500;
-const enrollmentsPerSecond = 50;
 const leafTtl_ms = 30 * 86_400_000;
 const leafRenewal_ms = 86_400_000;
 
@@ -115,7 +110,7 @@ export async function openServer(config: Config, log: Logger, database?: Databas
 async function open({ config, log, database, onClose }: StateOptions): Promise<Omit<Server, "close">> {
   const tls = config.tls && readTlsMaterial(config.tls, new Date());
   const state = await openState({ config, log, database, onClose });
-  const { sql, masterKey, authority, nonceKey, logStore, writer, contents } = state;
+  const { sql, masterKey, authority, logStore, writer, contents } = state;
   const { replicaId, storeEpoch } = writer;
   const random = createSecureRandom();
   const placing = await openPlacing({ config, log, state, random, onClose });
@@ -133,8 +128,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   const network = openNetwork({ config, log, state, placing, onClose });
   const endpoints = createRunnerEndpoints(config, network?.endpoint);
   const accept: RunnerPlane["accept"] = (connection, from) => runnerPlane.accept(connection, from);
-  const own = { dial: network?.dial, accept, ownEndpoint: endpoints.own };
-  const tunnels = await openTunnels({ config, log, state, placing, ...own, onClose });
+  const ways = { dial: network?.dial, accept, ownEndpoint: endpoints.own };
+  const tunnels = await openTunnels({ config, log, state, placing, ...ways, onClose });
   const onRevoked = () => {
     revocations.signal();
     notifications.send("revocations");
@@ -159,23 +154,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     onRevoked,
   };
   const protoDeps = { sql, fleet, trustDomain: authority.trustDomain, overlayServices };
-  const issueDeps = {
-    sql,
-    authority,
-    nonceKey,
-    certificateTtl_ms: config.certificateTtl_ms,
-    onRunnersChanged,
-    onRevoked,
-    attempts: createAttemptLimiter(enrollmentBurst, enrollmentsPerSecond),
-    turns: createTurns(),
-  };
-  const enrollment = createEnrollment({
-    ...issueDeps,
-    controlPlaneLeaf: () => leaf,
-    endpoints: endpoints.all,
-    onEnrolled: () => meters.enrollments.add(1),
-  });
-  const renewal = createRenewal({ ...issueDeps, expiredRenewal_ms: config.expiredRenewal_ms });
+  const shown = { leaf: () => leaf, endpoints: endpoints.all };
+  const enrollment = createEnrollmentMethods({ config, state, placing, network, ...shown, onRevoked });
   const routes = (router: ConnectRouter) => {
     router.service(RunnersService, {
       ...createRunnerManagement({
@@ -191,7 +171,6 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
       }),
       ...createRunnerWatch({ ...protoDeps, storeEpoch, feed: runnerFeed }),
       ...enrollment,
-      ...renewal,
       ...createMetrics({
         sql,
         metricsInterval_ms: config.metricsInterval_ms,
@@ -247,15 +226,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
       createHealthService(() => isReady({ sql, loops }), new Set(services.map((one) => one.typeName))),
     );
     router.service(ServerReflection, createReflectionService(services));
-    router.service(
-      ServerService,
-      createServerService({
-        version,
-        trustDomain: authority.trustDomain,
-        replicaId,
-        runnerEndpoints: endpoints.texts(),
-      }),
-    );
+    const own = { version, trustDomain: authority.trustDomain, replicaId, runnerEndpoints: endpoints.texts() };
+    router.service(ServerService, createServerService(own));
   };
   const authenticate = createAuthenticator({ sql, cache_ms: authenticationCache_ms });
   const interceptors = (plane: Plane) => {
@@ -282,8 +254,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   });
   endpoints.opened(runnerPlane.address);
   onClose(() => runnerPlane.close(config.shutdownGrace_ms));
-  const methods = { ...enrollment, ...renewal };
-  const enrollmentPlane = openEnrollmentPlane({ leaf, methods, interceptors: interceptors(Plane.USER), log });
+  const enrollmentOptions = { leaf, methods: enrollment, interceptors: interceptors(Plane.USER), log };
+  const enrollmentPlane = openEnrollmentPlane(enrollmentOptions);
   onClose(enrollmentPlane.close);
   const revocations = await openRevocations({ config, state, placing, runnerPlane });
   runLoop("renew-own-certificate", leafRenewal_ms, async () => {

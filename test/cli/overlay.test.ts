@@ -51,7 +51,7 @@ test("the status tells the network, its routers, who hosts, and that nothing dif
 test("the status names each record that differs, and in what", async () => {
   const { services } = network.fabric.model;
   const service = services.find(({ name }) => name === `runner-${runner.id}`) ?? expect.fail("it has no service");
-  onTestFinished(() => void services.update(service, { encryptionRequired: true }));
+  onTestFinished(() => services.update(service, { encryptionRequired: true }));
   // It may be mended meanwhile, as soon as something of a runner has changed.
   const change = () => services.update(service, { encryptionRequired: false });
   const { stdout } = await statusWith("of which 1 differ", change);

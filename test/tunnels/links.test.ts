@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { outcomeOf } from "../support/runner-client.ts";
 import type { TcpProxy } from "../support/tcp-proxy.ts";
-import { isOverOpenZiti, whyTcp } from "../support/network.ts";
 import { createWorld, until, untilConnected, type RegisteredRunner, type World } from "../support/world.ts";
 import { converse, exec, patientSettings, startScript, untilGone } from "./support.ts";
 
@@ -23,8 +22,7 @@ afterAll(async () => {
   await proxy.close();
 });
 
-test("a caller gets into a workload through a replica that its runner is not connected to", async ({ skip }) => {
-  skip(isOverOpenZiti, whyTcp.replica);
+test("a caller gets into a workload through a replica that its runner is not connected to", async () => {
   const { admin: elsewhere } = await world.addReplica();
   const both = [world.admin, elsewhere].map((clients) => exec(clients, workload, ["cat"], "over here"));
   expect(await Promise.all(both)).toMatchObject([{ stdout: "over here" }, { stdout: "over here" }]);
