@@ -12,13 +12,14 @@ import { startRunner, type Runner, type RunnerOptions } from "../../runner/src/r
 import { settle, toConfig } from "../../server/src/config.ts";
 import { openServer, type Server } from "../../server/src/server.ts";
 import { parseServiceToken } from "../../wire/service-token.ts";
+import { createTestDatabase } from "../support/postgres.ts";
 
 const log = pino({ level: process.env["AGYN_TEST_LOG"] ?? "silent" });
 
 const fast = {
   heartbeat: "200ms",
   lease: "5s",
-  loop_period: "100ms",
+  loop_period: "250ms",
   leader_lease: "2s",
   rejection_exclusion: "1s",
   metrics_interval: "200ms",
@@ -30,9 +31,10 @@ export type ServerWorld = Awaited<ReturnType<typeof openServerWorld>>;
 /** A whole control plane on ports of its own, with short intervals. `settings` as in its settings file. */
 export async function openServerWorld(settings: Record<string, string> = {}) {
   const directory = mkdtempSync(join(tmpdir(), "agyn-world-"));
+  const database = await createTestDatabase();
   const flags = { data_dir: join(directory, "server"), listen: "127.0.0.1:0", runner_listen: "127.0.0.1:0", ...fast };
   const open = (ports: Record<string, string>): Promise<Server> =>
-    openServer(toConfig(settle({ ...flags, ...settings, ...ports }, {}, undefined)), log);
+    openServer(toConfig(settle({ ...flags, ...settings, ...ports }, {}, undefined)), log, database.target);
   let server = await open({});
   const { gateway, userAddress, runnerAddress } = server;
   const token = readFileSync(join(directory, "server", "admin-token"), "utf8").trim();
@@ -96,6 +98,7 @@ export async function openServerWorld(settings: Record<string, string> = {}) {
       for (const runner of runners) runner.abandon();
       await Promise.allSettled(runners.map(({ done }) => done));
       await server.close();
+      await database.drop();
       rmSync(directory, { recursive: true, force: true });
     },
   };
