@@ -9,7 +9,7 @@ import {
   WorkloadPhase,
   WorkloadResultSchema,
 } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
-import { createProtocolRunner, exited, running } from "../support/protocol-runner.ts";
+import { chunkOf, createProtocolRunner, exited, running } from "../support/protocol-runner.ts";
 import { createWorld, script, until, untilEnded, type World } from "../support/world.ts";
 
 const get = async (world: World, workload: string) =>
@@ -35,6 +35,31 @@ test("a placement that never reached its runner is offered to it again at once, 
   second.say(exited(lost, 9), exited(again, 0));
   expect((await untilEnded(world.admin, workload!.id)).result?.exitCode).toBe(0);
   expect(second.heard.filter((one) => one.case === "place")).toHaveLength(1);
+});
+
+test("who follows a log goes on with that of the next placement when its runner comes back without the first", async () => {
+  await using world = await createWorld({ lease: "60s", rejection_exclusion: "60s" });
+  await using runner = await createProtocolRunner(world, await world.register("build-1"));
+  const first = await runner.connect();
+  const { workload } = await world.admin.orchestrator.startWorkload({ spec: script("true") });
+  const lost = await first.next("place");
+  await first.push({ chunks: [chunkOf(lost, 0, "tried")] });
+  const lines: string[] = [];
+  const followed = (async () => {
+    for await (const message of world.admin.logs.followLog({ workload: workload!.id }))
+      lines.push(...message.lines.map(({ content }) => Buffer.from(content).toString()));
+  })();
+  await until("the first placement's log is followed", () => lines.length === 1);
+
+  first.close();
+  const second = await runner.connect();
+  const again = await second.next("place");
+  const { workloadId, fence } = again;
+  await second.push({ chunks: [chunkOf(again, 0, "done")], ends: [{ workloadId, fence, lineCount: 1n }] });
+  second.say(exited(again));
+  await followed;
+
+  expect(lines).toEqual(["tried", "done"]);
 });
 
 test("what a reconnecting runner holds goes on under its fence, and what it ended meanwhile is taken", async () => {
@@ -122,7 +147,7 @@ test("bad-12: a completion of the first try, after the second has begun, changes
 });
 
 test("an operator who knows better declares a workload lost at once, and only where its runner is out of reach", async () => {
-  await using world = await createWorld({ lease: "600ms" });
+  await using world = await createWorld({ lease: "1s" });
   await using runner = await createProtocolRunner(world, await world.register("build-1"));
   const session = await runner.connect();
   const { workload } = await world.admin.orchestrator.startWorkload({ spec: script("true") });

@@ -20,6 +20,7 @@ import { EnrollmentOfferSchema } from "../../proto/gen/agyn/runners/v1/runners_s
 import { verifyControlPlaneStatement } from "../../wire/control-plane-statement.ts";
 import { createCsr, createIdentityKey } from "../../wire/csr.ts";
 import { csrSpkiOf, signEnrollmentStatement } from "../../wire/enrollment-statement.ts";
+import { encodeChunk } from "../../wire/log-records.ts";
 import { parseServiceToken } from "../../wire/service-token.ts";
 import type { RegisteredRunner, World } from "./world.ts";
 
@@ -230,4 +231,18 @@ export function exited(of: { workloadId: string; fence: bigint }, exitCode = 0):
 /** Progress to `running`. */
 export function running(of: { workloadId: string; fence: bigint }): Said {
   return { case: "progress", value: { ...of, phase: WorkloadPhase.RUNNING } };
+}
+
+/** A chunk of a placement's log, with these lines from `firstLine` on. */
+export function chunkOf(of: { workloadId: string; fence: bigint }, firstLine: number, ...lines: string[]) {
+  const records = lines.map((text) => ({
+    kind: "line" as const,
+    time: Date.now(),
+    stream: "stdout" as const,
+    continued: false,
+    bytes: Buffer.from(text),
+  }));
+  const { count, size, data } = encodeChunk(firstLine, records);
+  const { workloadId, fence } = of;
+  return { workloadId, fence, firstLine: BigInt(firstLine), count: BigInt(count), size, data };
 }

@@ -85,6 +85,7 @@ function fromLineOf(
   return from.case === "fromLine" ? Number(from.value) : 0;
 }
 
+/** Follows the log of one placement after the other, since what its runner did not take is placed anew, under another fence. */
 async function* follow(
   deps: LogsDeps,
   workload: WorkloadRow,
@@ -92,15 +93,26 @@ async function* follow(
   context: HandlerContext,
 ) {
   let current: WorkloadRow | undefined = workload;
-  while (current && current.phase === "pending" && !context.signal.aborted) {
-    await deps.untilPlaced(workload.id, context.signal);
+  let followed = 0n;
+  while (current && !context.signal.aborted) {
+    if (current.phase === "pending") await deps.untilPlaced(workload.id, context.signal);
+    else if (current.fence === followed || current.fence === 0n) return;
+    else yield* followPlacement(deps, current, from, context.signal);
+    if (current.phase !== "pending") followed = current.fence;
     current = await getWorkload(deps.sql, workload.id);
   }
-  if (!current || current.fence === 0n) return;
-  const key = { workloadId: current.id, fence: current.fence };
+}
+
+async function* followPlacement(
+  deps: LogsDeps,
+  workload: WorkloadRow,
+  from: Parameters<typeof fromLineOf>[0],
+  signal: AbortSignal,
+) {
+  const key = { workloadId: workload.id, fence: workload.fence };
   const fromLine =
     from.case === "tail" ? Math.max(0, (await deps.logStore.nextLine(key)) - from.value) : fromLineOf(from);
-  for await (const batch of batchesOf(deps, current, fromLine, context.signal)) {
+  for await (const batch of batchesOf(deps, workload, fromLine, signal)) {
     const lines = linesOf(batch.chunks, fromLine);
     for (let start = 0; start < lines.length; start += linesPerMessage) {
       const part = lines.slice(start, start + linesPerMessage);
@@ -115,7 +127,7 @@ async function* batchesOf(deps: LogsDeps, workload: WorkloadRow, fromLine: numbe
   const key = { workloadId: workload.id, fence: workload.fence };
   const abandoned = new AbortController();
   const note = (row: WorkloadRow | undefined) => {
-    if (!row || isAbandoned(row)) abandoned.abort();
+    if (!row || isAbandoned(row) || row.phase === "pending" || row.fence !== workload.fence) abandoned.abort();
   };
   // What cannot be read now is read the next time.
   const look = () => void getWorkload(deps.sql, workload.id).then(note, () => undefined);
