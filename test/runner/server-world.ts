@@ -17,7 +17,7 @@ import { createTestDatabase } from "../support/postgres.ts";
 const log = pino({ level: process.env["AGYN_TEST_LOG"] ?? "silent" });
 
 const fast = {
-  heartbeat: "200ms",
+  heartbeat: "500ms",
   lease: "5s",
   loop_period: "250ms",
   leader_lease: "2s",

@@ -33,7 +33,7 @@ import { createTestDatabase, type TestDatabase } from "./postgres.ts";
 
 /** Settings that make loss and liveness quick; a test may override them. */
 export const quickSettings = {
-  heartbeat: "200ms",
+  heartbeat: "500ms",
   lease: "2s",
   leader_lease: "2s",
   loop_period: "250ms",
