@@ -43,10 +43,10 @@ import { createTcpProxy, type TcpProxy } from "./tcp-proxy.ts";
 
 /** Settings that make loss and liveness quick; a test may override them. */
 export const quickSettings = {
-  heartbeat: "200ms",
-  lease: "800ms",
-  leader_lease: "900ms",
-  loop_period: "100ms",
+  heartbeat: "500ms",
+  lease: "2s",
+  leader_lease: "2s",
+  loop_period: "250ms",
   shutdown_grace: "500ms",
   metrics_interval: "200ms",
 };
