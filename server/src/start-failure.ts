@@ -18,12 +18,12 @@ export function explainStartFailure(error: unknown, config: Config): unknown {
   }
   if (code === "ENOTFOUND" || code === "EAI_AGAIN")
     return new ConfigError(`listen: ${(error as Error).message}: give an address of this machine`);
-  // What is in it, it, or what was to be made above it.
-  const isOfData = path !== undefined && (path.startsWith(config.dataDir) || config.dataDir.startsWith(`${path}/`));
-  if (!isOfData) return error;
-  if (["EEXIST", "ENOTDIR"].includes(code ?? ""))
+  if (path === undefined) return error;
+  const isInData = path.startsWith(config.dataDir);
+  const isAbove = `${config.dataDir}/`.startsWith(`${path}/`);
+  if ((isInData || isAbove) && ["EEXIST", "ENOTDIR"].includes(code ?? ""))
     return new ConfigError(`data_dir: ${path} is not a directory: choose another, or move away what is there`);
-  if (["EACCES", "EROFS", "ENOENT"].includes(code ?? ""))
+  if (((isInData || isAbove) && ["EACCES", "EROFS"].includes(code ?? "")) || (isAbove && code === "ENOENT"))
     return new ConfigError(
       `data_dir: ${path} cannot be made or used (${code}): make it this user's, or choose another directory`,
     );
