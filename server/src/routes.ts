@@ -20,7 +20,6 @@ import { ServerReflection } from "../../proto/gen/grpc/reflection/v1/reflection_
 import { createAccessTokensService } from "./api/access-tokens-service.ts";
 import { createArtifactsService } from "./api/artifacts-service.ts";
 import { createAuditService } from "./api/audit-service.ts";
-import { createEnrollment } from "./api/enrollment-service.ts";
 import { createHealthService } from "./api/health-service.ts";
 import { createLogsService } from "./api/logs-service.ts";
 import { createMetrics } from "./api/metrics-service.ts";
@@ -33,19 +32,15 @@ import { createPlacementWait } from "./api/placement-wait.ts";
 import { createProjectsService } from "./api/projects-service.ts";
 import { createQueueService } from "./api/queue-service.ts";
 import { createReflectionService } from "./api/reflection-service.ts";
-import { createRenewal } from "./api/renewal-service.ts";
 import { createRunnerManagement } from "./api/runners-service.ts";
 import { createRunnerWatch } from "./api/runners-watch.ts";
 import { createRunsService } from "./api/runs-service.ts";
 import { createSecretsService } from "./api/secrets-service.ts";
 import { createServerService } from "./api/server-service.ts";
 import { createTunnelsService } from "./api/tunnels-service.ts";
-import { createTurns } from "./api/turns.ts";
 import { createUsersService } from "./api/users-service.ts";
 import type { Config } from "./config.ts";
-import { runnerService } from "./domain/overlay-plan.ts";
-import { createAttemptLimiter } from "./identity/attempt-limiter.ts";
-import type { ControlPlaneLeaf } from "./identity/authority.ts";
+import type { createEnrollmentMethods } from "./enrollment-methods.ts";
 import type { openNetwork } from "./open-network.ts";
 import type { openPlacing } from "./open-placing.ts";
 import type { openRuns } from "./open-runs.ts";
@@ -70,15 +65,10 @@ export type RoutesOptions = {
   network: ReturnType<typeof openNetwork>;
   endpoints: ReturnType<typeof createRunnerEndpoints>;
   tunnels: Awaited<ReturnType<typeof openTunnels>>;
-  /** What this replica shows, and signs with, now. */
-  leaf: () => ControlPlaneLeaf;
+  enrollment: ReturnType<typeof createEnrollmentMethods>;
   /** An identity counts no more. */
   onRevoked: () => void;
 };
-
-/** How many enrollments may come at once, and then each second. */
-const enrollmentBurst = 500;
-const enrollmentsPerSecond = 50;
 
 /** The contract, once for both planes: each method exists on the one that its option names. */
 export function createRoutes(options: RoutesOptions): (router: ConnectRouter) => void {
@@ -96,21 +86,11 @@ export function createRoutes(options: RoutesOptions): (router: ConnectRouter) =>
   };
 }
 
-function createRunners({ config, state, placing, network, endpoints, leaf, onRevoked }: RoutesOptions) {
-  const { sql, authority, nonceKey, writer } = state;
+function createRunners({ config, state, placing, network, enrollment, onRevoked }: RoutesOptions) {
+  const { sql, authority, writer } = state;
   const { fleet, meters, runnerFeed, onRunnersChanged, onWorkloadsChanged } = placing;
-  const overlayServices = (runnerId: string) => (network ? [runnerService(runnerId)] : []);
+  const overlayServices = overlayServicesOf(network);
   const protoDeps = { sql, fleet, trustDomain: authority.trustDomain, overlayServices };
-  const issueDeps = {
-    sql,
-    authority,
-    nonceKey,
-    certificateTtl_ms: config.certificateTtl_ms,
-    onRunnersChanged,
-    onRevoked,
-    attempts: createAttemptLimiter(enrollmentBurst, enrollmentsPerSecond),
-    turns: createTurns(),
-  };
   return {
     ...createRunnerManagement({
       ...protoDeps,
@@ -124,13 +104,7 @@ function createRunners({ config, state, placing, network, endpoints, leaf, onRev
       },
     }),
     ...createRunnerWatch({ ...protoDeps, storeEpoch: writer.storeEpoch, feed: runnerFeed }),
-    ...createEnrollment({
-      ...issueDeps,
-      controlPlaneLeaf: leaf,
-      endpoints: endpoints.all,
-      onEnrolled: () => meters.enrollments.add(1),
-    }),
-    ...createRenewal({ ...issueDeps, expiredRenewal_ms: config.expiredRenewal_ms }),
+    ...enrollment,
     ...createMetrics({
       sql,
       metricsInterval_ms: config.metricsInterval_ms,
@@ -139,7 +113,12 @@ function createRunners({ config, state, placing, network, endpoints, leaf, onRev
   };
 }
 
-function createOrchestrator({ config, log, state, placing, endpoints, onRevoked }: RoutesOptions) {
+/** The services of a runner in the network. */
+function overlayServicesOf(network: RoutesOptions["network"]): (runnerId: string) => string[] {
+  return (runnerId) => (network ? [network.services.ofRunner(runnerId)] : []);
+}
+
+function createOrchestrator({ config, log, state, placing, network, endpoints, onRevoked }: RoutesOptions) {
   const { sql, writer, masterKey } = state;
   const { placer, fleet, registry, recorder, workloadFeed, onRunnersChanged, onWorkloadsChanged, tellRunner } = placing;
   const sessionDeps: SessionDeps = {
@@ -152,6 +131,7 @@ function createOrchestrator({ config, log, state, placing, endpoints, onRevoked 
     masterKey,
     log,
     endpoints: endpoints.all,
+    overlayServices: overlayServicesOf(network),
     heartbeat_ms: config.heartbeat_ms,
     lease_ms: config.lease_ms,
     certificateTtl_ms: config.certificateTtl_ms,
@@ -197,7 +177,10 @@ function routeRuns(router: ConnectRouter, { state, running }: RoutesOptions): vo
   const { startDeps, advanceDeps, onAdvanced, onQueueChanged, runnerName } = running;
   const { feed, cancelRun, queueState, view, takeJobs } = running;
   const { storeEpoch } = writer;
-  router.service(ProjectsService, createProjectsService({ sql, onQueueChanged }));
+  router.service(
+    ProjectsService,
+    createProjectsService({ sql, onQueueChanged, allowFileSources: startDeps.allowFileSources }),
+  );
   router.service(RunsService, createRunsService({ ...startDeps, storeEpoch, feed, cancelRun, runnerName }));
   const queueDeps = { ...advanceDeps, state: queueState, view, runnerName, onAdvanced, onQueueChanged };
   router.service(QueueService, createQueueService({ ...queueDeps, onJobsChanged: takeJobs }));

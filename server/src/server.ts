@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { Plane } from "../../proto/gen/agyn/options/v1/options_pb.ts";
 import { createArtifactDownload } from "./api/artifact-download.ts";
 import { createAuthenticator } from "./api/authenticate.ts";
+import { openEnrollmentPlane } from "./api/enrollment-plane.ts";
 import {
   type AccessDeps,
   createAuthenticationInterceptor,
@@ -13,9 +14,10 @@ import { createErrorInterceptor } from "./api/interceptors/errors.ts";
 import { validateInterceptor } from "./api/interceptors/validate.ts";
 import { createPages } from "./api/pages.ts";
 import { createRunnerCheck } from "./api/runner-check.ts";
-import { openRunnerPlane } from "./api/runner-plane.ts";
+import { openRunnerPlane, type RunnerPlane } from "./api/runner-plane.ts";
 import { openUserPlane } from "./api/user-plane.ts";
 import type { Address, Config } from "./config.ts";
+import { createEnrollmentMethods } from "./enrollment-methods.ts";
 import type { Meters } from "./meters.ts";
 import { createRoutes } from "./routes.ts";
 import { announceGateway } from "./gateway.ts";
@@ -87,15 +89,18 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   let leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
   const network = openNetwork({ config, log, state, placing, onClose });
   const endpoints = createRunnerEndpoints(config, network?.endpoint);
-  const tunnels = await openTunnels({ config, log, state, placing, ownEndpoint: endpoints.own, onClose });
+  const accept: RunnerPlane["accept"] = (connection, from) => runnerPlane.accept(connection, from);
+  const ways = { dial: network?.dial, accept, ownEndpoint: endpoints.own };
+  const tunnels = await openTunnels({ config, log, state, placing, ...ways, onClose });
   const onRevoked = () => {
     revocations.signal();
     notifications.send("revocations");
   };
+  const shown = { leaf: () => leaf, endpoints: endpoints.all };
+  const enrollment = createEnrollmentMethods({ config, state, placing, network, ...shown, onRevoked });
   const routes = createRoutes({
     ...{ config, log, state, placing, running, triggering, webhooks, network, endpoints, tunnels },
-    leaf: () => leaf,
-    onRevoked,
+    ...{ enrollment, onRevoked },
   });
   const authenticate = createAuthenticator({ sql, cache_ms: authenticationCache_ms });
   const interceptors = (plane: Plane) => {
@@ -106,6 +111,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   // The listeners: runners first, so that what the user port answers is true.
   const runnerPlane = await openRunnerPlane({
     listen: endpoints.listen,
+    sidecar: config.sidecar?.listen,
     authority,
     leaf,
     routes,
@@ -114,10 +120,14 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   });
   endpoints.opened(runnerPlane.address);
   onClose(() => runnerPlane.close(config.shutdownGrace_ms));
+  const enrollmentOptions = { leaf, methods: enrollment, interceptors: interceptors(Plane.USER), log };
+  const enrollmentPlane = openEnrollmentPlane(enrollmentOptions);
+  onClose(enrollmentPlane.close);
   const revocations = await openRevocations({ config, state, placing, runnerPlane });
   runLoop("renew-own-certificate", leafRenewal_ms, async () => {
     leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
     runnerPlane.replaceLeaf(leaf);
+    enrollmentPlane.replaceLeaf(leaf);
   });
   const pages = createPages({ sql, loops, meters, placer, registry, authenticate, openMetrics: config.openMetrics });
   const userPlane = await openUserPlane({
@@ -137,7 +147,10 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     for (const session of registry.all()) session.end("UNAVAILABLE", "the control plane is stopping", 500);
     await Promise.all(closing);
   });
-  void network?.host(runnerPlane.accept);
+  void network?.host([
+    { service: network.services.controlPlane, accept: runnerPlane.accept },
+    { service: network.services.enrollment, accept: enrollmentPlane.accept },
+  ]);
   const gateway = await announceGateway(state.directory, userPlane.address, tls);
   return {
     gateway,

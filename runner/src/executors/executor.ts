@@ -77,6 +77,8 @@ export type Entered = {
 
 /** The way into a job that runs. */
 export type Entrance = {
+  /** Whose the job is. */
+  organizationId: string;
   /** The directory in which its command started. */
   directory: string;
   /** Settles when the job ends, before anything of it is killed. */
