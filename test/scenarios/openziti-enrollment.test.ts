@@ -16,6 +16,7 @@ let bootstrap: string;
 beforeAll(async () => {
   network = await createNetworkWorld();
   bootstrap = await createBootstrapIdentity(network, "bootstrap");
+  await until("runner plane and enrollment are hosted", () => network.fabric.counts.listeners > 1);
 });
 afterAll(() => network[Symbol.asyncDispose]());
 
