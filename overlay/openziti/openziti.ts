@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { messageOf, OverlayError } from "../errors.ts";
+import { limited } from "../limited.ts";
 import type { Caller, Listener, Overlay } from "../overlay.ts";
 import type { SessionKind } from "./api-session.ts";
 import type { HostingOptions } from "./bind.ts";
@@ -7,6 +7,7 @@ import type { Credential } from "./credential.ts";
 import { dialThrough } from "./dial.ts";
 import { host } from "./hosting.ts";
 import { createLogins } from "./logins.ts";
+import type { ControllerUrls } from "./rest.ts";
 import type { Service } from "./service-sessions.ts";
 import { defaultSettings, type Settings } from "./settings.ts";
 import { loadSodium, type Sodium } from "./sodium.ts";
@@ -33,8 +34,8 @@ export interface OpenZitiEndpoint {
 
 /** Where the network is, and who we are in it. */
 export interface OpenZitiOptions {
-  /** `https://host:port` of the controller. */
-  readonly controller: string;
+  /** `https://host:port` of the controller, or of each where a network has several. */
+  readonly controller: ControllerUrls;
   /** Asked for at each dial, and every minute: it should remember. What it gives anew is logged in with at once. */
   readonly credential: () => Credential | Promise<Credential>;
   /** How services are hosted, by the names they are listened to with; one that is not here has its own name there. */
@@ -63,7 +64,7 @@ export function createOpenZitiOverlay(options: OpenZitiOptions): OpenZitiOverlay
 
   return {
     dial: (endpoint, { signal } = {}) =>
-      limited(`dialing service ${endpoint.service}`, signal, (until) =>
+      limitedTo(`dialing service ${endpoint.service}`, signal, (until) =>
         twice((attempt) => dialNearest(endpoint, attempt), settings.backOff_ms, until),
       ),
 
@@ -77,7 +78,7 @@ export function createOpenZitiOverlay(options: OpenZitiOptions): OpenZitiOverlay
         onConnection(connection, from);
       };
       const parts = { name, options: hosting, logins, sodium, settings, hasRoom, onConnection: accept };
-      const hosted = await limited(`hosting service ${name}`, undefined, (until) => host(parts, until));
+      const hosted = await limitedTo(`hosting service ${name}`, undefined, (until) => host(parts, until));
       const listener = {
         address: {
           service: hosting.service ?? name,
@@ -93,7 +94,7 @@ export function createOpenZitiOverlay(options: OpenZitiOptions): OpenZitiOverlay
     },
 
     services: ({ signal } = {}) =>
-      limited("listing services", signal, async (until) => (await logins.current(until)).services(until)),
+      limitedTo("listing services", signal, async (until) => (await logins.current(until)).services(until)),
 
     async close() {
       closing.abort();
@@ -118,22 +119,12 @@ export function createOpenZitiOverlay(options: OpenZitiOptions): OpenZitiOverlay
     }
   }
 
-  /** Runs `act` for as long as it may take, and makes an `OverlayError` of whatever it fails with. */
-  async function limited<T>(
+  function limitedTo<T>(
     what: string,
     signal: AbortSignal | undefined,
     act: (until: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const timeout = AbortSignal.timeout(settings.connectTimeout_ms);
     const given = signal === undefined ? [closing.signal] : [closing.signal, signal];
-    try {
-      return await act(AbortSignal.any([timeout, ...given]));
-    } catch (error) {
-      if (given.some(({ aborted }) => aborted)) throw new OverlayError("cancelled", `${what} was given up`);
-      if (error instanceof OverlayError) throw error;
-      if (timeout.aborted)
-        throw new OverlayError("timeout", `${what} took longer than ${settings.connectTimeout_ms} ms`);
-      throw new OverlayError("broken", `${what} failed: ${messageOf(error)}`, { cause: error });
-    }
+    return limited({ what, timeout_ms: settings.connectTimeout_ms, given, otherwise: "broken" }, act);
   }
 }

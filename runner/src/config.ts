@@ -5,9 +5,12 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { readIdentityFile } from "../../overlay/openziti/identity-file.ts";
 import { gatewayTrust, type GatewayTrust } from "../../wire/gateway-trust.ts";
 import { parseServiceToken, type ServiceToken } from "../../wire/service-token.ts";
+import { openZitiSdkPackage } from "../../overlay/openziti-sdk.ts";
+import { readSidecarEndpoint } from "../../overlay/sidecar.ts";
 import { parseAddress } from "./endpoints.ts";
 import { FatalError } from "./fatal-error.ts";
 import type { Gateway } from "./gateway.ts";
+import type { RunnerEndpoint } from "./identity-store.ts";
 import { proxiesOf, type Proxies } from "./proxies.ts";
 import { messageOf } from "./refusal.ts";
 import { executorNames, type ExecutorName } from "./runner.ts";
@@ -21,7 +24,9 @@ const logLevels = ["trace", "debug", "info", "warn", "error"] as const;
 export type RunnerConfig = {
   gateway: Gateway;
   gatewayTrust: GatewayTrust | undefined;
-  runnerPlane: string | undefined;
+  runnerPlane: RunnerEndpoint | undefined;
+  /** The package or directory of OpenZiti's own SDK, to dial with. */
+  zitiSdk: string | undefined;
   proxies: Proxies;
   token: ServiceToken | undefined;
   dataDirectory: string | undefined;
@@ -41,6 +46,8 @@ type Flags = {
   caFile?: string;
   zitiIdentity?: string;
   runnerPlane?: string;
+  sidecar?: string;
+  zitiSdk?: string | true;
   proxy?: string;
   tokenFile?: string;
   dataDir?: string;
@@ -82,6 +89,11 @@ function createCommand(version: string): Command {
     .option("--ca-file <file>", "PEM file of the authority that signed the gateway's certificate (or AGYN_CA_FILE)")
     .option("--ziti-identity <file>", "reach the gateway over OpenZiti as this identity (or AGYN_ZITI_IDENTITY)")
     .option("--runner-plane <host:port>", "dial the runner plane there, not where the control plane says it is")
+    .option("--sidecar <host:port>", "dial the runner plane by the tunneler there, or at unix:/path")
+    .option(
+      "--ziti-sdk [package]",
+      "dial OpenZiti networks with its own SDK for Node, from the package or directory given",
+    )
     .option("--proxy <url>", "an HTTP proxy for everything that is dialed (or HTTPS_PROXY, HTTP_PROXY, NO_PROXY)")
     .option("--token-file <file>", "a file that holds the service token (or AGYN_SERVICE_TOKEN)")
     .option("--data-dir <directory>", "where identity and workloads are kept (or AGYN_RUNNER_DATA_DIR)")
@@ -116,7 +128,8 @@ function toConfig(flags: Flags, { environment }: Surroundings): RunnerConfig {
   return {
     gateway: toGateway(flags, environment),
     gatewayTrust: readTrust(flags.caFile ?? environment["AGYN_CA_FILE"]),
-    runnerPlane: flags.runnerPlane === undefined ? undefined : toRunnerPlane(flags.runnerPlane),
+    runnerPlane: toRunnerPlane(flags),
+    zitiSdk: flags.zitiSdk === true ? openZitiSdkPackage : flags.zitiSdk,
     proxies: proxiesOf(flags.proxy, environment),
     token,
     dataDirectory: dataDirectoryOf(
@@ -181,12 +194,25 @@ function readTrust(path: string | undefined): GatewayTrust | undefined {
   return trust;
 }
 
-function toRunnerPlane(text: string): string {
+/** Where to dial instead of what the control plane names. */
+function toRunnerPlane({ runnerPlane, sidecar }: Flags): RunnerEndpoint | undefined {
+  if (runnerPlane !== undefined && sidecar !== undefined) {
+    throw new FatalError("usage", "the runner plane is dialed by --runner-plane or by --sidecar: give one of them");
+  }
+  if (runnerPlane !== undefined) {
+    checked("--runner-plane", () => parseAddress(runnerPlane));
+    return { kind: "mtls", address: runnerPlane };
+  }
+  if (sidecar === undefined) return undefined;
+  checked("--sidecar", () => readSidecarEndpoint(sidecar));
+  return { kind: "sidecar", address: sidecar };
+}
+
+function checked(flag: string, parse: () => unknown): void {
   try {
-    parseAddress(text);
-    return text;
+    parse();
   } catch (error) {
-    throw new FatalError("usage", `--runner-plane: ${messageOf(error)}`);
+    throw new FatalError("usage", `${flag}: ${messageOf(error)}`);
   }
 }
 

@@ -33,7 +33,7 @@ const goodSessionMs = 10_000;
 export type LinkDeps = ObtainDeps & {
   overlay: RunnerOverlay;
   /** To be dialed instead of what the control plane names. */
-  runnerPlane: string | undefined;
+  runnerPlane: RunnerEndpoint | undefined;
   hello: () => Omit<SessionDeps["hello"], "hostsService">;
   workloads: Workloads;
   logs: Logs;
@@ -120,10 +120,7 @@ type Opened = { kind: "live"; live: Live } | ({ kind: "failed" } & FailedDial);
 /** Dials and says hello; `before` is the session that this one is to succeed. */
 async function openLive(deps: LinkDeps, identity: StoredIdentity, before?: Session): Promise<Opened> {
   const { overlay, signal, workloads, store, onContact, onDrain, log } = deps;
-  const dialed =
-    deps.runnerPlane === undefined
-      ? identity
-      : { ...identity, endpoints: [{ kind: "mtls" as const, address: deps.runnerPlane }] };
+  const dialed = deps.runnerPlane === undefined ? identity : { ...identity, endpoints: [deps.runnerPlane] };
   let connection: Awaited<ReturnType<typeof openConnection>>;
   try {
     connection = await openConnection({ overlay, identity: dialed, signal });

@@ -1,7 +1,10 @@
 import type { Duplex } from "node:stream";
 import { createMtlsOverlay } from "../../overlay/mtls.ts";
 import { OverlayError } from "../../overlay/errors.ts";
-import { createOpenZitiOverlay, type OpenZitiOverlay } from "../../overlay/openziti/openziti.ts";
+import { createOpenZitiNativeOverlay } from "../../overlay/openziti-native.ts";
+import type { OpenZitiSdk } from "../../overlay/openziti-sdk.ts";
+import { createOpenZitiOverlay, type OpenZitiEndpoint, type OpenZitiOverlay } from "../../overlay/openziti/openziti.ts";
+import type { Dialer } from "../../overlay/overlay.ts";
 import type { ProxySettings } from "../../overlay/proxy.ts";
 import { createSidecarOverlay } from "../../overlay/sidecar.ts";
 import { parseAddress } from "./endpoints.ts";
@@ -25,16 +28,21 @@ export type RunnerOverlayOptions = {
   /** What networks know this runner by that take no certificates but their own. */
   networkCredentials?: NetworkCredentials;
   version: string;
+  /** Dials networks in the place of our own client, which still hosts. */
+  openZitiSdk?: OpenZitiSdk | undefined;
 };
+
+/** What dials in a network, and what hosts there. */
+type Network = { readonly dialer: Dialer<OpenZitiEndpoint>; readonly client: OpenZitiOverlay };
 
 /** One overlay for each kind, and one for each network, made when first needed. */
 export function createRunnerOverlay(options: RunnerOverlayOptions): RunnerOverlay {
-  const { proxy, identity, networkCredentials, version } = options;
+  const { proxy, identity, networkCredentials, version, openZitiSdk } = options;
   const tcp = createMtlsOverlay(proxy && { proxy });
   const sidecar = createSidecarOverlay();
-  const networks = new Map<string, OpenZitiOverlay>();
+  const networks = new Map<string, Network>();
 
-  const networkOf = (endpoint: NetworkEndpoint): OpenZitiOverlay => {
+  const networkOf = (endpoint: NetworkEndpoint): Network => {
     const { controllerUrl: controller, controllerCaPem: caPem, networkCertificate } = endpoint;
     const key = `${controller} ${networkCertificate} ${caPem}`;
     const known = networks.get(key);
@@ -50,18 +58,21 @@ export function createRunnerOverlay(options: RunnerOverlayOptions): RunnerOverla
       const { keyPem, certPem } = await networkCredentials.current(controller);
       return { keyPem, certPem, caPem };
     };
-    const network = createOpenZitiOverlay({
+    const credential = networkCertificate ? issued : own;
+    const client = createOpenZitiOverlay({
       controller,
-      credential: networkCertificate ? issued : own,
+      credential,
       settings: { label: { name: "agyn-runner", version } },
     });
+    const sdk = openZitiSdk && createOpenZitiNativeOverlay({ sdk: openZitiSdk, controller, credential });
+    const network = { client, dialer: sdk ?? client };
     networks.set(key, network);
     return network;
   };
 
   const dialNetwork = async (endpoint: NetworkEndpoint, signal: AbortSignal): Promise<Duplex> => {
     try {
-      return await networkOf(endpoint).dial({ service: endpoint.service }, { signal });
+      return await networkOf(endpoint).dialer.dial({ service: endpoint.service }, { signal });
     } catch (error) {
       // The network may have been set up anew, or somebody else have enrolled in this runner's place.
       const isRefused = error instanceof OverlayError && error.reason === "unauthorized";
@@ -82,10 +93,11 @@ export function createRunnerOverlay(options: RunnerOverlayOptions): RunnerOverla
       }
     },
     async host(endpoint, service, onConnection) {
-      await networkOf(endpoint).listen(service, onConnection);
+      await networkOf(endpoint).client.listen(service, onConnection);
     },
     async close() {
-      await Promise.all([tcp, sidecar, ...networks.values()].map((overlay) => overlay.close()));
+      const opened = [...networks.values()].flatMap(({ client, dialer }) => [client, dialer]);
+      await Promise.all([tcp, sidecar, ...new Set(opened)].map((overlay) => overlay.close()));
     },
   };
 }

@@ -5,6 +5,7 @@ import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
 import { MachineSchema, type Machine as MachineProto } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
+import type { OpenZitiSdk } from "../../overlay/openziti-sdk.ts";
 import type { GatewayTrust } from "../../wire/gateway-trust.ts";
 import type { ServiceToken } from "../../wire/service-token.ts";
 import type { Executor, Isolation } from "./executors/executor.ts";
@@ -20,7 +21,12 @@ import { openGateway, type Gateway } from "./gateway.ts";
 import { openHoldings } from "./holdings.ts";
 import { HostedService } from "./hosted-service.ts";
 import { rootPinOf } from "./identity-keys.ts";
-import { createIdentityMemory, openIdentityDirectory, type IdentityStore } from "./identity-store.ts";
+import {
+  createIdentityMemory,
+  openIdentityDirectory,
+  type IdentityStore,
+  type RunnerEndpoint,
+} from "./identity-store.ts";
 import { openSealingKey } from "./sealing-key.ts";
 import { keepLink } from "./link.ts";
 import { Logs } from "./logs.ts";
@@ -47,8 +53,10 @@ export type RunnerOptions = {
   gateway: Gateway;
   /** How the gateway is known by TLS; otherwise by the authorities that this machine trusts. */
   gatewayTrust?: GatewayTrust | undefined;
-  /** "host:port" to dial instead of what the control plane names. */
-  runnerPlane?: string | undefined;
+  /** To be dialed instead of what the control plane names. */
+  runnerPlane?: RunnerEndpoint | undefined;
+  /** Dials OpenZiti networks in the place of our own client. */
+  openZitiSdk?: OpenZitiSdk | undefined;
   /** Without: everything is reached directly. */
   proxies?: Proxies;
   token: ServiceToken | undefined;
@@ -131,6 +139,7 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
     identity: () => store.load()?.identity,
     networkCredentials: createNetworkCredentials(enrollment),
     version: options.version,
+    openZitiSdk: options.openZitiSdk,
   });
   const instanceId = randomUUID();
   const isTemporary = options.dataDirectory === undefined;

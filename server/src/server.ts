@@ -128,8 +128,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   const network = openNetwork({ config, log, state, placing, onClose });
   const endpoints = createRunnerEndpoints(config, network?.endpoint);
   const accept: RunnerPlane["accept"] = (connection, from) => runnerPlane.accept(connection, from);
-  const own = { dial: network?.dial, accept, ownEndpoint: endpoints.own };
-  const tunnels = await openTunnels({ config, log, state, placing, ...own, onClose });
+  const ways = { dial: network?.dial, accept, ownEndpoint: endpoints.own };
+  const tunnels = await openTunnels({ config, log, state, placing, ...ways, onClose });
   const onRevoked = () => {
     revocations.signal();
     notifications.send("revocations");
@@ -154,8 +154,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     onRevoked,
   };
   const protoDeps = { sql, fleet, trustDomain: authority.trustDomain, overlayServices };
-  const ways = { leaf: () => leaf, endpoints: endpoints.all };
-  const enrollment = createEnrollmentMethods({ config, state, placing, network, ...ways, onRevoked });
+  const shown = { leaf: () => leaf, endpoints: endpoints.all };
+  const enrollment = createEnrollmentMethods({ config, state, placing, network, ...shown, onRevoked });
   const routes = (router: ConnectRouter) => {
     router.service(RunnersService, {
       ...createRunnerManagement({
@@ -226,15 +226,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
       createHealthService(() => isReady({ sql, loops }), new Set(services.map((one) => one.typeName))),
     );
     router.service(ServerReflection, createReflectionService(services));
-    router.service(
-      ServerService,
-      createServerService({
-        version,
-        trustDomain: authority.trustDomain,
-        replicaId,
-        runnerEndpoints: endpoints.texts(),
-      }),
-    );
+    const own = { version, trustDomain: authority.trustDomain, replicaId, runnerEndpoints: endpoints.texts() };
+    router.service(ServerService, createServerService(own));
   };
   const authenticate = createAuthenticator({ sql, cache_ms: authenticationCache_ms });
   const interceptors = (plane: Plane) => {
@@ -252,6 +245,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   // The listeners: runners first, so that what the user port answers is true.
   const runnerPlane = await openRunnerPlane({
     listen: endpoints.listen,
+    sidecar: config.sidecar?.listen,
     authority,
     leaf,
     routes,

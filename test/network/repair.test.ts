@@ -3,6 +3,7 @@ import { openManagement, type Management } from "../../overlay/openziti/manageme
 import type { NetworkFacts, NetworkRunner } from "../../server/src/domain/overlay-plan.ts";
 import { createAuthority } from "../../server/src/identity/authority-material.ts";
 import { openAuthority, type Authority } from "../../server/src/identity/authority.ts";
+import { findDial } from "../../server/src/network/inspect.ts";
 import { repairNetwork } from "../../server/src/network/repair.ts";
 import { startFabric, type Fabric } from "../support/fabric/fabric.ts";
 import { outcomeOf } from "../support/runner-client.ts";
@@ -32,13 +33,17 @@ const runnerOf = (index: number): NetworkRunner => ({
   isBarred: false,
 });
 
-function repair(runners: readonly NetworkRunner[], servicePrefix = ""): Promise<void> {
-  const { runnersIssuerPem, controlPlaneIssuerPem, proveAuthority } = authority;
+function factsOf(runners: readonly NetworkRunner[], servicePrefix = ""): NetworkFacts {
+  const { runnersIssuerPem, controlPlaneIssuerPem } = authority;
   const controlPlaneUri = `spiffe://${trustDomain}/control-plane`;
   const issuers = { runnersIssuerPem, controlPlaneIssuerPem, controlPlaneUri };
   const more = { identityEnrollment: "ca", servicePrefix, routerRoles: ["#all"] } as const;
-  const facts: NetworkFacts = { trustDomain, ...issuers, ...more, runners };
-  return repairNetwork({ management, proveAuthority }, facts, signal);
+  return { trustDomain, ...issuers, ...more, runners };
+}
+
+function repair(runners: readonly NetworkRunner[], servicePrefix?: string): Promise<void> {
+  const { proveAuthority } = authority;
+  return repairNetwork({ management, proveAuthority }, factsOf(runners, servicePrefix), signal);
 }
 
 /** How many identities, services, policies of services, policies of logging in, and authorities there are. */
@@ -144,4 +149,20 @@ test("more records than a controller hands out at once are all seen, and none is
   expect(before[1]).toBe(522);
   expect(countRecords()[1]).toBe(512);
   expect(fabric.violations).toEqual([]);
+});
+
+test("a look at what one runner needs reads no record of another", async () => {
+  await repair([runnerOf(1), runnerOf(2)]);
+  const read: string[] = [];
+  const list: Management["list"] = async (...asked) => {
+    const found = await management.list(...asked);
+    read.push(...found.map(({ name }) => name));
+    return found;
+  };
+
+  const found = await findDial({ ...management, list }, factsOf([runnerOf(1)]), signal);
+
+  expect(found).toMatchObject({ isAuthorityTrusted: true, identityDifferences: [], access: { isDialAllowed: true } });
+  expect(read.filter((name) => name.includes(runnerOf(2).runnerId))).toEqual([]);
+  expect(read.filter((name) => name.includes(runnerOf(1).runnerId))).toHaveLength(3);
 });

@@ -9,6 +9,7 @@ import { TunnelsService } from "../../proto/gen/agyn/tunnels/v1/tunnels_service_
 import { openOver } from "../../runner/src/connection.ts";
 import { createId } from "../../wire/ids.ts";
 import { controlPlaneCredentials, newAuthority } from "../overlay/world.ts";
+import { hostsOf } from "../support/network.ts";
 import { createNetworkWorld, type NetworkWorld } from "../support/network-world.ts";
 import { enrollClient, outcomeOf } from "../support/runner-client.ts";
 import { until, type RegisteredRunner } from "../support/world.ts";
@@ -28,7 +29,7 @@ afterAll(() => network[Symbol.asyncDispose]());
 
 const dials = () => network.fabric.dialsOf(`runner-${runner.id}`);
 const service = () => network.fabric.model.services.find(({ name }) => name === `runner-${runner.id}`)!;
-const hosts = () => network.fabric.model.terminators.all().filter(({ serviceId }) => serviceId === service().id);
+const hosts = () => hostsOf(network.fabric, service().name);
 
 function untilHosted(): Promise<boolean> {
   return until("the runner hosts its service", () => hosts().length > 0);
@@ -85,7 +86,7 @@ test("I5: who hosts a runner's service in its place gets no tunnel of it, not ev
   const { world } = network;
   const identity = await enrollClient(world.server.gateway, (await world.register("other-1")).token);
   const told: Promise<string>[] = [];
-  await hostInItsPlace(async (connection) => {
+  const takeIt = async (connection: Duplex): Promise<void> => {
     const [tunnelId] = (await once(connection, "data")) as [Buffer];
     connection.pause();
     const { signal } = new AbortController();
@@ -95,7 +96,8 @@ test("I5: who hosts a runner's service in its place gets no tunnel of it, not ev
     }
     const call = createClient(TunnelsService, transport).tunnel(requests());
     told.push(outcomeOf(call[Symbol.asyncIterator]().next()).finally(() => connection.destroy()));
-  });
+  };
+  await hostInItsPlace((connection) => void takeIt(connection));
   const before = dials();
   expect(await exec(world.admin, workload, ["cat"], "its own")).toMatchObject({ stdout: "its own" });
   expect({ dials: dials() - before, told: await Promise.all(told) }).toEqual({ dials: 1, told: ["STATE"] });

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { dialRunnerPlane, enrollClient, outcomeOf, outcomesOf } from "../support/runner-client.ts";
 import { exec, startScript } from "../tunnels/support.ts";
 import { createNetworkWorld, identityIn, type NetworkWorld } from "../support/network-world.ts";
+import { hostsOf } from "../support/network.ts";
 import { readWholeLog, script, until, untilConnected, untilEnded } from "../support/world.ts";
 
 let network: NetworkWorld;
@@ -109,6 +110,8 @@ test("a runner that a network refuses for no reason of ours keeps its identity, 
     if (identity !== undefined) fabric.model.identities.delete(identity.id);
     return (await outcomesOf(world.admin, runner.id, "runner.renew_expired")).length > 0;
   });
+  // The network is looked at when something changes.
+  await world.register("refused-2");
   await untilConnected(world, runner);
 
   expect(await outcomesOf(world.admin, runner.id, "runner.renew_expired")).toEqual(["ok"]);
@@ -160,7 +163,7 @@ test("operators see what is kept in the network, what differs there, and why a r
 
 test("every replica hosts the runner plane, and a runner goes on where another replica is left", async () => {
   const { world, fabric } = network;
-  const hosts = () => fabric.model.terminators.all().length;
+  const hosts = () => hostsOf(fabric, "agyn-control-plane").length;
   const alone = hosts();
   const replica = await world.addReplica();
   await until("both host it", () => hosts() > alone);

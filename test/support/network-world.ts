@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Fabric, FabricOptions } from "./fabric/fabric.ts";
-import { identityOf } from "./network.ts";
+import { identityOf, isHosted } from "./network.ts";
 import { createWorld, until, type RegisteredRunner, type World } from "./world.ts";
 
 /** A control plane whose runners come over an OpenZiti network in this process, whatever the run is over. */
@@ -39,6 +39,6 @@ export function untilRepaired(network: NetworkWorld): Promise<boolean> {
   return until("the network is as it should be", async () => {
     const { runners } = await network.world.admin.runners.listRunners({});
     const isKnown = runners.every((runner) => identityIn(network, runner) !== undefined);
-    return isKnown && network.fabric.counts.listeners > 0;
+    return isKnown && isHosted(network.fabric);
   });
 }

@@ -3,8 +3,15 @@ import { join } from "node:path";
 import { startFabric, type Fabric, type FabricOptions } from "./fabric/fabric.ts";
 import { createTcpProxy, type TcpProxy } from "./tcp-proxy.ts";
 
-/** Whether the worlds of this run are over OpenZiti where their tests do not say: `AGYN_TEST_OVERLAY=openziti`. */
-export const isOverOpenZiti = readOverlay(process.env["AGYN_TEST_OVERLAY"] ?? "mtls") === "openziti";
+/** What the runners of a world come over. */
+export type TestOverlay = "mtls" | "openziti";
+
+/** What the worlds of this run are over where their tests do not say: `AGYN_TEST_OVERLAY`. */
+export const overlayOfRun = readOverlay(process.env["AGYN_TEST_OVERLAY"] ?? "mtls");
+export const isOverOpenZiti = overlayOfRun === "openziti";
+
+/** For the stories that every run tells over a network, too. */
+export const allOverlays: readonly TestOverlay[] = isOverOpenZiti ? ["openziti"] : ["mtls", "openziti"];
 
 /** What a test says that cannot be over a network, as the note of why it was skipped. */
 export const whyTcp = {
@@ -47,12 +54,23 @@ export function identityOf(fabric: Fabric, { id }: RunnerId) {
   return fabric.model.identities.find(({ name }) => name.endsWith(`.${id}`));
 }
 
-/** Whether a runner can dial: it is known, and the runner plane is hosted. */
-export function isReachableFor(fabric: Fabric, runner: RunnerId): boolean {
-  return identityOf(fabric, runner) !== undefined && fabric.counts.listeners > 0;
+/** Who hosts a service now. */
+export function hostsOf({ model }: Fabric, service: string) {
+  const found = model.services.find(({ name }) => name === service);
+  return model.terminators.all().filter(({ serviceId }) => serviceId === found?.id);
 }
 
-function readOverlay(name: string): "mtls" | "openziti" {
+/** Whether the runner plane is hosted. */
+export function isHosted(fabric: Fabric): boolean {
+  return hostsOf(fabric, "agyn-control-plane").length > 0;
+}
+
+/** Whether a runner can dial: it is known, and the runner plane is hosted. */
+export function isReachableFor(fabric: Fabric, runner: RunnerId): boolean {
+  return identityOf(fabric, runner) !== undefined && isHosted(fabric);
+}
+
+function readOverlay(name: string): TestOverlay {
   if (name === "mtls" || name === "openziti") return name;
   throw new Error(`AGYN_TEST_OVERLAY: "${name}" is neither mtls nor openziti`);
 }

@@ -22,6 +22,7 @@ import { createRunnerOverlay } from "../../runner/src/runner-overlay.ts";
 import { verifyControlPlaneStatement } from "../../wire/control-plane-statement.ts";
 import { createCsr, createIdentityKey } from "../../wire/csr.ts";
 import { csrSpkiOf, signEnrollmentStatement } from "../../wire/enrollment-statement.ts";
+import { encodeChunk } from "../../wire/log-records.ts";
 import { parseServiceToken } from "../../wire/service-token.ts";
 import type { RegisteredRunner, World } from "./world.ts";
 
@@ -231,4 +232,21 @@ export function exited(of: { workloadId: string; fence: bigint }, exitCode = 0):
 /** Progress to `running`. */
 export function running(of: { workloadId: string; fence: bigint }): Said {
   return { case: "progress", value: { ...of, phase: WorkloadPhase.RUNNING } };
+}
+
+/** Lines of standard output, as a chunk of a workload's log. */
+export function chunkOf(
+  { workloadId, fence }: { workloadId: string; fence: bigint },
+  firstLine: number,
+  ...lines: string[]
+) {
+  const records = lines.map((text) => ({
+    kind: "line" as const,
+    time: Date.now(),
+    stream: "stdout" as const,
+    continued: false,
+    bytes: Buffer.from(text),
+  }));
+  const { count, size, data } = encodeChunk(firstLine, records);
+  return { workloadId, fence, firstLine: BigInt(firstLine), count: BigInt(count), size, data };
 }

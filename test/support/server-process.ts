@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "./free-port.ts";
-import { isOverOpenZiti, isReachableFor, networkSettings, openNetwork } from "./network.ts";
+import { isReachableFor, networkSettings, openNetwork, overlayOfRun } from "./network.ts";
 import { clientsFor, until, type Clients, type RegisteredRunner } from "./world.ts";
 
 /** A server as its own process, with the embedded PostgreSQL, on ports that stay the same. */
@@ -18,13 +18,13 @@ export interface ServerProcess extends AsyncDisposable {
   register(name: string): Promise<RegisteredRunner>;
 }
 
-export async function createServerProcess(): Promise<ServerProcess> {
+export async function createServerProcess(over = overlayOfRun): Promise<ServerProcess> {
   const directory = await mkdtemp(join(tmpdir(), "agyn-server-"));
   const data = join(directory, "data");
   const [userPort, runnerPort] = [await freePort(), await freePort()];
   const gateway = `http://127.0.0.1:${userPort}`;
   const flags = ["--data-dir", data, "--listen", `127.0.0.1:${userPort}`, "--runner-listen", `127.0.0.1:${runnerPort}`];
-  const fabric = isOverOpenZiti ? await openNetwork() : undefined;
+  const fabric = over === "openziti" ? await openNetwork() : undefined;
   if (fabric) flags.push(...Object.entries(await networkSettings(fabric, directory)).flatMap(toFlag));
   const quick = ["--heartbeat", "500ms", "--lease", "2s", "--leader-lease", "1s", "--loop-period", "100ms"];
   let child: ChildProcess | undefined;

@@ -30,19 +30,29 @@ import { settle, toConfig } from "../../server/src/config.ts";
 import { openServer, type Server } from "../../server/src/server.ts";
 import type { Fabric, FabricOptions } from "./fabric/fabric.ts";
 import { endJobsLeft } from "./jobs-left.ts";
-import { isOverOpenZiti, isReachableFor, networkSettings, openNetwork, openRouterProxy } from "./network.ts";
+import {
+  isReachableFor,
+  networkSettings,
+  openNetwork,
+  openRouterProxy,
+  overlayOfRun,
+  type TestOverlay,
+} from "./network.ts";
 import { createTestDatabase, type TestDatabase } from "./postgres.ts";
 import { createTcpProxy, type TcpProxy } from "./tcp-proxy.ts";
 
 /** Settings that make loss and liveness quick; a test may override them. */
 export const quickSettings = {
-  heartbeat: "200ms",
-  lease: "800ms",
-  leader_lease: "900ms",
-  loop_period: "100ms",
+  heartbeat: "500ms",
+  lease: "2s",
+  leader_lease: "2s",
+  loop_period: "250ms",
   shutdown_grace: "500ms",
   metrics_interval: "200ms",
 };
+
+/** Over a network, controller and routers live in the same process, too: a busy machine must not make its runners look away. */
+const slowerSettings = { heartbeat: "400ms", lease: "2s", leader_lease: "2s" };
 
 /** The clients of one user. */
 export type Clients = {
@@ -113,12 +123,12 @@ export type RunnerProcess = {
   kill(signal: NodeJS.Signals): Promise<number | null>;
 };
 
-/** `network`: over an OpenZiti network of these options; without, over what the run is over, unless a setting says. */
-export type WorldOptions = { network?: FabricOptions };
+/** `network`: over an OpenZiti network of these options; `over`: instead of what the run is over. */
+export type WorldOptions = { over?: TestOverlay; network?: FabricOptions };
 
 export async function createWorld(
   settings: Record<string, string> = {},
-  { network = isOverOpenZiti && settings["overlay"] === undefined ? {} : undefined }: WorldOptions = {},
+  { over = overlayOfRun, network = over === "openziti" ? {} : undefined }: WorldOptions = {},
 ): Promise<World> {
   const directory = await mkdtemp(join(tmpdir(), "agyn-world-"));
   const fabric = network && (await openNetwork(network));
@@ -126,7 +136,8 @@ export async function createWorld(
   const processes: RunnerProcess[] = [];
   const replicas: Server[] = [];
   const log = pino({ level: process.env["AGYN_TEST_LOG"] ?? "silent" });
-  const merged = { ...quickSettings, ...(fabric && (await networkSettings(fabric, directory))), ...settings };
+  const ofNetwork = fabric && { ...slowerSettings, ...(await networkSettings(fabric, directory)) };
+  const merged = { ...quickSettings, ...ofNetwork, ...settings };
   /** Where a runner dials instead of what it is told. */
   const planes = new Map<string, string>();
   const open = (dataDirectory: string, ports: { user: number; runner: number }, more: Record<string, string>) => {

@@ -54,15 +54,16 @@ export async function inspectNetwork(
   return { version, routers, wanted: wanted.length, differences, foreign, hosts };
 }
 
-/** What there is in the network of a dial by one runner. Rejects as `inspectNetwork` does. */
+/** What there is in the network of a dial by the one runner of `facts`; nothing of others is looked at. Rejects as `inspectNetwork` does. */
 export async function findDial(
   management: Management,
   facts: NetworkFacts,
   signal: AbortSignal,
 ): Promise<Omit<DialFindings, "isBarred" | "certificate">> {
   const { date } = await management.version(signal);
-  const found = await listOwnRecords(management, facts.trustDomain, signal);
-  const compared = compareRecords(wantedRecords(facts), found);
+  const wanted = wantedRecords(facts);
+  const found = await listOwnRecords(management, facts.trustDomain, signal, wanted);
+  const compared = compareRecords(wanted, found);
   const of = (kind: NetworkKind, name: string) =>
     compared.find((one) => one.is !== "left over" && one.wanted.kind === kind && one.wanted.name === name);
   const [runner] = facts.runners;

@@ -28,14 +28,19 @@ export type RepairDeps = {
   proveAuthority: Authority["proveAuthority"];
 };
 
-/** The records that carry our tags. Rejects with an `OverlayError`. */
-export async function listOwnRecords(management: Management, trustDomain: string, signal: AbortSignal) {
-  const filter = Object.entries(ownTags(trustDomain))
-    .map(([tag, value]) => `tags.${tag}=${quoted(value)}`)
-    .join(" and ");
+/** The records that carry our tags; of these, where `only` is given, those that have the same kind and name. Rejects with an `OverlayError`. */
+export async function listOwnRecords(
+  management: Management,
+  trustDomain: string,
+  signal: AbortSignal,
+  only?: readonly WantedRecord[],
+) {
+  const tags = Object.entries(ownTags(trustDomain)).map(([tag, value]) => `tags.${tag}=${quoted(value)}`);
   const records: FoundRecord[] = [];
   for (const kind of networkKinds) {
-    const entities = await management.list(kind, filter, signal);
+    const names = only?.filter((one) => one.kind === kind).map(({ name }) => `name=${quoted(name)}`);
+    const filters = names === undefined ? tags : [...tags, `(${names.join(" or ")})`];
+    const entities = await management.list(kind, filters.join(" and "), signal);
     records.push(...entities.map((entity) => ({ kind, id: entity.id, name: entity.name, fields: entity })));
   }
   return records;
