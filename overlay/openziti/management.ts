@@ -1,6 +1,14 @@
 import { z } from "zod";
 import { OverlayError } from "../errors.ts";
-import { createController, readData, readFailure, type Answer, type Call, type Controller } from "./rest.ts";
+import {
+  createController,
+  readData,
+  readFailure,
+  type Answer,
+  type Call,
+  type Controller,
+  type ControllerUrls,
+} from "./rest.ts";
 import type { Credential } from "./credential.ts";
 
 /** What is kept on a controller, by the names of its management API. */
@@ -81,11 +89,11 @@ export function quoted(text: string): string {
   return `"${escaped.replaceAll("\n", "\\n").replaceAll("\r", "\\r").replaceAll("\t", "\\t").replaceAll("\f", "\\f")}"`;
 }
 
-/** Opens nothing yet: the first call logs in. Throws where `url` is no controller's. */
-export function openManagement(url: string, caPem: string, administrator: Administrator): Management {
+/** Opens nothing yet: the first call logs in. Throws where one of `urls` is no controller's. */
+export function openManagement(urls: ControllerUrls, caPem: string, administrator: Administrator): Management {
   const credential: Pick<Credential, "caPem"> & Partial<Credential> =
     administrator.kind === "certificate" ? { ...administrator, caPem } : { caPem };
-  const controller = createController(url, credential);
+  const controller = createController(urls, credential);
   const call = createCaller(controller, administrator);
   const read = async <T>(path: string, schema: z.ZodType<T>, what: string, signal: AbortSignal) =>
     readData(await call({ method: "GET", path: `${api}/${path}` }, signal), schema, what);

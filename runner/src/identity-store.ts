@@ -43,6 +43,8 @@ const fileSchema = z.strictObject({
 });
 
 export type RunnerEndpoint = z.infer<typeof endpointSchema>;
+/** One that leads through an OpenZiti network. */
+export type NetworkEndpoint = Extract<RunnerEndpoint, { kind: "openziti" }>;
 export type PendingKey = z.infer<typeof pendingKeySchema>;
 export type StoredIdentity = z.infer<typeof identitySchema>;
 /** `runnerId` says whose the rest is. */

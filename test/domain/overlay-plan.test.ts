@@ -14,6 +14,7 @@ const facts: NetworkFacts = {
   controlPlaneUri: "spiffe://agyn-one/control-plane",
   runnersIssuerPem: "runners",
   controlPlaneIssuerPem: "control plane",
+  servicePrefix: "",
   routerRoles: ["#public"],
   runners: [{ runnerId, uri: `spiffe://agyn-one/runner/${runnerId}`, isBarred: false }],
 };
@@ -48,6 +49,8 @@ test("all of it carries our tags, and no name or role of one trust domain is als
 
   for (const { fields } of wanted) expect(fields["tags"]).toEqual({ managedBy: "agyn", agynTrustDomain: "agyn-one" });
   expect(shared).toEqual(["agyn-control-plane"]);
+  const prefixed = wantedRecords({ ...facts, trustDomain: "agyn-two", servicePrefix: "two-", runners: [] });
+  expect(prefixed.filter(({ name }) => names.has(name))).toEqual([]);
 });
 
 test("a network that has it all, with whatever else it says of it, differs in nothing", () => {

@@ -20,8 +20,8 @@ async function startJob(world: World): Promise<{ execution: Execution; facts: st
 }
 
 /** Runs a command in there to its end. */
-async function enter({ entrance }: Execution, request: EnterRequest, react: (said: string) => string = () => "") {
-  const entered = await entrance!().enter(request);
+async function enter(execution: Execution, request: EnterRequest, react: (said: string) => string = () => "") {
+  const entered = await execution.entrance!().enter(request);
   if (request.terminal === undefined) entered.end();
   let said = "";
   for await (const { bytes } of entered.output) {

@@ -8,6 +8,7 @@ const facts = {
   controlPlaneUri: "",
   runnersIssuerPem: "",
   controlPlaneIssuerPem: "",
+  servicePrefix: "",
   routerRoles: [],
   runners: [],
 };

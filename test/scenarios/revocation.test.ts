@@ -1,6 +1,7 @@
 import tls from "node:tls";
 import { once } from "node:events";
 import { expect, test } from "vitest";
+import { isOverOpenZiti, whyTcp } from "../support/network.ts";
 import { dialRunnerPlane, enrollClient, outcomeOf, outcomesOf, type RunnerClient } from "../support/runner-client.ts";
 import { createWorld, until, untilConnected, type World } from "../support/world.ts";
 import { ownTime_ms } from "../support/own-time.ts";
@@ -32,7 +33,10 @@ test("bad-08: a revocation through a second server ends the streams of the first
   expect(await ownTime_ms(() => streams.ended)).toBeLessThan(limit_ms);
 });
 
-test("bad-08: a revoked identity gets nothing from a new connection, at either server, nor by resuming TLS", async () => {
+test("bad-08: a revoked identity gets nothing from a new connection, at either server, nor by resuming TLS", async ({
+  skip,
+}) => {
+  skip(isOverOpenZiti, whyTcp.replica);
   await using world = await createWorld();
   const replica = await world.addReplica();
   const { runner, identity } = await enrolled(world);

@@ -64,6 +64,10 @@ test.each<[flags: Record<string, string>, error: string]>([
   [{ overlay: "openziti", ziti_admin_identity: "$/half.json" }, "id.key is missing"],
   [{ ...byPassword, ziti_router_roles: "public" }, '"public" is no role'],
   [{ ...byPassword, ziti_router_roles: "#all,#public" }, "#all stands by itself"],
+  [
+    { ...byPassword, ziti_service_prefix: "my services " },
+    'ziti_service_prefix: "my services " is not made of up to 64 letters',
+  ],
 ])("%j is refused", (flags, error) => {
   expect(() => networkOf(flags)).toThrow(error);
 });

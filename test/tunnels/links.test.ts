@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { outcomeOf } from "../support/runner-client.ts";
-import { createTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
-import { createWorld, until, type RegisteredRunner, type World } from "../support/world.ts";
-import { connectRunner, converse, exec, patientSettings, startScript, untilGone } from "./support.ts";
 import { ownTime_ms } from "../support/own-time.ts";
+import { outcomeOf } from "../support/runner-client.ts";
+import type { TcpProxy } from "../support/tcp-proxy.ts";
+import { createWorld, until, untilConnected, type RegisteredRunner, type World } from "../support/world.ts";
+import { converse, exec, patientSettings, startScript, untilGone } from "./support.ts";
 
 let world: World;
 let proxy: TcpProxy;
@@ -12,8 +12,10 @@ let workload: string;
 
 beforeAll(async () => {
   world = await createWorld(patientSettings);
-  proxy = await createTcpProxy(() => `127.0.0.1:${world.server.runnerAddress.port}`);
-  runner = await connectRunner(world, "first", ["--runner-plane", proxy.address]);
+  runner = await world.register("first");
+  proxy = await world.openProxy(runner);
+  world.startRunner(runner, { slots: 16 });
+  await untilConnected(world, runner);
   workload = await startScript(world.admin, "sleep 600");
 });
 afterAll(async () => {

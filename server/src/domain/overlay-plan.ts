@@ -30,6 +30,8 @@ export interface NetworkFacts {
   /** The authorities whose certificates are credentials: of runners, and of the control plane. */
   readonly runnersIssuerPem: string;
   readonly controlPlaneIssuerPem: string;
+  /** What the names of services begin with. */
+  readonly servicePrefix: string;
   /** Routers that may be used, such as `#all` or `#public`. */
   readonly routerRoles: readonly string[];
   readonly runners: readonly NetworkRunner[];
@@ -76,12 +78,30 @@ export class Reference {
   }
 }
 
-/** The service that runners dial. */
-export const controlPlaneService = "agyn-control-plane";
+/** The names of services, which are the only names that installations could have in common but for what they begin with. */
+export function serviceNames(prefix: string) {
+  return {
+    /** What runners dial. */
+    controlPlane: `${prefix}agyn-control-plane`,
+    /** What a machine dials that has no identity yet: enrollment, and nothing else. */
+    enrollment: `${prefix}agyn-enroll`,
+    /** What leads into a runner, which it alone may host. */
+    ofRunner: (runnerId: string) => `${prefix}runner-${runnerId}`,
+  } as const;
+}
 
-/** The service that leads into a runner, which it alone may host. */
-export function runnerService(runnerId: string): string {
-  return `runner-${runnerId}`;
+/** The role by which an identity may dial the enrollment service. Identities that have it are made by people, and are not ours. */
+export function bootstrapRole(trustDomain: string): string {
+  return `agyn.${trustDomain}.bootstrap`;
+}
+
+/** For people: whose a record with these tags is; `undefined` where it is ours. */
+export function ownerOf(tags: unknown, trustDomain: string): string | undefined {
+  const { managedBy, agynTrustDomain } = (tags ?? {}) as Record<string, unknown>;
+  if (managedBy === "agyn" && agynTrustDomain === trustDomain) return undefined;
+  return managedBy === "agyn" && typeof agynTrustDomain === "string"
+    ? `another installation of agyn (trust domain ${agynTrustDomain})`
+    : "somebody else";
 }
 
 /** The tags by which records are known as ours. */
@@ -102,9 +122,11 @@ export function authorityName(trustDomain: string): string {
 /** All that should be there. Roles are attributes that begin with the trust domain, so that installations share a network without meeting. */
 export function wantedRecords(facts: NetworkFacts): WantedRecord[] {
   const { trustDomain } = facts;
+  const services = serviceNames(facts.servicePrefix);
   const named = (what: string) => `agyn.${trustDomain}.${what}`;
   const [controlPlane, runner] = [named("control-plane"), named("runner")];
   const [mainService, ownService] = [named("main-service"), named("runner-service")];
+  const [bootstrap, enrolling] = [bootstrapRole(trustDomain), named("enrollment-service")];
   const tags = ownTags(trustDomain);
   const authPolicyId = new Reference("auth-policies", named("certificates"));
   const routers = { semantic: "AnyOf", edgeRouterRoles: facts.routerRoles, tags };
@@ -140,21 +162,24 @@ export function wantedRecords(facts: NetworkFacts): WantedRecord[] {
     ...facts.runners.map(({ runnerId, uri, isBarred }) =>
       identity(runnerIdentityName(trustDomain, runnerId), uri, [runner, named(runnerId)], !isBarred),
     ),
-    service(controlPlaneService, [mainService]),
-    ...facts.runners.map(({ runnerId }) => service(runnerService(runnerId), [ownService, named(runnerId)])),
+    service(services.controlPlane, [mainService]),
+    service(services.enrollment, [enrolling]),
+    ...facts.runners.map(({ runnerId }) => service(services.ofRunner(runnerId), [ownService, named(runnerId)])),
     policy("runners-dial", "Dial", runner, mainService),
     policy("control-plane-bind", "Bind", controlPlane, mainService),
+    policy("bootstrap-dial", "Dial", bootstrap, enrolling),
+    policy("enrollment-bind", "Bind", controlPlane, enrolling),
     policy("control-plane-dial", "Dial", controlPlane, ownService),
     ...facts.runners.map(({ runnerId }) => policy(`${runnerId}-bind`, "Bind", named(runnerId), named(runnerId))),
     {
       kind: "edge-router-policies",
       name: named("identities"),
-      fields: { ...routers, identityRoles: [`#${controlPlane}`, `#${runner}`] },
+      fields: { ...routers, identityRoles: [controlPlane, runner, bootstrap].map((role) => `#${role}`) },
     },
     {
       kind: "service-edge-router-policies",
       name: named("services"),
-      fields: { ...routers, serviceRoles: [`#${mainService}`, `#${ownService}`] },
+      fields: { ...routers, serviceRoles: [mainService, enrolling, ownService].map((role) => `#${role}`) },
     },
   ];
 }

@@ -1323,7 +1323,8 @@ export const RunnersService: GenService<{
     output: typeof EnrollResponseSchema;
   },
   /**
-   * Renews an identity whose certificate expired while the runner was away, by proof of its key.
+   * Renews an identity whose certificate expired while the runner was away, by proof of its key. It renews one that has not expired, too: a
+   * runner that an OpenZiti network lets in no more learns here why its identity is refused.
    *
    * @generated from rpc agyn.runners.v1.RunnersService.RenewExpiredIdentity
    */
