@@ -21,7 +21,7 @@ import { createAuditService } from "./api/audit-service.ts";
 import { createArtifactDownload } from "./api/artifact-download.ts";
 import { createArtifactsService } from "./api/artifacts-service.ts";
 import { createAuthenticator } from "./api/authenticate.ts";
-import { createEnrollment } from "./api/enrollment-service.ts";
+import { openEnrollmentPlane } from "./api/enrollment-plane.ts";
 import { createAuthenticationInterceptor, createAuthorizationInterceptor } from "./api/interceptors/access.ts";
 import { createStreamInterceptor } from "./api/interceptors/streams.ts";
 import { createErrorInterceptor } from "./api/interceptors/errors.ts";
@@ -31,23 +31,21 @@ import { createLogsService } from "./api/logs-service.ts";
 import { createMetrics } from "./api/metrics-service.ts";
 import { createOrchestratorService } from "./api/orchestrator-service.ts";
 import { createOrganizationsService } from "./api/organizations-service.ts";
-import { createAttemptLimiter } from "./identity/attempt-limiter.ts";
 import { createPages, isReady } from "./api/pages.ts";
-import { createRenewal } from "./api/renewal-service.ts";
 import { createProjectsService } from "./api/projects-service.ts";
 import { createQueueService } from "./api/queue-service.ts";
 import { createRunsService } from "./api/runs-service.ts";
 import { createRunnerCheck } from "./api/runner-check.ts";
-import { openRunnerPlane } from "./api/runner-plane.ts";
+import { openRunnerPlane, type RunnerPlane } from "./api/runner-plane.ts";
 import { createRunnerManagement } from "./api/runners-service.ts";
 import { createRunnerWatch } from "./api/runners-watch.ts";
 import { createSecretsService } from "./api/secrets-service.ts";
 import { createServerService } from "./api/server-service.ts";
 import { openUserPlane } from "./api/user-plane.ts";
 import { createTunnelsService } from "./api/tunnels-service.ts";
-import { createTurns } from "./api/turns.ts";
 import { createUsersService } from "./api/users-service.ts";
 import type { Address, Config } from "./config.ts";
+import { createEnrollmentMethods } from "./enrollment-methods.ts";
 import { announceGateway } from "./gateway.ts";
 import { pushLogs } from "./sessions/push-logs.ts";
 import { runSession, type SessionDeps } from "./sessions/run-session.ts";
@@ -59,7 +57,6 @@ import { createHealthService } from "./api/health-service.ts";
 import { createOverlayService } from "./api/overlay-service.ts";
 import { createReflectionService } from "./api/reflection-service.ts";
 import { conversations, services } from "./api/permissions.ts";
-import { runnerService } from "./domain/overlay-plan.ts";
 import { openNetwork } from "./open-network.ts";
 import { openPlacing } from "./open-placing.ts";
 import { openRevocations } from "./open-revocations.ts";
@@ -88,8 +85,6 @@ export type Server = {
 
 const authenticationCache_ms = 500;
 const recheckPeriod_ms = 500;
-const enrollmentBurst = 500;
-const enrollmentsPerSecond = 50;
 const leafTtl_ms = 30 * 86_400_000;
 const leafRenewal_ms = 86_400_000;
 
@@ -115,7 +110,7 @@ export async function openServer(config: Config, log: Logger, database?: Databas
 async function open({ config, log, database, onClose }: StateOptions): Promise<Omit<Server, "close">> {
   const tls = config.tls && readTlsMaterial(config.tls, new Date());
   const state = await openState({ config, log, database, onClose });
-  const { sql, masterKey, authority, nonceKey, logStore, writer, contents } = state;
+  const { sql, masterKey, authority, logStore, writer, contents } = state;
   const { replicaId, storeEpoch } = writer;
   const random = createSecureRandom();
   const placing = await openPlacing({ config, log, state, random, onClose });
@@ -132,11 +127,14 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   let leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
   const network = openNetwork({ config, log, state, placing, onClose });
   const endpoints = createRunnerEndpoints(config, network?.endpoint);
-  const tunnels = await openTunnels({ config, log, state, placing, ownEndpoint: endpoints.own, onClose });
+  const accept: RunnerPlane["accept"] = (connection, from) => runnerPlane.accept(connection, from);
+  const ways = { dial: network?.dial, accept, ownEndpoint: endpoints.own };
+  const tunnels = await openTunnels({ config, log, state, placing, ...ways, onClose });
   const onRevoked = () => {
     revocations.signal();
     notifications.send("revocations");
   };
+  const overlayServices = (runnerId: string) => (network ? [network.services.ofRunner(runnerId)] : []);
   const sessionDeps: SessionDeps = {
     sql,
     writer,
@@ -147,6 +145,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     masterKey,
     log,
     endpoints: endpoints.all,
+    overlayServices,
     heartbeat_ms: config.heartbeat_ms,
     lease_ms: config.lease_ms,
     certificateTtl_ms: config.certificateTtl_ms,
@@ -154,18 +153,9 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     onRunnersChanged,
     onRevoked,
   };
-  const overlayServices = (runnerId: string) => (network ? [runnerService(runnerId)] : []);
   const protoDeps = { sql, fleet, trustDomain: authority.trustDomain, overlayServices };
-  const issueDeps = {
-    sql,
-    authority,
-    nonceKey,
-    certificateTtl_ms: config.certificateTtl_ms,
-    onRunnersChanged,
-    onRevoked,
-    attempts: createAttemptLimiter(enrollmentBurst, enrollmentsPerSecond),
-    turns: createTurns(),
-  };
+  const shown = { leaf: () => leaf, endpoints: endpoints.all };
+  const enrollment = createEnrollmentMethods({ config, state, placing, network, ...shown, onRevoked });
   const routes = (router: ConnectRouter) => {
     router.service(RunnersService, {
       ...createRunnerManagement({
@@ -180,13 +170,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
         },
       }),
       ...createRunnerWatch({ ...protoDeps, storeEpoch, feed: runnerFeed }),
-      ...createEnrollment({
-        ...issueDeps,
-        controlPlaneLeaf: () => leaf,
-        endpoints: endpoints.all,
-        onEnrolled: () => meters.enrollments.add(1),
-      }),
-      ...createRenewal({ ...issueDeps, expiredRenewal_ms: config.expiredRenewal_ms }),
+      ...enrollment,
       ...createMetrics({
         sql,
         metricsInterval_ms: config.metricsInterval_ms,
@@ -221,7 +205,10 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     router.service(TunnelsService, createTunnelsService({ sql, masterKey, tunnels }));
     const { startDeps, advanceDeps, onAdvanced, onQueueChanged, runnerName } = running;
     const { feed, cancelRun, queueState, view, takeJobs, artifacts, bundles } = running;
-    router.service(ProjectsService, createProjectsService({ sql, onQueueChanged }));
+    router.service(
+      ProjectsService,
+      createProjectsService({ sql, onQueueChanged, allowFileSources: startDeps.allowFileSources }),
+    );
     router.service(RunsService, createRunsService({ ...startDeps, storeEpoch, feed, cancelRun, runnerName }));
     const queueDeps = { ...advanceDeps, state: queueState, view, runnerName, onAdvanced, onQueueChanged };
     router.service(QueueService, createQueueService({ ...queueDeps, onJobsChanged: takeJobs }));
@@ -239,15 +226,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
       createHealthService(() => isReady({ sql, loops }), new Set(services.map((one) => one.typeName))),
     );
     router.service(ServerReflection, createReflectionService(services));
-    router.service(
-      ServerService,
-      createServerService({
-        version,
-        trustDomain: authority.trustDomain,
-        replicaId,
-        runnerEndpoints: endpoints.texts(),
-      }),
-    );
+    const own = { version, trustDomain: authority.trustDomain, replicaId, runnerEndpoints: endpoints.texts() };
+    router.service(ServerService, createServerService(own));
   };
   const authenticate = createAuthenticator({ sql, cache_ms: authenticationCache_ms });
   const interceptors = (plane: Plane) => {
@@ -265,6 +245,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   // The listeners: runners first, so that what the user port answers is true.
   const runnerPlane = await openRunnerPlane({
     listen: endpoints.listen,
+    sidecar: config.sidecar?.listen,
     authority,
     leaf,
     routes,
@@ -273,10 +254,14 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   });
   endpoints.opened(runnerPlane.address);
   onClose(() => runnerPlane.close(config.shutdownGrace_ms));
+  const enrollmentOptions = { leaf, methods: enrollment, interceptors: interceptors(Plane.USER), log };
+  const enrollmentPlane = openEnrollmentPlane(enrollmentOptions);
+  onClose(enrollmentPlane.close);
   const revocations = await openRevocations({ config, state, placing, runnerPlane });
   runLoop("renew-own-certificate", leafRenewal_ms, async () => {
     leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
     runnerPlane.replaceLeaf(leaf);
+    enrollmentPlane.replaceLeaf(leaf);
   });
   const pages = createPages({ sql, loops, meters, placer, registry, authenticate, openMetrics: config.openMetrics });
   const userPlane = await openUserPlane({
@@ -296,7 +281,10 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     for (const session of registry.all()) session.end("UNAVAILABLE", "the control plane is stopping", 500);
     await Promise.all(closing);
   });
-  void network?.host(runnerPlane.accept);
+  void network?.host([
+    { service: network.services.controlPlane, accept: runnerPlane.accept },
+    { service: network.services.enrollment, accept: enrollmentPlane.accept },
+  ]);
   const gateway = await announceGateway(state.directory, userPlane.address, tls);
   return {
     gateway,

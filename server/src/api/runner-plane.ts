@@ -4,7 +4,9 @@ import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
 import { createMtlsOverlay } from "../../../overlay/mtls.ts";
 import type { Caller } from "../../../overlay/overlay.ts";
-import { openSecureServer, type SecureSession } from "../../../overlay/secure-server.ts";
+import { createSidecarOverlay, type SidecarEndpoint } from "../../../overlay/sidecar.ts";
+import { openSecureServer } from "../../../overlay/secure-server.ts";
+import type { SecureSession } from "../../../overlay/secure-sessions.ts";
 import type { Address } from "../config.ts";
 import type { Authority, ControlPlaneLeaf } from "../identity/authority.ts";
 import { readRunnerPeer } from "../identity/peer.ts";
@@ -15,6 +17,8 @@ import { maximumMessage_bytes } from "./user-plane.ts";
 export type RunnerPlaneOptions = {
   /** Where it listens for TCP connections, if it does. */
   listen: Address | undefined;
+  /** Where a tunneler hands connections on, if one does. */
+  sidecar: SidecarEndpoint | undefined;
   authority: Authority;
   leaf: ControlPlaneLeaf;
   routes: (router: ConnectRouter) => void;
@@ -86,7 +90,11 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
   });
   const accept = (connection: Duplex, from: Caller) => server.accept(connection, from);
   const overlay = createMtlsOverlay(options.listen && { services: { [service]: options.listen } });
+  const tunnelers = createSidecarOverlay(
+    options.sidecar === undefined ? {} : { services: { [service]: options.sidecar } },
+  );
   const listener = options.listen && (await overlay.listen(service, accept));
+  if (options.sidecar !== undefined) await tunnelers.listen(service, accept);
   let closing: Promise<unknown> | undefined;
   return {
     address: listener && { host: listener.address.host, port: listener.address.port },
@@ -105,7 +113,7 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
     replaceLeaf: (leaf) => server.replaceCertificate(certificateOf(leaf)),
     async close(grace_ms) {
       // The listener is closed once its connections are, and those are the server's to end.
-      closing ??= Promise.all([overlay.close(), server.close({ grace_ms })]);
+      closing ??= Promise.all([overlay.close(), tunnelers.close(), server.close({ grace_ms })]);
       await closing;
     },
   };

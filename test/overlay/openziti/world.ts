@@ -14,6 +14,9 @@ const quick = { connectTimeout_ms: 10_000, backOff_ms: 20 };
 
 export interface ZitiWorld extends AsyncDisposable {
   readonly fabric: Fabric;
+  readonly controller: string;
+  /** All of them, where they can be taken away. */
+  readonly routers: { cut(): Promise<void>; restore(): Promise<void> };
   /** May dial and host everything. */
   readonly credential: Credential;
   /** An overlay of the identity above unless told otherwise; closed with the world. */
@@ -33,8 +36,13 @@ export async function openZitiWorld(
   for (const type of ["Dial", "Bind"] as const) fabric.permit(type, ["#all-of-them"], service);
   const credential = { keyPem, certPem, caPem: fabric.caPem };
 
+  const each = async (act: (router: ReturnType<Fabric["router"]>) => Promise<void>) => {
+    for (const { name } of fabric.model.edgeRouters.all()) await act(fabric.router(name));
+  };
   return {
     fabric,
+    controller: fabric.url,
+    routers: { cut: () => each((router) => router.kill()), restore: () => each((router) => router.revive()) },
     credential,
     overlay(given = {}) {
       const overlay = createOpenZitiOverlay({
@@ -73,6 +81,9 @@ export function openRealNetwork(environment: NodeJS.ProcessEnv) {
   const overlays: OpenZitiOverlay[] = [];
   return {
     fabric: undefined,
+    controller,
+    routers: undefined,
+    credential,
     overlay() {
       const overlay = createOpenZitiOverlay({ controller, credential: () => credential });
       overlays.push(overlay);
