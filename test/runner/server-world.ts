@@ -13,6 +13,7 @@ import { settle, toConfig } from "../../server/src/config.ts";
 import { openServer, type Server } from "../../server/src/server.ts";
 import { parseServiceToken } from "../../wire/service-token.ts";
 import { isOverOpenZiti, isReachableFor, networkSettings, openNetwork } from "../support/network.ts";
+import { endJobsLeft } from "../support/jobs-left.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { until } from "../support/world.ts";
 
@@ -105,6 +106,7 @@ export async function openServerWorld(settings: Record<string, string> = {}) {
       await Promise.allSettled(runners.map(({ done }) => done));
       await server.close();
       await database.drop();
+      await endJobsLeft(directory);
       await fabric?.close();
       rmSync(directory, { recursive: true, force: true });
     },
