@@ -51,9 +51,6 @@ export const quickSettings = {
   metrics_interval: "200ms",
 };
 
-/** Over a network, controller and routers live in the same process, too: a busy machine must not make its runners look away. */
-const slowerSettings = { heartbeat: "400ms", lease: "2s", leader_lease: "2s" };
-
 /** The clients of one user. */
 export type Clients = {
   transport: Transport;
@@ -136,7 +133,7 @@ export async function createWorld(
   const processes: RunnerProcess[] = [];
   const replicas: Server[] = [];
   const log = pino({ level: process.env["AGYN_TEST_LOG"] ?? "silent" });
-  const ofNetwork = fabric && { ...slowerSettings, ...(await networkSettings(fabric, directory)) };
+  const ofNetwork = fabric && (await networkSettings(fabric, directory));
   const merged = { ...quickSettings, ...ofNetwork, ...settings };
   /** Where a runner dials instead of what it is told. */
   const planes = new Map<string, string>();
