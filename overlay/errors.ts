@@ -18,6 +18,8 @@ export type OverlayReason =
   | "unauthorized"
   /** A bound was reached: connections, handshakes, what a reader has not taken. */
   | "exhausted"
+  /** The library that an adapter needs is not on this machine, or is not fit for it. */
+  | "not_installed"
   /** The connection broke or did not speak TLS 1.3. */
   | "broken";
 

@@ -4,11 +4,15 @@ import type { Duplex } from "node:stream";
  * How bytes get to the control plane: bytes only, in order, half-closable, with back-pressure. An adapter proves nothing
  * about who is at the other end; the secure layer above does. `Endpoint` is what the adapter dials.
  */
-export interface Overlay<Endpoint> {
-  /** Opens a connection. Rejects with an `OverlayError`; `signal` gives up. */
-  dial(endpoint: Endpoint, options?: { readonly signal?: AbortSignal }): Promise<Duplex>;
+export interface Overlay<Endpoint> extends Dialer<Endpoint> {
   /** Accepts connections of a service, named in the adapter's options. Rejects with an `OverlayError`. */
   listen(service: string, onConnection: (connection: Duplex, from: Caller) => void): Promise<Listener<Endpoint>>;
+}
+
+/** The side of an overlay that asks for connections. */
+export interface Dialer<Endpoint> {
+  /** Opens a connection. Rejects with an `OverlayError`; `signal` gives up. */
+  dial(endpoint: Endpoint, options?: { readonly signal?: AbortSignal }): Promise<Duplex>;
   /** Ends all listeners and what is being dialed. Open connections stay their holders'. */
   close(): Promise<void>;
 }

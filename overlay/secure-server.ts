@@ -4,9 +4,10 @@ import http2 from "node:http2";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { OverlayError } from "./errors.ts";
+import { createHandshakes, type Handshake } from "./handshakes.ts";
 import type { Caller } from "./overlay.ts";
-import { pong } from "./pong.ts";
-import { connectionWindow_bytes, defaultSecureLimits, http2Options, type SecureLimits } from "./secure-limits.ts";
+import { defaultSecureLimits, http2Options, type SecureLimits } from "./secure-limits.ts";
+import { createSecureSessions, endSession, type SecureSession } from "./secure-sessions.ts";
 
 /** A certificate to show, and its key. */
 export interface ServerCertificate {
@@ -30,18 +31,6 @@ export interface SecureServerOptions extends ServerCertificate {
   readonly now?: () => Date;
 }
 
-/** A verified connection. */
-export interface SecureSession {
-  readonly peer: X509Certificate;
-  readonly from: Caller;
-  /** Settles when the connection is gone. */
-  readonly closed: Promise<void>;
-  /** Whether the other end is there now: answers what is sent to it, in time. */
-  answers(timeout_ms: number): Promise<boolean>;
-  /** Ends the connection and all its streams at once; `why` travels in the last frame. */
-  end(why: string): void;
-}
-
 /** Mutual TLS 1.3 and HTTP/2 over whatever connections are handed in. */
 export interface SecureServer {
   /** Takes over a connection of an overlay. */
@@ -55,75 +44,62 @@ export interface SecureServer {
   close(options: { readonly grace_ms: number }): Promise<void>;
 }
 
-/** A connection whose other end is not verified yet. */
-interface Handshake {
-  readonly connection: Duplex;
-  readonly from: Caller;
-  readonly deadline: NodeJS.Timeout;
-  /** On the clock of `performance.now()`. */
-  readonly start_ms: number;
-  reported?: boolean;
-}
-
-const noCertificate = new OverlayError("peer_untrusted", "the client showed no certificate");
-
-/** How long the last frame of an ended session may take to leave. */
-const lastWordsTimeout_ms = 500;
-
-/** Longest delay that a timer takes. */
-const maxTimer_ms = 2 ** 31 - 1;
-
 /** Opens a server that listens nowhere. Throws where a certificate or key cannot be read. */
 export function openSecureServer(options: SecureServerOptions): SecureServer {
   const limits = { ...defaultSecureLimits, ...options.limits };
-  const now = options.now ?? (() => new Date());
-  const issuers = options.clientIssuersPem.map((pem) => new X509Certificate(pem));
+  const judgement = judgementOf(options);
+  const handshakes = createHandshakes(limits, (error, from) => options.onRefused?.(error, from));
+  const sessions = createSecureSessions(limits, options.now ?? (() => new Date()));
   /** All that are not closed, whatever has become of them. */
   const connections = new Map<Duplex, Promise<void>>();
-  const pending = new Set<Handshake>();
-  const open = new Map<http2.Http2Session, SecureSession>();
   // TLS does not say which connection it finished its handshake on; what runs in its events runs in this context.
   const accepted = new AsyncLocalStorage<Handshake>();
   let closing = false;
 
   const server = http2.createSecureServer({ ...http2Options, ...tlsOptions(options), ...tlsPolicy });
   server.on("request", (request, response) => {
-    const known = request.stream.session !== undefined && open.has(request.stream.session);
+    const known = request.stream.session !== undefined && sessions.open.has(request.stream.session);
     if (known) options.onRequest(request, response);
     else request.stream.destroy();
   });
-  server.on("session", (session) => onSecured(session));
+  server.on("session", (session) => {
+    session.on("error", () => {});
+    const handshake = accepted.getStore();
+    if (handshake === undefined) return session.destroy();
+    handshakes.settle(handshake);
+    // The proxy that HTTP/2 gives for its socket hides only what would disturb the session.
+    const peer = closing ? closingError() : judgement(session.socket as TLSSocket);
+    if (peer instanceof OverlayError) {
+      endSession(session, handshake.connection, peer.message);
+      return handshakes.refuse(handshake, peer);
+    }
+    const secured = sessions.admit(session, peer, handshake);
+    options.onSession?.(secured);
+  });
   server.on("unknownProtocol", (socket) => socket.destroy());
   server.on("tlsClientError", (error, socket) => {
     socket.destroy();
     const handshake = accepted.getStore();
     const message = `the TLS handshake failed: ${error.message}`;
-    if (handshake !== undefined) report(handshake, new OverlayError("broken", message, { cause: error }));
+    if (handshake !== undefined) handshakes.refuse(handshake, new OverlayError("broken", message, { cause: error }));
   });
 
   return {
     accept(connection, from) {
       if (closing) return void connection.destroy();
       connection.on("error", () => {});
-      if (pending.size >= limits.handshakes) endStalled();
-      const full = fullness(limits, pending.size, open.size);
+      if (handshakes.count >= limits.handshakes) handshakes.endStalled();
+      const full = fullness(limits, handshakes.count, sessions.open.size);
       if (full !== undefined) {
         connection.destroy();
         return options.onRefused?.(new OverlayError("exhausted", full), from);
       }
-
-      const handshake: Handshake = {
-        connection,
-        from,
-        start_ms: performance.now(),
-        deadline: setTimeout(() => onDeadline(handshake), limits.handshakeTimeout_ms),
-      };
-      pending.add(handshake);
+      const handshake = handshakes.begin(connection, from);
       const gone = Promise.withResolvers<void>();
       connections.set(connection, gone.promise);
       connection.once("close", () => {
         connections.delete(connection);
-        onClose(handshake);
+        handshakes.closed(handshake);
         gone.resolve();
       });
       connection.allowHalfOpen = false;
@@ -131,21 +107,21 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
     },
 
     sessionOf(request) {
-      const session = request.stream.session === undefined ? undefined : open.get(request.stream.session);
+      const session = request.stream.session === undefined ? undefined : sessions.open.get(request.stream.session);
       if (session === undefined) throw new OverlayError("broken", "the connection of this request is gone");
       return session;
     },
 
-    sessions: () => open.values(),
+    sessions: () => sessions.open.values(),
     replaceCertificate: (certificate) =>
       server.setSecureContext({ ...tlsOptions({ ...options, ...certificate }), ...tlsPolicy }),
 
     async close({ grace_ms }) {
       closing = true;
-      for (const { connection } of pending) connection.destroy();
-      for (const session of open.keys()) session.close();
+      handshakes.endAll();
+      for (const session of sessions.open.keys()) session.close();
       const force = setTimeout(() => {
-        for (const session of open.keys()) session.destroy();
+        for (const session of sessions.open.keys()) session.destroy();
         // A session that ends in order waits for the other end, which may be gone without a word.
         for (const connection of connections.keys()) connection.destroy();
       }, grace_ms);
@@ -153,107 +129,43 @@ export function openSecureServer(options: SecureServerOptions): SecureServer {
       clearTimeout(force);
     },
   };
+}
 
-  /** The oldest handshake gives way to a new one, so that nobody keeps others out by connections that say nothing (I13). */
-  function endStalled(): void {
-    const [oldest] = pending;
-    if (oldest === undefined || performance.now() - oldest.start_ms < limits.handshakePatience_ms) return;
-    report(oldest, new OverlayError("exhausted", "a handshake that took too long gave way to others"));
-    oldest.connection.destroy();
-  }
+const closingError = (): OverlayError => new OverlayError("peer_refused", "this server is closing");
 
-  function onDeadline(handshake: Handshake): void {
-    report(handshake, new OverlayError("timeout", `no TLS handshake within ${limits.handshakeTimeout_ms} ms`));
-    handshake.connection.destroy();
-  }
-
-  function onClose(handshake: Handshake): void {
-    const unfinished = pending.has(handshake) && !closing;
-    settle(handshake);
-    if (unfinished) report(handshake, new OverlayError("broken", "the connection closed during the TLS handshake"));
-  }
-
-  function onSecured(session: http2.ServerHttp2Session): void {
-    session.on("error", () => {});
-    // The proxy that HTTP/2 gives for its socket hides only what would disturb the session.
-    const socket = session.socket as TLSSocket;
-    const handshake = accepted.getStore();
-    if (handshake === undefined) return session.destroy();
-
-    settle(handshake);
+/** Who a socket's other end is once TLS is done with it: its certificate, or why it is not let in. */
+function judgementOf({
+  clientIssuersPem,
+  refuse,
+}: SecureServerOptions): (socket: TLSSocket) => X509Certificate | OverlayError {
+  const issuers = clientIssuersPem.map((pem) => new X509Certificate(pem));
+  return (socket) => {
     const peer = socket.getPeerX509Certificate();
-    const refusal = peer === undefined ? noCertificate : (distrustOf(peer, socket) ?? refusalOf(peer));
-    if (peer === undefined || refusal !== undefined) {
-      endSession(session, handshake.connection, (refusal ?? noCertificate).message);
-      return report(handshake, refusal ?? noCertificate);
-    }
-    session.setLocalWindowSize(connectionWindow_bytes);
-    session.setTimeout(limits.idleTimeout_ms, () => secured.end(`nothing moved for ${limits.idleTimeout_ms} ms`));
-    const secured = track(session, peer, handshake);
-    endAtExpiry(secured);
-    options.onSession?.(secured);
-  }
+    if (peer === undefined) return new OverlayError("peer_untrusted", "the client showed no certificate");
+    return distrustOf(peer, socket, issuers) ?? refusalOf(peer, refuse) ?? peer;
+  };
+}
 
-  function distrustOf(peer: X509Certificate, socket: TLSSocket): OverlayError | undefined {
-    if (!socket.authorized) {
-      // Typed as an error, it is the name of OpenSSL's verdict.
-      const message = `the client's certificate is not accepted: ${String(socket.authorizationError)}`;
-      return new OverlayError("peer_untrusted", message);
-    }
-    if (issuers.some((issuer) => peer.checkIssued(issuer) && peer.verify(issuer.publicKey))) return undefined;
-    return new OverlayError("peer_untrusted", "the client's certificate is not of an accepted issuer");
+function distrustOf(
+  peer: X509Certificate,
+  socket: TLSSocket,
+  issuers: readonly X509Certificate[],
+): OverlayError | undefined {
+  if (!socket.authorized) {
+    // Typed as an error, it is the name of OpenSSL's verdict.
+    const message = `the client's certificate is not accepted: ${String(socket.authorizationError)}`;
+    return new OverlayError("peer_untrusted", message);
   }
+  if (issuers.some((issuer) => peer.checkIssued(issuer) && peer.verify(issuer.publicKey))) return undefined;
+  return new OverlayError("peer_untrusted", "the client's certificate is not of an accepted issuer");
+}
 
-  function refusalOf(peer: X509Certificate): OverlayError | undefined {
-    if (closing) return new OverlayError("peer_refused", "this server is closing");
-    try {
-      const why = options.refuse?.(peer);
-      return why === undefined ? undefined : new OverlayError("peer_refused", why);
-    } catch (cause) {
-      return new OverlayError("peer_refused", "whether the certificate is revoked cannot be told now", { cause });
-    }
-  }
-
-  function track(
-    session: http2.ServerHttp2Session,
-    peer: X509Certificate,
-    { connection, from }: Handshake,
-  ): SecureSession {
-    const closed = Promise.withResolvers<void>();
-    const end = (why: string) => {
-      // From now on no request is let through.
-      open.delete(session);
-      endSession(session, connection, why);
-    };
-    const answers = (timeout_ms: number) => pong(session, timeout_ms);
-    const secured = { peer, from, closed: closed.promise, answers, end };
-    open.set(session, secured);
-    session.once("close", () => {
-      open.delete(session);
-      closed.resolve();
-    });
-    return secured;
-  }
-
-  function endAtExpiry(session: SecureSession): void {
-    const left_ms = session.peer.validToDate.getTime() - now().getTime();
-    if (left_ms <= 0) return session.end("the certificate expired");
-    const timer = setTimeout(() => endAtExpiry(session), Math.min(left_ms, maxTimer_ms));
-    timer.unref();
-    void session.closed.then(() => clearTimeout(timer));
-  }
-
-  /** Says once why a connection is not let in. */
-  function report(handshake: Handshake, error: OverlayError): void {
-    settle(handshake);
-    if (handshake.reported === true) return;
-    handshake.reported = true;
-    options.onRefused?.(error, handshake.from);
-  }
-
-  function settle(handshake: Handshake): void {
-    clearTimeout(handshake.deadline);
-    pending.delete(handshake);
+function refusalOf(peer: X509Certificate, refuse: SecureServerOptions["refuse"]): OverlayError | undefined {
+  try {
+    const why = refuse?.(peer);
+    return why === undefined ? undefined : new OverlayError("peer_refused", why);
+  } catch (cause) {
+    return new OverlayError("peer_refused", "whether the certificate is revoked cannot be told now", { cause });
   }
 }
 
@@ -279,17 +191,4 @@ function fullness(limits: SecureLimits, handshakes: number, connections: number)
   if (handshakes >= limits.handshakes) return `${limits.handshakes} handshakes are under way already`;
   if (handshakes + connections >= limits.connections) return `${limits.connections} connections are open already`;
   return undefined;
-}
-
-/** Ends a session and its streams, its last words being sent as long as the other end takes them. */
-function endSession(session: http2.Http2Session, connection: Duplex, why: string): void {
-  if (session.destroyed) return;
-  session.goaway(http2.constants.NGHTTP2_INADEQUATE_SECURITY, 0, Buffer.from(why));
-  // The frame leaves at the end of this turn; closing first makes the end of the socket an orderly one.
-  setImmediate(() => {
-    session.close();
-    session.destroy();
-  });
-  const force = setTimeout(() => connection.destroy(), lastWordsTimeout_ms);
-  connection.once("close", () => clearTimeout(force));
 }

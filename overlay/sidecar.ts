@@ -1,6 +1,8 @@
 import { once } from "node:events";
+import { rm } from "node:fs/promises";
 import net from "node:net";
-import { messageOf, OverlayError } from "./errors.ts";
+import { codeOf, messageOf, OverlayError } from "./errors.ts";
+import { limited } from "./limited.ts";
 import type { Listener, Overlay } from "./overlay.ts";
 import { connectTcp, parseHostAndPort, type HostAndPort } from "./tcp.ts";
 
@@ -26,19 +28,12 @@ export function createSidecarOverlay(options: SidecarOptions = {}): Overlay<Side
   const servers = new Set<net.Server>();
 
   return {
-    async dial(endpoint, { signal } = {}) {
-      const timeout = AbortSignal.timeout(timeout_ms);
-      const signals = [closing.signal, timeout, ...(signal === undefined ? [] : [signal])];
-      try {
-        return await connectTcp(placeOf(endpoint), AbortSignal.any(signals));
-      } catch (error) {
-        if (error instanceof OverlayError) throw error;
-        if (timeout.aborted)
-          throw new OverlayError("timeout", `the tunneler at ${endpoint} took longer than ${timeout_ms} ms`);
-        if (signals.some((one) => one.aborted)) throw new OverlayError("cancelled", `dialing ${endpoint} was given up`);
-        const why = `the tunneler at ${endpoint} cannot be reached: ${messageOf(error)}`;
-        throw new OverlayError("unreachable", why, { cause: error });
-      }
+    dial(endpoint, { signal } = {}) {
+      const given = signal === undefined ? [closing.signal] : [closing.signal, signal];
+      const what = `dialing the tunneler at ${endpoint}`;
+      return limited({ what, timeout_ms, given, otherwise: "unreachable" }, async (until) =>
+        connectTcp(readSidecarEndpoint(endpoint), until),
+      );
     },
 
     async listen(service, onConnection) {
@@ -50,10 +45,10 @@ export function createSidecarOverlay(options: SidecarOptions = {}): Overlay<Side
         socket.on("error", () => {});
         onConnection(socket, { address: socket.remoteAddress ?? where });
       });
-      server.listen(placeOf(where));
       try {
-        await once(server, "listening", { signal: closing.signal });
+        await listenAt(server, readSidecarEndpoint(where), closing.signal);
       } catch (error) {
+        if (error instanceof OverlayError) throw error;
         const why = `service ${service} cannot listen on ${where}: ${messageOf(error)}`;
         throw new OverlayError("address_unavailable", why, { cause: error });
       }
@@ -76,8 +71,33 @@ export function createSidecarOverlay(options: SidecarOptions = {}): Overlay<Side
   }
 }
 
+/** Listens there, in the place of a process that was killed and left its socket behind. */
+async function listenAt(server: net.Server, place: SidecarPlace, signal: AbortSignal): Promise<void> {
+  // A tunneler often has another user. Who may speak is for the secure layer to say, as it is on a port.
+  const options = "path" in place ? { ...place, readableAll: true, writableAll: true } : place;
+  try {
+    await once(server.listen(options), "listening", { signal });
+  } catch (error) {
+    if (!("path" in place) || codeOf(error) !== "EADDRINUSE" || (await answers(place, signal))) throw error;
+    await rm(place.path);
+    await once(server.listen(options), "listening", { signal });
+  }
+}
+
+async function answers(place: SidecarPlace, signal: AbortSignal): Promise<boolean> {
+  try {
+    (await connectTcp(place, signal)).destroy();
+    return true;
+  } catch (error) {
+    return codeOf(error) !== "ECONNREFUSED";
+  }
+}
+
+/** A port, or a socket in the file system. */
+export type SidecarPlace = { readonly path: string } | HostAndPort;
+
 /** The parts of an endpoint. Throws an `OverlayError` that says what is wrong with it. */
-function placeOf(endpoint: SidecarEndpoint): { path: string } | HostAndPort {
+export function readSidecarEndpoint(endpoint: SidecarEndpoint): SidecarPlace {
   if (endpoint.startsWith(unixPrefix)) {
     const path = endpoint.slice(unixPrefix.length);
     if (path.startsWith("/") && Buffer.byteLength(path) <= maxPath_bytes) return { path };

@@ -3,6 +3,9 @@
 /** Data of one message, in bytes. */
 export const tunnelPiece_bytes = 65_536;
 
+/** What is said first to a runner whose service was dialed, in bytes: the tunnel's id. */
+export const tunnelId_bytes = 20;
+
 /** Of inputs that were sent towards a workload and not yet said to be taken, in bytes: what the runner may have to hold of one tunnel. */
 export const tunnelWindow_bytes = 256 * 1024;
 

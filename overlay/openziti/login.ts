@@ -40,6 +40,8 @@ export interface LoginParts {
 
 /** A permission is asked for anew after so long, so that new routers are found. */
 const permissionLife_ms = 600_000;
+/** Permissions that are kept; of more, the oldest is asked for anew. */
+const maximumPermissions = 1000;
 /** How long logging out may take. */
 const logoutTimeout_ms = 2000;
 
@@ -65,6 +67,8 @@ export function createLogin({ credential, controller, session, settings, onRefus
 
       const timeout = AbortSignal.any([gone.signal, AbortSignal.timeout(settings.connectTimeout_ms)]);
       const promise = openServiceSession(controller, session, wanted, timeout);
+      const [oldest] = permissions.keys();
+      if (permissions.size >= maximumPermissions && oldest !== undefined) permissions.delete(oldest);
       permissions.set(keyOf(wanted), { promise, until_ms: performance.now() + permissionLife_ms });
       promise.catch(() => permissions.delete(keyOf(wanted)));
       return abortable(promise, signal);

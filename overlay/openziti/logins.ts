@@ -3,7 +3,7 @@ import type { SessionKind } from "./api-session.ts";
 import type { Credential } from "./credential.ts";
 import { createLogin, type Login } from "./login.ts";
 import { openApiSession } from "./open-session.ts";
-import { createController } from "./rest.ts";
+import { createController, type ControllerUrls } from "./rest.ts";
 import type { Settings } from "./settings.ts";
 import { abortable, pause } from "./waiting.ts";
 
@@ -17,7 +17,7 @@ export interface Logins {
 
 /** Where to log in, and as whom. */
 export interface LoginsOptions {
-  readonly controller: string;
+  readonly controller: ControllerUrls;
   readonly credential: () => Credential | Promise<Credential>;
   readonly sessions: SessionKind | undefined;
   readonly settings: Settings;

@@ -1,5 +1,5 @@
 import type { Duplex } from "node:stream";
-import { messageOf, OverlayError } from "../errors.ts";
+import { limited } from "../limited.ts";
 import type { Caller, Listener, Overlay } from "../overlay.ts";
 import type { SessionKind } from "./api-session.ts";
 import type { HostingOptions } from "./bind.ts";
@@ -7,9 +7,10 @@ import type { Credential } from "./credential.ts";
 import { dialThrough } from "./dial.ts";
 import { host } from "./hosting.ts";
 import { createLogins } from "./logins.ts";
+import type { ControllerUrls } from "./rest.ts";
 import type { Service } from "./service-sessions.ts";
 import { defaultSettings, type Settings } from "./settings.ts";
-import { loadSodium } from "./sodium.ts";
+import { loadSodium, type Sodium } from "./sodium.ts";
 import { isUnauthorized, twice } from "./waiting.ts";
 
 // A client of OpenZiti's edge, as the port of overlays has it. From here down:
@@ -33,14 +34,16 @@ export interface OpenZitiEndpoint {
 
 /** Where the network is, and who we are in it. */
 export interface OpenZitiOptions {
-  /** `https://host:port` of the controller. */
-  readonly controller: string;
+  /** `https://host:port` of the controller, or of each where a network has several. */
+  readonly controller: ControllerUrls;
   /** Asked for at each dial, and every minute: it should remember. What it gives anew is logged in with at once. */
   readonly credential: () => Credential | Promise<Credential>;
   /** How services are hosted, by the names they are listened to with; one that is not here has its own name there. */
   readonly hosting?: Readonly<Record<string, HostingOptions>>;
   /** The kind of session; the one that fits the controller where it is not given. */
   readonly sessions?: SessionKind;
+  /** What encrypts end to end; the fastest that this machine runs where it is not given. */
+  readonly sodium?: () => Promise<Sodium>;
   readonly settings?: Partial<Settings>;
 }
 
@@ -53,6 +56,7 @@ export interface OpenZitiOverlay extends Overlay<OpenZitiEndpoint> {
 /** The adapter over an OpenZiti network. Nothing is opened before the first use. */
 export function createOpenZitiOverlay(options: OpenZitiOptions): OpenZitiOverlay {
   const settings: Settings = { ...defaultSettings, ...options.settings };
+  const openSodium = options.sodium ?? loadSodium;
   const closing = new AbortController();
   const logins = createLogins({ ...options, sessions: options.sessions, settings });
   const listeners = new Set<Listener<OpenZitiEndpoint>>();
@@ -60,13 +64,13 @@ export function createOpenZitiOverlay(options: OpenZitiOptions): OpenZitiOverlay
 
   return {
     dial: (endpoint, { signal } = {}) =>
-      limited(`dialing service ${endpoint.service}`, signal, (until) =>
+      limitedTo(`dialing service ${endpoint.service}`, signal, (until) =>
         twice((attempt) => dialNearest(endpoint, attempt), settings.backOff_ms, until),
       ),
 
     async listen(name, onConnection) {
       const hosting = options.hosting?.[name] ?? {};
-      const sodium = await loadSodium();
+      const sodium = await openSodium();
       const hasRoom = () => accepted < settings.maxConnections;
       const accept = (connection: Duplex, from: Caller) => {
         accepted++;
@@ -74,7 +78,7 @@ export function createOpenZitiOverlay(options: OpenZitiOptions): OpenZitiOverlay
         onConnection(connection, from);
       };
       const parts = { name, options: hosting, logins, sodium, settings, hasRoom, onConnection: accept };
-      const hosted = await limited(`hosting service ${name}`, undefined, (until) => host(parts, until));
+      const hosted = await limitedTo(`hosting service ${name}`, undefined, (until) => host(parts, until));
       const listener = {
         address: {
           service: hosting.service ?? name,
@@ -90,7 +94,7 @@ export function createOpenZitiOverlay(options: OpenZitiOptions): OpenZitiOverlay
     },
 
     services: ({ signal } = {}) =>
-      limited("listing services", signal, async (until) => (await logins.current(until)).services(until)),
+      limitedTo("listing services", signal, async (until) => (await logins.current(until)).services(until)),
 
     async close() {
       closing.abort();
@@ -100,7 +104,7 @@ export function createOpenZitiOverlay(options: OpenZitiOptions): OpenZitiOverlay
   };
 
   async function dialNearest({ service: name, identity }: OpenZitiEndpoint, until: AbortSignal): Promise<Duplex> {
-    const sodium = await loadSodium();
+    const sodium = await openSodium();
     const login = await logins.current(until);
     const wanted = { name, type: "Dial" } as const;
     try {
@@ -115,22 +119,12 @@ export function createOpenZitiOverlay(options: OpenZitiOptions): OpenZitiOverlay
     }
   }
 
-  /** Runs `act` for as long as it may take, and makes an `OverlayError` of whatever it fails with. */
-  async function limited<T>(
+  function limitedTo<T>(
     what: string,
     signal: AbortSignal | undefined,
     act: (until: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const timeout = AbortSignal.timeout(settings.connectTimeout_ms);
     const given = signal === undefined ? [closing.signal] : [closing.signal, signal];
-    try {
-      return await act(AbortSignal.any([timeout, ...given]));
-    } catch (error) {
-      if (given.some(({ aborted }) => aborted)) throw new OverlayError("cancelled", `${what} was given up`);
-      if (error instanceof OverlayError) throw error;
-      if (timeout.aborted)
-        throw new OverlayError("timeout", `${what} took longer than ${settings.connectTimeout_ms} ms`);
-      throw new OverlayError("broken", `${what} failed: ${messageOf(error)}`, { cause: error });
-    }
+    return limited({ what, timeout_ms: settings.connectTimeout_ms, given, otherwise: "broken" }, act);
   }
 }

@@ -24,9 +24,9 @@ export interface Answer {
   readonly text: string;
 }
 
-/** A controller, as one credential reaches it. */
+/** The controller of a network, as one credential reaches it; where there are several, the one that answers. */
 export interface Controller {
-  /** `https://host:port`, and nothing behind it. */
+  /** `https://host:port` of the one that is called next, and nothing behind it. */
   readonly origin: string;
   /** Rejects with an `OverlayError` where no answer comes, or with the reason of `signal`. */
   call(call: Call, signal: AbortSignal): Promise<Answer>;
@@ -54,9 +54,19 @@ const errorEnvelope = z.object({
   }),
 });
 
-/** The controller at `url`, known by the credential's authorities and shown its certificate. Throws where `url` is none. */
-export function createController(url: string, credential: Pick<Credential, "caPem"> & Partial<Credential>): Controller {
-  const { origin, hostname } = readOrigin(url);
+/** One URL, or those of all controllers of one network. */
+export type ControllerUrls = string | readonly string[];
+
+/**
+ * The controllers at `urls`, known by the credential's authorities and shown its certificate. Throws where one is none. One
+ * that cannot be reached gives way to the next at once, and one that breaks off or is silent from the next call on.
+ */
+export function createController(
+  urls: ControllerUrls,
+  credential: Pick<Credential, "caPem"> & Partial<Credential>,
+): Controller {
+  const origins = [urls].flat().map(readOrigin);
+  let turn = 0;
   const agent = new https.Agent({
     ca: credential.caPem,
     ...(credential.keyPem !== undefined && { key: credential.keyPem }),
@@ -65,21 +75,44 @@ export function createController(url: string, credential: Pick<Credential, "caPe
     maxSockets: connections,
     minVersion: "TLSv1.2",
   });
+  const current = () => origins[turn % origins.length]!;
+
+  async function callOne({ origin, host }: URL, call: Call, signal: AbortSignal): Promise<Answer> {
+    const timeout = AbortSignal.timeout(callTimeout_ms);
+    try {
+      return await request(origin, call, { agent, signal: AbortSignal.any([signal, timeout]) });
+    } catch (error) {
+      signal.throwIfAborted();
+      if (timeout.aborted)
+        throw new OverlayError("timeout", `controller ${host} took longer than ${callTimeout_ms} ms`);
+      throw readTlsError(error, `controller ${host}`);
+    }
+  }
+
   return {
-    origin,
+    get origin() {
+      return current().origin;
+    },
     close: () => agent.destroy(),
     async call(call, signal) {
-      const timeout = AbortSignal.timeout(callTimeout_ms);
-      try {
-        return await request(origin, call, { agent, signal: AbortSignal.any([signal, timeout]) });
-      } catch (error) {
-        signal.throwIfAborted();
-        if (timeout.aborted)
-          throw new OverlayError("timeout", `controller ${hostname} took longer than ${callTimeout_ms} ms`);
-        throw readTlsError(error, `controller ${hostname}`);
+      for (let attempt = 1; ; attempt++) {
+        const controller = current();
+        try {
+          return await callOne(controller, call, signal);
+        } catch (error) {
+          if (current() === controller) turn++;
+          signal.throwIfAborted();
+          if (attempt >= origins.length || !mayRepeat(call, error)) throw error;
+        }
       }
     },
   };
+}
+
+/** What was perhaps heard must not be said twice, unless it only asks. */
+function mayRepeat({ method }: Call, error: unknown): boolean {
+  if (!(error instanceof OverlayError)) return false;
+  return error.reason === "unreachable" || (method === "GET" && error.reason === "broken");
 }
 
 function readOrigin(url: string): URL {

@@ -50,10 +50,21 @@ export const messageTag = 0;
 
 let loading: Promise<Sodium> | undefined;
 
-/** The native library where its binary fits this machine, otherwise the one in WebAssembly, which is slower. */
+/** The library for all connections of this process. */
 export function loadSodium(): Promise<Sodium> {
-  loading ??= import("./native-sodium.ts")
-    .then(({ openNativeSodium }) => openNativeSodium())
-    .catch(async () => (await import("./wasm-sodium.ts")).openWasmSodium());
+  loading ??= chooseSodium();
   return loading;
+}
+
+/** The native library where its binary fits this machine, otherwise the one in WebAssembly, which is slower. */
+export async function chooseSodium(openNative: () => Promise<Sodium> = openNativeLibrary): Promise<Sodium> {
+  try {
+    return await openNative();
+  } catch {
+    return (await import("./wasm-sodium.ts")).openWasmSodium();
+  }
+}
+
+async function openNativeLibrary(): Promise<Sodium> {
+  return (await import("./native-sodium.ts")).openNativeSodium();
 }

@@ -2,10 +2,15 @@ import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { readIdentityFile } from "../../overlay/openziti/identity-file.ts";
 import { gatewayTrust, type GatewayTrust } from "../../wire/gateway-trust.ts";
 import { parseServiceToken, type ServiceToken } from "../../wire/service-token.ts";
+import { openZitiSdkPackage } from "../../overlay/openziti-sdk.ts";
+import { readSidecarEndpoint } from "../../overlay/sidecar.ts";
 import { parseAddress } from "./endpoints.ts";
 import { FatalError } from "./fatal-error.ts";
+import type { Gateway } from "./gateway.ts";
+import type { RunnerEndpoint } from "./identity-store.ts";
 import { proxiesOf, type Proxies } from "./proxies.ts";
 import { messageOf } from "./refusal.ts";
 import { executorNames, type ExecutorName } from "./runner.ts";
@@ -17,9 +22,11 @@ const logLevels = ["trace", "debug", "info", "warn", "error"] as const;
 
 /** All that the command line and the environment say. */
 export type RunnerConfig = {
-  gateway: string;
+  gateway: Gateway;
   gatewayTrust: GatewayTrust | undefined;
-  runnerPlane: string | undefined;
+  runnerPlane: RunnerEndpoint | undefined;
+  /** The package or directory of OpenZiti's own SDK, to dial with. */
+  zitiSdk: string | undefined;
   proxies: Proxies;
   token: ServiceToken | undefined;
   dataDirectory: string | undefined;
@@ -28,6 +35,7 @@ export type RunnerConfig = {
   executors: ExecutorName[];
   isUnsafeSharedUser: boolean;
   opensTunnels: boolean;
+  isUnsafeSharedForward: boolean;
   drainTimeoutMs: number;
   hasParentPipe: boolean;
   logLevel: (typeof logLevels)[number];
@@ -36,7 +44,10 @@ export type RunnerConfig = {
 type Flags = {
   gateway?: string;
   caFile?: string;
+  zitiIdentity?: string;
   runnerPlane?: string;
+  sidecar?: string;
+  zitiSdk?: string | true;
   proxy?: string;
   tokenFile?: string;
   dataDir?: string;
@@ -45,6 +56,7 @@ type Flags = {
   resource: Record<string, number>;
   executor?: ExecutorName[];
   unsafeSharedUser?: true;
+  unsafeSharedForward?: true;
   tunnels: boolean;
   drainTimeout: number;
   parentPipe?: true;
@@ -75,7 +87,13 @@ function createCommand(version: string): Command {
     .version(version)
     .option("--gateway <url>", "the control plane's address, such as https://agyn.example.org (or AGYN_GATEWAY)")
     .option("--ca-file <file>", "PEM file of the authority that signed the gateway's certificate (or AGYN_CA_FILE)")
+    .option("--ziti-identity <file>", "reach the gateway over OpenZiti as this identity (or AGYN_ZITI_IDENTITY)")
     .option("--runner-plane <host:port>", "dial the runner plane there, not where the control plane says it is")
+    .option("--sidecar <host:port>", "dial the runner plane by the tunneler there, or at unix:/path")
+    .option(
+      "--ziti-sdk [package]",
+      "dial OpenZiti networks with its own SDK for Node, from the package or directory given",
+    )
     .option("--proxy <url>", "an HTTP proxy for everything that is dialed (or HTTPS_PROXY, HTTP_PROXY, NO_PROXY)")
     .option("--token-file <file>", "a file that holds the service token (or AGYN_SERVICE_TOKEN)")
     .option("--data-dir <directory>", "where identity and workloads are kept (or AGYN_RUNNER_DATA_DIR)")
@@ -89,6 +107,10 @@ function createCommand(version: string): Command {
     )
     .addOption(new Option("--executor <name...>", "ways of running workloads that are offered").choices(executorNames))
     .option("--unsafe-shared-user", "serve the whole cluster although workloads are not isolated here")
+    .option(
+      "--unsafe-shared-forward",
+      "with cluster scope, let people of every organization reach the ports of this machine",
+    )
     .option("--no-tunnels", "let nobody into workloads while they run: no exec, port-forward and cp")
     .option("--drain-timeout <seconds>", "how long a stopping runner waits for its workloads", toSeconds, 10)
     .option("--parent-pipe", "end when standard input ends; workloads go on and are adopted by the next start")
@@ -100,17 +122,14 @@ function createCommand(version: string): Command {
 }
 
 function toConfig(flags: Flags, { environment }: Surroundings): RunnerConfig {
-  const gateway = flags.gateway ?? environment["AGYN_GATEWAY"];
-  if (gateway === undefined || gateway === "") {
-    throw new FatalError("usage", "the control plane's address is needed: --gateway URL, or AGYN_GATEWAY");
-  }
   const text = flags.tokenFile === undefined ? environment["AGYN_SERVICE_TOKEN"] : readTokenFile(flags.tokenFile);
   const token = text === undefined ? undefined : toToken(text, flags.tokenFile ?? "AGYN_SERVICE_TOKEN");
   const isEphemeral = flags.ephemeral === true;
   return {
-    gateway: toGateway(gateway),
+    gateway: toGateway(flags, environment),
     gatewayTrust: readTrust(flags.caFile ?? environment["AGYN_CA_FILE"]),
-    runnerPlane: flags.runnerPlane === undefined ? undefined : toRunnerPlane(flags.runnerPlane),
+    runnerPlane: toRunnerPlane(flags),
+    zitiSdk: flags.zitiSdk === true ? openZitiSdkPackage : flags.zitiSdk,
     proxies: proxiesOf(flags.proxy, environment),
     token,
     dataDirectory: dataDirectoryOf(
@@ -124,13 +143,39 @@ function toConfig(flags: Flags, { environment }: Surroundings): RunnerConfig {
     executors: flags.executor ?? [...executorNames],
     isUnsafeSharedUser: flags.unsafeSharedUser === true,
     opensTunnels: flags.tunnels,
+    isUnsafeSharedForward: flags.unsafeSharedForward === true,
     drainTimeoutMs: flags.drainTimeout * 1000,
     hasParentPipe: flags.parentPipe === true,
     logLevel: flags.logLevel,
   };
 }
 
-function toGateway(text: string): string {
+/** One way to the gateway: by its URL, or by an identity that may dial enrollment in a network. */
+function toGateway(flags: Flags, environment: NodeJS.ProcessEnv): Gateway {
+  const url = flags.gateway ?? environment["AGYN_GATEWAY"] ?? "";
+  const identity = flags.zitiIdentity ?? environment["AGYN_ZITI_IDENTITY"] ?? "";
+  if (url !== "" && identity !== "") {
+    throw new FatalError("usage", "the gateway is reached by --gateway or by --ziti-identity: give one of them");
+  }
+  if (identity !== "") return readNetworkIdentity(identity);
+  if (url !== "") return toUrl(url);
+  throw new FatalError(
+    "usage",
+    "the control plane's address is needed: --gateway URL, or AGYN_GATEWAY; or --ziti-identity FILE",
+  );
+}
+
+function readNetworkIdentity(path: string): Gateway {
+  try {
+    const { caPem, ...identity } = readIdentityFile(path);
+    if (caPem === undefined) throw new Error(`${path} does not name the network's authorities (id.ca)`);
+    return { ...identity, caPem };
+  } catch (error) {
+    throw new FatalError("usage", `--ziti-identity: ${messageOf(error)}`);
+  }
+}
+
+function toUrl(text: string): string {
   const url = URL.parse(text);
   if (url !== null && (url.protocol === "http:" || url.protocol === "https:")) return url.href.replace(/\/$/, "");
   throw new FatalError("usage", `gateway ${JSON.stringify(text)} is not an http or https URL`);
@@ -149,12 +194,25 @@ function readTrust(path: string | undefined): GatewayTrust | undefined {
   return trust;
 }
 
-function toRunnerPlane(text: string): string {
+/** Where to dial instead of what the control plane names. */
+function toRunnerPlane({ runnerPlane, sidecar }: Flags): RunnerEndpoint | undefined {
+  if (runnerPlane !== undefined && sidecar !== undefined) {
+    throw new FatalError("usage", "the runner plane is dialed by --runner-plane or by --sidecar: give one of them");
+  }
+  if (runnerPlane !== undefined) {
+    checked("--runner-plane", () => parseAddress(runnerPlane));
+    return { kind: "mtls", address: runnerPlane };
+  }
+  if (sidecar === undefined) return undefined;
+  checked("--sidecar", () => readSidecarEndpoint(sidecar));
+  return { kind: "sidecar", address: sidecar };
+}
+
+function checked(flag: string, parse: () => unknown): void {
   try {
-    parseAddress(text);
-    return text;
+    parse();
   } catch (error) {
-    throw new FatalError("usage", `--runner-plane: ${messageOf(error)}`);
+    throw new FatalError("usage", `${flag}: ${messageOf(error)}`);
   }
 }
 

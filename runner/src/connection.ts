@@ -1,6 +1,8 @@
 import http2 from "node:http2";
+import type { Duplex } from "node:stream";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
+import { OverlayError } from "../../overlay/errors.ts";
 import { openSecureSocket } from "../../overlay/secure-client.ts";
 import { connectionWindow_bytes, http2Options } from "../../overlay/secure-limits.ts";
 import { describeEndpoint } from "./endpoints.ts";
@@ -26,28 +28,37 @@ export type Connection = {
   close(): void;
 };
 
-export type ConnectionOptions = { overlay: RunnerOverlay; identity: StoredIdentity; signal: AbortSignal };
+export type ConnectionOptions = { identity: StoredIdentity; signal: AbortSignal };
 
-/** Dials the endpoints in their order and takes the first that proves to be the control plane. */
-export async function openConnection(options: ConnectionOptions): Promise<Connection> {
+/**
+ * Dials the endpoints in their order and takes the first that proves to be the control plane. Rejects with an `OverlayError`:
+ * "unauthorized" where a network does not let this identity in.
+ */
+export async function openConnection({
+  overlay,
+  ...options
+}: ConnectionOptions & { overlay: RunnerOverlay }): Promise<Connection & { endpoint: RunnerEndpoint }> {
   const failures: string[] = [];
+  let isRefused = false;
   for (const endpoint of options.identity.endpoints) {
     try {
-      return await openEndpoint(endpoint, options);
+      const connection = await openOver((signal) => overlay.dial(endpoint, { signal }), options);
+      return Object.assign(connection, { endpoint });
     } catch (error) {
       failures.push(`${describeEndpoint(endpoint)}: ${messageOf(error)}`);
+      isRefused ||= error instanceof OverlayError && error.reason === "unauthorized";
     }
   }
-  if (failures.length === 0) throw new Error("the control plane named no endpoint of the runner plane");
-  throw new Error(failures.join("; "));
+  const text = failures.length === 0 ? "the control plane named no endpoint of the runner plane" : failures.join("; ");
+  throw new OverlayError(isRefused ? "unauthorized" : "unreachable", text);
 }
 
-async function openEndpoint(
-  endpoint: RunnerEndpoint,
-  { overlay, identity, signal }: ConnectionOptions,
+/** Over whatever `dial` gives, once the other end has proven to be the control plane. */
+export async function openOver(
+  dial: (signal: AbortSignal) => Promise<Duplex>,
+  { identity, signal }: ConnectionOptions,
 ): Promise<Connection> {
   const { keyPem, chainPem, rootPem, trustDomain } = identity;
-  const dial = (dialSignal: AbortSignal) => overlay.dial(endpoint, { signal: dialSignal });
   const socket = await openSecureSocket(dial, { keyPem, chainPem, rootPem, trustDomain, signal });
 
   const session = http2.connect(baseUrl, { settings: http2Options.settings, createConnection: () => socket });

@@ -115,8 +115,10 @@ export class Executions {
     };
     if (running === undefined || outcome === "lost" || outcome === "start_failed") return onSettled();
     const { uploads = [] } = running.spec;
-    const { files } = running.execution;
-    const { system } = this.#sinkFor(of);
+    const { execution } = running;
+    const { files } = execution;
+    const sink = this.#sinkFor(of);
+    const system = (text: string): void => sink.system(execution.hideSecrets?.(text) ?? text);
     this.#deps.uploads.start({ workloadId: of.workloadId, fence: of.fence, uploads, files, system, onSettled });
   }
 

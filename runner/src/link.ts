@@ -4,12 +4,14 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
+import { OverlayError } from "../../overlay/errors.ts";
 import { backoffMs, jitteredMs, longestTimerMs, pause } from "./backoff.ts";
 import { openConnection, type Connection } from "./connection.ts";
 import { readEndpoints } from "./endpoints.ts";
 import { askEndpoints } from "./enroll.ts";
 import { FatalError } from "./fatal-error.ts";
 import { rootPinOf } from "./identity-keys.ts";
+import type { HostedService } from "./hosted-service.ts";
 import type { RunnerEndpoint, StoredIdentity } from "./identity-store.ts";
 import { pushLogs } from "./log-push.ts";
 import type { Logs } from "./logs.ts";
@@ -17,6 +19,7 @@ import { pushMetrics } from "./metrics-push.ts";
 import { giveUpIdentity, obtainIdentity, type ObtainDeps } from "./obtain-identity.ts";
 import { courseAfter, type Refused } from "./refusal-course.ts";
 import { messageOf, refusalOf } from "./refusal.ts";
+import { createLoginDoubt, type FailedDial, type Failure } from "./refused-login.ts";
 import { renewIdentity, renewInMs } from "./renew.ts";
 import type { RunnerOverlay } from "./runner-overlay.ts";
 import { Session, type SessionDeps, type SessionEnd, type SessionTerms } from "./session.ts";
@@ -30,11 +33,12 @@ const goodSessionMs = 10_000;
 export type LinkDeps = ObtainDeps & {
   overlay: RunnerOverlay;
   /** To be dialed instead of what the control plane names. */
-  runnerPlane: string | undefined;
-  hello: () => SessionDeps["hello"];
+  runnerPlane: RunnerEndpoint | undefined;
+  hello: () => Omit<SessionDeps["hello"], "hostsService">;
   workloads: Workloads;
   logs: Logs;
   tunnels: Tunnels;
+  hostedService: HostedService;
   gate: TransportGate;
   onContact: SessionDeps["onContact"];
   onDrain: () => void;
@@ -44,9 +48,6 @@ export type LinkDeps = ObtainDeps & {
   leaving: AbortSignal;
   log: Logger;
 };
-
-/** A session's end that this runner did not bring about. */
-type Failure = Exclude<SessionEnd, { kind: "left" }>;
 
 type Live = {
   identity: StoredIdentity;
@@ -60,6 +61,7 @@ type Live = {
 export async function keepLink(deps: LinkDeps): Promise<void> {
   const { signal, leaving, log } = deps;
   const stopped = AbortSignal.any([signal, leaving]);
+  const doubt = createLoginDoubt({ ...deps, signal: stopped });
   let failures = 0;
   while (!stopped.aborted) {
     const identity = await obtainIdentity({ ...deps, signal: stopped });
@@ -68,7 +70,7 @@ export async function keepLink(deps: LinkDeps): Promise<void> {
     if (stopped.aborted && opened.kind !== "live") return;
 
     const startMs = Date.now();
-    const end = opened.kind === "live" ? await serve(deps, opened.live) : opened.end;
+    const end = opened.kind === "live" ? await serve(deps, opened.live) : await doubt.explain(identity, opened);
     if (end.kind === "left") return;
     if (opened.kind === "live" && Date.now() - startMs > goodSessionMs) failures = 0;
     failures += 1;
@@ -113,27 +115,28 @@ function markExpired({ store }: LinkDeps): void {
   if (kept?.identity !== undefined) store.save({ ...kept, identity: { ...kept.identity, expireTimeMs: 0 } });
 }
 
-type Opened = { kind: "live"; live: Live } | { kind: "failed"; end: Failure };
+type Opened = { kind: "live"; live: Live } | ({ kind: "failed" } & FailedDial);
 
 /** Dials and says hello; `before` is the session that this one is to succeed. */
 async function openLive(deps: LinkDeps, identity: StoredIdentity, before?: Session): Promise<Opened> {
   const { overlay, signal, workloads, store, onContact, onDrain, log } = deps;
-  const dialed =
-    deps.runnerPlane === undefined
-      ? identity
-      : { ...identity, endpoints: [{ kind: "mtls" as const, address: deps.runnerPlane }] };
-  let connection: Connection;
+  const dialed = deps.runnerPlane === undefined ? identity : { ...identity, endpoints: [deps.runnerPlane] };
+  let connection: Awaited<ReturnType<typeof openConnection>>;
   try {
     connection = await openConnection({ overlay, identity: dialed, signal });
   } catch (error) {
     await learnEndpoints(deps, identity);
-    return { kind: "failed", end: { kind: "broken", message: messageOf(error) } };
+    const isUnauthorized = error instanceof OverlayError && error.reason === "unauthorized";
+    return { kind: "failed", end: { kind: "broken", message: messageOf(error) }, isUnauthorized };
   }
   const renewNow = new AbortController();
+  const hello = deps.hello();
+  const { endpoint } = connection;
+  const hostsService = hello.tunnels && endpoint.kind === "openziti";
   before?.succeed();
   const session = new Session({
     transport: connection.transport,
-    hello: deps.hello(),
+    hello: { ...hello, hostsService },
     workloads,
     keepNumber: (number) => store.saveSessionNumber(number),
     onContact,
@@ -157,9 +160,11 @@ async function openLive(deps: LinkDeps, identity: StoredIdentity, before?: Sessi
   if (terms === undefined) {
     const end = withLastWords(await session.ended, connection);
     connection.close();
-    return { kind: "failed", end: end.kind === "left" ? { kind: "broken", message: "the runner is stopping" } : end };
+    const failure: Failure = end.kind === "left" ? { kind: "broken", message: "the runner is stopping" } : end;
+    return { kind: "failed", end: failure, isUnauthorized: false };
   }
   keepEndpoints(deps, terms.endpoints);
+  if (hostsService && terms.service !== "") deps.hostedService.host({ endpoint, service: terms.service, identity });
   const { runnerName, sessionNumber } = terms;
   log.info({ runner_name: runnerName, session_number: String(sessionNumber) }, "session established");
   return { kind: "live", live: { identity, connection, session, terms, renewNow } };

@@ -45,6 +45,8 @@ async function* requests(logs: Logs, signal: AbortSignal): AsyncGenerator<PushRe
   while (!signal.aborted) {
     await logs.ready(signal);
     await pause(lingerMs, signal);
+    // What is taken now would be sent nowhere.
+    if (signal.aborted) return;
     for (let request = logs.nextRequest(); request !== undefined; request = logs.nextRequest()) {
       yield request;
       if (signal.aborted) return;

@@ -1,3 +1,4 @@
+import { loadOpenZitiSdk, type OpenZitiSdk } from "../../overlay/openziti-sdk.ts";
 import { parseConfig } from "./config.ts";
 import { exitCodes, FatalError } from "./fatal-error.ts";
 import { closeInheritedDescriptors } from "./inherited-descriptors.ts";
@@ -23,12 +24,21 @@ async function main(argv: readonly string[]): Promise<number> {
   if (config === undefined) return 0;
 
   const log = createLogger(config.logLevel);
-  const runner = await startRunner({ ...config, version, log });
+  const openZitiSdk = config.zitiSdk === undefined ? undefined : await loadSdk(config.zitiSdk);
+  const runner = await startRunner({ ...config, openZitiSdk, version, log });
   stopOnSignals(runner, config.drainTimeoutMs);
   if (config.hasParentPipe) process.stdin.resume().once("close", () => runner.abandon());
   await runner.done;
   log.info("runner left");
   return 0;
+}
+
+async function loadSdk(module: string): Promise<OpenZitiSdk> {
+  try {
+    return await loadOpenZitiSdk(module);
+  } catch (error) {
+    throw new FatalError("usage", `--ziti-sdk: ${messageOf(error)}`);
+  }
 }
 
 /** The first signal stops the runner in good order; the second ends it at once and leaves its workloads to the next start. */

@@ -3,11 +3,9 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import { createClient, type Client } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
 import type { Logger } from "pino";
 import { MachineSchema, type Machine as MachineProto } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
-import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import type { OpenZitiSdk } from "../../overlay/openziti-sdk.ts";
 import type { GatewayTrust } from "../../wire/gateway-trust.ts";
 import type { ServiceToken } from "../../wire/service-token.ts";
 import type { Executor, Isolation } from "./executors/executor.ts";
@@ -19,15 +17,24 @@ import { readContent } from "./contents.ts";
 import { openDataDirectory, type DataDirectory } from "./data-directory.ts";
 import { createDeparture } from "./departure.ts";
 import { FatalError } from "./fatal-error.ts";
+import { openGateway, type Gateway } from "./gateway.ts";
 import { openHoldings } from "./holdings.ts";
-import { createIdentityMemory, openIdentityDirectory } from "./identity-store.ts";
+import { HostedService } from "./hosted-service.ts";
+import { rootPinOf } from "./identity-keys.ts";
+import {
+  createIdentityMemory,
+  openIdentityDirectory,
+  type IdentityStore,
+  type RunnerEndpoint,
+} from "./identity-store.ts";
 import { openSealingKey } from "./sealing-key.ts";
 import { keepLink } from "./link.ts";
 import { Logs } from "./logs.ts";
 import { watchLoss } from "./loss-watch.ts";
 import { readMachine, type Machine } from "./machine.ts";
 import { cutText } from "./messages.ts";
-import { gatewayAgent, type Proxies } from "./proxies.ts";
+import { createNetworkCredentials } from "./network-credentials.ts";
+import type { Proxies } from "./proxies.ts";
 import { createRunnerOverlay } from "./runner-overlay.ts";
 import type { SessionTerms } from "./session.ts";
 import { TransportGate } from "./transport-gate.ts";
@@ -43,12 +50,13 @@ export const executorNames = ["process", "simulated"] as const;
 export type ExecutorName = (typeof executorNames)[number];
 
 export type RunnerOptions = {
-  /** URL of the control plane's user port. */
-  gateway: string;
+  gateway: Gateway;
   /** How the gateway is known by TLS; otherwise by the authorities that this machine trusts. */
   gatewayTrust?: GatewayTrust | undefined;
-  /** "host:port" to dial instead of what the control plane names. */
-  runnerPlane?: string | undefined;
+  /** To be dialed instead of what the control plane names. */
+  runnerPlane?: RunnerEndpoint | undefined;
+  /** Dials OpenZiti networks in the place of our own client. */
+  openZitiSdk?: OpenZitiSdk | undefined;
   /** Without: everything is reached directly. */
   proxies?: Proxies;
   token: ServiceToken | undefined;
@@ -65,6 +73,8 @@ export type RunnerOptions = {
   isUnsafeSharedUser: boolean;
   /** Lets people into workloads while they run; yes, unless it is said. */
   opensTunnels?: boolean;
+  /** With cluster scope, lets people of every organization reach what listens on this machine's loopback address. */
+  isUnsafeSharedForward?: boolean;
   /** What the machine is, for many runners of one process; otherwise it is looked at. */
   machine?: Machine;
   version: string;
@@ -109,18 +119,30 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   const logs = new Logs({ directory: join(directory, "spools") });
   const uploads = new Uploads({ gate, log });
   const workloads = new Workloads({ executors, capacity: options.capacity, holdings, logs, uploads, log });
-  const tunnels = new Tunnels({ isShut: !opensTunnels, wayInto: (of) => workloads.wayInto(of), log });
+  let isShared = false;
+  const tunnels = new Tunnels({
+    isShut: !opensTunnels,
+    wayInto: (of) => workloads.wayInto(of),
+    isShared: () => isShared,
+    forwardsShared: options.isUnsafeSharedForward === true,
+    log,
+  });
   await workloads.adopt();
 
   const watch = watchLoss({ workloads, holdings, bootId: machine.bootId });
+  const gateway = openGateway({ ...options, proxies, rootPin: () => rootPinKnown(options, store) });
+  const departure = createDeparture({ workloads, log });
+  const host = machine.hostname.slice(0, 255);
+  const enrollment = { gateway: gateway.client, store, host, signal: departure.abandoned };
   const overlay = createRunnerOverlay({
     proxy: proxies,
     identity: () => store.load()?.identity,
+    networkCredentials: createNetworkCredentials(enrollment),
     version: options.version,
+    openZitiSdk: options.openZitiSdk,
   });
   const instanceId = randomUUID();
   const isTemporary = options.dataDirectory === undefined;
-  const departure = createDeparture({ workloads, log });
   let wasWelcome = false;
   const close = async (error?: unknown): Promise<void> => {
     departure.abandon();
@@ -130,6 +152,7 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
     if (isTemporary) await departure.endAll();
     await holdings.close();
     await overlay.close();
+    gateway.close();
     // Last, and nothing is awaited after it: what leaves a job's pipe from then on would be in no spool.
     logs.close();
     leaveJobRoot(jobsBelow(directory));
@@ -140,11 +163,8 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   };
 
   const linked = keepLink({
-    gateway: createGateway(options),
+    ...enrollment,
     runnerPlane: options.runnerPlane,
-    store,
-    host: machine.hostname.slice(0, 255),
-    signal: departure.abandoned,
     leaving: departure.leaving,
     token: options.token,
     log,
@@ -165,11 +185,13 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
     workloads,
     logs,
     tunnels,
+    hostedService: new HostedService({ overlay, tunnels, signal: departure.abandoned, log }),
     gate,
     onContact: (sentAtMs, terms) => watch.contact(sentAtMs, terms),
     onDrain: () => void departure.drain(),
     onWelcome: (terms) => {
       wasWelcome = true;
+      isShared = terms.isCluster;
       refuseUnsafeTerms(terms, isolation, options);
     },
   });
@@ -177,10 +199,12 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   return { done, stop: (timeoutMs) => void departure.stop(timeoutMs), abandon: () => departure.abandon() };
 }
 
-function createGateway({ gateway, gatewayTrust, proxies = {} }: RunnerOptions): Client<typeof RunnersService> {
-  const agent = gatewayAgent(gateway, proxies);
-  const nodeOptions = { ...gatewayTrust, ...(agent && { agent }) };
-  return createClient(RunnersService, createConnectTransport({ baseUrl: gateway, httpVersion: "1.1", nodeOptions }));
+/** By what the control plane is known: the kept identity's root, or what the service token pins. */
+function rootPinKnown({ token }: RunnerOptions, store: IdentityStore): Uint8Array {
+  const identity = store.load()?.identity;
+  const pin = identity === undefined ? token?.rootPin : rootPinOf(identity);
+  if (pin === undefined) throw new FatalError("usage", "a service token is needed (--token-file)");
+  return pin;
 }
 
 function jobsBelow(directory: string): string {

@@ -38,6 +38,8 @@ export type SessionTerms = {
   sessionNumber: bigint;
   runnerName: string;
   isCluster: boolean;
+  /** Leads into this runner, in the control plane's network; empty where it has none. */
+  service: string;
   heartbeatIntervalMs: number;
   leaseMs: number;
   lossMarginMs: number;
@@ -249,6 +251,7 @@ function toTerms(welcome: Welcome): SessionTerms {
     sessionNumber: welcome.sessionNumber,
     runnerName: welcome.runnerName,
     isCluster: welcome.cluster,
+    service: welcome.service,
     heartbeatIntervalMs: Math.min(
       Math.max(leastHeartbeatIntervalMs, ms(welcome.heartbeatInterval, 10_000)),
       longestTimerMs,

@@ -17,7 +17,7 @@ import { cutText } from "./messages.ts";
 import { messageOf } from "./refusal.ts";
 import { serveTunnel, TunnelRefused } from "./tunnel-server.ts";
 
-/** Tunnels at one time: they share the connection's 64 streams with all else. */
+/** Tunnels at one time, whichever way they come: those over the session's connection share its 64 streams with all else. */
 export const maximumTunnels = 48;
 
 const maximumMessageBytes = 1024;
@@ -27,6 +27,10 @@ export type TunnelsDeps = {
   isShut: boolean;
   /** Throws a `TunnelRefused`. */
   wayInto: (of: HoldingRef) => Entrance;
+  /** This runner serves every organization. */
+  isShared: () => boolean;
+  /** A shared runner forwards to the ports of its machine all the same. */
+  forwardsShared: boolean;
   log: Logger;
 };
 
@@ -39,6 +43,8 @@ type Said = NonNullable<MessageInitShape<typeof TunnelRequestSchema>["kind"]>;
 export class Tunnels {
   readonly #deps: TunnelsDeps;
   readonly #open = new Set<AbortController>();
+  /** Whose tunnels are served, each once for each. */
+  readonly #served: string[] = [];
 
   constructor(deps: TunnelsDeps) {
     this.#deps = deps;
@@ -108,6 +114,8 @@ export class Tunnels {
     const signal = AbortSignal.any([over.signal, ending.signal]);
     try {
       const entrance = this.#deps.wayInto({ workloadId, fence });
+      if (this.#deps.isShared()) this.#refuseShared(kind.case, entrance.organizationId);
+      this.#count(entrance.organizationId, ending.signal);
       void entrance.ended.then(() => over.abort(new TunnelRefused("STATE", "the workload has ended")));
       const outputs = serveTunnel(kind, { entrance, inputs: inputs.values(), signal });
       for await (const value of outputs) await said.push({ case: "output", value });
@@ -115,6 +123,29 @@ export class Tunnels {
     } catch (error) {
       await refuse(error, said);
     }
+  }
+
+  /**
+   * What a machine that many organizations use gives to none of them: its own ports, which all jobs there share, unless its operator
+   * says so (I7); and more than half of the tunnels that the others leave, so that there is always one for who comes next (I13).
+   */
+  #refuseShared(wanted: TunnelStart["kind"]["case"], organizationId: string): void {
+    if (wanted === "forward" && !this.#deps.forwardsShared) {
+      const why = "this runner serves every organization, and forwards to no port of its machine";
+      throw new TunnelRefused("STATE", `${why} unless it is started with --unsafe-shared-forward`);
+    }
+    const own = this.#served.filter((served) => served === organizationId).length;
+    if (own < maximumTunnels - this.#served.length) return;
+    const why = `this organization has ${own} tunnels into this runner open already`;
+    throw new TunnelRefused("LIMIT", `${why}, and it serves every organization: no more than are left to the others`);
+  }
+
+  /** Counts a tunnel of an organization until it ends; its reader may be gone before it comes to its own end. */
+  #count(organizationId: string, ending: AbortSignal): void {
+    ending.throwIfAborted();
+    this.#served.push(organizationId);
+    const leave = (): void => void this.#served.splice(this.#served.indexOf(organizationId), 1);
+    ending.addEventListener("abort", leave, { once: true });
   }
 }
 

@@ -5,6 +5,7 @@ import type { PendingLimits } from "./loops/pending-room.ts";
 import type { ArtifactLimits } from "./artifacts/workload-artifacts.ts";
 import type { S3Place } from "./blobs/s3-place.ts";
 import { readS3Place } from "./s3-settings.ts";
+import { readSidecarPlaces, type SidecarPlaces } from "./sidecar-settings.ts";
 import { readNetworkPlace, readOverlays, type NetworkPlace, type OverlayName } from "./network-settings.ts";
 import {
   ConfigError,
@@ -36,6 +37,8 @@ export type Config = ArtifactLimits & {
   tunnelIdle_ms: number;
   /** How runners reach the runner plane, in the order in which they are told. */
   overlays: readonly OverlayName[];
+  /** The tunnelers, where they are one of them. */
+  sidecar: SidecarPlaces | undefined;
   /** The OpenZiti network, where that is one of them. */
   network: NetworkPlace | undefined;
   tls: { cert: string; key: string } | undefined;
@@ -119,6 +122,7 @@ export function toConfig(settled: Settled): Config {
     tunnelAddress: optionalAddress("tunnel_address"),
     tunnelIdle_ms: duration("tunnel_idle"),
     overlays: readOverlays(text("overlay")!),
+    sidecar: readSidecarPlaces(text),
     network: readNetworkPlace(text),
     tls: cert === undefined || key === undefined ? undefined : { cert, key },
     trustedProxies: (text("trusted_proxies") ?? "").split(",").filter((one) => one.trim() !== ""),

@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
-import { z } from "zod";
+import { resolve } from "node:path";
+import { readIdentityFile } from "../../overlay/openziti/identity-file.ts";
 import type { Administrator } from "../../overlay/openziti/management.ts";
+import type { IdentityEnrollment } from "./domain/overlay-plan.ts";
 import { ConfigError, parseDuration, unknown } from "./setting-values.ts";
 import { settings, type SettingName } from "./settings.ts";
 
-export const overlayNames = ["mtls", "openziti"] as const;
+export const overlayNames = ["mtls", "openziti", "sidecar"] as const;
 
 /** A way by which runners reach the runner plane. */
 export type OverlayName = (typeof overlayNames)[number];
@@ -15,9 +15,14 @@ export type OverlayName = (typeof overlayNames)[number];
 export type NetworkPlace = {
   /** `https://host:port` */
   controllerUrl: string;
+  /** Those of the network's other controllers, for when that one is away. */
+  otherControllerUrls: readonly string[];
   caPem: string;
   administrator: Administrator;
+  identityEnrollment: IdentityEnrollment;
   routerRoles: readonly string[];
+  /** What the names of our services begin with; often nothing. */
+  servicePrefix: string;
   repairPeriod_ms: number;
 };
 
@@ -30,12 +35,6 @@ const ownSettings = [
   "ziti_admin_username",
   "ziti_admin_password_file",
 ] as const;
-
-/** What the tools of OpenZiti write when an identity has enrolled. */
-const identityFile = z.looseObject({
-  ztAPI: z.string().min(1),
-  id: z.looseObject({ key: z.string().min(1), cert: z.string().min(1), ca: z.string().optional() }),
-});
 
 /** The overlays of a list such as `mtls,openziti`. */
 export function readOverlays(text: string): readonly OverlayName[] {
@@ -53,7 +52,7 @@ export function readNetworkPlace(text: Text): NetworkPlace | undefined {
     return undefined;
   }
   const identity = readIdentity(text);
-  const controllerUrl = readController(text("ziti_controller") ?? identity?.url);
+  const [controllerUrl, ...otherControllerUrls] = readControllers(text("ziti_controller") ?? identity?.url);
   const caFile = text("ziti_ca_file");
   const caPem = caFile === undefined ? identity?.caPem : readPem("ziti_ca_file", resolve(caFile));
   if (caPem === undefined)
@@ -62,9 +61,12 @@ export function readNetworkPlace(text: Text): NetworkPlace | undefined {
     );
   return {
     controllerUrl,
+    otherControllerUrls,
     caPem,
     administrator: identity?.administrator ?? readPasswordAdministrator(text),
+    identityEnrollment: readEnrollment(text("ziti_identity_enrollment")!),
     routerRoles: readRoles(text("ziti_router_roles")!),
+    servicePrefix: readPrefix(text("ziti_service_prefix")!),
     repairPeriod_ms: parseDuration(
       "ziti_repair_period",
       text("ziti_repair_period")!,
@@ -73,8 +75,18 @@ export function readNetworkPlace(text: Text): NetworkPlace | undefined {
   };
 }
 
-function readController(text: string | undefined): string {
+function readEnrollment(text: string): IdentityEnrollment {
+  if (text === "ca" || text === "ott") return text;
+  throw unknown(`ziti_identity_enrollment: "${text}"`, text, ["ca", "ott"]);
+}
+
+function readControllers(text: string | undefined): readonly [string, ...string[]] {
   if (text === undefined) throw new ConfigError("ziti_controller: needed where overlay names openziti");
+  const [first, ...others] = new Set(text.split(",").map((one) => readController(one.trim())));
+  return [first!, ...others];
+}
+
+function readController(text: string): string {
   const url = URL.parse(text);
   if (url?.protocol === "https:" && url.username === "" && url.password === "") return url.origin;
   throw new ConfigError(`ziti_controller: "${text}" is not a URL such as https://ctrl.example.com:1280`);
@@ -85,15 +97,12 @@ function readIdentity(text: Text) {
   if (path === undefined) return undefined;
   if (text("ziti_admin_username") !== undefined)
     throw new ConfigError("ziti_admin_username: give it or ziti_admin_identity, not both");
-  const parsed = identityFile.safeParse(parseJson(path));
-  if (!parsed.success)
-    throw new ConfigError(
-      `ziti_admin_identity: ${path} is no identity file: ${parsed.error.issues[0]?.path.join(".")} is missing`,
-    );
-  const { ztAPI, id } = parsed.data;
-  const material = (value: string) => readMaterial("ziti_admin_identity", value, dirname(resolve(path)));
-  const administrator = { kind: "certificate", keyPem: material(id.key), certPem: material(id.cert) } as const;
-  return { url: ztAPI, administrator, caPem: id.ca === undefined ? undefined : material(id.ca) };
+  try {
+    const { controller, keyPem, certPem, caPem } = readIdentityFile(path);
+    return { url: controller, administrator: { kind: "certificate", keyPem, certPem } as const, caPem };
+  } catch (error) {
+    throw new ConfigError(`ziti_admin_identity: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 function readPasswordAdministrator(text: Text): Administrator {
@@ -106,18 +115,6 @@ function readPasswordAdministrator(text: Text): Administrator {
   return { kind: "password", username, password: readText("ziti_admin_password_file", resolve(file)).trimEnd() };
 }
 
-/** PEM text, with or without `pem:` before it, or the file of a `file://` URL. */
-function readMaterial(name: SettingName, value: string, directory: string): string {
-  if (value.startsWith("file://")) {
-    const path = value.startsWith("file:///") ? fileURLToPath(value) : resolve(directory, value.slice(7));
-    return readPem(name, path);
-  }
-  const pem = value.replace(/^pem:/, "");
-  if (!pem.includes("-----BEGIN "))
-    throw new ConfigError(`${name}: keys and certificates must be PEM texts or file:// URLs`);
-  return pem;
-}
-
 function readRoles(text: string): readonly string[] {
   const roles = text.split(",").map((role) => role.trim());
   const wrong = roles.find((role) => !/^[#@].+$/.test(role));
@@ -127,21 +124,17 @@ function readRoles(text: string): readonly string[] {
   return roles;
 }
 
+function readPrefix(text: string): string {
+  if (/^[a-zA-Z0-9._-]{0,64}$/.test(text)) return text;
+  throw new ConfigError(
+    `ziti_service_prefix: "${text}" is not made of up to 64 letters, digits, dots, dashes and underscores`,
+  );
+}
+
 function readPem(name: SettingName, path: string): string {
   const text = readText(name, path);
   if (!text.includes("-----BEGIN ")) throw new ConfigError(`${name}: ${path} is not PEM`);
   return text;
-}
-
-function parseJson(path: string): unknown {
-  const text = readText("ziti_admin_identity", resolve(path));
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new ConfigError(
-      `ziti_admin_identity: ${path} is not JSON; it is what enrolling an identity of OpenZiti writes`,
-    );
-  }
 }
 
 function readText(name: SettingName, path: string): string {

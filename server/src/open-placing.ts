@@ -147,6 +147,7 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
     placer,
     lease_ms: config.lease_ms,
     heartbeat_ms: config.heartbeat_ms,
+    period_ms: config.loopPeriod_ms,
     onRunnersChanged,
     onWorkloadsChanged,
   });

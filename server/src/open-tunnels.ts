@@ -1,4 +1,7 @@
+import { once } from "node:events";
+import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
+import type { Caller } from "../../overlay/overlay.ts";
 import type { Config } from "./config.ts";
 import type { openPlacing } from "./open-placing.ts";
 import type { OnClose, State } from "./open-state.ts";
@@ -11,13 +14,17 @@ export type TunnelsOptions = {
   log: Logger;
   state: State;
   placing: Awaited<ReturnType<typeof openPlacing>>;
+  /** Dials the service that a runner hosts, where there is a network. */
+  dial: ((runnerId: string, signal: AbortSignal) => Promise<Duplex>) | undefined;
+  /** Takes over a connection to a runner as if the runner had dialed it. */
+  accept: (connection: Duplex, from: Caller) => void;
   /** "host:port" at which runners reach this replica, if they can. */
   ownEndpoint: () => string | undefined;
   onClose: OnClose;
 };
 
 /** What gets callers into workloads, whichever replica their runner is connected to. */
-export async function openTunnels({ config, log, state, placing, ownEndpoint, onClose }: TunnelsOptions) {
+export async function openTunnels({ config, log, state, placing, dial, accept, ownEndpoint, onClose }: TunnelsOptions) {
   const { registry } = placing;
   const calls = await openTunnelCalls(state.sql, log, ({ runnerId, tunnelId, endpoint }) => {
     const endpoints = [{ kind: { case: "mtls" as const, value: endpoint } }];
@@ -34,6 +41,16 @@ export async function openTunnels({ config, log, state, placing, ownEndpoint, on
   };
   return createTunnels({
     idle_ms: config.tunnelIdle_ms,
+    async dial(runnerId, tunnelId, signal) {
+      const connection = await dial?.(runnerId, signal).catch((error: unknown) => {
+        log.info({ runner_id: runnerId, tunnel_id: tunnelId, err: error }, "the runner's service could not be dialed");
+      });
+      if (!connection) return;
+      // The runner then begins the handshake, as with every connection of its own.
+      connection.write(tunnelId);
+      accept(connection, { address: runnerId });
+      await once(connection, "close", { signal }).catch(() => undefined);
+    },
     async call(runnerId, tunnelId) {
       const session = registry.get(runnerId);
       if (session) session.send({ case: "connect", value: { tunnelId, endpoints: [] } });

@@ -69,12 +69,22 @@ export const settings = {
   overlay: {
     kind: "text",
     default: "mtls",
-    help: "how runners reach the runner plane: mtls (a TCP port), openziti (no port at all), or mtls,openziti for both",
+    help: "how runners reach the runner plane: mtls (a TCP port), openziti (no port at all), sidecar (tunnelers), or several, such as mtls,openziti",
+  },
+  sidecar_listen: {
+    kind: "text",
+    default: undefined,
+    help: "where a tunneler beside this server hands connections on: host:port or unix:/path",
+  },
+  sidecar_address: {
+    kind: "text",
+    default: undefined,
+    help: "where the tunneler beside each runner takes connections, as runners are told: host:port or unix:/path",
   },
   ziti_controller: {
     kind: "text",
     default: undefined,
-    help: "URL of the OpenZiti controller; without it the one that ziti_admin_identity names",
+    help: "URL of the OpenZiti controller, or of each, separated by commas; without it the one that ziti_admin_identity names",
   },
   ziti_ca_file: {
     kind: "text",
@@ -92,10 +102,20 @@ export const settings = {
     help: "name of an administrator, instead of ziti_admin_identity",
   },
   ziti_admin_password_file: { kind: "text", default: undefined, help: "a file with that administrator's password" },
+  ziti_identity_enrollment: {
+    kind: "text",
+    default: "ca",
+    help: "how runners and control plane log in to the OpenZiti network: by certificates of our own authorities, which are registered there (ca), or by its own, through one-time enrollment (ott)",
+  },
   ziti_router_roles: {
     kind: "text",
     default: "#all",
     help: "edge routers that runners and control plane may use, as roles separated by commas, such as #public",
+  },
+  ziti_service_prefix: {
+    kind: "text",
+    default: "",
+    help: "what the names of services in the OpenZiti network begin with, so that several installations can share one, such as staging-",
   },
   ziti_repair_period: {
     kind: "duration",

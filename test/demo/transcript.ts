@@ -26,6 +26,11 @@ export function mask(text: string): string {
   return masks.reduce((masked, [pattern, replacement]) => masked.replace(pattern, replacement), text).trim();
 }
 
+/** The text without what it says of the way by which runners come. */
+export function maskOverlay(text: string): string {
+  return text.replaceAll(/^ {2}(runner plane|network) .*\n/gm, "");
+}
+
 const block = /(<!-- transcript -->\n)([\s\S]*?)(<!-- \/transcript -->)/;
 
 /** The transcript in a document; empty where there is none. */

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { matchesGlob, matchesPatterns } from "../../server/src/domain/glob.ts";
+import { processorTime_ms } from "../support/own-time.ts";
 
 test.each([
   ["main", "main", true],
@@ -34,9 +35,9 @@ test("what `!` takes away does not fit, and patterns that only take away fit all
 
 test("bad-33: a pattern made to explode is decided in a moment", () => {
   const text = "a".repeat(4000);
-  const began_ms = performance.now();
-  for (const pattern of [`${"*a".repeat(60)}b`, `${"**".repeat(40)}b`, `${"**/".repeat(40)}b`, "(a+)+$"]) {
-    expect(matchesGlob(pattern, text)).toBe(false);
-  }
-  expect(performance.now() - began_ms).toBeLessThan(2000);
+  const patterns = [`${"*a".repeat(60)}b`, `${"**".repeat(40)}b`, `${"**/".repeat(40)}b`, "(a+)+$"];
+  const took_ms = processorTime_ms(() => {
+    for (const pattern of patterns) expect(matchesGlob(pattern, text)).toBe(false);
+  });
+  expect(took_ms).toBeLessThan(2000);
 });

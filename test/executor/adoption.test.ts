@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, type Socket, createServer } from "node:net";
@@ -126,6 +127,24 @@ test("the time of a job runs on while no runner is there", async () => {
   const [adopted] = await world.restart();
   const result = await adopted?.execution.result;
   expect(result).toMatchObject({ outcome: "timed_out", message: "timed out after 2000 ms" });
+});
+
+test.for([
+  { isolation: "uid", leaving: "setsid " },
+  { isolation: "none", leaving: "" },
+] as const)("a job ends when its time is up although its runner is dead ($isolation)", async (how, { skip }) => {
+  if (!(await canIsolate(how.isolation))) skip();
+  await using world = await openWorld(how.isolation);
+  const nap = `3600.${randomInt(1e9)}`;
+  const job = `trap '' TERM; ${how.leaving}sleep ${nap} & echo up; while :; do sleep 0.1; done`;
+  const child = host(world, Infinity, ["sh", "-c", job], { timeoutMs: 3000, graceMs: 100 });
+  await until("the job is up", () => spooled(world) === "up\n");
+  await killed(child);
+  await until("the job is gone", () => existsSync(filesOfTheOne(world).exit));
+  await until("what it left is gone", () => countRunning(`sleep\0${nap}\0`) === 0);
+  const [adopted] = await world.restart();
+  const result = await adopted?.execution.result;
+  expect(result).toMatchObject({ outcome: "timed_out", message: "timed out after 3000 ms", signal: "SIGKILL" });
 });
 
 test("a runner killed while it fetches a source leaves no git behind, and its job is lost", async () => {

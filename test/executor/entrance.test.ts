@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 
 import type { EnterRequest, Execution, Isolation } from "../../runner/src/executors/executor.ts";
 import { canIsolate } from "../../runner/src/executors/isolation.ts";
@@ -20,8 +20,8 @@ async function startJob(world: World): Promise<{ execution: Execution; facts: st
 }
 
 /** Runs a command in there to its end. */
-async function enter({ entrance }: Execution, request: EnterRequest, react: (said: string) => string = () => "") {
-  const entered = await entrance!().enter(request);
+async function enter(execution: Execution, request: EnterRequest, react: (said: string) => string = () => "") {
+  const entered = await execution.entrance!().enter(request);
   if (request.terminal === undefined) entered.end();
   let said = "";
   for await (const { bytes } of entered.output) {
@@ -81,7 +81,8 @@ test.skipIf(!isolations.includes("uid"))("nothing of the runner comes along, and
   await using world = await openWorld("uid");
   const key = join(world.data, "identity/key.pem");
   writeFileSync(key, "the runner's private key", { mode: 0o600 });
-  process.env["AGYN_SERVICE_TOKEN"] = "agyn_rt_secret";
+  vi.stubEnv("AGYN_SERVICE_TOKEN", "agyn_rt_secret");
+  onTestFinished(() => void vi.unstubAllEnvs());
   const { execution } = await startJob(world);
   const look = `cat ${key}; env | grep -c agyn_rt; ls /proc/self/fd | grep -c '^7$'; grep -E '^(NoNewPrivs|CapBnd|CapPrm)' /proc/self/status`;
   const { said } = await enter(execution, { argv: ["sh", "-c", `(${look}) 2>&1`] });

@@ -1,7 +1,7 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { execFileSync } from "node:child_process";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 
 import type { ScriptShell } from "../../runner/src/executors/executor.ts";
 import { openWorld, run, script, until } from "./support/world.ts";
@@ -15,7 +15,8 @@ const hasProgram = (name: string): boolean => {
 };
 
 test("a job has a clean environment and what was declared", async () => {
-  process.env["AGYN_SERVICE_TOKEN"] = "agyn_rt_secret";
+  vi.stubEnv("AGYN_SERVICE_TOKEN", "agyn_rt_secret");
+  onTestFinished(() => void vi.unstubAllEnvs());
   await using world = await openWorld();
   const value = 'it\'s "x"\n$(id) `id` \\';
   const { log, spec } = await run(world, ["node", "-p", "JSON.stringify(process.env)"], {

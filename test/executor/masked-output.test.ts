@@ -32,6 +32,17 @@ test("bad-38: a secret that is too short to be masked is named once, without its
   expect(log.system()).toBe("not masked in the output, because shorter than 6 bytes or a common word: PIN\n");
 });
 
+test("bad-38: a secret is masked in what the runner itself says of a job, and in its result", async () => {
+  await using world = await openWorld();
+  const source = { kind: "git", url: "https://127.0.0.1:1/x.git", ref: secret.value } as const;
+  const fetching = await world.start(["true"], { env: [secret], source });
+  await fetching.execution.result;
+  expect(fetching.log.system()).toContain("fetching https://127.0.0.1:1/x.git at ***\n");
+  const missing = await world.start([`no-such-${secret.value}`], { env: [secret] });
+  expect(await missing.execution.result).toMatchObject({ message: "command not found: no-such-***" });
+  expect(missing.execution.hideSecrets?.(`artifact ${secret.value}.txt: left out`)).toBe("artifact ***.txt: left out");
+});
+
 test("bad-37: what looks like a command to the runner is output like any other", async () => {
   await using world = await openWorld();
   const forged = "::add-mask::x\n::stop-commands::t\n::set-env name=PATH::/tmp\n##[group]a\n***\nagynmrk1\n";

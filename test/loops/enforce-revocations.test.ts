@@ -59,3 +59,15 @@ test("a revocation that is read late spares the identity for which its runner en
 
   expect(ended).toEqual(["IDENTITY_REVOKED", "revoked"]);
 });
+
+test("a replica that stood still for longer than it may be blind cuts nobody, since it reads on at once", async () => {
+  const cut: string[] = [];
+  const deps = { sql, keysOf: () => [], disconnect: () => undefined, disconnectAll: (why: string) => cut.push(why) };
+  const reader = await openRevocationReader(deps);
+
+  const reading = reader.run();
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1100);
+  await reading;
+
+  expect(cut).toEqual([]);
+});

@@ -3,6 +3,7 @@ import { openManagement, type Management } from "../../overlay/openziti/manageme
 import type { NetworkFacts, NetworkRunner } from "../../server/src/domain/overlay-plan.ts";
 import { createAuthority } from "../../server/src/identity/authority-material.ts";
 import { openAuthority, type Authority } from "../../server/src/identity/authority.ts";
+import { findDial } from "../../server/src/network/inspect.ts";
 import { repairNetwork } from "../../server/src/network/repair.ts";
 import { startFabric, type Fabric } from "../support/fabric/fabric.ts";
 import { outcomeOf } from "../support/runner-client.ts";
@@ -32,12 +33,17 @@ const runnerOf = (index: number): NetworkRunner => ({
   isBarred: false,
 });
 
-function repair(runners: readonly NetworkRunner[]): Promise<void> {
-  const { runnersIssuerPem, controlPlaneIssuerPem, proveAuthority } = authority;
+function factsOf(runners: readonly NetworkRunner[], servicePrefix = ""): NetworkFacts {
+  const { runnersIssuerPem, controlPlaneIssuerPem } = authority;
   const controlPlaneUri = `spiffe://${trustDomain}/control-plane`;
   const issuers = { runnersIssuerPem, controlPlaneIssuerPem, controlPlaneUri };
-  const facts: NetworkFacts = { trustDomain, ...issuers, routerRoles: ["#all"], runners };
-  return repairNetwork({ management, proveAuthority }, facts, signal);
+  const more = { identityEnrollment: "ca", servicePrefix, routerRoles: ["#all"] } as const;
+  return { trustDomain, ...issuers, ...more, runners };
+}
+
+function repair(runners: readonly NetworkRunner[], servicePrefix?: string): Promise<void> {
+  const { proveAuthority } = authority;
+  return repairNetwork({ management, proveAuthority }, factsOf(runners, servicePrefix), signal);
 }
 
 /** How many identities, services, policies of services, policies of logging in, and authorities there are. */
@@ -50,7 +56,7 @@ test("an empty network gets all that is ours, with authorities that are verified
   const before = countRecords();
   await repair([runnerOf(1), runnerOf(2)]);
 
-  expect(countRecords().map((count, index) => count - before[index]!)).toEqual([3, 3, 5, 1, 2]);
+  expect(countRecords().map((count, index) => count - before[index]!)).toEqual([3, 4, 7, 1, 2]);
   expect(fabric.model.cas.all().map(({ isVerified }) => isVerified)).toEqual([true, true]);
   expect(fabric.violations).toEqual([]);
 });
@@ -92,12 +98,32 @@ test("what has not our tags is left alone, and a name that it has is an error th
   const theirs = fabric.addService("agyn-control-plane", { encryptionRequired: false });
   const other = fabric.addService("other", { tags: { managedBy: "agyn", agynTrustDomain: "agyn-two" } });
 
-  await expect(repair([runnerOf(1)])).rejects.toThrow("name must be unique");
+  await expect(repair([runnerOf(1)])).rejects.toThrow(
+    "services: agyn-control-plane is there already, and is of somebody else; give this installation a ziti_service_prefix",
+  );
 
   expect(fabric.model.services.get(theirs.id)).toEqual(theirs);
   expect(fabric.model.services.get(other.id)).toEqual(other);
   expect(fabric.model.cas.all().map(({ isVerified }) => isVerified)).toEqual([true, true]);
   expect(fabric.model.identities.find(({ externalId }) => externalId === runnerOf(1).uri)).toBeDefined();
+  expect(fabric.violations).toEqual([]);
+});
+
+test("another installation's service is not taken over but told of, and a prefix of one's own makes room for both", async () => {
+  const tags = { managedBy: "agyn", agynTrustDomain: "agyn-two" };
+  const theirs = fabric.addService("agyn-control-plane", { tags });
+
+  await expect(repair([runnerOf(1)])).rejects.toThrow("is of another installation of agyn (trust domain agyn-two)");
+  await repair([runnerOf(1)], "one-");
+
+  const names = fabric.model.services.all().map(({ name }) => name);
+  expect(names.toSorted()).toEqual([
+    "agyn-control-plane",
+    "one-agyn-control-plane",
+    "one-agyn-enroll",
+    `one-runner-${runnerOf(1).runnerId}`,
+  ]);
+  expect(fabric.model.services.get(theirs.id)).toEqual(theirs);
   expect(fabric.violations).toEqual([]);
 });
 
@@ -120,7 +146,27 @@ test("more records than a controller hands out at once are all seen, and none is
   const before = countRecords();
   await repair(many.slice(0, 510));
 
-  expect(before[1]).toBe(521);
-  expect(countRecords()[1]).toBe(511);
+  expect(before[1]).toBe(522);
+  expect(countRecords()[1]).toBe(512);
   expect(fabric.violations).toEqual([]);
+});
+
+test("a look at what one runner needs reads no record of another", async () => {
+  await repair([runnerOf(1), runnerOf(2)]);
+  const read: string[] = [];
+  const list: Management["list"] = async (...asked) => {
+    const found = await management.list(...asked);
+    read.push(...found.map(({ name }) => name));
+    return found;
+  };
+
+  const found = await findDial({ ...management, list }, factsOf([runnerOf(1)]), signal);
+
+  expect(found).toMatchObject({
+    credential: { isKnown: true },
+    identityDifferences: [],
+    access: { isDialAllowed: true },
+  });
+  expect(read.filter((name) => name.includes(runnerOf(2).runnerId))).toEqual([]);
+  expect(read.filter((name) => name.includes(runnerOf(1).runnerId))).toHaveLength(3);
 });

@@ -7,7 +7,7 @@ import { createMtlsOverlay } from "../../overlay/mtls.ts";
 import type { Overlay } from "../../overlay/overlay.ts";
 import { secureConnector, type SecureClientOptions } from "../../overlay/secure-client.ts";
 import { http2Options } from "../../overlay/secure-limits.ts";
-import type { SecureSession } from "../../overlay/secure-server.ts";
+import type { SecureSession } from "../../overlay/secure-sessions.ts";
 import { EchoService } from "./echo-service.ts";
 import { createMemoryOverlay } from "./memory-overlay.ts";
 import { newAuthority, openSecureWorld, runnerCredentials, type SecureWorld } from "./world.ts";

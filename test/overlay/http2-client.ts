@@ -2,6 +2,9 @@ import { once } from "node:events";
 import type http2 from "node:http2";
 import { Readable, type Duplex } from "node:stream";
 
+/** For what happens at once, unless the machine is busy with something else. */
+const deadline_ms = 40_000;
+
 /** Sends `body` and gives the answer's body. Rejects where the stream or the session fails. */
 export async function roundTrip(session: http2.ClientHttp2Session, body: string | Uint8Array): Promise<Buffer> {
   const stream = session.request({ ":method": "POST", ":path": "/" });
@@ -22,22 +25,22 @@ function* inPieces(body: Buffer): Generator<Buffer> {
 export async function textOf(stream: Duplex): Promise<string> {
   const pieces: Buffer[] = [];
   stream.on("data", (piece: Buffer) => pieces.push(piece));
-  await once(stream, "end", { signal: AbortSignal.timeout(5000) });
+  await once(stream, "end", { signal: AbortSignal.timeout(deadline_ms) });
   return Buffer.concat(pieces).toString();
 }
 
 /** Waits until `fact` holds; fails after the deadline. */
-export async function until(fact: () => boolean, what: string, deadline_ms = 5000): Promise<void> {
-  const end = Date.now() + deadline_ms;
+export async function until(fact: () => boolean, what: string, within_ms = deadline_ms): Promise<void> {
+  const end = Date.now() + within_ms;
   while (!fact()) {
-    if (Date.now() > end) throw new Error(`not within ${deadline_ms} ms: ${what}`);
+    if (Date.now() > end) throw new Error(`not within ${within_ms} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 
 /** What the server says in its last frame. */
 export async function lastWords(session: http2.ClientHttp2Session): Promise<string> {
-  const [, , data] = (await once(session, "goaway", { signal: AbortSignal.timeout(5000) })) as [
+  const [, , data] = (await once(session, "goaway", { signal: AbortSignal.timeout(deadline_ms) })) as [
     number,
     number,
     Uint8Array?,

@@ -7,7 +7,7 @@ export function createMemoryOverlay(): Overlay<string> {
   const services = new Map<string, (connection: Duplex, from: Caller) => void>();
   return {
     async dial(service, { signal } = {}) {
-      signal?.throwIfAborted();
+      if (signal?.aborted === true) throw new OverlayError("cancelled", `dialing ${service} was given up`);
       const onConnection = services.get(service);
       if (onConnection === undefined) throw new OverlayError("unreachable", `nobody listens as ${service}`);
       const [near, far] = duplexPair();

@@ -1,4 +1,4 @@
 import { overlayContract } from "./contract.ts";
 import { createMemoryOverlay } from "./memory-overlay.ts";
 
-overlayContract("memory", createMemoryOverlay);
+overlayContract("memory", { create: createMemoryOverlay, nowhere: "nowhere" });

@@ -12,13 +12,16 @@ import { startRunner, type Runner, type RunnerOptions } from "../../runner/src/r
 import { settle, toConfig } from "../../server/src/config.ts";
 import { openServer, type Server } from "../../server/src/server.ts";
 import { parseServiceToken } from "../../wire/service-token.ts";
+import { isOverOpenZiti, isReachableFor, networkSettings, openNetwork } from "../support/network.ts";
+import { until } from "../support/world.ts";
+import { createTestDatabase } from "../support/postgres.ts";
 
 const log = pino({ level: process.env["AGYN_TEST_LOG"] ?? "silent" });
 
 const fast = {
-  heartbeat: "200ms",
+  heartbeat: "500ms",
   lease: "5s",
-  loop_period: "100ms",
+  loop_period: "250ms",
   leader_lease: "2s",
   rejection_exclusion: "1s",
   metrics_interval: "200ms",
@@ -30,9 +33,12 @@ export type ServerWorld = Awaited<ReturnType<typeof openServerWorld>>;
 /** A whole control plane on ports of its own, with short intervals. `settings` as in its settings file. */
 export async function openServerWorld(settings: Record<string, string> = {}) {
   const directory = mkdtempSync(join(tmpdir(), "agyn-world-"));
+  const database = await createTestDatabase();
   const flags = { data_dir: join(directory, "server"), listen: "127.0.0.1:0", runner_listen: "127.0.0.1:0", ...fast };
+  const fabric = isOverOpenZiti ? await openNetwork() : undefined;
+  const network = fabric && (await networkSettings(fabric, directory));
   const open = (ports: Record<string, string>): Promise<Server> =>
-    openServer(toConfig(settle({ ...flags, ...settings, ...ports }, {}, undefined)), log);
+    openServer(toConfig(settle({ ...flags, ...network, ...settings, ...ports }, {}, undefined)), log, database.target);
   let server = await open({});
   const { gateway, userAddress, runnerAddress } = server;
   const token = readFileSync(join(directory, "server", "admin-token"), "utf8").trim();
@@ -72,7 +78,9 @@ export async function openServerWorld(settings: Record<string, string> = {}) {
     },
     async register(name: string): Promise<string> {
       const scope = { kind: { case: "organization" as const, value: "default" } };
-      return (await this.runners.registerRunner({ name, scope, labels: { name } })).serviceToken;
+      const { runner, serviceToken } = await this.runners.registerRunner({ name, scope, labels: { name } });
+      if (fabric) await until(`the network knows ${name}`, () => isReachableFor(fabric, runner!));
+      return serviceToken;
     },
     /** The workload once it is in `phase`, or has ended otherwise. */
     async workloadIn(id: string, phase: WorkloadPhase): Promise<Workload> {
@@ -96,6 +104,8 @@ export async function openServerWorld(settings: Record<string, string> = {}) {
       for (const runner of runners) runner.abandon();
       await Promise.allSettled(runners.map(({ done }) => done));
       await server.close();
+      await fabric?.close();
+      await database.drop();
       rmSync(directory, { recursive: true, force: true });
     },
   };

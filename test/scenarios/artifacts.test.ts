@@ -1,9 +1,7 @@
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import { ArtifactState, type Artifact } from "../../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
-import { addressText } from "../../server/src/start-failure.ts";
-import { createTcpProxy } from "../support/tcp-proxy.ts";
-import { createWorld, until, type Clients, type World } from "../support/world.ts";
+import { createWorld, until, type Clients } from "../support/world.ts";
 import { jobsOf, runStateName, startRun, stateName, untilRunEnded } from "../support/runs.ts";
 
 /** A machine that is busy with other tests must not make its runner look away. */
@@ -138,9 +136,10 @@ jobs:
 });
 
 test("bad-45: an upload whose link is cut in the middle goes on where it was, and arrives whole", async () => {
-  await using proxy = await createTcpProxy(() => addressText(world.server.runnerAddress));
-  await using world: World = await createWorld({ ...patient, runner_address: proxy.address });
-  world.startRunner(await world.register("build-1"));
+  await using world = await createWorld(patient);
+  const runner = await world.register("build-1");
+  await using proxy = await world.openProxy(runner);
+  world.startRunner(runner);
   const text = `
 jobs:
   build:

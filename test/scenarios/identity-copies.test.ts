@@ -1,11 +1,13 @@
 import { cp } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { Availability } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
+import { isOverOpenZiti, whyTcp } from "../support/network.ts";
 import { dialRunnerPlane, enrollClient, outcomeOf, outcomesOf } from "../support/runner-client.ts";
 import { createIdentityMemory, type StoredIdentity } from "../../runner/src/identity-store.ts";
 import { renewIdentity } from "../../runner/src/renew.ts";
 import { createCsr, createIdentityKey } from "../../wire/csr.ts";
 import { createWorld, until, untilConnected, type RegisteredRunner, type World } from "../support/world.ts";
+import { ownTime_ms } from "../support/own-time.ts";
 
 test("I12, bad-05: two live copies of one data directory lock the runner, and an unlocked one enrolls anew", async () => {
   await using world = await createWorld();
@@ -30,7 +32,8 @@ test("I12, bad-05: two live copies of one data directory lock the runner, and an
   expect(await outcomesOf(world.admin, runner.id, "runner.enroll")).toEqual(["ok", "ok"]);
 });
 
-test("an unlocked runner's old identity stays dead", async () => {
+test("an unlocked runner's old identity stays dead", async ({ skip }) => {
+  skip(isOverOpenZiti, whyTcp.refusal);
   await using world = await createWorld();
   const runner = await world.register("build-1");
   const identity = await enrollClient(world.server.gateway, runner.token);
@@ -94,31 +97,41 @@ test("an old generation that comes after the new one was used locks the runner",
   const client = await dialRunnerPlane(old);
   const signal = new AbortController().signal;
   const renewed = await renewIdentity({ transport: client.transport, store, signal });
+  const cut = client.metrics();
   const current = await dialRunnerPlane(renewed);
   const session = await current.placements();
+  await cut;
 
-  const asked = await outcomeOf(client.runners.renewIdentity({ csr: createCsr(createIdentityKey()) }));
+  const again = await dialRunnerPlane(old);
+  const asked = await outcomeOf(again.runners.renewIdentity({ csr: createCsr(createIdentityKey()) }));
 
   expect([asked, await session.ended]).toEqual(["RUNNER_LOCKED", "RUNNER_LOCKED"]);
   expect(await outcomesOf(world.admin, runner.id, "runner.lock")).toEqual(["ok"]);
-  for (const one of [client, current]) one.close();
+  for (const one of [client, current, again]) one.close();
 });
 
 test("an old generation reaches neither logs nor metrics once the new one was used", async () => {
   await using world = await createWorld();
   const runner = await world.register("build-1");
   const store = createIdentityMemory();
-  const old = await dialRunnerPlane(await enrollClient(world.server.gateway, runner.token, store));
+  const identity = await enrollClient(world.server.gateway, runner.token, store);
+  const old = await dialRunnerPlane(identity);
   const signal = new AbortController().signal;
   const current = await dialRunnerPlane(await renewIdentity({ transport: old.transport, store, signal }));
+  const cut = old.metrics();
   await current.placements();
+  await cut;
 
-  expect(await old.push()).toBe("IDENTITY_SUPERSEDED");
-  expect(await old.metrics()).toBe("IDENTITY_SUPERSEDED");
-  for (const one of [old, current]) one.close();
+  const again = await dialRunnerPlane(identity);
+  expect(await again.push()).toBe("IDENTITY_SUPERSEDED");
+  expect(await again.metrics()).toBe("IDENTITY_SUPERSEDED");
+  for (const one of [old, current, again]) one.close();
 });
 
-test("what an old generation has open ends within a second of the new one's first use, at every server", async () => {
+test("what an old generation has open ends within a second of the new one's first use, at every server", async ({
+  skip,
+}) => {
+  skip(isOverOpenZiti, whyTcp.replica);
   await using world = await createWorld({ lease: "20s" });
   const replica = await world.addReplica();
   const runner = await world.register("build-1");
@@ -131,18 +144,20 @@ test("what an old generation has open ends within a second of the new one's firs
   const signal = new AbortController().signal;
   const current = await dialRunnerPlane(await renewIdentity({ transport: old[1]!.transport, store, signal }));
 
-  const start_ms = performance.now();
-  const kept = (await current.placements()).ended;
-  await Promise.all([session.ended, ...streams]);
+  const ending = Promise.all([session.ended, ...streams]);
+  const used = await current.placements();
 
-  expect(performance.now() - start_ms).toBeLessThan(1000);
-  expect(await Promise.race([kept, world.admin.runners.getRunner({ runner: runner.id })])).toMatchObject({
+  expect(await ownTime_ms(() => ending)).toBeLessThan(1000);
+  expect(await Promise.race([used.ended, world.admin.runners.getRunner({ runner: runner.id })])).toMatchObject({
     runner: {},
   });
   for (const one of [...old, current]) one.close();
 });
 
-test("what a superseded identity has open ends within a second of the later enrollment, at every server", async () => {
+test("what a superseded identity has open ends within a second of the later enrollment, at every server", async ({
+  skip,
+}) => {
+  skip(isOverOpenZiti, whyTcp.replica);
   await using world = await createWorld({ lease: "20s" });
   const replica = await world.addReplica();
   const runner = await world.register("build-1");
@@ -151,13 +166,12 @@ test("what a superseded identity has open ends within a second of the later enro
   const old = await Promise.all(servers.map((server) => dialRunnerPlane(identity, server)));
   const streams = old.flatMap((client) => [client.push(), client.metrics()]);
 
-  const start_ms = performance.now();
-  const later = await dialRunnerPlane(await enrollClient(world.server.gateway, runner.token));
-  await Promise.all(streams);
+  const later = await enrollClient(world.server.gateway, runner.token);
 
-  expect(performance.now() - start_ms).toBeLessThan(1000);
-  expect((await later.placements()).welcome.runnerId).toBe(runner.id);
-  for (const one of [...old, later]) one.close();
+  expect(await ownTime_ms(() => Promise.all(streams))).toBeLessThan(1000);
+  const client = await dialRunnerPlane(later);
+  expect((await client.placements()).welcome.runnerId).toBe(runner.id);
+  for (const one of [...old, client]) one.close();
 });
 
 test("a session number out of any range is refused, not stored", async () => {
@@ -188,8 +202,8 @@ async function lockByClone(world: World, runner: RegisteredRunner, identity: Sto
   session.confirm();
   await untilConfirmed(world, runner, session.welcome.sessionNumber);
   await until("the copy is found", async () => {
-    const reason = await outcomeOf(client.placements({ instanceId: "copy" }));
-    return reason === "RUNNER_LOCKED";
+    await outcomeOf(client.placements({ instanceId: "copy" }));
+    return (await availability(world, runner)) === Availability.LOCKED;
   });
   client.close();
 }

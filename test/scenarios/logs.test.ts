@@ -4,6 +4,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { expect, test } from "vitest";
 import { LogStream } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { SimulationSchema, WorkloadPhase } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
+import { createMeeting } from "../support/meeting.ts";
 import { createWorld, readWholeLog, script, until, untilEnded, type World } from "../support/world.ts";
 
 const run = async (world: World, text: string) => {
@@ -79,18 +80,21 @@ test("a log is read by range and by its tail, and the end is told", async () => 
 test("followers from the start, from the tail and after the end see the same end", async () => {
   await using world = await createWorld();
   world.startRunner(await world.register("build-1"));
-  const workload = await run(world, "seq 0 49; sleep 1; seq 50 99");
-  const follow = async (from?: { case: "tail"; value: number }) => {
-    const seen: string[] = [];
+  await using meeting = await createMeeting();
+  const workload = await run(world, `seq 0 48; ${meeting.script}; seq 50 99`);
+  const follow = async (from?: { case: "tail"; value: number }, seen: string[] = []) => {
     for await (const { lines } of world.admin.logs.followLog({ workload, ...(from && { from }) }))
       seen.push(...lines.map((line) => Buffer.from(line.content).toString()));
     return seen;
   };
-  const all = Array.from({ length: 100 }, (_, index) => String(index));
+  const all = Array.from({ length: 100 }, (_, index) => (index === 49 ? "waiting" : String(index)));
 
   const first = follow();
   await until("half is there", async () => (await world.admin.logs.readLog({ workload })).nextLine === 50n);
-  const tail = follow({ case: "tail", value: 5 });
+  const seen: string[] = [];
+  const tail = follow({ case: "tail", value: 5 }, seen);
+  await until("the tail is read", () => seen.length === 5);
+  await meeting.release();
 
   expect(await first).toEqual(all);
   expect(await tail).toEqual(all.slice(45));

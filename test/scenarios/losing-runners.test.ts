@@ -11,7 +11,7 @@ import {
   WorkloadPhase,
 } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import { RunnerStatus } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
-import { createTcpProxy } from "../support/tcp-proxy.ts";
+import { allOverlays } from "../support/network.ts";
 import {
   createWorld,
   readWholeLog,
@@ -33,14 +33,6 @@ const untilWrites = (world: World, workload: string) =>
   until("lines arrive", async () => (await world.admin.logs.readLog({ workload })).nextLine > 5n);
 const statusOf = async (world: World, runner: string) =>
   (await world.admin.runners.getRunner({ runner })).runner!.status;
-
-/** A world whose runners reach the runner plane through a proxy. */
-async function behindProxy(world: World) {
-  const { port } = world.server.runnerAddress;
-  const proxy = await createTcpProxy(`127.0.0.1:${port}`);
-  await world.restartServer({ runner_address: proxy.address });
-  return proxy;
-}
 
 test("a server that restarts in mid-job loses and doubles nothing", async () => {
   await using world = await createWorld();
@@ -93,32 +85,37 @@ test("a job of a runner that is gone for good is tried on another, under a highe
   expect(await readWholeLog(world.admin, again.id)).toEqual(numbers(500));
 });
 
-test("bad-15: a link that dies in silence and comes back in time costs nothing", async () => {
-  await using world = await createWorld();
-  await using proxy = await behindProxy(world);
-  world.startRunner(await world.register("build-1"));
-  const { workload } = await world.admin.orchestrator.startWorkload({
-    spec: counting(400),
-    retry,
-    loss: create(LossPolicySchema, { kind: { case: "after", value: durationFromMs(60_000) } }),
-  });
-  await untilWrites(world, workload!.id);
-  const { fence } = await get(world, workload!.id);
+test.each(allOverlays)(
+  "bad-15: a link that dies in silence and comes back in time costs nothing, over %s",
+  async (over) => {
+    await using world = await createWorld({}, { over });
+    const runner = await world.register("build-1");
+    await using proxy = await world.openProxy(runner);
+    world.startRunner(runner);
+    const { workload } = await world.admin.orchestrator.startWorkload({
+      spec: counting(400),
+      retry,
+      loss: create(LossPolicySchema, { kind: { case: "after", value: durationFromMs(60_000) } }),
+    });
+    await untilWrites(world, workload!.id);
+    const { fence } = await get(world, workload!.id);
 
-  proxy.blackhole();
-  await until("it is out of reach", async () => (await get(world, workload!.id)).unreachableSince !== undefined);
-  expect(await statusOf(world, "build-1")).toBe(RunnerStatus.OFFLINE);
-  proxy.restore();
-  const ended = await untilEnded(world.admin, workload!.id);
+    proxy.blackhole();
+    await until("it is out of reach", async () => (await get(world, workload!.id)).unreachableSince !== undefined);
+    expect(await statusOf(world, "build-1")).toBe(RunnerStatus.OFFLINE);
+    proxy.restore();
+    const ended = await untilEnded(world.admin, workload!.id);
 
-  expect(ended).toMatchObject({ phase: WorkloadPhase.SUCCEEDED, fence, try: 1, retriedBy: "" });
-  expect(await readWholeLog(world.admin, workload!.id)).toEqual(numbers(400));
-});
+    expect(ended).toMatchObject({ phase: WorkloadPhase.SUCCEEDED, fence, try: 1, retriedBy: "" });
+    expect(await readWholeLog(world.admin, workload!.id)).toEqual(numbers(400));
+  },
+);
 
 test("bad-12, bad-15: a runner cut off for too long has stopped the job before the next try begins elsewhere", async () => {
   await using world = await createWorld();
-  await using proxy = await behindProxy(world);
-  world.startRunner(await world.register("cut-off"));
+  const runner = await world.register("cut-off");
+  await using proxy = await world.openProxy(runner);
+  world.startRunner(runner);
   const marks = await mkdtemp(join(tmpdir(), "agyn-marks-"));
   await chmod(marks, 0o777);
   const mark = join(marks, "of");

@@ -2,17 +2,16 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { startFabric } from "../support/fabric/fabric.ts";
-import { networkSettings } from "../support/network-world.ts";
+import { isHosted, networkSettings, openNetwork } from "../support/network.ts";
 import { outcomesOf } from "../support/runner-client.ts";
 import { createWorld, readWholeLog, script, until, type World } from "../support/world.ts";
 
 test("a runner moves from mutual TLS to OpenZiti and back as the servers do, and enrolls but once", async () => {
-  await using fabric = await startFabric({ openRouterPolicies: false });
+  await using fabric = await openNetwork();
   const directory = await mkdtemp(join(tmpdir(), "agyn-moving-"));
   onTestFinished(() => rm(directory, { recursive: true, force: true }));
   const network = await networkSettings(fabric, directory);
-  await using world = await createWorld({ heartbeat: "500ms", lease: "5s" });
+  await using world = await createWorld({ heartbeat: "500ms", lease: "5s" }, { over: "mtls" });
   const runner = await world.register("build-1");
   const started = world.startRunner(runner);
   const sessions = () => started.output().split("session established").length - 1;
@@ -28,7 +27,7 @@ test("a runner moves from mutual TLS to OpenZiti and back as the servers do, and
   fabric.controller.away();
   await restart({ ...network, overlay: "mtls,openziti" });
   fabric.controller.back();
-  await until("the runner plane is hosted", () => fabric.counts.listeners > 0);
+  await until("the runner plane is hosted", () => isHosted(fabric));
   await restart({ ...network, overlay: "openziti" });
   expect(fabric.counts.circuits).toBeGreaterThan(0);
   await restart({ ...network, overlay: "mtls,openziti" });

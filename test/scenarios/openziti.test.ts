@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { dialRunnerPlane, enrollClient, outcomeOf } from "../support/runner-client.ts";
+import { dialRunnerPlane, enrollClient, outcomeOf, outcomesOf } from "../support/runner-client.ts";
 import { exec, startScript } from "../tunnels/support.ts";
-import { createNetworkWorld, identityIn, untilRepaired, type NetworkWorld } from "../support/network-world.ts";
+import { createNetworkWorld, identityIn, type NetworkWorld } from "../support/network-world.ts";
+import { hostsOf } from "../support/network.ts";
 import { readWholeLog, script, until, untilConnected, untilEnded } from "../support/world.ts";
 
 let network: NetworkWorld;
@@ -42,7 +43,6 @@ test("an identity that is revoked is cut at once, and disabled in the network", 
   const { world, fabric } = network;
   const runner = await world.register("revoked-1");
   const identity = await enrollClient(world.server.gateway, runner.token);
-  await untilRepaired(network);
   const client = await dialRunnerPlane(identity);
   const placements = await client.placements();
   await untilConnected(world, runner);
@@ -53,6 +53,70 @@ test("an identity that is revoked is cut at once, and disabled in the network", 
   await until("its identity is disabled", () => identityIn(network, runner)?.disabledUntil !== undefined);
   expect(await outcomeOf(dialRunnerPlane(identity))).toContain("INVALID_AUTH");
   client.close();
+  expect(fabric.violations).toEqual([]);
+});
+
+test("a runner that is locked hears so, is cut, and is disabled in the network until it enrolls anew", async () => {
+  const { world, fabric } = network;
+  const runner = await world.register("copied-1");
+  const isDisabled = () => identityIn(network, runner)?.disabledUntil !== undefined;
+  const client = await dialRunnerPlane(await enrollClient(world.server.gateway, runner.token));
+  const original = await client.placements({ instanceId: "original" });
+  original.confirm();
+  await until("the copy is found", async () => {
+    const outcome = await outcomeOf(client.placements({ instanceId: "copy" }));
+    return outcome === "RUNNER_LOCKED";
+  });
+
+  expect(await original.ended).toBe("RUNNER_LOCKED");
+  await until("its identity is disabled", isDisabled);
+  await world.admin.runners.unlockRunner({ runner: runner.id, reason: "the copy is gone" });
+  const again = await enrollClient(world.server.gateway, runner.token);
+  await until("its identity is enabled", () => !isDisabled());
+  const fresh = await dialRunnerPlane(again);
+  expect((await fresh.placements()).welcome.runnerId).toBe(runner.id);
+  for (const one of [client, fresh]) one.close();
+  expect(fabric.violations).toEqual([]);
+});
+
+test("a runner whose identity was revoked while it was away hears why from the gateway, and enrolls anew", async () => {
+  const { world, fabric } = network;
+  const runner = await world.register("revoked-2");
+  const first = world.startRunner(runner);
+  await untilConnected(world, runner);
+  await first.kill("SIGTERM");
+  await world.admin.runners.revokeIdentity({ runner: runner.id, reason: "lost laptop" });
+  await until("its identity is disabled", () => identityIn(network, runner)?.disabledUntil !== undefined);
+
+  const again = world.startRunner(runner);
+  await untilConnected(world, runner);
+
+  expect(again.output()).toContain("IDENTITY_REVOKED");
+  expect(await outcomesOf(world.admin, runner.id, "runner.renew_expired")).toEqual(["IDENTITY_REVOKED"]);
+  expect(await outcomesOf(world.admin, runner.id, "runner.enroll")).toEqual(["ok", "ok"]);
+  await again.kill("SIGTERM");
+  expect(fabric.violations).toEqual([]);
+});
+
+test("a runner that a network refuses for no reason of ours keeps its identity, and connects once it is let in", async () => {
+  const { world, fabric } = network;
+  const runner = await world.register("refused-1");
+  const first = world.startRunner(runner);
+  await untilConnected(world, runner);
+  await first.kill("SIGTERM");
+  const again = world.startRunner(runner);
+  await until("it has asked the gateway why it is refused", async () => {
+    const identity = identityIn(network, runner);
+    if (identity !== undefined) fabric.model.identities.delete(identity.id);
+    return (await outcomesOf(world.admin, runner.id, "runner.renew_expired")).length > 0;
+  });
+  // The network is looked at when something changes.
+  await world.register("refused-2");
+  await untilConnected(world, runner);
+
+  expect(await outcomesOf(world.admin, runner.id, "runner.renew_expired")).toEqual(["ok"]);
+  expect(await outcomesOf(world.admin, runner.id, "runner.enroll")).toEqual(["ok"]);
+  await again.kill("SIGTERM");
   expect(fabric.violations).toEqual([]);
 });
 
@@ -76,7 +140,6 @@ test("operators see what is kept in the network, what differs there, and why a r
   const { overlay } = world.admin;
   const runner = await world.register("doubtful-1");
   await enrollClient(world.server.gateway, runner.token);
-  await untilRepaired(network);
   const failing = async () => {
     const { checks } = await overlay.diagnoseRunner({ runner: runner.id });
     return checks.filter(({ passed }) => !passed).map(({ name }) => name);
@@ -100,7 +163,7 @@ test("operators see what is kept in the network, what differs there, and why a r
 
 test("every replica hosts the runner plane, and a runner goes on where another replica is left", async () => {
   const { world, fabric } = network;
-  const hosts = () => fabric.model.terminators.all().length;
+  const hosts = () => hostsOf(fabric, "agyn-control-plane").length;
   const alone = hosts();
   const replica = await world.addReplica();
   await until("both host it", () => hosts() > alone);

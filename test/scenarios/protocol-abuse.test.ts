@@ -2,8 +2,7 @@ import { expect, test } from "vitest";
 import { create } from "@bufbuild/protobuf";
 import { DemandSchema, Operator } from "../../proto/gen/agyn/orchestrator/v1/demand_pb.ts";
 import { Outcome, WorkloadPhase, WorkloadResultSchema } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
-import { encodeChunk } from "../../wire/log-records.ts";
-import { createProtocolRunner, exited, running } from "../support/protocol-runner.ts";
+import { chunkOf, createProtocolRunner, exited, running } from "../support/protocol-runner.ts";
 import { createWorld, readWholeLog, script, until, untilEnded, type World } from "../support/world.ts";
 
 /** A world with two runners written by hand; a job is placed on the victim, the other is left. */
@@ -22,17 +21,6 @@ async function twoRunners(world: World) {
 
 const phaseOf = async (world: World, workload: string) =>
   (await world.admin.orchestrator.getWorkload({ workload })).workload!.phase;
-const chunk = (of: { workloadId: string; fence: bigint }, firstLine: number, ...lines: string[]) => {
-  const records = lines.map((text) => ({
-    kind: "line" as const,
-    time: Date.now(),
-    stream: "stdout" as const,
-    continued: false,
-    bytes: Buffer.from(text),
-  }));
-  const { count, size, data } = encodeChunk(firstLine, records);
-  return { ...of, firstLine: BigInt(firstLine), count: BigInt(count), size, data };
-};
 
 test("I5, bad-11: what a runner says of another runner's workload changes nothing, and holds nobody up", async () => {
   await using world = await createWorld();
@@ -40,7 +28,7 @@ test("I5, bad-11: what a runner says of another runner's workload changes nothin
 
   other.say({ case: "accepted", value: of }, running(of), exited(of, 7));
   other.say({ case: "rejected", value: { ...of, reason: "not yours" } });
-  const positions = await other.push({ chunks: [chunk(of, 0, "forged")] });
+  const positions = await other.push({ chunks: [chunkOf(of, 0, "forged")] });
   await other.next("forget");
   expect(await phaseOf(world, workload.id)).toBe(WorkloadPhase.PLACED);
   expect(positions).toMatchObject([{ refused: "STALE_FENCE" }]);
@@ -59,7 +47,7 @@ test("bad-12: a stale fence moves nothing and ends nothing", async () => {
   victim.say(running(stale), exited(stale, 9), { case: "rejected", value: { ...stale, reason: "old" } });
   expect(await victim.next("forget")).toMatchObject({ fence: stale.fence });
   expect(await phaseOf(world, workload.id)).toBe(WorkloadPhase.PLACED);
-  expect(await victim.push({ chunks: [chunk(stale, 0, "old")] })).toMatchObject([{ refused: "STALE_FENCE" }]);
+  expect(await victim.push({ chunks: [chunkOf(stale, 0, "old")] })).toMatchObject([{ refused: "STALE_FENCE" }]);
 
   victim.say(exited(of, 4), exited(stale, 9));
   await victim.next("completionAcknowledged");
@@ -70,11 +58,11 @@ test("bad-13: log lines that come twice, out of order, with a gap or from nowher
   await using world = await createWorld();
   const { victim, workload, of } = await twoRunners(world);
 
-  expect(await victim.push({ chunks: [chunk(of, 0, "a", "b")] })).toMatchObject([{ nextLine: 2n }]);
-  expect(await victim.push({ chunks: [chunk(of, 0, "a", "b")] })).toMatchObject([{ nextLine: 2n }]);
-  expect(await victim.push({ chunks: [chunk(of, 9, "far")] })).toMatchObject([{ nextLine: 2n }]);
-  expect(await victim.push({ chunks: [chunk(of, 2, "c")] })).toMatchObject([{ nextLine: 3n }]);
-  const lying = { ...chunk(of, 3, "d"), count: 2n };
+  expect(await victim.push({ chunks: [chunkOf(of, 0, "a", "b")] })).toMatchObject([{ nextLine: 2n }]);
+  expect(await victim.push({ chunks: [chunkOf(of, 0, "a", "b")] })).toMatchObject([{ nextLine: 2n }]);
+  expect(await victim.push({ chunks: [chunkOf(of, 9, "far")] })).toMatchObject([{ nextLine: 2n }]);
+  expect(await victim.push({ chunks: [chunkOf(of, 2, "c")] })).toMatchObject([{ nextLine: 3n }]);
+  const lying = { ...chunkOf(of, 3, "d"), count: 2n };
   expect(await victim.push({ chunks: [lying] })).toMatchObject([{ refused: "INVALID_ARGUMENT" }]);
   expect(await victim.push({ ends: [{ ...of, lineCount: 99n }] })).toMatchObject([{ nextLine: 3n, ended: false }]);
   expect(await victim.push({ ends: [{ ...of, lineCount: 3n }] })).toMatchObject([{ ended: true }]);
@@ -94,7 +82,7 @@ test("bad-13: numbers that no log has are refused, and the field is named", asyn
 
   for (const [field, values] of Object.entries(lies)) {
     for (const lie of values) {
-      const refused = victim.push({ chunks: [{ ...chunk(of, 0, "x"), ...lie }] });
+      const refused = victim.push({ chunks: [{ ...chunkOf(of, 0, "x"), ...lie }] });
       await expect(refused).rejects.toThrow(new RegExp(`chunks\\[0\\].${field}`));
     }
   }

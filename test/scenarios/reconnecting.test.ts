@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
+import type { FollowLogResponse } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
 import { HeldWorkloadSchema } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import {
   LossPolicySchema,
@@ -9,7 +10,7 @@ import {
   WorkloadPhase,
   WorkloadResultSchema,
 } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
-import { createProtocolRunner, exited, running } from "../support/protocol-runner.ts";
+import { chunkOf, createProtocolRunner, exited, running } from "../support/protocol-runner.ts";
 import { createWorld, script, until, untilEnded, type World } from "../support/world.ts";
 
 const get = async (world: World, workload: string) =>
@@ -18,6 +19,9 @@ const retried = {
   retry: create(RetryPolicySchema, { maximumTries: 2, onLost: true }),
   loss: create(LossPolicySchema, { kind: { case: "after", value: durationFromMs(1500) } }),
 };
+
+const textOf = ({ value }: IteratorResult<FollowLogResponse>) =>
+  (value as FollowLogResponse).lines.map(({ content }) => Buffer.from(content).toString());
 
 test("a placement that never reached its runner is offered to it again at once, under a higher fence", async () => {
   await using world = await createWorld({ lease: "60s", rejection_exclusion: "60s" });
@@ -35,6 +39,27 @@ test("a placement that never reached its runner is offered to it again at once, 
   second.say(exited(lost, 9), exited(again, 0));
   expect((await untilEnded(world.admin, workload!.id)).result?.exitCode).toBe(0);
   expect(second.heard.filter((one) => one.case === "place")).toHaveLength(1);
+});
+
+test("who follows the log of a placement that came to nothing goes on with the next one's, to its end", async () => {
+  await using world = await createWorld({ lease: "60s", rejection_exclusion: "60s" });
+  await using runner = await createProtocolRunner(world, await world.register("build-1"));
+  const first = await runner.connect();
+  const { workload } = await world.admin.orchestrator.startWorkload({ spec: script("true") });
+  const lost = await first.next("place");
+  await first.push({ chunks: [chunkOf(lost, 0, "of the first")] });
+  const followed = world.admin.logs.followLog({ workload: workload!.id })[Symbol.asyncIterator]();
+  expect(textOf(await followed.next())).toEqual(["of the first"]);
+  first.close();
+
+  const second = await runner.connect();
+  const again = await second.next("place");
+  const { workloadId, fence } = again;
+  await second.push({ chunks: [chunkOf(again, 0, "of the second")], ends: [{ workloadId, fence, lineCount: 1n }] });
+  second.say(exited(again, 0));
+
+  expect(textOf(await followed.next())).toEqual(["of the second"]);
+  expect(await followed.next()).toMatchObject({ done: true });
 });
 
 test("what a reconnecting runner holds goes on under its fence, and what it ended meanwhile is taken", async () => {

@@ -3,7 +3,7 @@ import { Availability } from "../../proto/gen/agyn/runners/v1/runner_pb.ts";
 import { WorkloadPhase } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import { createProtocolRunner } from "../support/protocol-runner.ts";
 import { outcomesOf } from "../support/runner-client.ts";
-import { createTcpProxy } from "../support/tcp-proxy.ts";
+import { allOverlays } from "../support/network.ts";
 import {
   createWorld,
   readWholeLog,
@@ -15,29 +15,31 @@ import {
   type World,
 } from "../support/world.ts";
 
-test("an identity is renewed while a job runs, which goes on and loses no line", async () => {
-  await using world = await createWorld({ certificate_ttl: "4s" });
-  const runner = await world.register("build-1");
-  world.startRunner(runner);
-  await untilConnected(world, runner);
+test.each(allOverlays)(
+  "an identity is renewed while a job runs, which goes on and loses no line, over %s",
+  async (over) => {
+    await using world = await createWorld({ certificate_ttl: "4s" }, { over });
+    const runner = await world.register("build-1");
+    world.startRunner(runner);
+    await untilConnected(world, runner);
 
-  const spec = script("for i in $(seq 1 80); do echo line $i; sleep 0.1; done");
-  const { workload } = await world.admin.orchestrator.startWorkload({ spec });
-  await untilGeneration(world, runner, 3n);
-  const lines = await readWholeLog(world.admin, workload!.id);
-  const ended = await untilEnded(world.admin, workload!.id);
+    const spec = script("for i in $(seq 1 80); do echo line $i; sleep 0.1; done");
+    const { workload } = await world.admin.orchestrator.startWorkload({ spec });
+    await untilGeneration(world, runner, 3n);
+    const lines = await readWholeLog(world.admin, workload!.id);
+    const ended = await untilEnded(world.admin, workload!.id);
 
-  expect(lines).toEqual(Array.from({ length: 80 }, (_, index) => `line ${index + 1}`));
-  expect(ended).toMatchObject({ phase: WorkloadPhase.SUCCEEDED, try: 1 });
-  expect(await availability(world, runner)).toBe(Availability.ACTIVE);
-  expect(new Set(await outcomesOf(world.admin, runner.id, "runner.renew"))).toEqual(new Set(["ok"]));
-});
+    expect(lines).toEqual(Array.from({ length: 80 }, (_, index) => `line ${index + 1}`));
+    expect(ended).toMatchObject({ phase: WorkloadPhase.SUCCEEDED, try: 1 });
+    expect(await availability(world, runner)).toBe(Availability.ACTIVE);
+    expect(new Set(await outcomesOf(world.admin, runner.id, "runner.renew"))).toEqual(new Set(["ok"]));
+  },
+);
 
 test("a renewal whose reply is lost is asked again with the same key, and locks nobody", async () => {
-  await using proxy = await createTcpProxy(() => address);
-  await using world = await createWorld({ certificate_ttl: "12s", runner_address: proxy.address, lease: "60s" });
-  const address = `127.0.0.1:${world.server.runnerAddress.port}`;
+  await using world = await createWorld({ certificate_ttl: "12s", lease: "60s" });
   const runner = await world.register("build-1");
+  await using proxy = await world.openProxy(runner);
   world.startRunner(runner);
   await untilConnected(world, runner);
 
@@ -91,10 +93,9 @@ test("a runner that was off for too long enrolls anew with its token", async () 
 });
 
 test("storms of broken links and a restart of the server lock nobody", async () => {
-  await using proxy = await createTcpProxy(() => address);
-  await using world = await createWorld({ runner_address: proxy.address });
-  const address = `127.0.0.1:${world.server.runnerAddress.port}`;
+  await using world = await createWorld();
   const runner = await world.register("build-1");
+  await using proxy = await world.openProxy(runner);
   world.startRunner(runner);
   await untilConnected(world, runner);
 

@@ -1,15 +1,16 @@
 import { expect, test } from "vitest";
 import type { Job } from "../../proto/gen/agyn/runs/v1/run_pb.ts";
+import { createMeeting } from "../support/meeting.ts";
 import { createProtocolRunner } from "../support/protocol-runner.ts";
 import { jobsOf, runStateName, startRun, stateName, untilRunEnded } from "../support/runs.ts";
 import { createServerProcess } from "../support/server-process.ts";
 import { createWorld, startRunnerProcess, until, type Clients } from "../support/world.ts";
 
-const work = `
+const work = (building: string, testing: string) => `
 jobs:
-  build: { run: sleep 1 }
-  test: { needs: build, run: sleep 1, matrix: { n: [1, 2, 3, 4, 5, 6] } }
-  report: { needs: test, run: sleep 0.2 }
+  build: { run: ${JSON.stringify(building)} }
+  test: { needs: build, run: ${JSON.stringify(testing)}, matrix: { n: [1, 2, 3, 4, 5, 6] } }
+  report: { needs: test, run: 'true' }
 `;
 const once = (jobs: Record<string, Job>) =>
   Object.values(jobs).map((job) => [stateName(job), job.try, job.workloadIds.length]);
@@ -21,11 +22,17 @@ test("a server that is killed at once in mid-run, twice, loses no job and runs n
   await server.start();
   const runner = startRunnerProcess(server.gateway, await server.register("build-1"), { slots: 3 });
   await using _end = { [Symbol.asyncDispose]: async () => void (await runner.kill("SIGKILL")) };
-  const { id } = await startRun(server.admin, work);
+  await using building = await createMeeting();
+  await using testing = await createMeeting();
+  const { id } = await startRun(server.admin, work(building.script, testing.script));
 
-  for (const name of ["build", "test (1)"]) {
+  for (const [name, meeting] of [
+    ["build", building],
+    ["test (1)", testing],
+  ] as const) {
     await untilRuns(server.admin, id, name);
     await server.killAtOnce();
+    await meeting.release();
     await server.start();
   }
   const ended = await untilRunEnded(server.admin, id);
@@ -38,12 +45,14 @@ test("a second replica takes a run over where the first has gone, with its pause
   await using world = await createWorld();
   const { server, admin } = await world.addReplica();
   world.startRunner(await world.register("build-1"), { gateway: server.gateway, slots: 3 });
-  const { id } = await startRun(world.admin, work);
+  await using building = await createMeeting();
+  const { id } = await startRun(world.admin, work(building.script, "true"));
   await world.admin.queue.updateQueueSettings({ maximumRunningJobs: 2 });
   await untilRuns(world.admin, id, "build");
   await world.admin.queue.pauseQueue({ reason: "handing over" });
 
   await world.server.close();
+  await building.release();
   await until("the queue says why", async () => {
     const { items } = await admin.queue.listQueue({});
     return items.length === 6 && items.every((one) => one.waitsFor.includes("handing over") && one.position === 0);
@@ -60,12 +69,14 @@ test("a second replica takes a run over where the first has gone, with its pause
 test("a job whose runner is lost is tried again on another where its pipeline says so", async () => {
   await using world = await createWorld();
   const first = world.startRunner(await world.register("build-1"));
-  const text = "jobs:\n  a: { run: sleep 2, lost_after: 1s, retries: { max: 1, on: [lost], backoff: 1s } }\n";
-  const { id } = await startRun(world.admin, text);
+  await using meeting = await createMeeting();
+  const settings = "lost_after: 1s, retries: { max: 1, on: [lost], backoff: 1s }";
+  const { id } = await startRun(world.admin, `jobs: { a: { run: ${JSON.stringify(meeting.script)}, ${settings} } }`);
   await untilRuns(world.admin, id, "a");
   await until("its runner has it", async () => (await jobsOf(world.admin, id))["a"]!.runnerName === "build-1");
 
   await first.kill("SIGKILL");
+  await meeting.release();
   const second = await world.register("build-2");
   world.startRunner(second);
   const ended = await untilRunEnded(world.admin, id);

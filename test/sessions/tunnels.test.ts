@@ -12,19 +12,23 @@ import {
   type TunnelRequest,
   type TunnelResponse,
 } from "../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
-import { createTunnels, type Tunnels, type TunnelsDeps } from "../../server/src/sessions/tunnels.ts";
+import { createTunnels, type Tunnels, type TunnelsDeps, type TunnelWish } from "../../server/src/sessions/tunnels.ts";
 import { Handover } from "../../wire/handover.ts";
 import { inputWeight_bytes, tunnelPiece_bytes, tunnelWindow_bytes } from "../../wire/tunnel-bounds.ts";
 
 const runnerId = "rnr_aaaaaaaaaaaaaaaa";
 const started = create(TunnelOutputSchema, { kind: { case: "started", value: {} } });
 
-/** Tunnels whose calls to runners are noted. */
+/** Tunnels whose dials and calls to runners are noted; what is dialed hangs up at once. */
 function tunnelsOf(more: Partial<TunnelsDeps> = {}) {
-  const calls = new Handover<string>();
+  const [dials, calls] = [new Handover<string>(), new Handover<string>()];
+  const dial = async (_runnerId: string, tunnelId: string) => void dials.push(tunnelId);
   const call = async (_runnerId: string, tunnelId: string) => void calls.push(tunnelId);
-  return { tunnels: createTunnels({ call, idle_ms: 60_000, ...more }), calls: calls.values() };
+  const tunnels = createTunnels({ dial, call, idle_ms: 60_000, ...more });
+  return { tunnels, dials: dials.values(), calls: calls.values() };
 }
+
+const neverCalled = async () => expect.fail("the runner is called");
 
 /** The id of the next tunnel that a runner is called for. */
 async function idOf(calls: AsyncIterator<string>): Promise<string> {
@@ -34,12 +38,12 @@ async function idOf(calls: AsyncIterator<string>): Promise<string> {
 }
 
 /** A caller of a workload: what it is told, and what ends it. */
-function use(tunnels: Tunnels, workload: string, inputs: AsyncIterable<TunnelInput> = silent()) {
+function use(tunnels: Tunnels, workload: string, more: Partial<TunnelWish> = {}) {
   const leaving = new AbortController();
   onTestFinished(() => leaving.abort(new Error("the test is over")));
   const start = create(TunnelStartSchema, { workloadId: workload, fence: 1n });
-  const wish = { runnerId, workloadId: workload, organizationId: "org", start, inputs, signal: leaving.signal };
-  const outputs = tunnels.use(wish)[Symbol.asyncIterator]();
+  const wish = { runnerId, workloadId: workload, organizationId: "org", isHosting: false, start, inputs: silent() };
+  const outputs = tunnels.use({ ...wish, signal: leaving.signal, ...more })[Symbol.asyncIterator]();
   const next = () => {
     const result = outputs.next();
     result.catch(() => undefined);
@@ -72,6 +76,35 @@ test("a tunnel is good once, for the runner for which it was made", async () => 
   expect(() => arrive(tunnels, tunnelId)).toThrow("nobody waits here");
   runner.output(started);
   expect(await next).toEqual({ done: false, value: started });
+});
+
+test("a runner that hosts its service is dialed there, and not called", async () => {
+  const dialed = Promise.withResolvers<string>();
+  const dial = (_runnerId: string, tunnelId: string) => {
+    dialed.resolve(tunnelId);
+    return new Promise<void>(() => undefined);
+  };
+  const { tunnels } = tunnelsOf({ dial, call: neverCalled });
+  const { next } = use(tunnels, "wkl_a", { isHosting: true });
+  arrive(tunnels, await dialed.promise).output(started);
+  expect(await next).toEqual({ done: false, value: started });
+});
+
+test("where nothing comes by a runner's service, the runner is called for the same tunnel", async () => {
+  const { tunnels, dials, calls } = tunnelsOf();
+  const { next } = use(tunnels, "wkl_a", { isHosting: true });
+  const [dialed, called] = [await idOf(dials), await idOf(calls)];
+  expect(called).toBe(dialed);
+  arrive(tunnels, called).output(started);
+  expect(await next).toEqual({ done: false, value: started });
+});
+
+test("a service that answers and then says nothing leaves time to call the runner", async () => {
+  const dial = () => new Promise<void>(() => undefined);
+  const { tunnels, calls } = tunnelsOf({ dial, openTimeout_ms: 100 });
+  const { next } = use(tunnels, "wkl_a", { isHosting: true });
+  next.catch(() => undefined);
+  expect(await idOf(calls)).toMatch(/^tnl_/);
 });
 
 test("a runner that does not come in time is told, with what to do", async () => {
@@ -109,7 +142,7 @@ test("no more than a window is sent to a runner that takes nothing, and more as 
       yield piece;
     }
   }
-  const caller = use(tunnels, "wkl_a", endless());
+  const caller = use(tunnels, "wkl_a", { inputs: endless() });
   const runner = arrive(tunnels, await idOf(calls));
   const pieces = Math.floor(tunnelWindow_bytes / inputWeight_bytes(piece));
   expect((await runner.heard.next()).value.kind.case).toBe("start");
@@ -137,7 +170,7 @@ test("what has no data is sent no faster than the runner takes it, either", asyn
       yield resize;
     }
   }
-  const caller = use(tunnels, "wkl_a", many());
+  const caller = use(tunnels, "wkl_a", { inputs: many() });
   const runner = arrive(tunnels, await idOf(calls));
   await runner.heard.next();
   let heard = 0;

@@ -96,6 +96,7 @@ export function createReplica(simulation: Simulation, id: string): Replica {
       metricsInterval_ms: config.metricsInterval_ms,
       certificateTtl_ms: config.certificateTtl_ms,
       onRevoked: () => undefined,
+      overlayServices: () => [],
     };
     process.leads = () => placer.leads;
     process.loops = placing.loops;

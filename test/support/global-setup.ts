@@ -1,4 +1,5 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { mkdtemp, rm, statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
@@ -12,10 +13,16 @@ declare module "vitest" {
   }
 }
 
+const memory = "/dev/shm";
+const needed_bytes = 4 * 2 ** 30;
+// Databases are copied as files, between two checkpoints, so that little of the write-ahead log is ever of use.
+const settings = ["max_connections=300", "max_wal_size=256MB"];
+
 /** One PostgreSQL for the whole run, with a migrated template from which each file copies its own database. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const directory = await mkdtemp(join(tmpdir(), "agyn-test-"));
-  const server = await startEmbeddedPostgres(directory, ["max_connections=300"]);
+  const directory = await mkdtemp(join(await placeOfDatabases(), "agyn-test-"));
+  const server = await startEmbeddedPostgres(directory, settings);
+  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
   const sql = openDatabase({ kind: "embedded", connection: server.connection }, 1);
   await migrate(sql);
   await sql.end();
@@ -25,4 +32,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await server.stop();
     await rm(directory, { recursive: true, force: true });
   };
+}
+
+/** Memory where there is room for it: a run makes hundreds of databases, and files there are synced for nothing. */
+async function placeOfDatabases(): Promise<string> {
+  const { bavail, bsize } = await statfs(memory).catch(() => ({ bavail: 0, bsize: 0 }));
+  return bavail * bsize < needed_bytes ? tmpdir() : memory;
 }

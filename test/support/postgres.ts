@@ -24,7 +24,7 @@ export async function createTestDatabase(): Promise<TestDatabase> {
     onnotice: () => undefined,
   });
   await administrator`select pg_advisory_lock(1)`;
-  await administrator`create database ${administrator(name)} template agyn`;
+  await administrator`create database ${administrator(name)} template agyn strategy file_copy`;
   await administrator`select pg_advisory_unlock(1)`;
   const target: DatabaseTarget = { kind: "embedded", connection: { ...connection, database: name } };
   const sql = openDatabase(target, 5);

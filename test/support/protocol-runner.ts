@@ -4,7 +4,6 @@ import http2 from "node:http2";
 import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { ConnectError, createClient, type Client, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { createMtlsOverlay } from "../../overlay/mtls.ts";
 import { openSecureSocket } from "../../overlay/secure-client.ts";
 import { ArtifactsService } from "../../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
 import { LogsService, type LogPosition, type PushRequestSchema } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
@@ -17,9 +16,13 @@ import {
 } from "../../proto/gen/agyn/orchestrator/v1/placements_pb.ts";
 import { WorkloadPhase } from "../../proto/gen/agyn/orchestrator/v1/workload_pb.ts";
 import { EnrollmentOfferSchema } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
+import { readEndpoints } from "../../runner/src/endpoints.ts";
+import type { RunnerEndpoint } from "../../runner/src/identity-store.ts";
+import { createRunnerOverlay } from "../../runner/src/runner-overlay.ts";
 import { verifyControlPlaneStatement } from "../../wire/control-plane-statement.ts";
 import { createCsr, createIdentityKey } from "../../wire/csr.ts";
 import { csrSpkiOf, signEnrollmentStatement } from "../../wire/enrollment-statement.ts";
+import { encodeChunk } from "../../wire/log-records.ts";
 import { parseServiceToken } from "../../wire/service-token.ts";
 import type { RegisteredRunner, World } from "./world.ts";
 
@@ -38,8 +41,6 @@ export interface ProtocolRunner extends AsyncDisposable {
 export type ConnectOptions = {
   hello?: Omit<MessageInitShape<typeof HelloSchema>, "$typeName">;
   heartbeats?: boolean;
-  /** "host:port" to dial instead of the runner plane, which is reached through it. */
-  through?: string;
 };
 
 /** One Placements stream. */
@@ -61,14 +62,15 @@ export interface ProtocolSession {
 /** Enrolls a registered runner by its token, as any third party's runner would. */
 export async function createProtocolRunner(world: World, registered: RegisteredRunner): Promise<ProtocolRunner> {
   const identity = await enroll(world, registered);
-  const overlay = createMtlsOverlay();
+  const overlay = createRunnerOverlay({ identity: () => identity, version: "0.0.0" });
   const closing = new AbortController();
   let sessionNumber = 0n;
   return {
     id: registered.id,
-    async connect({ hello = {}, heartbeats = true, through = identity.endpoint } = {}) {
-      const [host, port] = through.split(":") as [string, string];
-      const dial = (signal: AbortSignal) => overlay.dial({ host, port: Number(port) }, { signal });
+    async connect({ hello = {}, heartbeats = true } = {}) {
+      const plane = world.runnerPlaneOf(registered);
+      const endpoint = plane === undefined ? identity.endpoint : { kind: "mtls" as const, address: plane };
+      const dial = (signal: AbortSignal) => overlay.dial(endpoint, { signal });
       const socket = await openSecureSocket(dial, { ...identity, signal: closing.signal });
       const connection = http2.connect("https://control-plane", { createConnection: () => socket });
       connection.on("error", () => undefined);
@@ -99,7 +101,7 @@ const usualHello = {
   isolation: "uid",
 };
 
-type Identity = { keyPem: string; chainPem: string; rootPem: string; trustDomain: string; endpoint: string };
+type Identity = { keyPem: string; chainPem: string; rootPem: string; trustDomain: string; endpoint: RunnerEndpoint };
 
 async function enroll(world: World, { id: runnerId, token: text }: RegisteredRunner): Promise<Identity> {
   const token = parseServiceToken(text);
@@ -125,15 +127,15 @@ async function enroll(world: World, { id: runnerId, token: text }: RegisteredRun
     host: "by-hand",
   });
   const issued = answer.identity!;
-  const [endpoint] = endpoints;
-  if (endpoint?.kind.case !== "mtls") throw new Error("the control plane does not listen by TCP first");
+  const [endpoint] = readEndpoints(endpoints);
+  if (endpoint === undefined) throw new Error("the control plane named no endpoint");
   if (!new X509Certificate(issued.chainPem).checkPrivateKey(key)) throw new Error("the certificate is for another key");
   return {
     keyPem: key.export({ format: "pem", type: "pkcs8" }).toString(),
     chainPem: issued.chainPem,
     rootPem: verified.rootPem,
     trustDomain,
-    endpoint: endpoint.kind.value,
+    endpoint,
   };
 }
 
@@ -230,4 +232,21 @@ export function exited(of: { workloadId: string; fence: bigint }, exitCode = 0):
 /** Progress to `running`. */
 export function running(of: { workloadId: string; fence: bigint }): Said {
   return { case: "progress", value: { ...of, phase: WorkloadPhase.RUNNING } };
+}
+
+/** Lines of standard output, as a chunk of a workload's log. */
+export function chunkOf(
+  { workloadId, fence }: { workloadId: string; fence: bigint },
+  firstLine: number,
+  ...lines: string[]
+) {
+  const records = lines.map((text) => ({
+    kind: "line" as const,
+    time: Date.now(),
+    stream: "stdout" as const,
+    continued: false,
+    bytes: Buffer.from(text),
+  }));
+  const { count, size, data } = encodeChunk(firstLine, records);
+  return { workloadId, fence, firstLine: BigInt(firstLine), count: BigInt(count), size, data };
 }

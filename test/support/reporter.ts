@@ -24,12 +24,24 @@ export default class LastLineReporter extends DefaultReporter {
   ): void {
     this.#totals = countTests(modules, errors.length);
     super.onTestRunEnd(modules, errors, reason);
+    for (const line of reasonsOfSkips(modules)) this.log(line);
   }
 }
 
 /** The line that readers of CI output understand. */
 export function formatTotals({ passed, failed, skipped }: Totals): string {
   return `${passed} passed, ${failed} failed, ${skipped} skipped`;
+}
+
+/** What was skipped for a reason that the test gives. */
+function reasonsOfSkips(modules: ReadonlyArray<TestModule>): string[] {
+  return modules.flatMap((module) =>
+    [...module.children.allTests("skipped")].flatMap((test) => {
+      const result = test.result();
+      if (result.state !== "skipped" || result.note === undefined) return [];
+      return [`skipped: ${module.relativeModuleId}: ${test.fullName}: ${result.note}`];
+    }),
+  );
 }
 
 function countTests(modules: ReadonlyArray<TestModule>, strayErrors: number): Totals {

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "./free-port.ts";
+import { isReachableFor, networkSettings, openNetwork, overlayOfRun } from "./network.ts";
 import { clientsFor, until, type Clients, type RegisteredRunner } from "./world.ts";
 
 /** A server as its own process, with the embedded PostgreSQL, on ports that stay the same. */
@@ -17,12 +18,14 @@ export interface ServerProcess extends AsyncDisposable {
   register(name: string): Promise<RegisteredRunner>;
 }
 
-export async function createServerProcess(): Promise<ServerProcess> {
+export async function createServerProcess(over = overlayOfRun): Promise<ServerProcess> {
   const directory = await mkdtemp(join(tmpdir(), "agyn-server-"));
   const data = join(directory, "data");
   const [userPort, runnerPort] = [await freePort(), await freePort()];
   const gateway = `http://127.0.0.1:${userPort}`;
   const flags = ["--data-dir", data, "--listen", `127.0.0.1:${userPort}`, "--runner-listen", `127.0.0.1:${runnerPort}`];
+  const fabric = over === "openziti" ? await openNetwork() : undefined;
+  if (fabric) flags.push(...Object.entries(await networkSettings(fabric, directory)).flatMap(toFlag));
   const quick = ["--heartbeat", "500ms", "--lease", "2s", "--leader-lease", "1s", "--loop-period", "100ms"];
   let child: ChildProcess | undefined;
   let admin: Clients | undefined;
@@ -58,13 +61,19 @@ export async function createServerProcess(): Promise<ServerProcess> {
       const { runner, serviceToken } = await admin!.runners.registerRunner({ name, scope });
       const tokenFile = join(directory, `${name}.token`);
       await writeFile(tokenFile, serviceToken, { mode: 0o600 });
+      if (fabric) await until(`the network knows ${name}`, () => isReachableFor(fabric, runner!));
       return { id: runner!.id, name, token: serviceToken, tokenFile, dataDirectory: join(directory, `runner-${name}`) };
     },
     async [Symbol.asyncDispose]() {
       // Only a server that ends in its own time ends its PostgreSQL with it.
       if (child?.exitCode !== null || child.signalCode !== null) await start();
       await end("SIGTERM");
+      await fabric?.close();
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+function toFlag([name, value]: [string, string]): string[] {
+  return [`--${name.replaceAll("_", "-")}`, value];
 }

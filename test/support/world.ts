@@ -28,15 +28,25 @@ import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts"
 import { WebhooksService } from "../../proto/gen/agyn/webhooks/v1/webhooks_service_pb.ts";
 import { settle, toConfig } from "../../server/src/config.ts";
 import { openServer, type Server } from "../../server/src/server.ts";
+import type { Fabric, FabricOptions } from "./fabric/fabric.ts";
 import { endJobsLeft } from "./jobs-left.ts";
+import {
+  isReachableFor,
+  networkSettings,
+  openNetwork,
+  openRouterProxy,
+  overlayOfRun,
+  type TestOverlay,
+} from "./network.ts";
 import { createTestDatabase, type TestDatabase } from "./postgres.ts";
+import { createTcpProxy, type TcpProxy } from "./tcp-proxy.ts";
 
 /** Settings that make loss and liveness quick; a test may override them. */
 export const quickSettings = {
-  heartbeat: "200ms",
-  lease: "800ms",
-  leader_lease: "900ms",
-  loop_period: "100ms",
+  heartbeat: "500ms",
+  lease: "2s",
+  leader_lease: "2s",
+  loop_period: "250ms",
   shutdown_grace: "500ms",
   metrics_interval: "200ms",
 };
@@ -68,6 +78,8 @@ export interface World extends AsyncDisposable {
   readonly database: TestDatabase;
   /** The server; replaced by `restartServer`. */
   readonly server: Server;
+  /** The network that its runners come over, if they do. What was done against its protocol fails the test that ends the world. */
+  readonly fabric: Fabric | undefined;
   readonly adminToken: string;
   /** Of the first user: cluster admin and owner of `default`. */
   readonly admin: Clients;
@@ -76,8 +88,12 @@ export interface World extends AsyncDisposable {
   restartServer(settings?: Record<string, string>): Promise<void>;
   /** A second server on the same database, with a data directory of its own. */
   addReplica(settings?: Record<string, string>): Promise<{ server: Server; admin: Clients }>;
-  /** Registers a runner of `default` (or of the cluster) and writes its token to a file. */
+  /** Registers a runner of `default` (or of the cluster) and writes its token to a file. Over a network, it is known there then. */
   register(name: string, options?: RegisterOptions): Promise<RegisteredRunner>;
+  /** A hop that the connections of a runner pass which it makes from now on. */
+  openProxy(runner: RegisteredRunner): Promise<TcpProxy>;
+  /** Where a runner dials because of `openProxy`, as `host:port`, instead of what it is told. */
+  runnerPlaneOf(runner: Pick<RegisteredRunner, "id">): string | undefined;
   /** Starts a runner process. */
   startRunner(runner: RegisteredRunner, options?: RunnerOptions): RunnerProcess;
 }
@@ -93,6 +109,8 @@ export type RunnerOptions = {
   slots?: number;
   arguments?: string[];
   gateway?: string;
+  /** Instead of the gateway's URL: the file of an identity that may dial enrollment in a network. */
+  zitiIdentity?: string;
   dataDirectory?: string;
   environment?: NodeJS.ProcessEnv;
 };
@@ -102,13 +120,23 @@ export type RunnerProcess = {
   kill(signal: NodeJS.Signals): Promise<number | null>;
 };
 
-export async function createWorld(settings: Record<string, string> = {}): Promise<World> {
+/** `network`: over an OpenZiti network of these options; `over`: instead of what the run is over. */
+export type WorldOptions = { over?: TestOverlay; network?: FabricOptions };
+
+export async function createWorld(
+  settings: Record<string, string> = {},
+  { over = overlayOfRun, network = over === "openziti" ? {} : undefined }: WorldOptions = {},
+): Promise<World> {
   const directory = await mkdtemp(join(tmpdir(), "agyn-world-"));
+  const fabric = network && (await openNetwork(network));
   const database = await createTestDatabase();
   const processes: RunnerProcess[] = [];
   const replicas: Server[] = [];
   const log = pino({ level: process.env["AGYN_TEST_LOG"] ?? "silent" });
-  const merged = { ...quickSettings, ...settings };
+  const ofNetwork = fabric && (await networkSettings(fabric, directory));
+  const merged = { ...quickSettings, ...ofNetwork, ...settings };
+  /** Where a runner dials instead of what it is told. */
+  const planes = new Map<string, string>();
   const open = (dataDirectory: string, ports: { user: number; runner: number }, more: Record<string, string>) => {
     const flags = {
       data_dir: dataDirectory,
@@ -128,6 +156,7 @@ export async function createWorld(settings: Record<string, string> = {}): Promis
     get server() {
       return server;
     },
+    fabric,
     adminToken,
     admin: clientsFor(server.gateway, adminToken),
     clientsOf: (token) => clientsFor(server.gateway, token),
@@ -156,10 +185,21 @@ export async function createWorld(settings: Record<string, string> = {}): Promis
       });
       const tokenFile = join(directory, `${name}.token`);
       await writeFile(tokenFile, serviceToken, { mode: 0o600 });
+      if (fabric) await until(`the network knows ${name}`, () => isReachableFor(fabric, runner!));
       return { id: runner!.id, name, token: serviceToken, tokenFile, dataDirectory: join(directory, `runner-${name}`) };
     },
+    async openProxy(runner) {
+      if (fabric) return openRouterProxy(fabric, runner);
+      const proxy = await createTcpProxy(() => `127.0.0.1:${server.runnerAddress.port}`);
+      planes.set(runner.id, proxy.address);
+      return proxy;
+    },
+    runnerPlaneOf: ({ id }) => planes.get(id),
     startRunner(runner, options = {}) {
-      const started = startRunnerProcess(options.gateway ?? server.gateway, runner, options);
+      const plane = planes.get(runner.id);
+      const flags = [...(plane === undefined ? [] : ["--runner-plane", plane]), ...(options.arguments ?? [])];
+      const gateway = options.gateway ?? server.gateway;
+      const started = startRunnerProcess(gateway, runner, { ...options, arguments: flags });
       processes.push(started);
       return started;
     },
@@ -169,7 +209,9 @@ export async function createWorld(settings: Record<string, string> = {}): Promis
       for (const replica of replicas) await replica.close();
       await server.close();
       await database.drop();
+      await fabric?.close();
       await rm(directory, { recursive: true, force: true });
+      if (fabric && fabric.violations.length > 0) throw new Error(fabric.violations.slice(0, 10).join("\n"));
     },
   };
   return world;
@@ -179,9 +221,9 @@ export async function createWorld(settings: Record<string, string> = {}): Promis
 export function startRunnerProcess(gateway: string, runner: RegisteredRunner, options: RunnerOptions): RunnerProcess {
   const main = join(import.meta.dirname, "../../runner/src/main.ts");
   const dataDirectory = options.dataDirectory ?? runner.dataDirectory;
+  const { zitiIdentity } = options;
   const flags = [
-    "--gateway",
-    gateway,
+    ...(zitiIdentity === undefined ? ["--gateway", gateway] : ["--ziti-identity", zitiIdentity]),
     "--token-file",
     runner.tokenFile,
     "--data-dir",

@@ -25,6 +25,7 @@ export const overlayStatusView: View<GetOverlayStatusResponse> = {
       ["error", openziti.error],
       ["last repaired", instant(openziti.repairTime)],
       ["routers", openziti.routers.map(({ name, online }) => `${name} ${online ? "online" : "offline"}`).join(", ")],
+      ["bootstrap role", openziti.bootstrapRole],
       ["hosts of the runner plane", answers ? String(openziti.hostCount) : ""],
       ["kept there", answers ? `${openziti.entityCount}, of which ${differing.length} differ` : ""],
       ...differing.map((entity) => [`differs`, differenceText(entity)] as const),

@@ -23,6 +23,12 @@ export function parseExit(text: string): Exit | undefined {
   return { status, cpuMs: Math.round(cpuMs) };
 }
 
+/** An ending that is asked for while another may be on its way: the first reason stays, and the shorter grace. */
+export function joinEndings(before: Ending | undefined, wanted: Ending): Ending {
+  const killAtBootMs = Math.min(wanted.killAtBootMs, before?.killAtBootMs ?? Infinity);
+  return { ...(before ?? wanted), killAtBootMs };
+}
+
 /** What is known of an ended execution. */
 export type Ended = {
   exit: Exit | undefined;

@@ -73,6 +73,7 @@ export function createEntrance(
   };
 
   return {
+    organizationId: spec.organizationId,
     directory,
     ended,
     async enter({ argv, terminal }: EnterRequest): Promise<Entered> {

@@ -77,6 +77,8 @@ export type Entered = {
 
 /** The way into a job that runs. */
 export type Entrance = {
+  /** Whose the job is. */
+  organizationId: string;
   /** The directory in which its command started. */
   directory: string;
   /** Settles when the job ends, before anything of it is killed. */
@@ -123,7 +125,9 @@ export type Execution = {
   /** What it leaves behind, until `forget`; not for an executor without files. */
   files?: JobFiles;
   /** The way in, while the job runs; throws an error that says why there is none. Not for an executor without processes. */
-  entrance?: () => Entrance;
+  entrance?(): Entrance;
+  /** A text about it that goes into its log, without its secrets. Not for an executor whose jobs are given none. */
+  hideSecrets?(text: string): string;
   /** Never rejects. Everything the job wrote has reached the sink when it settles. */
   result: Promise<ExecutionResult>;
   /** SIGTERM now, SIGKILL after the grace, to the job and what it left behind. Asking again can only shorten the grace. */

@@ -19,6 +19,8 @@ export type Masked = { bytes: Buffer; taken: number };
 export type Mask = {
   /** `isLast`: nothing follows. */
   apply(bytes: Buffer, isLast: boolean): Masked;
+  /** A text of the runner's own: all of it, without the secrets that are known. */
+  text(text: string): string;
   /** Names of the secret variables that are not hidden, because their values are too short or too common. */
   unmasked: readonly string[];
 };
@@ -29,7 +31,8 @@ export function createMask(env: readonly EnvironmentVariable[]): Mask {
   const forms = secrets.map(({ name, value }) => ({ name, literals: secretForms(value) }));
   const unmasked = forms.filter(({ literals }) => literals.length === 0).map(({ name }) => name);
   const literals = forms.flatMap((one) => one.literals);
-  if (literals.length === 0) return { unmasked, apply: (bytes) => ({ bytes, taken: bytes.length }) };
+  if (literals.length === 0)
+    return { unmasked, apply: (bytes) => ({ bytes, taken: bytes.length }), text: (text) => text };
   const search = createLiteralSearch(literals);
   return {
     unmasked,
@@ -38,11 +41,19 @@ export function createMask(env: readonly EnvironmentVariable[]): Mask {
       const taken = isLast ? bytes.length : takenOf(bytes, spans, pendingBytes);
       return { bytes: hide(bytes.subarray(0, taken), spans), taken };
     },
+    text(text) {
+      const bytes = Buffer.from(text);
+      return hide(bytes, search(bytes).spans).toString();
+    },
   };
 }
 
 /** Hides all output: of a job whose secrets are not known any more. */
-export const hidingMask: Mask = { unmasked: [], apply: ({ length }) => ({ bytes: Buffer.alloc(0), taken: length }) };
+export const hidingMask: Mask = {
+  unmasked: [],
+  apply: ({ length }) => ({ bytes: Buffer.alloc(0), taken: length }),
+  text: (text) => text,
+};
 
 /** Up to where what is found stays so whatever follows. A span that goes on behind that is judged later, unless it is very long. */
 function takenOf(bytes: Buffer, spans: readonly Span[], pendingBytes: number): number {

@@ -4,298 +4,308 @@ import { join } from "node:path";
 
 import { minimumMasked_bytes } from "../../../wire/secrets.ts";
 import { readIfThere, writeFileAtomically } from "../atomic-file.ts";
-import { atBootTime, bootTimeMs } from "../boot-clock.ts";
-import { killCgroup, removeCgroup } from "./cgroup.ts";
+import { bootTimeMs } from "../boot-clock.ts";
+import { removeCgroup } from "./cgroup.ts";
 import { type Exit, parseExit, resultOf, resultWithout } from "./ending.ts";
 import { createEntrance } from "./entrance.ts";
-import type { Execution, ExecutionResult, Sink, StopRequest, WorkloadSpec } from "./executor.ts";
+import type {
+  Entrance,
+  Execution,
+  ExecutionResult,
+  JobFiles,
+  Sink,
+  StopRequest,
+  Usage,
+  WorkloadSpec,
+} from "./executor.ts";
 import { jobPaths, removeJobDirectory } from "./job-directory.ts";
+import { JobEnding } from "./job-ending.ts";
 import { readOutputs } from "./job-outputs.ts";
+import { type JobProcesses, type KnownProcesses, jobProcessesOf } from "./job-processes.ts";
 import { releaseUid } from "./job-uids.ts";
-import { environmentMark, launch, tellWrapper } from "./launch.ts";
+import { launch, tellWrapper } from "./launch.ts";
 import { hidingMask, type Mask } from "./mask.ts";
 import { type NoticePipe, openNoticePipe } from "./notice-pipe.ts";
 import { type OutputReader, openOutputReader } from "./output-reader.ts";
 import type { ProcessExecutorSettings } from "./process-settings.ts";
-import { type JobMark, isAlive, killRemains, msPerTick, signal } from "./process-tree.ts";
+import { isAlive } from "./process-tree.ts";
 import {
-  type Ending,
+  type ExecutionFiles,
   type ExecutionRecord,
   type ProcessIdentity,
   executionFiles,
-  readEnding,
   readJobPid,
   readStart,
   readWrapper,
-  writeEnding,
 } from "./record.ts";
 import { type UsageWatch, watchUsage } from "./usage.ts";
 
-/** How long a killed job may take to be gone before its result is given without it. */
-const killPatienceMs = 30_000;
 /** How long the end of an output is waited for once the job is killed: somebody that nothing could find may still hold it open. */
 const writerPatienceMs = 2000;
-
-function unmaskedText(names: readonly string[]): string {
-  return `not masked in the output, because shorter than ${minimumMasked_bytes} bytes or a common word: ${names.join(", ")}\n`;
-}
-
-/** Either `begin` or `adopt` is called, once. */
-export type ProcessExecution = Execution & {
-  /** Prepares and starts the job; `spec` with its secret values. */
-  begin(spec: WorkloadSpec): void;
-  /** Takes up what an earlier process of the runner began. */
-  adopt(): void;
-};
+const noUsage: Usage = { cpuMs: 0, memoryPeakBytes: 0, sampled: true };
 
 /** The wrapper and its pipe as this process holds them. */
 type Attachment = {
   wrapper: ProcessIdentity;
   notices: NoticePipe;
   watch: UsageWatch;
-  cancelTimeout: () => void;
 };
 
 /**
  * One job and its wrapper. It goes preparing → attached → ended; what can end it (exit, death of the wrapper, stop, time-out)
- * meets in `finish`, which runs once: kill what is left, take all output, then let the wrapper go, then give the result.
+ * meets in `#finish`, which runs once: kill what is left, take all output, then let the wrapper go, then give the result.
+ * Either `begin` or `adopt` is called, once.
  */
-export function openProcessExecution(
-  settings: ProcessExecutorSettings,
-  record: ExecutionRecord,
-  { sink, mask }: { sink: Sink; mask: Mask },
-): ProcessExecution {
-  const { spec } = record;
-  const files = executionFiles(join(settings.directory, `${spec.workloadId}.${spec.fence}`));
-  const { promise: result, resolve: give } = Promise.withResolvers<ExecutionResult>();
-  const { promise: ended, resolve: shut } = Promise.withResolvers<void>();
-  const preparation = new AbortController();
-  let attachment: Attachment | undefined;
-  let outputs: OutputReader | undefined;
-  let ending: Ending | undefined;
-  let isStarted = false;
-  let isFinishing = false;
-  let isSettled = false;
-  let cancelKill = (): void => undefined;
+export class ProcessExecution implements Execution {
+  readonly workloadId: string;
+  readonly fence: bigint;
+  readonly files: JobFiles;
+  readonly result: Promise<ExecutionResult>;
+  readonly #settings: ProcessExecutorSettings;
+  readonly #record: ExecutionRecord;
+  readonly #files: ExecutionFiles;
+  readonly #processes: JobProcesses;
+  readonly #ending: JobEnding;
+  readonly #sink: Sink;
+  readonly #mask: Mask;
+  readonly #give: (result: ExecutionResult) => void;
+  /** Settles when the job ends, before anything of it is killed. */
+  readonly #over = Promise.withResolvers<void>();
+  readonly #preparation = new AbortController();
+  #attachment: Attachment | undefined;
+  #outputs: OutputReader | undefined;
+  #isStarted = false;
+  #isFinishing = false;
 
-  const resolve = (answer: ExecutionResult): void => {
-    isSettled = true;
-    shut();
-    give(answer);
-  };
-
-  const mark = (wrapper: ProcessIdentity | undefined): JobMark => ({
-    wrapper,
-    notBeforeTicks: wrapper?.startTicks ?? record.createBootTicks,
-    jobPid: readJobPid(files),
-    uid: record.uid,
-    environment: environmentMark(record),
-    seen: attachment?.watch.seen ?? new Map(),
-  });
-
-  const attach = (wrapper: ProcessIdentity): void => {
-    outputs = openOutputReader(files.directory, sink, mask);
-    attachment = {
-      wrapper,
-      notices: openNoticePipe(files.notify, noticed, () => void finish()),
-      watch: watchUsage(record.cgroup, () => mark(wrapper)),
-      cancelTimeout: limitTime(wrapper),
-    };
-    if (ending !== undefined) carryOut(ending);
-  };
-
-  const limitTime = (wrapper: ProcessIdentity): (() => void) => {
-    const { timeoutMs, graceMs } = spec;
-    if (timeoutMs === undefined) return () => undefined;
-    return atBootTime(wrapper.startTicks * msPerTick + timeoutMs, () => {
-      end({ outcome: "timed_out", reason: `timed out after ${timeoutMs} ms`, killAtBootMs: bootTimeMs() + graceMs });
+  constructor(settings: ProcessExecutorSettings, record: ExecutionRecord, { sink, mask }: { sink: Sink; mask: Mask }) {
+    const { workloadId, fence } = record.spec;
+    this.workloadId = workloadId;
+    this.fence = fence;
+    this.files = { workspace: jobPaths(record.jobDirectory).workspace, uid: record.uid };
+    this.#settings = settings;
+    this.#record = record;
+    this.#files = executionFiles(join(settings.directory, `${workloadId}.${fence}`));
+    this.#processes = jobProcessesOf(record, this.#files);
+    this.#sink = { ...sink, system: (text) => sink.system(mask.text(text)) };
+    this.#mask = mask;
+    this.#ending = new JobEnding({
+      record,
+      files: this.#files,
+      processes: this.#processes,
+      sink: this.#sink,
+      onWanted: ({ reason }) => this.#preparation.abort(new Error(reason)),
+      onStuck: () => void this.#finish(),
     });
-  };
+    ({ promise: this.result, resolve: this.#give } = Promise.withResolvers<ExecutionResult>());
+  }
 
-  const noticed = (words: string): void => {
-    if (words.includes("started")) started();
-    if (words.includes("lost"))
-      sink.system("output of the job was lost: it could not be written to this machine's disk\n");
-    if (words.includes("exit") && existsSync(files.exit)) void finish();
-  };
+  /** Prepares and starts the job; `spec` with its secret values. */
+  begin(spec: WorkloadSpec): void {
+    void this.#begin(spec).catch((error: unknown) => this.#fail(error));
+  }
 
-  const started = (): void => {
-    if (isStarted) return;
-    isStarted = true;
-    attachment?.watch.sample();
-    sink.started({ startTime: startTime() });
-    if (ending !== undefined) signalJob("SIGTERM");
-  };
+  /** Takes up what an earlier process of the runner began. */
+  adopt(): void {
+    void this.#adopt().catch((error: unknown) => this.#fail(error));
+  }
 
-  const startTime = (): Date => statSync(files.job, { throwIfNoEntry: false })?.mtime ?? new Date(record.createTime);
+  stop({ graceMs, reason }: StopRequest): void {
+    this.#ending.want({ outcome: "stopped", reason, killAtBootMs: bootTimeMs() + graceMs });
+  }
 
-  const end = (wanted: Ending): void => {
-    if (isFinishing || isSettled) return;
-    const killAtBootMs = Math.min(wanted.killAtBootMs, ending?.killAtBootMs ?? Infinity);
-    ending = { ...(ending ?? wanted), killAtBootMs };
-    remember(ending);
-    preparation.abort(new Error(ending.reason));
-    if (attachment !== undefined) carryOut(ending);
-  };
+  resume(): void {
+    this.#outputs?.resume();
+  }
 
-  const remember = (wanted: Ending): void => {
+  usage(): Usage {
+    return this.#attachment?.watch.usage() ?? noUsage;
+  }
+
+  hideSecrets(text: string): string {
+    return this.#mask.text(text);
+  }
+
+  entrance(): Entrance {
+    const jobPid = readJobPid(this.#files);
+    const isEnding = this.#isFinishing || this.#ending.wanted !== undefined || existsSync(this.#files.exit);
+    if (jobPid === undefined || !this.#isStarted || isEnding) throw new Error("its command does not run");
+    return createEntrance(this.#settings, this.#record, { jobPid, ended: this.#over.promise });
+  }
+
+  async forget(): Promise<void> {
+    const { jobDirectory, cgroup, uid } = this.#record;
+    await this.result;
+    await removeJobDirectory(jobDirectory);
+    if (cgroup !== undefined) await removeCgroup(cgroup);
+    if (uid !== undefined) releaseUid(this.#settings.uidClaimsDirectory, uid, this.#files.directory);
+    rmSync(this.#files.record, { force: true });
+    await rm(this.#files.directory, { recursive: true, force: true });
+  }
+
+  async #begin(spec: WorkloadSpec): Promise<void> {
+    const { unmasked } = this.#mask;
+    const { signal } = this.#preparation;
     try {
-      writeEnding(files, wanted);
+      if (unmasked.length > 0) this.#sink.system(unmaskedText(unmasked));
+      const request = { settings: this.#settings, record: this.#record, files: this.#files, spec, sink: this.#sink };
+      this.#attach(await launch({ ...request, signal }));
+      tellWrapper(this.#files, "go");
     } catch (error) {
-      // A full disk must not keep a job alive; only a runner that adopts it would not know of the ending.
-      sink.system(`the ending of the job could not be recorded: ${(error as Error).message}\n`);
+      tellWrapper(this.#files, "abort");
+      await this.#killAll(undefined);
+      const outcome = this.#ending.wanted === undefined ? "start_failed" : "stopped";
+      const message = this.#ending.wanted?.reason ?? (error as Error).message;
+      this.#resolve(resultWithout(outcome, message, new Date(this.#record.createTime)));
     }
-  };
+  }
 
-  const carryOut = ({ killAtBootMs }: Ending): void => {
-    signalJob("SIGTERM");
-    cancelKill();
-    cancelKill = atBootTime(killAtBootMs, kill);
-  };
+  async #adopt(): Promise<void> {
+    const wrapper = readWrapper(this.#files);
+    this.#ending.recall();
+    if (existsSync(this.#files.drained)) return this.#conclude(noUsage);
+    if (this.#mask === hidingMask)
+      this.#sink.system("the job's output is left out from here: its secrets cannot be told any more\n");
+    if (this.#record.bootId !== this.#settings.bootId) {
+      await this.#takeOutput(0);
+      this.#lose("the machine was restarted while the job ran");
+    } else if (wrapper !== undefined && isAlive(wrapper)) await this.#adoptWith(wrapper);
+    else await this.#adoptWithout(wrapper);
+  }
 
-  const signalJob = (name: NodeJS.Signals): void => {
-    const jobPid = readJobPid(files);
-    if (jobPid === undefined || existsSync(files.exit)) return;
-    signal(-jobPid, name);
-    if (name === "SIGTERM") signal(-jobPid, "SIGCONT");
-  };
+  async #adoptWith(wrapper: ProcessIdentity): Promise<void> {
+    this.#attach(wrapper);
+    tellWrapper(this.#files, "go");
+    if (readStart(this.#files) === "started") this.#started();
+    // A wrapper that died before its pipe was open again leaves nothing to hear.
+    if (existsSync(this.#files.exit) || !isAlive(wrapper)) await this.#finish();
+  }
 
-  const kill = (): void => {
-    if (record.cgroup !== undefined) killCgroup(record.cgroup);
-    signalJob("SIGKILL");
-    if (attachment !== undefined) void killRemains(mark(attachment.wrapper));
-    cancelKill = atBootTime(bootTimeMs() + killPatienceMs, () => void finish());
-  };
+  /** Of a job whose wrapper is dead, or was never put on record. */
+  async #adoptWithout(wrapper: ProcessIdentity | undefined): Promise<void> {
+    tellWrapper(this.#files, "abort");
+    await this.#killAll(wrapper);
+    if (existsSync(this.#files.stdout.directory)) await this.#takeOutput(writerPatienceMs);
+    if (this.#readExit() !== undefined) return this.#conclude(noUsage);
+    const whenDied = wrapper === undefined ? "the runner died before the job was started" : undefined;
+    this.#lose(whenDied ?? "the job's wrapper died while no runner was there");
+  }
 
-  const finish = (): Promise<void> => settle().catch(failed);
+  #attach(wrapper: ProcessIdentity): void {
+    const known = (): KnownProcesses => ({ wrapper, seen: this.#seen() });
+    this.#outputs = openOutputReader(this.#files.directory, this.#sink, this.#mask);
+    this.#attachment = {
+      wrapper,
+      notices: openNoticePipe(
+        this.#files.notify,
+        (words) => this.#noticed(words),
+        () => void this.#finish(),
+      ),
+      watch: watchUsage(this.#record.cgroup, () => this.#processes.mark(known())),
+    };
+    this.#ending.attach(wrapper, known);
+  }
 
-  const settle = async (): Promise<void> => {
-    if (isFinishing || attachment === undefined) return;
-    isFinishing = true;
-    shut();
-    const { wrapper, notices, watch, cancelTimeout } = attachment;
-    cancelTimeout();
-    cancelKill();
+  #seen(): ReadonlyMap<number, number> {
+    return this.#attachment?.watch.seen ?? new Map();
+  }
+
+  #noticed(words: string): void {
+    if (words.includes("started")) this.#started();
+    if (words.includes("lost"))
+      this.#sink.system("output of the job was lost: it could not be written to this machine's disk\n");
+    if (words.includes("exit") && existsSync(this.#files.exit)) void this.#finish();
+  }
+
+  #started(): void {
+    if (this.#isStarted) return;
+    this.#isStarted = true;
+    this.#attachment?.watch.sample();
+    this.#sink.started({ startTime: this.#startTime() });
+    this.#ending.started();
+  }
+
+  #startTime(): Date {
+    return modifyTime(this.#files.job) ?? new Date(this.#record.createTime);
+  }
+
+  async #finish(): Promise<void> {
+    if (this.#isFinishing || this.#attachment === undefined) return;
+    this.#isFinishing = true;
+    try {
+      await this.#settle(this.#attachment);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  async #settle({ wrapper, notices, watch }: Attachment): Promise<void> {
+    // While this process stood still, the wrapper may have ended the job.
+    this.#ending.recall();
+    this.#ending.close();
+    this.#over.resolve();
     const usage = watch.usage();
     watch.close();
-    await killAll(wrapper);
+    await this.#killAll(wrapper);
     notices.drain();
-    await takeOutput(writerPatienceMs);
-    writeFileAtomically(files.drained, "");
-    rmSync(files.secrets, { force: true });
-    tellWrapper(files, "done");
+    await this.#takeOutput(writerPatienceMs);
+    writeFileAtomically(this.#files.drained, "");
+    rmSync(this.#files.secrets, { force: true });
+    tellWrapper(this.#files, "done");
     notices.close();
-    conclude(usage);
-  };
+    this.#conclude(usage);
+  }
 
   /** Takes what is left of both outputs: until their end, or as far as it is there after this time. */
-  const takeOutput = async (patienceMs: number): Promise<void> => {
-    outputs ??= openOutputReader(files.directory, sink, mask);
-    if (!(await outputs.drain(patienceMs))) sink.system("the end of the job's output was not seen\n");
-    outputs.close();
-  };
+  async #takeOutput(patienceMs: number): Promise<void> {
+    this.#outputs ??= openOutputReader(this.#files.directory, this.#sink, this.#mask);
+    if (!(await this.#outputs.drain(patienceMs))) this.#sink.system("the end of the job's output was not seen\n");
+    this.#outputs.close();
+  }
 
-  const killAll = async (wrapper: ProcessIdentity | undefined): Promise<void> => {
-    if (record.cgroup !== undefined) killCgroup(record.cgroup);
-    if (!(await killRemains(mark(wrapper)))) sink.system("processes of the job are left that could not be killed\n");
-  };
+  async #killAll(wrapper: ProcessIdentity | undefined): Promise<void> {
+    if (!(await this.#processes.killAll({ wrapper, seen: this.#seen() })))
+      this.#sink.system("processes of the job are left that could not be killed\n");
+  }
 
-  const conclude = (usage = { cpuMs: 0, memoryPeakBytes: 0, sampled: true }): void => {
-    const exit = readExit();
-    const endTime = statSync(files.exit, { throwIfNoEntry: false })?.mtime ?? new Date();
-    const handedOn = readOutputs(record.jobDirectory, mask);
-    for (const refusal of handedOn.refusals) sink.system(`${refusal}\n`);
-    resolve(
+  #readExit(): Exit | undefined {
+    return parseExit(readIfThere(this.#files.exit) ?? "");
+  }
+
+  #conclude(usage: Usage): void {
+    const { outputs, refusals } = readOutputs(this.#record.jobDirectory, this.#mask);
+    for (const refusal of refusals) this.#sink.system(`${refusal}\n`);
+    this.#resolve(
       resultOf({
-        exit,
-        start: readStart(files),
-        ending,
+        exit: this.#readExit(),
+        start: readStart(this.#files),
+        ending: this.#ending.wanted,
         usage,
-        startTime: startTime(),
-        endTime,
-        outputs: handedOn.outputs,
+        startTime: this.#startTime(),
+        endTime: modifyTime(this.#files.exit) ?? new Date(),
+        outputs,
       }),
     );
-  };
+  }
 
-  const readExit = (): Exit | undefined => parseExit(readIfThere(files.exit) ?? "");
+  #lose(message: string): void {
+    this.#resolve(resultWithout("lost", message, this.#startTime()));
+  }
 
-  const begin = async (secret: WorkloadSpec): Promise<void> => {
-    try {
-      if (mask.unmasked.length > 0) sink.system(unmaskedText(mask.unmasked));
-      const wrapper = await launch({ settings, record, files, spec: secret, sink, signal: preparation.signal });
-      attach(wrapper);
-      tellWrapper(files, "go");
-    } catch (error) {
-      tellWrapper(files, "abort");
-      await killAll(undefined);
-      const outcome = ending === undefined ? "start_failed" : "stopped";
-      resolve(resultWithout(outcome, ending?.reason ?? (error as Error).message, new Date(record.createTime)));
-    }
-  };
+  #fail(error: unknown): void {
+    this.#lose(`the job could not be followed: ${(error as Error).message}`);
+  }
 
-  const adopt = async (): Promise<void> => {
-    const wrapper = readWrapper(files);
-    ending = readEnding(files);
-    if (existsSync(files.drained)) return conclude();
-    if (mask === hidingMask)
-      sink.system("the job's output is left out from here: its secrets cannot be told any more\n");
-    if (record.bootId !== settings.bootId) {
-      await takeOutput(0);
-      return lose("the machine was restarted while the job ran");
-    }
-    if (wrapper !== undefined && isAlive(wrapper)) {
-      attach(wrapper);
-      tellWrapper(files, "go");
-      if (readStart(files) === "started") started();
-      // A wrapper that died before its pipe was open again leaves nothing to hear.
-      if (existsSync(files.exit) || !isAlive(wrapper)) await finish();
-      return;
-    }
-    tellWrapper(files, "abort");
-    await killAll(wrapper);
-    if (existsSync(files.stdout.directory)) await takeOutput(writerPatienceMs);
-    if (readExit() === undefined) {
-      return lose(
-        wrapper === undefined
-          ? "the runner died before the job was started"
-          : "the job's wrapper died while no runner was there",
-      );
-    }
-    conclude();
-  };
+  #resolve(result: ExecutionResult): void {
+    this.#ending.close();
+    this.#over.resolve();
+    this.#give({ ...result, message: this.#mask.text(result.message) });
+  }
+}
 
-  const lose = (message: string): void => resolve(resultWithout("lost", message, startTime()));
+function unmaskedText(names: readonly string[]): string {
+  return `not masked in the output, because shorter than ${minimumMasked_bytes} bytes or a common word: ${names.join(", ")}\n`;
+}
 
-  const failed = (error: unknown): void => lose(`the job could not be followed: ${(error as Error).message}`);
-
-  return {
-    workloadId: spec.workloadId,
-    fence: spec.fence,
-    files: { workspace: jobPaths(record.jobDirectory).workspace, uid: record.uid },
-    entrance() {
-      const jobPid = readJobPid(files);
-      const isRunning = isStarted && !isFinishing && ending === undefined && !existsSync(files.exit);
-      if (jobPid === undefined || !isRunning) throw new Error("its command does not run");
-      return createEntrance(settings, record, { jobPid, ended });
-    },
-    result,
-    begin: (secret) => void begin(secret).catch(failed),
-    adopt: () => void adopt().catch(failed),
-    stop({ graceMs, reason }: StopRequest) {
-      end({ outcome: "stopped", reason, killAtBootMs: bootTimeMs() + graceMs });
-    },
-    resume() {
-      outputs?.resume();
-    },
-    usage: () => attachment?.watch.usage() ?? { cpuMs: 0, memoryPeakBytes: 0, sampled: true },
-    async forget() {
-      await result;
-      await removeJobDirectory(record.jobDirectory);
-      if (record.cgroup !== undefined) await removeCgroup(record.cgroup);
-      if (record.uid !== undefined) releaseUid(settings.uidClaimsDirectory, record.uid, files.directory);
-      rmSync(files.record, { force: true });
-      await rm(files.directory, { recursive: true, force: true });
-    },
-  };
+function modifyTime(path: string): Date | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.mtime;
 }

@@ -12,7 +12,7 @@ import { refFault, urlFault } from "./git-source.ts";
 import { openJobRoot, workingDirectoryFault } from "./job-directory.ts";
 import { claimUid, defaultClaimsDirectory, defaultUidRange, releaseUid } from "./job-uids.ts";
 import { createMask, hidingMask, type Mask } from "./mask.ts";
-import { type ProcessExecution, openProcessExecution } from "./process-execution.ts";
+import { ProcessExecution } from "./process-execution.ts";
 import type { ProcessExecutorOptions, ProcessExecutorSettings } from "./process-settings.ts";
 import { msPerTick } from "./process-tree.ts";
 import { type ExecutionRecord, executionFiles, readRecord, writeRecord } from "./record.ts";
@@ -73,7 +73,7 @@ async function start(settings: ProcessExecutorSettings, spec: WorkloadSpec, sink
     };
     writeSecrets(files.secrets, spec, settings.sealingKey);
     writeRecord(files, record);
-    const execution = openProcessExecution(settings, record, { sink, mask: createMask(spec.env) });
+    const execution = new ProcessExecution(settings, record, { sink, mask: createMask(spec.env) });
     execution.begin(spec);
     return execution;
   } catch (error) {
@@ -129,7 +129,7 @@ async function adopt(
     const record = readRecord(files);
     if (record === undefined) continue;
     const output = { sink: sinkFor(record.spec), mask: maskOf(record, files.secrets, settings.sealingKey) };
-    const execution: ProcessExecution = openProcessExecution(settings, record, output);
+    const execution = new ProcessExecution(settings, record, output);
     execution.adopt();
     adopted.push({ spec: record.spec, execution });
   }
@@ -142,7 +142,7 @@ function maskOf({ spec }: ExecutionRecord, file: string, key: Uint8Array): Mask 
   return env === undefined ? hidingMask : createMask(env);
 }
 
-const neededPrograms = ["sh", "setsid", "mkfifo", "dd", "mv", "rm", "sleep"];
+const neededPrograms = ["sh", "setsid", "mkfifo", "dd", "ln", "mv", "rm", "sleep"];
 
 async function probe(settings: ProcessExecutorSettings): ReturnType<Executor["probe"]> {
   if (process.platform !== "linux")

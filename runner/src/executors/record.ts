@@ -12,7 +12,8 @@ import { outputFiles } from "./output-files.ts";
  * - `output/`, and `room` and `mark` of each output: see `output-files.ts`
  * - `secrets`: values of secret variables, sealed: see `secret-file.ts`
  * - `job`, `start`, `exit`: by the wrapper: the job's process id, `started` or why it could not be, how it ended
- * - `ending.json`: that and why the runner is ending it
+ * - `ending.json`: that and why the runner is ending it, or the wrapper in its stead
+ * - `limit`, `overtime.json`: when the wrapper is to end it, and the `ending.json` for that; only where its time is limited
  * - `drained`: all output has reached the sink
  */
 export type ExecutionRecord = {
@@ -46,6 +47,8 @@ export function executionFiles(directory: string) {
     record: at("record.json"),
     wrapper: at("wrapper.json"),
     ending: at("ending.json"),
+    limit: at("limit"),
+    overtime: at("overtime.json"),
     stdout: outputFiles(directory, "stdout"),
     stderr: outputFiles(directory, "stderr"),
     notify: at("notify"),

@@ -1,8 +1,10 @@
 import { copyFunction } from "./output-files.ts";
+import { limitFunction } from "./time-limit.ts";
 
 /**
- * The wrapper outlives the runner. Plain POSIX `sh`. A copier for each output, in the wrapper's process group and never in the job's
- * cgroup or account, takes what the job writes from its pipe into segments (`copyFunction`), whether a runner is there or not.
+ * The wrapper outlives the runner. Plain POSIX `sh`. Beside it, in its process group and never in the job's cgroup or account, are a
+ * copier for each output, which takes what the job writes from its pipe into segments (`copyFunction`), and where the job's time is
+ * limited what ends it then (`limitFunction`): all of them whether a runner is there or not.
  *
  * Descriptors: 3 and 4 the job's outputs, 5 notices to the runner (`started`, `exit`, `lost`), 6 words from it (`go`, `done`; anything
  * else before `go` calls it off), 7 the launch file, 8 that the job
@@ -19,6 +21,7 @@ trap '' TERM INT HUP QUIT
 directory=$1 cgroup=$2
 shift 2
 ${copyFunction}
+${limitFunction}
 read -r word <&6 && [ "$word" = go ] || exit 0
 exec 7<"$directory/launch" 8>"$directory/start" || exit 1
 rm -f "$directory/launch"
@@ -26,6 +29,7 @@ exec 3<>"$directory/out" 4<>"$directory/err"
 { (exec <&9 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-; copy out) & } 9<"$directory/out"
 { (exec <&9 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-; copy err) & } 9<"$directory/err"
 exec 3>"$directory/out" 4>"$directory/err"
+if [ -e "$directory/limit" ]; then { exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-; limit; } & fi
 (
   trap - TERM INT HUP QUIT
   [ -z "$cgroup" ] || echo 0 >"$cgroup"

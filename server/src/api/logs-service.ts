@@ -36,7 +36,7 @@ const streams = { stdout: LogStream.STDOUT, stderr: LogStream.STDERR, system: Lo
 const defaultLines = 1000;
 const answer_bytes = 4 * 1024 * 1024;
 const linesPerMessage = 1000;
-/** How often it is looked whether anybody will still end a log that is followed. */
+/** How often it is looked whether anybody will still end a log that is followed: not where the workload was lost, or placed anew. */
 const abandonedPeriod_ms = 2000;
 
 /** Takes in the logs of runners, and shows them. */
@@ -91,16 +91,34 @@ async function* follow(
   from: Parameters<typeof fromLineOf>[0],
   context: HandlerContext,
 ) {
+  const { signal } = context;
   let current: WorkloadRow | undefined = workload;
-  while (current && current.phase === "pending" && !context.signal.aborted) {
-    await deps.untilPlaced(workload.id, context.signal);
+  let followed = 0n;
+  for (;;) {
+    while (current && current.phase === "pending" && !signal.aborted) {
+      await deps.untilPlaced(workload.id, signal);
+      current = await getWorkload(deps.sql, workload.id);
+    }
+    // A placement that came to nothing is followed by another under a higher fence, and that one's log is the workload's.
+    if (!current || current.fence === followed) return;
+    yield* messagesOf(deps, current, followed === 0n ? from : { case: undefined }, signal);
+    if (signal.aborted) return;
+    followed = current.fence;
     current = await getWorkload(deps.sql, workload.id);
   }
-  if (!current || current.fence === 0n) return;
-  const key = { workloadId: current.id, fence: current.fence };
+}
+
+/** What comes of the log under a workload's fence. */
+async function* messagesOf(
+  deps: LogsDeps,
+  workload: WorkloadRow,
+  from: Parameters<typeof fromLineOf>[0],
+  signal: AbortSignal,
+) {
+  const key = { workloadId: workload.id, fence: workload.fence };
   const fromLine =
     from.case === "tail" ? Math.max(0, (await deps.logStore.nextLine(key)) - from.value) : fromLineOf(from);
-  for await (const batch of batchesOf(deps, current, fromLine, context.signal)) {
+  for await (const batch of batchesOf(deps, workload, fromLine, signal)) {
     const lines = linesOf(batch.chunks, fromLine);
     for (let start = 0; start < lines.length; start += linesPerMessage) {
       const part = lines.slice(start, start + linesPerMessage);
@@ -115,7 +133,7 @@ async function* batchesOf(deps: LogsDeps, workload: WorkloadRow, fromLine: numbe
   const key = { workloadId: workload.id, fence: workload.fence };
   const abandoned = new AbortController();
   const note = (row: WorkloadRow | undefined) => {
-    if (!row || isAbandoned(row)) abandoned.abort();
+    if (!row || isAbandoned(row) || row.fence !== workload.fence) abandoned.abort();
   };
   // What cannot be read now is read the next time.
   const look = () => void getWorkload(deps.sql, workload.id).then(note, () => undefined);

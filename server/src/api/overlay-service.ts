@@ -11,6 +11,8 @@ import { targetOf } from "./context.ts";
 /** An OpenZiti network to look at; what looks rejects with an error for people, or with the reason of `signal`. */
 export interface ObservedNetwork {
   readonly controllerUrl: string;
+  /** By which an identity may dial enrollment there. */
+  readonly bootstrapRole: string;
   /** When this replica last had all there as it should be, and why its last try failed. */
   repairState(): { repairTime: Date | undefined; error: unknown };
   inspect(signal: AbortSignal): Promise<NetworkView>;
@@ -41,6 +43,7 @@ export function createOverlayService({
       const { repairTime, error } = network.repairState();
       const openziti = {
         controllerUrl: network.controllerUrl,
+        bootstrapRole: network.bootstrapRole,
         ...(repairTime && { repairTime: timestampFromDate(repairTime) }),
         ...(error !== undefined && { error: textOf(error) }),
       };

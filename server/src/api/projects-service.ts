@@ -22,6 +22,8 @@ export type ProjectsDeps = {
   sql: Sql;
   /** A project's share or limit may have changed. */
   onQueueChanged: () => void;
+  /** Whether a project's source may be on this machine's disk. */
+  allowFileSources: boolean;
 };
 
 /** The contract's name of each field that an update may change. */
@@ -35,12 +37,14 @@ const fields = {
 } as const satisfies Record<string, keyof ProjectSettings>;
 
 /** Projects with their settings; what changes the order or the limits of the queue also wakes it. */
-export function createProjectsService({ sql, onQueueChanged }: ProjectsDeps): ServiceImpl<typeof ProjectsService> {
+export function createProjectsService(deps: ProjectsDeps): ServiceImpl<typeof ProjectsService> {
+  const { sql, onQueueChanged } = deps;
   return {
     async createProject(request, context) {
       const { organization } = targetOf(context, "organization");
       refuseIdAsName("project", request.name);
       const settings = { ...settingsOf(request), weight: request.weight || 1 };
+      refuseFileSource(settings.sourceUrl, deps);
       const project = await sql.begin(async (transaction) => {
         const made = await insertProject(transaction, {
           id: createId("project"),
@@ -83,6 +87,7 @@ export function createProjectsService({ sql, onQueueChanged }: ProjectsDeps): Se
       if (next.name === "") throw invalidField("name", "it must not be empty");
       if (next.weight === 0) next.weight = 1;
       refuseIdAsName("project", next.name);
+      if (paths.includes("source_url")) refuseFileSource(next.sourceUrl, deps);
       const updated = await sql.begin(async (transaction) => {
         const row = await updateProject(transaction, project.id, next);
         if (!row) throw notFound("project", request.project);
@@ -110,6 +115,15 @@ export function createProjectsService({ sql, onQueueChanged }: ProjectsDeps): Se
       return {};
     },
   };
+}
+
+/** Said when the project is made, not first when a run of it cannot be fetched. */
+function refuseFileSource(sourceUrl: string, { allowFileSources }: ProjectsDeps): void {
+  if (allowFileSources || !sourceUrl.startsWith("file:")) return;
+  throw invalidField(
+    "source_url",
+    "file:// names this server's own disk, which its setting file_sources does not allow",
+  );
 }
 
 function settingsOf(from: ProjectSettings): ProjectSettings {

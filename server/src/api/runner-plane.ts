@@ -4,7 +4,9 @@ import type { Duplex } from "node:stream";
 import type { Logger } from "pino";
 import { createMtlsOverlay } from "../../../overlay/mtls.ts";
 import type { Caller } from "../../../overlay/overlay.ts";
-import { openSecureServer, type SecureSession } from "../../../overlay/secure-server.ts";
+import { createSidecarOverlay, type SidecarEndpoint } from "../../../overlay/sidecar.ts";
+import { openSecureServer } from "../../../overlay/secure-server.ts";
+import type { SecureSession } from "../../../overlay/secure-sessions.ts";
 import type { Address } from "../config.ts";
 import type { Authority, ControlPlaneLeaf } from "../identity/authority.ts";
 import { readRunnerPeer } from "../identity/peer.ts";
@@ -13,8 +15,8 @@ import { createRequestHandler } from "./request-handler.ts";
 import { maximumMessage_bytes } from "./user-plane.ts";
 
 export type RunnerPlaneOptions = {
-  /** Where it listens for TCP connections, if it does. */
-  listen: Address | undefined;
+  /** Where it listens for TCP connections, and where a tunneler hands connections on, if it does and one does. */
+  listen: { tcp: Address | undefined; sidecar: SidecarEndpoint | undefined };
   authority: Authority;
   leaf: ControlPlaneLeaf;
   routes: (router: ConnectRouter) => void;
@@ -45,6 +47,7 @@ const answerTimeout_ms = 5000;
 /** Listens for runners; every call comes with the runner that its connection's certificate names. */
 export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<RunnerPlane> {
   const { authority } = options;
+  const { tcp, sidecar } = options.listen;
   const sessions = new Map<string, Map<SecureSession, string>>();
   const handle = createRequestHandler({
     routes: options.routes,
@@ -85,8 +88,10 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
     },
   });
   const accept = (connection: Duplex, from: Caller) => server.accept(connection, from);
-  const overlay = createMtlsOverlay(options.listen && { services: { [service]: options.listen } });
-  const listener = options.listen && (await overlay.listen(service, accept));
+  const overlay = createMtlsOverlay(tcp && { services: { [service]: tcp } });
+  const tunnelers = createSidecarOverlay(sidecar === undefined ? {} : { services: { [service]: sidecar } });
+  const listener = tcp && (await overlay.listen(service, accept));
+  if (sidecar !== undefined) await tunnelers.listen(service, accept);
   let closing: Promise<unknown> | undefined;
   return {
     address: listener && { host: listener.address.host, port: listener.address.port },
@@ -105,7 +110,7 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
     replaceLeaf: (leaf) => server.replaceCertificate(certificateOf(leaf)),
     async close(grace_ms) {
       // The listener is closed once its connections are, and those are the server's to end.
-      closing ??= Promise.all([overlay.close(), server.close({ grace_ms })]);
+      closing ??= Promise.all([overlay.close(), tunnelers.close(), server.close({ grace_ms })]);
       await closing;
     },
   };

@@ -8,6 +8,7 @@ import {
   type TunnelOutput,
 } from "../../../proto/gen/agyn/tunnels/v1/tunnel_pb.ts";
 import type { TunnelRequest, TunnelsService } from "../../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
+import { coverSecrets } from "../domain/cover-secrets.ts";
 import { AgynError, invalidField } from "../domain/errors.ts";
 import { wayInRefusal } from "../domain/way-in.ts";
 import type { MasterKey } from "../identity/master-key.ts";
@@ -15,7 +16,7 @@ import { openSecrets } from "../identity/sealed-spec.ts";
 import type { Tunnels } from "../sessions/tunnels.ts";
 import { insertAuditEvent } from "../store/audit-events.ts";
 import type { Sql } from "../store/database.ts";
-import { getRunner } from "../store/runners.ts";
+import { getRunner, type RunnerRow } from "../store/runners.ts";
 import type { WorkloadRow } from "../store/workloads.ts";
 import { auditOf } from "./audit.ts";
 import { runnerOf, targetOf } from "./context.ts";
@@ -96,12 +97,13 @@ async function* through(
   let outcome = "ok";
   let result: Record<string, string> = {};
   try {
-    const runnerId = await demandWayIn(deps.sql, workload);
+    const { id: runnerId, reported } = await demandWayIn(deps.sql, workload);
     await audit("ok", use.action, { runner_id: runnerId, fence: String(workload.fence) });
     const outputs = deps.tunnels.use({
       runnerId,
       workloadId: workload.id,
       organizationId: workload.organizationId,
+      isHosting: reported?.hostsService === true,
       start: create(TunnelStartSchema, { workloadId: workload.id, fence: workload.fence, kind: use.start }),
       inputs: counted(inputs, (bytes) => (counts.toWorkload_bytes += bytes)),
       signal: context.signal,
@@ -126,7 +128,7 @@ async function* through(
 }
 
 /** The runner of a workload into which there is a way. */
-async function demandWayIn(sql: Sql, { phase, runnerId }: WorkloadRow): Promise<string> {
+async function demandWayIn(sql: Sql, { phase, runnerId }: WorkloadRow): Promise<RunnerRow> {
   const row = runnerId === null ? undefined : await getRunner(sql, runnerId);
   const runner = row && {
     name: row.name,
@@ -136,7 +138,7 @@ async function demandWayIn(sql: Sql, { phase, runnerId }: WorkloadRow): Promise<
   };
   const refusal = wayInRefusal({ phase, runner });
   if (refusal) throw new AgynError(refusal.reason, refusal.message);
-  return row!.id;
+  return row!;
 }
 
 /** The first message of a stream, and what comes after it, to an end that is always said. */
@@ -180,7 +182,6 @@ function secretsOf({ spec, organizationId }: WorkloadRow, masterKey: MasterKey):
 
 /** An argument vector for the audit, without the workload's own secrets (I6). */
 function argumentsText(argv: readonly string[], secrets: readonly string[]): string {
-  const hidden = argv.map((one) => secrets.reduce((text, secret) => text.replaceAll(secret, "***"), one));
-  const text = JSON.stringify(hidden);
+  const text = JSON.stringify(argv.map((one) => coverSecrets(one, secrets)));
   return text.length <= maximumArguments_characters ? text : `${text.slice(0, maximumArguments_characters)}…`;
 }

@@ -22,14 +22,23 @@ export interface NetworkRunner {
   readonly isBarred: boolean;
 }
 
+/**
+ * What identities log in with: certificates by authorities of ours, which are registered there (`ca`), or such as the network issues itself
+ * by one-time enrollment (`ott`), where it is to know no authority of ours.
+ */
+export type IdentityEnrollment = "ca" | "ott";
+
 /** What the wanted state follows from. */
 export interface NetworkFacts {
   readonly trustDomain: string;
+  readonly identityEnrollment: IdentityEnrollment;
   /** The name that the control plane's own certificates for the network carry. */
   readonly controlPlaneUri: string;
   /** The authorities whose certificates are credentials: of runners, and of the control plane. */
   readonly runnersIssuerPem: string;
   readonly controlPlaneIssuerPem: string;
+  /** What the names of services begin with. */
+  readonly servicePrefix: string;
   /** Routers that may be used, such as `#all` or `#public`. */
   readonly routerRoles: readonly string[];
   readonly runners: readonly NetworkRunner[];
@@ -76,12 +85,30 @@ export class Reference {
   }
 }
 
-/** The service that runners dial. */
-export const controlPlaneService = "agyn-control-plane";
+/** The names of services, which are the only names that installations could have in common but for what they begin with. */
+export function serviceNames(prefix: string) {
+  return {
+    /** What runners dial. */
+    controlPlane: `${prefix}agyn-control-plane`,
+    /** What a machine dials that has no identity yet: enrollment, and nothing else. */
+    enrollment: `${prefix}agyn-enroll`,
+    /** What leads into a runner, which it alone may host. */
+    ofRunner: (runnerId: string) => `${prefix}runner-${runnerId}`,
+  } as const;
+}
 
-/** The service that leads into a runner, which it alone may host. */
-export function runnerService(runnerId: string): string {
-  return `runner-${runnerId}`;
+/** The role by which an identity may dial the enrollment service. Identities that have it are made by people, and are not ours. */
+export function bootstrapRole(trustDomain: string): string {
+  return `agyn.${trustDomain}.bootstrap`;
+}
+
+/** For people: whose a record with these tags is; `undefined` where it is ours. */
+export function ownerOf(tags: unknown, trustDomain: string): string | undefined {
+  const { managedBy, agynTrustDomain } = (tags ?? {}) as Record<string, unknown>;
+  if (managedBy === "agyn" && agynTrustDomain === trustDomain) return undefined;
+  return managedBy === "agyn" && typeof agynTrustDomain === "string"
+    ? `another installation of agyn (trust domain ${agynTrustDomain})`
+    : "somebody else";
 }
 
 /** The tags by which records are known as ours. */
@@ -94,6 +121,11 @@ export function runnerIdentityName(trustDomain: string, runnerId: string): strin
   return `agyn.${trustDomain}.${runnerId}`;
 }
 
+/** The name that the network has for the control plane's identity. */
+export function controlPlaneIdentityName(trustDomain: string): string {
+  return `agyn.${trustDomain}.control-plane`;
+}
+
 /** The name that the network has for the authority of runners. */
 export function authorityName(trustDomain: string): string {
   return `agyn.${trustDomain}.runners-issuer`;
@@ -101,10 +133,13 @@ export function authorityName(trustDomain: string): string {
 
 /** All that should be there. Roles are attributes that begin with the trust domain, so that installations share a network without meeting. */
 export function wantedRecords(facts: NetworkFacts): WantedRecord[] {
-  const { trustDomain } = facts;
+  const { trustDomain, identityEnrollment } = facts;
+  const hasAuthorities = identityEnrollment === "ca";
+  const services = serviceNames(facts.servicePrefix);
   const named = (what: string) => `agyn.${trustDomain}.${what}`;
   const [controlPlane, runner] = [named("control-plane"), named("runner")];
   const [mainService, ownService] = [named("main-service"), named("runner-service")];
+  const [bootstrap, enrolling] = [bootstrapRole(trustDomain), named("enrollment-service")];
   const tags = ownTags(trustDomain);
   const authPolicyId = new Reference("auth-policies", named("certificates"));
   const routers = { semantic: "AnyOf", edgeRouterRoles: facts.routerRoles, tags };
@@ -123,7 +158,14 @@ export function wantedRecords(facts: NetworkFacts): WantedRecord[] {
   const identity = (name: string, externalId: string, roleAttributes: string[], isEnabled: boolean): WantedRecord => ({
     kind: "identities",
     name,
-    fields: { type: "Default", isAdmin: false, externalId, authPolicyId, roleAttributes, tags },
+    fields: {
+      type: "Default",
+      isAdmin: false,
+      ...(hasAuthorities && { externalId }),
+      authPolicyId,
+      roleAttributes,
+      tags,
+    },
     isEnabled,
   });
   const service = (name: string, roleAttributes: string[]): WantedRecord => ({
@@ -132,29 +174,35 @@ export function wantedRecords(facts: NetworkFacts): WantedRecord[] {
     fields: { encryptionRequired: true, terminatorStrategy: "random", roleAttributes, tags },
   });
 
-  return [
-    { kind: "auth-policies", name: named("certificates"), fields: { ...certificatesOnly, tags } },
+  const authorities = [
     authority(authorityName(trustDomain), facts.runnersIssuerPem, tags),
     authority(named("control-plane-issuer"), facts.controlPlaneIssuerPem, tags),
-    identity(named("control-plane"), facts.controlPlaneUri, [controlPlane], true),
+  ];
+  return [
+    { kind: "auth-policies", name: named("certificates"), fields: { ...certificatesOnly, tags } },
+    ...(hasAuthorities ? authorities : []),
+    identity(controlPlaneIdentityName(trustDomain), facts.controlPlaneUri, [controlPlane], true),
     ...facts.runners.map(({ runnerId, uri, isBarred }) =>
       identity(runnerIdentityName(trustDomain, runnerId), uri, [runner, named(runnerId)], !isBarred),
     ),
-    service(controlPlaneService, [mainService]),
-    ...facts.runners.map(({ runnerId }) => service(runnerService(runnerId), [ownService, named(runnerId)])),
+    service(services.controlPlane, [mainService]),
+    service(services.enrollment, [enrolling]),
+    ...facts.runners.map(({ runnerId }) => service(services.ofRunner(runnerId), [ownService, named(runnerId)])),
     policy("runners-dial", "Dial", runner, mainService),
     policy("control-plane-bind", "Bind", controlPlane, mainService),
+    policy("bootstrap-dial", "Dial", bootstrap, enrolling),
+    policy("enrollment-bind", "Bind", controlPlane, enrolling),
     policy("control-plane-dial", "Dial", controlPlane, ownService),
     ...facts.runners.map(({ runnerId }) => policy(`${runnerId}-bind`, "Bind", named(runnerId), named(runnerId))),
     {
       kind: "edge-router-policies",
       name: named("identities"),
-      fields: { ...routers, identityRoles: [`#${controlPlane}`, `#${runner}`] },
+      fields: { ...routers, identityRoles: [controlPlane, runner, bootstrap].map((role) => `#${role}`) },
     },
     {
       kind: "service-edge-router-policies",
       name: named("services"),
-      fields: { ...routers, serviceRoles: [`#${mainService}`, `#${ownService}`] },
+      fields: { ...routers, serviceRoles: [mainService, enrolling, ownService].map((role) => `#${role}`) },
     },
   ];
 }

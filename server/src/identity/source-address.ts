@@ -11,9 +11,10 @@ export function isCidr(text: string): boolean {
   return bits === undefined || Number(bits) <= wholeAddress[version === 6 ? "ipv6" : "ipv4"];
 }
 
-/** Whether an address lies in one of the CIDRs. */
+/** Whether an address lies in one of the CIDRs; what is none, such as the name of a network's service, lies in none. */
 export function isWithin(address: string, cidrs: readonly string[]): boolean {
   const plain = address.startsWith("::ffff:") ? address.slice(7) : address;
+  if (isIP(plain) === 0) return false;
   const list = new BlockList();
   for (const cidr of cidrs) {
     const [network = "", bits] = cidr.split("/");

@@ -19,6 +19,8 @@ export type LossDeps = {
   placer: Placer;
   lease_ms: number;
   heartbeat_ms: number;
+  /** How often leases are looked at; that much is no gap. */
+  period_ms: number;
   onRunnersChanged: () => void;
   onWorkloadsChanged: () => void;
 };
@@ -28,7 +30,7 @@ export const marginShare = 0.05;
 
 /**
  * What a leader does about absent runners. It believes in no absence until it has itself been awake for a full lease: after a gap (a new
- * leader, a restart, a stall of more than a heartbeat) every runner gets a fresh lease, and the gap does not count towards a loss.
+ * leader, a restart, a stall of more than a heartbeat beyond the period) every runner gets a fresh lease, and the gap does not count towards a loss.
  */
 export function createLossLoops(deps: LossDeps) {
   const { sql, writer, fleet, placer } = deps;
@@ -49,7 +51,7 @@ export function createLossLoops(deps: LossDeps) {
       const gap_ms = performance.now() - lastRun_ms;
       lastRun_ms = performance.now();
       if (!placer.leads) return;
-      if (gap_ms > deps.heartbeat_ms) {
+      if (gap_ms > deps.period_ms + deps.heartbeat_ms) {
         await forgive(gap_ms);
         return;
       }

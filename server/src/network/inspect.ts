@@ -5,13 +5,14 @@ import type { DialFindings } from "../domain/overlay-diagnosis.ts";
 import {
   authorityName,
   compareRecords,
-  controlPlaneService,
   runnerIdentityName,
+  serviceNames,
   wantedRecords,
   type Difference,
   type NetworkFacts,
   type NetworkKind,
 } from "../domain/overlay-plan.ts";
+import { authenticatorOf } from "./enroll-identity.ts";
 import { listOwnRecords } from "./repair.ts";
 
 /** What is asked for by name, of what is missing, to see whether somebody else has the name. */
@@ -49,24 +50,25 @@ export async function inspectNetwork(
     const others = await management.list(kind, `name=${quoted(name)}`, signal);
     if (others.length > 0) foreign.add(`${kind} ${name}`);
   }
-  const hosts = await countHosts(management, found, signal);
+  const hosts = await countHosts(management, { facts, found }, signal);
   return { version, routers, wanted: wanted.length, differences, foreign, hosts };
 }
 
-/** What there is in the network of a dial by one runner. Rejects as `inspectNetwork` does. */
+/** What there is in the network of a dial by the one runner of `facts`; nothing of others is looked at. Rejects as `inspectNetwork` does. */
 export async function findDial(
   management: Management,
   facts: NetworkFacts,
   signal: AbortSignal,
 ): Promise<Omit<DialFindings, "isBarred" | "certificate">> {
   const { date } = await management.version(signal);
-  const found = await listOwnRecords(management, facts.trustDomain, signal);
-  const compared = compareRecords(wantedRecords(facts), found);
+  const wanted = wantedRecords(facts);
+  const found = await listOwnRecords(management, facts.trustDomain, signal, wanted);
+  const compared = compareRecords(wanted, found);
   const of = (kind: NetworkKind, name: string) =>
     compared.find((one) => one.is !== "left over" && one.wanted.kind === kind && one.wanted.name === name);
   const [runner] = facts.runners;
   const identity = runner && of("identities", runnerIdentityName(facts.trustDomain, runner.runnerId));
-  const service = of("services", controlPlaneService);
+  const service = of("services", serviceNames(facts.servicePrefix).controlPlane);
   const [identityId, serviceId] = [idOf(identity), idOf(service)];
   const advice =
     identityId === undefined || serviceId === undefined
@@ -74,10 +76,13 @@ export async function findDial(
       : await management.advice(identityId, serviceId, signal);
   return {
     clockSkew_ms: date && date.getTime() - Date.now(),
-    isAuthorityTrusted: of("cas", authorityName(facts.trustDomain))?.is === "same",
+    credential:
+      facts.identityEnrollment === "ca"
+        ? { kind: "authority", isKnown: of("cas", authorityName(facts.trustDomain))?.is === "same" }
+        : { kind: "certificate", isKnown: hasCertificate(identity) },
     identityDifferences: differingFields(identity),
     access: advice && { isDialAllowed: advice.isDialAllowed, routersOnline: countOnline(advice) },
-    hosts: await countHosts(management, found, signal),
+    hosts: await countHosts(management, { facts, found }, signal),
   };
 }
 
@@ -90,15 +95,20 @@ function differingFields(one: Difference | undefined): readonly string[] | undef
   return one?.is === "changed" ? one.fields : undefined;
 }
 
+function hasCertificate(one: Difference | undefined): boolean {
+  return one !== undefined && one.is !== "missing" && authenticatorOf(one.found.fields) !== undefined;
+}
+
 function countOnline({ commonRouters }: Advice): number {
   return commonRouters.filter(({ isOnline }) => isOnline).length;
 }
 
 async function countHosts(
   management: Management,
-  found: Awaited<ReturnType<typeof listOwnRecords>>,
+  { facts, found }: { facts: NetworkFacts; found: Awaited<ReturnType<typeof listOwnRecords>> },
   signal: AbortSignal,
 ): Promise<number> {
-  const service = found.find(({ kind, name }) => kind === "services" && name === controlPlaneService);
+  const wanted = serviceNames(facts.servicePrefix).controlPlane;
+  const service = found.find(({ kind, name }) => kind === "services" && name === wanted);
   return service === undefined ? 0 : management.countTerminators(service.id, signal);
 }

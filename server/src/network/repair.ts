@@ -3,6 +3,7 @@ import type { Authority } from "../identity/authority.ts";
 import {
   compareRecords,
   networkKinds,
+  ownerOf,
   ownTags,
   resolveFields,
   wantedRecords,
@@ -12,6 +13,7 @@ import {
   type NetworkKind,
   type WantedRecord,
 } from "../domain/overlay-plan.ts";
+import { OverlayError } from "../../../overlay/errors.ts";
 import { quoted, type Management } from "../../../overlay/openziti/management.ts";
 
 /** Calls to the controller that are under way at one time. */
@@ -26,14 +28,19 @@ export type RepairDeps = {
   proveAuthority: Authority["proveAuthority"];
 };
 
-/** The records that carry our tags. Rejects with an `OverlayError`. */
-export async function listOwnRecords(management: Management, trustDomain: string, signal: AbortSignal) {
-  const filter = Object.entries(ownTags(trustDomain))
-    .map(([tag, value]) => `tags.${tag}=${quoted(value)}`)
-    .join(" and ");
+/** The records that carry our tags; of these, where `only` is given, those that have the same kind and name. Rejects with an `OverlayError`. */
+export async function listOwnRecords(
+  management: Management,
+  trustDomain: string,
+  signal: AbortSignal,
+  only?: readonly WantedRecord[],
+) {
+  const tags = Object.entries(ownTags(trustDomain)).map(([tag, value]) => `tags.${tag}=${quoted(value)}`);
   const records: FoundRecord[] = [];
   for (const kind of networkKinds) {
-    const entities = await management.list(kind, filter, signal);
+    const names = only?.filter((one) => one.kind === kind).map(({ name }) => `name=${quoted(name)}`);
+    const filters = names === undefined ? tags : [...tags, `(${names.join(" or ")})`];
+    const entities = await management.list(kind, filters.join(" and "), signal);
     records.push(...entities.map((entity) => ({ kind, id: entity.id, name: entity.name, fields: entity })));
   }
   return records;
@@ -48,15 +55,16 @@ export async function repairNetwork(
   facts: NetworkFacts,
   signal: AbortSignal,
 ): Promise<void> {
+  const { trustDomain } = facts;
   const wanted = wantedRecords(facts);
   let errors: unknown[] = [];
   for (let pass = 0; pass < maximumPasses; pass++) {
-    const found = await listOwnRecords(management, facts.trustDomain, signal);
+    const found = await listOwnRecords(management, trustDomain, signal);
     const differences = compareRecords(wanted, found).filter(({ is }) => is !== "same");
     if (differences.length === errors.length) break;
 
     errors = [];
-    const apply = (one: Difference) => applyDifference({ management, proveAuthority, found, signal }, one);
+    const apply = (one: Difference) => applyDifference({ management, proveAuthority, trustDomain, found, signal }, one);
     for (const stage of inStages(differences)) errors.push(...(await inTurns(stage, apply)));
     signal.throwIfAborted();
   }
@@ -77,6 +85,7 @@ function inStages(differences: readonly Difference[]): Difference[][] {
 type Applying = {
   management: Management;
   proveAuthority: Authority["proveAuthority"];
+  trustDomain: string;
   found: readonly FoundRecord[];
   signal: AbortSignal;
 };
@@ -92,12 +101,29 @@ async function applyDifference(applying: Applying, difference: Difference): Prom
     case "missing": {
       const { kind, name, fields } = difference.wanted;
       const resolved = resolveFields(fields, found);
-      if (resolved !== undefined) await management.create(kind, { name, ...resolved }, signal);
+      if (resolved === undefined) return;
+      await management
+        .create(kind, { name, ...resolved }, signal)
+        .catch((error: unknown) => explainConflict(applying, difference.wanted, error));
       return;
     }
     case "changed":
       await changeRecord(applying, difference);
   }
+}
+
+/** Why a record could not be made: another's has its name, which is not ours to take over. Always rejects. */
+async function explainConflict(
+  { management, trustDomain, signal }: Applying,
+  { kind, name }: WantedRecord,
+  error: unknown,
+): Promise<never> {
+  const [theirs] = await management.list(kind, `name=${quoted(name)}`, signal).catch(() => []);
+  const owner = theirs && ownerOf(theirs["tags"], trustDomain);
+  if (owner === undefined) throw error;
+  const advice = kind === "services" ? "; give this installation a ziti_service_prefix of its own" : "";
+  const text = `${kind}: ${name} is there already, and is of ${owner}${advice}`;
+  throw new OverlayError("address_unavailable", text, { cause: error });
 }
 
 async function changeRecord(

@@ -30,6 +30,7 @@ export function toReport(hello: Hello): RunnerReport {
     version: hello.version,
     host: machine.host,
     tunnels: hello.tunnels,
+    hostsService: hello.hostsService,
   };
 }
 

@@ -37,6 +37,8 @@ export type SessionDeps = {
   masterKey: MasterKey;
   log: Logger;
   endpoints: () => MessageInitShape<typeof EndpointSchema>[];
+  /** The services that lead into a runner. */
+  overlayServices: (runnerId: string) => string[];
   heartbeat_ms: number;
   lease_ms: number;
   certificateTtl_ms: number;
@@ -147,6 +149,7 @@ function toWelcome(deps: SessionDeps, { number, runner }: OpenedSession) {
     metricsInterval: durationFromMs(deps.metricsInterval_ms),
     endpoints: deps.endpoints(),
     cluster: runner.organizationId === null,
+    service: deps.overlayServices(runner.id)[0] ?? "",
   };
 }
 

@@ -1,6 +1,7 @@
 /**
- * Where the two ends of a tunnel meet: a caller's stream, and the one that the workload's runner opens for it. What passes is pulled
- * by whoever reads it; nothing is kept beside a window towards the runner, and a slow end slows only its own tunnel (I9, I13).
+ * Where the two ends of a tunnel meet: a caller's stream, and the one that the workload's runner opens for it, over a connection that
+ * was dialed for it by the service that the runner hosts, or over one of the runner's own. What passes is pulled by whoever reads it;
+ * nothing is kept beside a window towards the runner, and a slow end slows only its own tunnel (I9, I13).
  *
  * A tunnel's id is good once, and for the runner for which it was made: that the runner is who it says follows from its certificate (I5).
  */
@@ -27,6 +28,8 @@ export type TunnelWish = {
   runnerId: string;
   workloadId: string;
   organizationId: string;
+  /** The runner can be dialed by a service of its own. */
+  isHosting: boolean;
   start: TunnelStart;
   inputs: AsyncIterable<TunnelInput>;
   /** The caller is gone, or must be. */
@@ -52,6 +55,8 @@ export interface Tunnels {
 }
 
 export type TunnelsDeps = {
+  /** Dials the runner's service and says the tunnel's id there. Settles when nothing will come that way (any more). */
+  dial: (runnerId: string, tunnelId: string, signal: AbortSignal) => Promise<void>;
   /** Tells the runner to open a tunnel to this replica, wherever it is connected. */
   call: (runnerId: string, tunnelId: string) => Promise<void>;
   /** A tunnel through which nothing moves for so long ends. */
@@ -74,17 +79,25 @@ export function createTunnels(deps: TunnelsDeps): Tunnels {
   const waiting = new Map<string, Waiting>();
   const places = createPlaces(deps.limits ?? defaultTunnelLimits);
 
-  /** Resolves when the runner's stream is there. */
+  /** Resolves when the runner's stream is there. Where nothing came by its service for half of the time, the runner is called. */
   async function meet(wish: TunnelWish, tunnelId: string, responses: Waiting["responses"]): Promise<TunnelArrival> {
+    const { runnerId, isHosting } = wish;
     const { promise, resolve } = Promise.withResolvers<TunnelArrival>();
     const timeout_ms = deps.openTimeout_ms ?? usualOpenTimeout_ms;
     const late = new AbortController();
     const why = `the runner did not open the tunnel within ${timeout_ms} ms; where several replicas share one runner_address, each needs its own tunnel_address`;
     const timer = setTimeout(() => late.abort(new AgynError("UNAVAILABLE", why)), timeout_ms);
-    waiting.set(tunnelId, { runnerId: wish.runnerId, arrive: resolve, responses });
+    const signal = AbortSignal.any([wish.signal, late.signal]);
+    waiting.set(tunnelId, { runnerId, arrive: resolve, responses });
     try {
-      await deps.call(wish.runnerId, tunnelId);
-      return await orAborted(promise, AbortSignal.any([wish.signal, late.signal]));
+      if (isHosting) {
+        const dialing = AbortSignal.any([signal, AbortSignal.timeout(timeout_ms / 2)]);
+        const shut = orAborted(deps.dial(runnerId, tunnelId, dialing), dialing).then(nothing, nothing);
+        const arrival = await orAborted(Promise.race([promise, shut]), signal);
+        if (arrival !== undefined) return arrival;
+      }
+      await deps.call(runnerId, tunnelId);
+      return await orAborted(promise, signal);
     } finally {
       clearTimeout(timer);
       waiting.delete(tunnelId);
@@ -173,6 +186,8 @@ async function* outputsOf(
   }
   throw broken();
 }
+
+const nothing = () => undefined;
 
 function broken(): AgynError {
   return new AgynError("UNAVAILABLE", "the link to the workload's runner broke");

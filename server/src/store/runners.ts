@@ -22,6 +22,8 @@ export type RunnerReport = {
   host: string;
   /** Opens tunnels when told to; not said by older runners. */
   tunnels?: boolean;
+  /** Hosts its service in the network over which its session goes; not said by older runners. */
+  hostsService?: boolean;
 };
 
 /** A runner's record. */

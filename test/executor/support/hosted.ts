@@ -7,7 +7,7 @@ import type { World } from "./world.ts";
 
 /** Starts a runner reduced to its executor in a process of its own, on the world's directory. */
 export function host(world: World, dieAfterBytes: number, command: string[], more = {}): ChildProcess {
-  const { timeoutMs, gitUrl } = { timeoutMs: 60_000, gitUrl: "", ...more };
+  const { timeoutMs, graceMs, gitUrl } = { timeoutMs: 60_000, graceMs: 5000, gitUrl: "", ...more };
   const file = join(import.meta.dirname, "host.ts");
   const args = [
     file,
@@ -15,6 +15,7 @@ export function host(world: World, dieAfterBytes: number, command: string[], mor
     world.options.isolation,
     String(dieAfterBytes),
     String(timeoutMs),
+    String(graceMs),
     gitUrl,
     ...command,
   ];

@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test } from "vitest";
 import type { Credential } from "../../../overlay/openziti/credential.ts";
+import { createTcpProxy } from "../../support/tcp-proxy.ts";
 import { createForeignAuthority } from "../fabric/foreign-authority.ts";
 import { until } from "../http2-client.ts";
 import { networks, openZitiWorld, type ZitiWorld } from "./world.ts";
@@ -166,3 +167,39 @@ async function twoCertificates(): Promise<[Credential, Credential]> {
   const issue = async () => ({ ...(await authority.issue({ commonName: "runner", uri })), caPem: fabric.caPem });
   return [await issue(), await issue()];
 }
+
+describe("of several controllers", () => {
+  /** A second way to the controller of the world, as another of its network would be, and one that is never there. */
+  async function openControllers(before: (first: string, second: string) => readonly string[]) {
+    world = await openZitiWorld();
+    const first = await createTcpProxy(new URL(world.fabric.url).host);
+    onTestFinished(() => first.close());
+    const overlay = world.overlay({ controller: before(`https://${first.address}`, world.fabric.url) });
+    const accepted = Promise.withResolvers<Duplex>();
+    await overlay.listen("control-plane", accepted.resolve);
+    return { first, overlay };
+  }
+
+  test("those that are not there are passed over", async () => {
+    const { overlay } = await openControllers((_, second) => ["https://127.0.0.1:1", second]);
+    await overlay.dial({ service: "control-plane" });
+    expect(world.fabric.violations).toEqual([]);
+  });
+
+  test("another takes the place of one that goes, and the login goes on", async () => {
+    const { first, overlay } = await openControllers((one, two) => [one, two]);
+    expect(first.open).toBeGreaterThan(0);
+    await first.close();
+    expect(await overlay.services()).toMatchObject([{ name: "control-plane" }]);
+    expect(kinds()).toHaveLength(1);
+  });
+
+  test("where none is there the last is named", async () => {
+    const { first, overlay } = await openControllers((one) => [one, "https://127.0.0.1:1"]);
+    await first.close();
+    await expect(overlay.services()).rejects.toMatchObject({
+      reason: "unreachable",
+      message: expect.stringContaining("controller 127.0.0.1:1"),
+    });
+  });
+});

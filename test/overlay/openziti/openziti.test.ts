@@ -5,7 +5,13 @@ import { openRealNetwork, openZitiWorld } from "./world.ts";
 // Against a real controller where one is given, otherwise against the double, which records what is against the protocol.
 const network = openRealNetwork(process.env) ?? (await openZitiWorld({ routers: ["near", "far"] }));
 
-overlayContract("openziti", () => network.overlay());
+const create = () => network.overlay();
+
+overlayContract("openziti", {
+  create,
+  nowhere: { service: "nowhere" },
+  carried: network.routers && (async () => ({ overlay: create(), ...network.routers })),
+});
 
 test("nothing in all this was against the protocol", () => {
   expect(network.fabric?.violations ?? []).toEqual([]);

@@ -1,8 +1,16 @@
 import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
+import { textOf } from "../http2-client.ts";
 import { openNativeSodium } from "../../../overlay/openziti/native-sodium.ts";
 import { openWasmSodium } from "../../../overlay/openziti/wasm-sodium.ts";
-import { loadSodium, sealOverhead_bytes, type Sealer, type Sodium } from "../../../overlay/openziti/sodium.ts";
+import {
+  chooseSodium,
+  loadSodium,
+  sealOverhead_bytes,
+  type Sealer,
+  type Sodium,
+} from "../../../overlay/openziti/sodium.ts";
+import { openZitiWorld } from "./world.ts";
 
 const native = openNativeSodium();
 const wasm = await openWasmSodium();
@@ -57,6 +65,31 @@ test.each([
     expect(sodium.clientKeys(sodium.createKeyPair(), key)).toBeUndefined();
     expect(sodium.serverKeys(sodium.createKeyPair(), key)).toBeUndefined();
   }
+});
+
+const notHere = () => Promise.reject(new Error("no binary for this machine"));
+
+test.each([
+  ["dials", notHere, loadSodium],
+  ["hosts", loadSodium, notHere],
+] as const)("an end without the native library %s one that has it", async (_, dialing, hosting) => {
+  await using world = await openZitiWorld();
+  const dialer = world.overlay({ sodium: () => chooseSodium(dialing) });
+  const [near, far] = await world.connect(dialer, world.overlay({ sodium: () => chooseSodium(hosting) }));
+  near.end("question");
+  expect(await textOf(far)).toBe("question");
+  far.end("answer");
+  expect(await textOf(near)).toBe("answer");
+  expect(world.fabric.violations).toEqual([]);
+});
+
+test("the library in WebAssembly takes the place of a native one that cannot be loaded", async () => {
+  expect(await chooseSodium(async () => native)).toBe(native);
+  const fallback = await chooseSodium(notHere);
+  const { client, server } = exchange(fallback, native);
+  const sealer = fallback.createSealer(client.send);
+  const opener = native.createOpener(server.receive, sealer.header);
+  expect(String(opener.open(seal(sealer, Buffer.from("by WebAssembly"))))).toBe("by WebAssembly");
 });
 
 test("one library is loaded for all", async () => {

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import type { SessionKind } from "../../../overlay/openziti/api-session.ts";
 import {
@@ -7,6 +6,7 @@ import {
   type OpenZitiOverlay,
 } from "../../../overlay/openziti/openziti.ts";
 import type { Credential } from "../../../overlay/openziti/credential.ts";
+import { readIdentityFile } from "../../../overlay/openziti/identity-file.ts";
 import { startFabric, type Fabric, type FabricOptions } from "../../support/fabric/fabric.ts";
 
 /** Times for tests: what takes seconds elsewhere takes a moment. */
@@ -14,6 +14,9 @@ const quick = { connectTimeout_ms: 10_000, backOff_ms: 20 };
 
 export interface ZitiWorld extends AsyncDisposable {
   readonly fabric: Fabric;
+  readonly controller: string;
+  /** All of them, where they can be taken away. */
+  readonly routers: { cut(): Promise<void>; restore(): Promise<void> };
   /** May dial and host everything. */
   readonly credential: Credential;
   /** An overlay of the identity above unless told otherwise; closed with the world. */
@@ -33,8 +36,13 @@ export async function openZitiWorld(
   for (const type of ["Dial", "Bind"] as const) fabric.permit(type, ["#all-of-them"], service);
   const credential = { keyPem, certPem, caPem: fabric.caPem };
 
+  const each = async (act: (router: ReturnType<Fabric["router"]>) => Promise<void>) => {
+    for (const { name } of fabric.model.edgeRouters.all()) await act(fabric.router(name));
+  };
   return {
     fabric,
+    controller: fabric.url,
+    routers: { cut: () => each((router) => router.kill()), restore: () => each((router) => router.revive()) },
     credential,
     overlay(given = {}) {
       const overlay = createOpenZitiOverlay({
@@ -62,17 +70,21 @@ export async function openZitiWorld(
 }
 
 /**
- * A real network, where `AGYN_TEST_ZITI` is its controller's address: `AGYN_TEST_ZITI_KEY`, `_CERT` and `_CA` are the PEM
- * files of an identity that may dial and host a service `control-plane`, on which nobody else is.
+ * A real network, where `AGYN_TEST_ZITI` is its controller's address: `AGYN_TEST_ZITI_IDENTITY` is the file of an identity that
+ * may dial and host a service `control-plane`, on which nobody else is.
  */
 export function openRealNetwork(environment: NodeJS.ProcessEnv) {
   const controller = environment["AGYN_TEST_ZITI"];
   if (controller === undefined) return undefined;
-  const pem = (name: string) => readFileSync(environment[`AGYN_TEST_ZITI_${name}`] ?? "", "utf8");
-  const credential = { keyPem: pem("KEY"), certPem: pem("CERT"), caPem: pem("CA") };
+  const { keyPem, certPem, caPem } = readIdentityFile(environment["AGYN_TEST_ZITI_IDENTITY"] ?? "");
+  if (caPem === undefined) throw new Error("the file of AGYN_TEST_ZITI_IDENTITY names no authorities (id.ca)");
+  const credential = { keyPem, certPem, caPem };
   const overlays: OpenZitiOverlay[] = [];
   return {
     fabric: undefined,
+    controller,
+    routers: undefined,
+    credential,
     overlay() {
       const overlay = createOpenZitiOverlay({ controller, credential: () => credential });
       overlays.push(overlay);

@@ -46,6 +46,8 @@ export interface Fabric extends AsyncDisposable {
   readonly controller: Pick<ControllerListener, "away" | "back" | "failNext">;
   /** How many circuits, listeners and clients the routers have. */
   readonly counts: { readonly circuits: number; readonly listeners: number; readonly clients: number };
+  /** How many dials of a service its hosts have answered. */
+  dialsOf(service: string): number;
   router(name?: string): RunningRouter;
   /** Resolves when all that the controller was told until now has reached the routers. */
   settled(): Promise<void>;
@@ -89,6 +91,7 @@ export async function startFabric(options: FabricOptions = {}): Promise<Fabric> 
     authority,
     identity: await authority.issueServer("controller"),
     lives: { ...defaultLives, ...options.lives },
+    detours: [],
     now,
     origin: () => url,
   };
@@ -99,6 +102,7 @@ export async function startFabric(options: FabricOptions = {}): Promise<Fabric> 
     circuits: new Set(),
     listeners: new Map(),
     clients: new Set(),
+    dials: new Map(),
   };
   const routes = [
     ...clientRoutes(controller),
@@ -147,6 +151,7 @@ export async function startFabric(options: FabricOptions = {}): Promise<Fabric> 
       const { circuits, listeners, clients } = routing;
       return { circuits: circuits.size, listeners: listeners.size, clients: clients.size };
     },
+    dialsOf: (service) => routing.dials.get(service) ?? 0,
     router(name) {
       const found = name === undefined ? [...routers.values()][0] : routers.get(name);
       if (found === undefined) throw new Error(`the fabric has no router ${name}`);

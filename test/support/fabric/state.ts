@@ -13,6 +13,13 @@ export interface Lives {
   readonly enrollment_ms: number;
 }
 
+/** Another address of a router, for the identities whose names `isFor` takes: the same name leads elsewhere in their DNS. */
+export interface Detour {
+  readonly routerId: string;
+  readonly address: string;
+  isFor(identityName: string): boolean;
+}
+
 /** What all parts of the controller share. */
 export interface ControllerState {
   readonly version: FabricVersion;
@@ -21,6 +28,7 @@ export interface ControllerState {
   readonly authority: FabricAuthority;
   readonly identity: KeyPair;
   readonly lives: Lives;
+  readonly detours: Detour[];
   now(): Date;
   /** `https://host:port`, once it listens. */
   origin(): string;

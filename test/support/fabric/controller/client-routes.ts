@@ -4,7 +4,7 @@ import { listAnswer, listQuery } from "./lists.ts";
 import { ApiError, bodyOf, invalidField, notFound, type Answer, type Call, type Route } from "./http.ts";
 import { signJwt } from "../jwt.ts";
 import { loginByCertificate, loginByPassword } from "./logins.ts";
-import { createToken, type EdgeRouter, type Service, type ServiceSession } from "../model.ts";
+import { createToken, type EdgeRouter, type Identity, type Service, type ServiceSession } from "../model.ts";
 import * as schemas from "./schemas.ts";
 import type { ControllerState } from "../state.ts";
 import { createEntityId } from "../table.ts";
@@ -18,6 +18,12 @@ export function clientRoutes(state: ControllerState): Route[] {
   const { model } = state;
   const asCaller = (handle: (call: Call, caller: Caller) => Answer) => (call: Call) =>
     handle(call, callerOf(state, call));
+
+  /** Routers as an identity sees them: some have another address for some. */
+  const seenBy = (identity: Identity) => (router: EdgeRouter) => {
+    const detour = state.detours.find(({ routerId, isFor }) => routerId === router.id && isFor(identity.name));
+    return edgeRouterJson(detour === undefined ? router : { ...router, address: detour.address });
+  };
 
   function visibleService(id: string, { identity }: Caller): Service {
     const service = model.services.get(id);
@@ -45,7 +51,7 @@ export function clientRoutes(state: ControllerState): Route[] {
       serviceId,
       type,
     });
-    return { status: 201, data: sessionJson(session, service, routers) };
+    return { status: 201, data: sessionJson(session, service, routers.map(seenBy(caller.identity))) };
   }
 
   const ownSession = (id: string, caller: Caller): ServiceSession => {
@@ -78,7 +84,7 @@ export function clientRoutes(state: ControllerState): Route[] {
     [
       `GET ${base}/current-identity/edge-routers`,
       asCaller((call, { identity }) =>
-        listAnswer(call, routersOfIdentity(model, identity).filter(isUsable).map(edgeRouterJson)),
+        listAnswer(call, routersOfIdentity(model, identity).filter(isUsable).map(seenBy(identity))),
       ),
       listQuery,
     ],
@@ -91,7 +97,7 @@ export function clientRoutes(state: ControllerState): Route[] {
       `GET ${base}/services/:id/edge-routers`,
       asCaller((call, caller) => {
         const service = visibleService(call.params["id"] ?? "", caller);
-        const routers = routersOfService(model, service).filter(isUsable).map(edgeRouterJson);
+        const routers = routersOfService(model, service).filter(isUsable).map(seenBy(caller.identity));
         return { status: 200, data: { edgeRouters: routers } };
       }),
     ],
@@ -101,7 +107,8 @@ export function clientRoutes(state: ControllerState): Route[] {
       asCaller((call, caller) => {
         const session = ownSession(call.params["id"] ?? "", caller);
         const service = visibleService(session.serviceId, caller);
-        return { status: 200, data: sessionJson(session, service, commonRouters(model, caller.identity, service)) };
+        const routers = commonRouters(model, caller.identity, service).map(seenBy(caller.identity));
+        return { status: 200, data: sessionJson(session, service, routers) };
       }),
     ],
     [
@@ -182,11 +189,11 @@ export function serviceJson(service: Service): object {
   };
 }
 
-function sessionJson(session: ServiceSession, service: Service, routers: readonly EdgeRouter[]): object {
+function sessionJson(session: ServiceSession, service: Service, edgeRouters: readonly object[]): object {
   return {
     ...session,
     service: { id: service.id, name: service.name, entity: "services", _links: {} },
-    edgeRouters: routers.map(edgeRouterJson),
+    edgeRouters,
     postureQueries: [],
     _links: { self: { href: `./sessions/${session.id}` } },
   };

@@ -54,13 +54,13 @@ export function connect(routing: Routing, client: Client, frame: Frame): void {
 
   const circuit = createCircuit(routing, session, service.encryptionRequired);
   addEnd(circuit, "dialer", client, connId);
-  return dialHost(routing, circuit, { frame, listener });
+  return dialHost(routing, circuit, { frame, listener, service });
 }
 
 function dialHost(
   routing: Routing,
   circuit: Circuit,
-  { frame, listener }: { readonly frame: Frame; readonly listener: Listener },
+  { frame, listener, service }: { readonly frame: Frame; readonly listener: Listener; readonly service: Service },
 ): void {
   const { dialer } = circuit;
   if (dialer === undefined) return;
@@ -87,6 +87,7 @@ function dialHost(
       return undefined;
     }
     addEnd(circuit, "host", host, hostConnId);
+    routing.dials.set(service.name, (routing.dials.get(service.name) ?? 0) + 1);
     const key: Header[] = listener.publicKey === undefined ? [] : [[header.publicKey, listener.publicKey]];
     const connected: Header[] = [[header.connId, dialer.connId], [header.circuitId, circuit.id], ...key];
     dialer.client.channel.reply(frame, type.stateConnected, connected);

@@ -25,6 +25,8 @@ export interface RunningRouter {
   refuseTokens(times: number): void;
   /** Refuses the next `times` clients at their Hello, as a router does that has not heard of a new authority. */
   refuseAuthorities(times: number): void;
+  /** Tells the identities whose names `isFor` takes another address of this router from now on, as `host:port`. */
+  detour(address: string, isFor: (identityName: string) => boolean): void;
   /** Ends the connections of one identity without a word. */
   drop(identityId: string): void;
   /** Asks every client for a sign of life; resolves when all have answered. Rejects after `timeout_ms`. */
@@ -78,6 +80,7 @@ export async function openEdgeRouter(routing: Routing, router: EdgeRouter, ident
     },
     refuseTokens: (times) => void (door.refusals.tokens = times),
     refuseAuthorities: (times) => void (door.refusals.authorities = times),
+    detour: (through, isFor) => void routing.controller.detours.push({ routerId: router.id, address: through, isFor }),
     drop(identityId) {
       for (const { caller, channel } of ownClients()) if (caller?.identity.id === identityId) channel.close();
     },

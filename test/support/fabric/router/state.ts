@@ -78,4 +78,6 @@ export interface Routing {
   /** By terminator. */
   readonly listeners: Map<string, Listener>;
   readonly clients: Set<Client>;
+  /** How many dials were answered, by the service's name. */
+  readonly dials: Map<string, number>;
 }

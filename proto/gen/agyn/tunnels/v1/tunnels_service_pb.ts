@@ -355,7 +355,8 @@ export const TunnelRefusalSchema: GenMessage<TunnelRefusal> = /*@__PURE__*/
 
 /**
  * The way into a running workload: commands, connections, files. A caller's stream is joined with one that the workload's
- * runner opens, which is told to by `connect` on its Placements stream; nothing is kept of what passes.
+ * runner opens, over the connection by which its service was dialed, or told to by `connect` on its Placements stream; nothing
+ * is kept of what passes.
  *
  * Each of the caller's streams fails with STATE where the workload does not run (any more), or where its executor has no
  * way in; with UNAVAILABLE where nobody answers on a port, its runner is out of reach, or the link to it breaks; with LIMIT

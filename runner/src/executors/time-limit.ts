@@ -1,0 +1,66 @@
+import { writeFileSync } from "node:fs";
+
+import { writeFileAtomically } from "../atomic-file.ts";
+import { msPerTick } from "./process-tree.ts";
+import type { Ending, ExecutionFiles, ExecutionRecord, ProcessIdentity } from "./record.ts";
+
+/** How much later than the runner the wrapper acts, at least: it is there for a runner that is dead. */
+const reserveMs = 1000;
+/** `sleep` does not count suspension, so the clock is looked at least this often; while the job may still end by itself more often. */
+const longestNap_s = 10;
+const shortNap_s = 1;
+
+/** When the time of a job is up, and when it has had its grace, on the boot clock. */
+export type TimeLimit = { dueBootMs: number; killBootMs: number };
+
+/** The limit of a job whose wrapper is this process; `undefined` where it may run for good. */
+export function timeLimitOf({ spec }: ExecutionRecord, wrapper: ProcessIdentity): TimeLimit | undefined {
+  if (spec.timeoutMs === undefined) return undefined;
+  const dueBootMs = wrapper.startTicks * msPerTick + spec.timeoutMs;
+  return { dueBootMs, killBootMs: dueBootMs + spec.graceMs };
+}
+
+/** The ending of a job whose time is up. */
+export function timedOut({ spec }: ExecutionRecord, killAtBootMs: number): Ending {
+  return { outcome: "timed_out", reason: `timed out after ${spec.timeoutMs} ms`, killAtBootMs };
+}
+
+/** Leaves what `limitFunction` goes by, if the job's time is limited. */
+export function writeTimeLimit(files: ExecutionFiles, record: ExecutionRecord, wrapper: ProcessIdentity): void {
+  const limit = timeLimitOf(record, wrapper);
+  if (limit === undefined) return;
+  writeFileAtomically(files.overtime, JSON.stringify(timedOut(record, limit.killBootMs)));
+  const seconds = [limit.dueBootMs, limit.killBootMs].map((bootMs) => Math.ceil((bootMs + reserveMs) / 1000));
+  writeFileSync(files.limit, `${seconds.join(" ")} ${record.uid ?? ""}\n`, { mode: 0o600 });
+}
+
+/**
+ * The sh function `limit`, by which a wrapper ends its job when the time is up and nobody did: SIGTERM to the job's group, after the
+ * grace SIGKILL to it, to its cgroup and to its user, whatever of these there is. The ending that it leaves is the one prepared, unless
+ * a runner has left one before. It ends with the wrapper, whose process id nobody else gets while this is of its group.
+ */
+export const limitFunction = `
+runs_until() {
+  while kill -0 "$$" && [ ! -e "$directory/exit" ]; do
+    read -r now _ </proc/uptime || return
+    nap=$(($1 - \${now%.*}))
+    [ "$nap" -gt 0 ] || return 0
+    [ "$nap" -le "$2" ] || nap=$2
+    sleep "$nap"
+  done
+  return 1
+}
+limit() {
+  read -r due last uid <"$directory/limit"
+  runs_until "$due" ${longestNap_s} || exit
+  read -r job <"$directory/job" && [ "$job" -gt 1 ] || exit
+  if [ ! -e "$directory/ending.json" ]; then
+    ln "$directory/overtime.json" "$directory/ending.json"
+    kill -TERM -- "-$job"
+    kill -CONT -- "-$job"
+  fi
+  runs_until "$last" ${shortNap_s} && kill -KILL -- "-$job"
+  kill -0 "$$" || exit
+  [ -z "$cgroup" ] || echo 1 >"\${cgroup%procs}kill"
+  [ -z "$uid" ] || setpriv --reuid="$uid" --clear-groups -- sh -c 'kill -KILL -1'
+}`;
