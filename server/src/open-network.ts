@@ -15,7 +15,8 @@ import { findDial, inspectNetwork } from "./network/inspect.ts";
 import { createOwnEnrollment } from "./network/own-enrollment.ts";
 import { repairNetwork } from "./network/repair.ts";
 import type { openPlacing } from "./open-placing.ts";
-import type { OnClose, State } from "./open-state.ts";
+import type { OnClose } from "./closing.ts";
+import type { State } from "./open-state.ts";
 import { listNetworkRunners, scopeOf } from "./store/runners.ts";
 import { version } from "./version.ts";
 
@@ -58,7 +59,7 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
   const services = serviceNames(servicePrefix);
   const controllers = [controllerUrl, ...otherControllerUrls];
   const management = openManagement(controllers, caPem, place.administrator);
-  onClose(async () => management.close());
+  onClose("management of the network", async () => management.close());
 
   const facts = async (): Promise<NetworkFacts> => ({
     trustDomain,
@@ -95,7 +96,7 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
     log,
   });
   const repairing = placing.runLoop("repair-network", config.loopPeriod_ms, () => repair.run());
-  onClose(async () => repair.stop());
+  onClose("repair of the network", async () => repair.stop());
   placing.onRunnerChange(repair.changed);
   placing.notifications.on("runners", repair.changed);
 
@@ -104,14 +105,14 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
     credential: issued?.credential ?? createControlPlaneCredential(authority, caPem),
     settings: { label: { name: "agyn-server", version } },
   });
-  onClose(() => overlay.close());
+  onClose("overlay", () => overlay.close());
 
   /** Hosts services, one after the other, as soon as the network lets us, and from then on; a network that is away is waited for. */
   async function host(hosted: readonly HostedService[]): Promise<void> {
     const closing = new AbortController();
     const listeners: { close(): Promise<void> }[] = [];
     // Nobody new, while those who are there say their last words.
-    onClose(async () => {
+    onClose("hosted services", async () => {
       closing.abort();
       await Promise.all(listeners.map((listener) => listener.close()));
     });

@@ -15,7 +15,8 @@ import { sendPlacement, sendStop, tell } from "./sessions/run-session.ts";
 import { createSessionRegistry } from "./sessions/session-registry.ts";
 import { listChangedRunners, listRunnersById } from "./store/runners.ts";
 import { getHorizon, listChangedWorkloads, type WorkloadHead, type WorkloadRow } from "./store/workloads.ts";
-import type { OnClose, State } from "./open-state.ts";
+import type { OnClose } from "./closing.ts";
+import type { State } from "./open-state.ts";
 
 export type PlacingOptions = {
   config: Config;
@@ -38,7 +39,7 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
   const runLoop = (name: string, period_ms: number, run: () => Promise<void>) => {
     const loop = startLoop({ name, period_ms, log, run });
     loops.push(loop);
-    onClose(() => loop.stop());
+    onClose(`loop ${name}`, () => loop.stop());
     return loop;
   };
   const runnerFeed = createWatchFeed({
@@ -58,7 +59,7 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
   });
   for (const feed of [runnerFeed, workloadFeed]) {
     loops.push(feed.loop);
-    onClose(() => feed.loop.stop());
+    onClose(`loop ${feed.loop.name}`, () => feed.loop.stop());
   }
   const changeListeners: (() => void)[] = [];
   const onRunnersChanged = () => {
@@ -117,7 +118,7 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
     failUnreadable,
     announcePending: () => notifications.send("pending"),
   });
-  onClose(() => placer.stop());
+  onClose("placing", () => placer.stop());
   fleet.onPending((row) => placer.consider([row]));
   fleet.onSettled((workloadId) => placer.discount(workloadId));
   fleet.onRelief(() => {

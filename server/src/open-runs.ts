@@ -14,7 +14,8 @@ import { lossFacts } from "./loops/waiting.ts";
 import { createArtifactSweeper } from "./loops/sweep-artifacts.ts";
 import { createWatchFeed } from "./loops/watch-feed.ts";
 import { onceSignalled, type openPlacing } from "./open-placing.ts";
-import type { OnClose, State } from "./open-state.ts";
+import type { OnClose } from "./closing.ts";
+import type { State } from "./open-state.ts";
 import type { Advanced, AdvanceDeps } from "./runs/advance-run.ts";
 import { demandRoom } from "./runs/demand-room.ts";
 import { createCancelRun } from "./runs/cancel-run.ts";
@@ -53,7 +54,7 @@ export async function openRuns({ config, log, state, placing, random, onClose }:
     listChanged: (from) => listRunChanges(sql, from),
   });
   loops.push(feed.loop);
-  onClose(() => feed.loop.stop());
+  onClose("feed of runs", () => feed.loop.stop());
   const announce = () => {
     feed.signal();
     notifications.send("runs");
@@ -79,7 +80,7 @@ export async function openRuns({ config, log, state, placing, random, onClose }:
     },
     onJobsChanged: announce,
   });
-  onClose(() => jobPlacer.stop());
+  onClose("placing of jobs", () => jobPlacer.stop());
 
   const stopWorkloads = async (ids: readonly string[], stop: { reason: string; grace_ms: number | null }) => {
     for (const id of ids) {

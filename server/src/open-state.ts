@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { Blobs } from "./blobs/blobs.ts";
 import { createContentStore } from "./blobs/content-store.ts";
 import { openBlobDirectory } from "./blobs/directory.ts";
+import type { OnClose } from "./closing.ts";
 import type { Config } from "./config.ts";
 import { claimDataDirectory, writeSecretFile } from "./data-directory.ts";
 import { refuseTakenAddresses } from "./free-ports.ts";
@@ -18,9 +19,6 @@ import { createSegmentIndex } from "./store/log-segments.ts";
 import { clearSessionsOf } from "./store/runner-sessions.ts";
 import { claimSetting } from "./store/settings.ts";
 
-/** Registers what is to be closed; closed in reverse. */
-export type OnClose = (close: () => Promise<void>) => void;
-
 export type StateOptions = { config: Config; log: Logger; database: DatabaseTarget | undefined; onClose: OnClose };
 
 /** What a server keeps, and the keys to it: data directory, database, trust, logs. */
@@ -29,7 +27,7 @@ export type State = Awaited<ReturnType<typeof openState>>;
 /** Opens what outlives a process: data directory, database, keys, blobs and logs. Throws what `explainStartFailure` explains. */
 export async function openState({ config, log, database, onClose }: StateOptions) {
   const directory = await claimDataDirectory(config.dataDir);
-  onClose(() => directory.release());
+  onClose("data directory", () => directory.release());
   await refuseTakenAddresses(config.overlays.includes("mtls") ? [config.listen, config.runnerListen] : [config.listen]);
   const replicaId = directory.replicaId;
   const masterKey = await openMasterKey({ file: config.masterKeyFile, create: config.databaseUrl === undefined });
@@ -37,7 +35,7 @@ export async function openState({ config, log, database, onClose }: StateOptions
     database ?? (await findDatabase(config, directory.path, onClose)),
     config.databaseConnections,
   );
-  onClose(() => sql.end({ timeout: 5 }));
+  onClose("database connections", () => sql.end({ timeout: 5 }));
   await refuseUnsafeDatabase(sql);
   await migrate(sql);
   const storeEpoch = await claimSetting<number>(sql, "store_epoch", 1);
@@ -49,7 +47,7 @@ export async function openState({ config, log, database, onClose }: StateOptions
   });
   await clearSessionsOf(sql, replicaId);
   const notifications = await openNotifications(sql, replicaId, log);
-  onClose(() => notifications.close());
+  onClose("notifications", () => notifications.close());
   const sealRequests = createSealRequests({ sql, replicaId, notifications });
   const blobs = await openBlobs({ config, log, onClose, replicaId });
   const contents = createContentStore({ sql, blobs });
@@ -60,7 +58,7 @@ export async function openState({ config, log, database, onClose }: StateOptions
     askOthers: sealRequests.ask,
     onError: (error) => log.error({ err: error }, "log store failed"),
   });
-  onClose(() => logStore.close());
+  onClose("logs", () => logStore.close());
   return {
     sql,
     masterKey,
@@ -84,7 +82,7 @@ async function openBlobs({ config, log, onClose, replicaId }: BlobsOptions): Pro
   const { openS3Blobs } = await import("./blobs/s3.ts");
   const onError = (error: unknown): void => log.error({ err: error }, "blob store failed");
   const blobs = await openS3Blobs({ ...config.s3, onError });
-  onClose(() => Promise.resolve(blobs.close()));
+  onClose("blobs", () => Promise.resolve(blobs.close()));
   return blobs;
 }
 
@@ -92,6 +90,6 @@ async function openBlobs({ config, log, onClose, replicaId }: BlobsOptions): Pro
 export async function findDatabase(config: Config, directory: string, onClose: OnClose): Promise<DatabaseTarget> {
   if (config.databaseUrl !== undefined) return { kind: "url", url: config.databaseUrl };
   const embedded = await startEmbeddedPostgres(join(directory, "postgres"));
-  onClose(() => embedded.stop());
+  onClose("embedded PostgreSQL", () => embedded.stop());
   return { kind: "embedded", connection: embedded.connection };
 }

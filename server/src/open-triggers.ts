@@ -13,7 +13,8 @@ import { createDeliveryWorker } from "./loops/work-deliveries.ts";
 import type { openPlacing } from "./open-placing.ts";
 import { onceSignalled } from "./open-placing.ts";
 import type { openRuns } from "./open-runs.ts";
-import type { OnClose, State } from "./open-state.ts";
+import type { OnClose } from "./closing.ts";
+import type { State } from "./open-state.ts";
 import { acceptWebhook, findWebhook } from "./triggers/accept-webhook.ts";
 
 export type TriggersOptions = {
@@ -40,7 +41,7 @@ export function openTriggers({ config, log, state, placing, running, onClose }: 
     notifications.send("deliveries");
   };
   const worker = createDeliveryWorker({ ...workDeps, log, signal: () => work.signal() });
-  onClose(() => worker.stop(config.shutdownGrace_ms));
+  onClose("deliveries", () => worker.stop(config.shutdownGrace_ms));
   const work = runLoop("work-deliveries", config.loopPeriod_ms, () => worker.run());
   const fire = runLoop(
     "fire-schedules",

@@ -4,7 +4,8 @@ import type { Logger } from "pino";
 import type { Caller } from "../../overlay/overlay.ts";
 import type { Config } from "./config.ts";
 import type { openPlacing } from "./open-placing.ts";
-import type { OnClose, State } from "./open-state.ts";
+import type { OnClose } from "./closing.ts";
+import type { State } from "./open-state.ts";
 import { AgynError } from "./domain/errors.ts";
 import { createTunnels } from "./sessions/tunnels.ts";
 import { openTunnelCalls } from "./store/tunnel-calls.ts";
@@ -30,7 +31,7 @@ export async function openTunnels({ config, log, state, placing, dial, accept, o
     const endpoints = [{ kind: { case: "mtls" as const, value: endpoint } }];
     registry.get(runnerId)?.send({ case: "connect", value: { tunnelId, endpoints } });
   });
-  onClose(() => calls.close());
+  onClose("calls between replicas", () => calls.close());
   const ownAddress = () => {
     const endpoint = ownEndpoint();
     if (endpoint !== undefined) return endpoint;

@@ -6,7 +6,8 @@ import type { Config } from "./config.ts";
 import { createWebhookQueuer } from "./loops/queue-webhooks.ts";
 import { createWebhookSender } from "./loops/send-webhooks.ts";
 import { onceSignalled, type openPlacing } from "./open-placing.ts";
-import type { OnClose, State } from "./open-state.ts";
+import type { OnClose } from "./closing.ts";
+import type { State } from "./open-state.ts";
 import { sendRequest } from "./outgoing/safe-request.ts";
 
 export type WebhooksOptions = {
@@ -30,7 +31,7 @@ export function openWebhooks({ config, log, state, placing, onClose }: WebhooksO
     send: (request) => sendRequest(request, { allowPrivate, timeout_ms: requestTimeout_ms }),
     signal: () => send.signal(),
   });
-  onClose(() => sender.stop(config.shutdownGrace_ms));
+  onClose("webhooks", () => sender.stop(config.shutdownGrace_ms));
   const send = runLoop("send-webhooks", config.loopPeriod_ms, () => sender.run());
   const onChanged = () => {
     send.signal();

@@ -1,3 +1,4 @@
+import type { OnClose } from "./closing.ts";
 import { claimDataDirectory } from "./data-directory.ts";
 import type { Config } from "./config.ts";
 import { rotateMasterKey } from "./identity/rotate-master-key.ts";
@@ -7,12 +8,12 @@ import { migrate, openDatabase, refuseUnsafeDatabase } from "./store/database.ts
 /** Gives the server of this configuration, which must not run, another master key; answers what to tell the operator. */
 export async function rotate(config: Config): Promise<string> {
   const closings: (() => Promise<void>)[] = [];
-  const onClose = (close: () => Promise<void>) => void closings.unshift(close);
+  const onClose: OnClose = (_what, close) => void closings.unshift(close);
   try {
     const directory = await claimDataDirectory(config.dataDir);
-    onClose(() => directory.release());
+    onClose("data directory", () => directory.release());
     const sql = openDatabase(await findDatabase(config, directory.path, onClose), config.databaseConnections);
-    onClose(() => sql.end({ timeout: 5 }));
+    onClose("database connections", () => sql.end({ timeout: 5 }));
     await refuseUnsafeDatabase(sql);
     await migrate(sql);
     const { id, sealed, retired } = await rotateMasterKey(sql, config.masterKeyFile);

@@ -20,6 +20,7 @@ import type { Address, Config } from "./config.ts";
 import { createEnrollmentMethods } from "./enrollment-methods.ts";
 import type { Meters } from "./meters.ts";
 import { createRoutes } from "./routes.ts";
+import { createClosing } from "./closing.ts";
 import { announceGateway } from "./gateway.ts";
 import type { DatabaseTarget } from "./store/database.ts";
 import { createSecureRandom } from "./secure-random.ts";
@@ -56,19 +57,11 @@ const leafRenewal_ms = 86_400_000;
 
 /** Builds everything in order; what was opened is closed in reverse, also where a later step fails. `database`: one that is there already. */
 export async function openServer(config: Config, log: Logger, database?: DatabaseTarget): Promise<Server> {
-  const closing: (() => Promise<void>)[] = [];
-  const closeInTurn = async () => {
-    for (const close of closing.toReversed())
-      await close().catch((error: unknown) => log.error({ err: error }, "closing failed"));
-  };
-  // Whoever asks again waits for the same end.
-  let closed: Promise<void> | undefined;
-  const closeAll = () => (closed ??= closeInTurn());
+  const { onClose, close } = createClosing(log, config.shutdownGrace_ms);
   try {
-    const opened = await open({ config, log, database, onClose: (close) => closing.push(close) });
-    return { ...opened, close: closeAll };
+    return { ...(await open({ config, log, database, onClose })), close };
   } catch (error) {
-    await closeAll();
+    await close();
     throw error;
   }
 }
@@ -118,10 +111,10 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     log,
   });
   endpoints.opened(runnerPlane.address);
-  onClose(() => runnerPlane.close(config.shutdownGrace_ms));
+  onClose("runner plane", () => runnerPlane.close(config.shutdownGrace_ms));
   const enrollmentOptions = { leaf, methods: enrollment, interceptors: interceptors(Plane.USER), log };
   const enrollmentPlane = openEnrollmentPlane(enrollmentOptions);
-  onClose(enrollmentPlane.close);
+  onClose("enrollment plane", enrollmentPlane.close);
   const revocations = await openRevocations({ config, state, placing, runnerPlane });
   runLoop("renew-own-certificate", leafRenewal_ms, async () => {
     leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
@@ -140,7 +133,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     trustedProxies: config.trustedProxies,
     conversations,
   });
-  onClose(async () => {
+  onClose("both planes", async () => {
     // No runner may come back while the last calls finish.
     const closing = [runnerPlane.close(config.shutdownGrace_ms), userPlane.close(config.shutdownGrace_ms)];
     for (const session of registry.all()) session.end("UNAVAILABLE", "the control plane is stopping", 500);

@@ -77,7 +77,7 @@ export function createReplica(simulation: Simulation, id: string): Replica {
     const writer = { replicaId: id, storeEpoch: 1 };
     const notifications = await openNotifications(sql, id, log);
     process.close.push(() => notifications.close());
-    const onClose = (close: () => Promise<void>) => void process.close.push(close);
+    const onClose = (_what: string, close: () => Promise<void>) => void process.close.push(close);
     const placing = await openPlacing({
       ...{ config, log, random, onClose },
       state: { sql, masterKey, writer, notifications },
