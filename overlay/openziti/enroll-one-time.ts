@@ -9,7 +9,7 @@ import { messageOf, OverlayError } from "../errors.ts";
 import { readTlsError } from "./connect-tls.ts";
 import type { Credential } from "./credential.ts";
 import { readIssuer, verifyEnrollmentToken, type EnrollmentToken } from "./enrollment-token.ts";
-import { clientApi, createController, readData, readFailure, request } from "./rest.ts";
+import { clientApi, createController, readData, readFailure, request, type ControllerUrls } from "./rest.ts";
 
 /** What came of an enrollment: who we are in the network, and where it is. */
 export interface Enrolled extends Credential {
@@ -51,7 +51,10 @@ async function enroll(jwt: string, signal: AbortSignal): Promise<Enrolled> {
   );
 
   const controller = token.issuer.origin;
-  const certPem = await redeemToken({ controller, caPem, token: token.id, csrPem: csr.toString("pem") }, signal);
+  const certPem = await redeemToken(
+    { controllers: controller, caPem, token: token.id, csrPem: csr.toString("pem") },
+    signal,
+  );
   const keyPem = await exportKey(keys.privateKey);
   if (!new X509Certificate(certPem).checkPrivateKey(createPrivateKey(keyPem)))
     throw new OverlayError("broken", "the enrollment: the certificate that came is not for our key");
@@ -60,8 +63,7 @@ async function enroll(jwt: string, signal: AbortSignal): Promise<Enrolled> {
 
 /** What is exchanged for a certificate: a token that may be used once, and a request for a key that somebody has. */
 export interface Redemption {
-  /** `https://host:port` */
-  readonly controller: string;
+  readonly controllers: ControllerUrls;
   readonly caPem: string;
   /** What may be used once, without what is signed around it. */
   readonly token: string;
@@ -70,10 +72,10 @@ export interface Redemption {
 
 /** Exchanges a token for a certificate (PEM) of the network. Rejects with an `OverlayError`, or with the reason of `signal`. */
 export async function redeemToken(
-  { controller: url, caPem, token, csrPem }: Redemption,
+  { controllers, caPem, token, csrPem }: Redemption,
   signal: AbortSignal,
 ): Promise<string> {
-  const controller = createController(url, { caPem });
+  const controller = createController(controllers, { caPem });
   try {
     const path = `${clientApi}/enroll?method=ott&token=${encodeURIComponent(token)}`;
     const answer = await controller.call({ method: "POST", path, text: csrPem }, signal);

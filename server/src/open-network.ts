@@ -75,7 +75,7 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
       isBarred: row.isBarred,
     })),
   });
-  const enrolling = { management, controllerUrl, caPem, trustDomain };
+  const enrolling = { management, controllers, caPem, trustDomain };
   const issued =
     identityEnrollment === "ott"
       ? createOwnEnrollment({ ...enrolling, store: createNetworkCredentialStore(sql, masterKey) })

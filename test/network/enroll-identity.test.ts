@@ -19,7 +19,7 @@ let place: EnrollmentPlace;
 beforeEach(async () => {
   fabric = await startFabric();
   management = openManagement(fabric.url, fabric.caPem, { kind: "certificate", ...fabric.admin });
-  place = { management, controllerUrl: fabric.url, caPem: fabric.caPem, trustDomain };
+  place = { management, controllers: fabric.url, caPem: fabric.caPem, trustDomain };
 });
 afterEach(async () => {
   management.close();

@@ -3,12 +3,13 @@ import { z } from "zod";
 import { OverlayError } from "../../../overlay/errors.ts";
 import { redeemToken } from "../../../overlay/openziti/enroll-one-time.ts";
 import { quoted, type Entity, type Management } from "../../../overlay/openziti/management.ts";
+import type { ControllerUrls } from "../../../overlay/openziti/rest.ts";
 import { ownTags } from "../domain/overlay-plan.ts";
 
 /** The network, and whose identities there are ours. */
 export type EnrollmentPlace = {
   management: Management;
-  controllerUrl: string;
+  controllers: ControllerUrls;
   caPem: string;
   trustDomain: string;
 };
@@ -46,7 +47,7 @@ export async function enrollIdentity(
 ): Promise<string> {
   const identity = await findIdentity(place, name, signal);
   if (identity === undefined) throw new OverlayError("unreachable", `the network has no identity ${name} yet`);
-  const { management, controllerUrl: controller, caPem } = place;
+  const { management, controllers, caPem } = place;
   const token = await management.openEnrollment(identity.id, new Date(Date.now() + tokenLife_ms), signal);
-  return redeemToken({ controller, caPem, token, csrPem }, signal);
+  return redeemToken({ controllers, caPem, token, csrPem }, signal);
 }
