@@ -14,6 +14,8 @@ const endpointSchema = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("openziti"),
     controllerUrl: z.string(),
+    /** For when that one is away. */
+    otherControllerUrls: z.array(z.string()).default([]),
     controllerCaPem: z.string(),
     service: z.string(),
     /** Whether the network wants a certificate of its own, and not the identity's. */

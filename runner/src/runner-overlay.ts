@@ -43,8 +43,9 @@ export function createRunnerOverlay(options: RunnerOverlayOptions): RunnerOverla
   const networks = new Map<string, Network>();
 
   const networkOf = (endpoint: NetworkEndpoint): Network => {
-    const { controllerUrl: controller, controllerCaPem: caPem, networkCertificate } = endpoint;
-    const key = `${controller} ${networkCertificate} ${caPem}`;
+    const { controllerUrl, otherControllerUrls, controllerCaPem: caPem, networkCertificate } = endpoint;
+    const controller = [controllerUrl, ...otherControllerUrls];
+    const key = `${controller.join()} ${networkCertificate} ${caPem}`;
     const known = networks.get(key);
     if (known !== undefined) return known;
     const own = () => {
@@ -55,7 +56,7 @@ export function createRunnerOverlay(options: RunnerOverlayOptions): RunnerOverla
     const issued = async () => {
       if (networkCredentials === undefined)
         throw new OverlayError("unauthorized", "the network wants a certificate of its own, and there is none");
-      const { keyPem, certPem } = await networkCredentials.current(controller);
+      const { keyPem, certPem } = await networkCredentials.current(controllerUrl);
       return { keyPem, certPem, caPem };
     };
     const credential = networkCertificate ? issued : own;

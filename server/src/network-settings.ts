@@ -16,6 +16,8 @@ export type OverlayName = (typeof overlayNames)[number];
 export type NetworkPlace = {
   /** `https://host:port` */
   controllerUrl: string;
+  /** Those of the network's other controllers, for when that one is away. */
+  otherControllerUrls: readonly string[];
   caPem: string;
   administrator: Administrator;
   identityEnrollment: IdentityEnrollment;
@@ -51,7 +53,7 @@ export function readNetworkPlace(text: Text): NetworkPlace | undefined {
     return undefined;
   }
   const identity = readIdentity(text);
-  const controllerUrl = readController(text("ziti_controller") ?? identity?.url);
+  const [controllerUrl, ...otherControllerUrls] = readControllers(text("ziti_controller") ?? identity?.url);
   const caFile = text("ziti_ca_file");
   const caPem = caFile === undefined ? identity?.caPem : readPem("ziti_ca_file", resolve(caFile));
   if (caPem === undefined)
@@ -60,6 +62,7 @@ export function readNetworkPlace(text: Text): NetworkPlace | undefined {
     );
   return {
     controllerUrl,
+    otherControllerUrls,
     caPem,
     administrator: identity?.administrator ?? readPasswordAdministrator(text),
     identityEnrollment: readEnrollment(text("ziti_identity_enrollment")!),
@@ -78,8 +81,13 @@ function readEnrollment(text: string): IdentityEnrollment {
   throw unknown(`ziti_identity_enrollment: "${text}"`, text, ["ca", "ott"]);
 }
 
-function readController(text: string | undefined): string {
+function readControllers(text: string | undefined): readonly [string, ...string[]] {
   if (text === undefined) throw new ConfigError("ziti_controller: needed where overlay names openziti");
+  const [first, ...others] = new Set(text.split(",").map((one) => readController(one.trim())));
+  return [first!, ...others];
+}
+
+function readController(text: string): string {
   const url = URL.parse(text);
   if (url?.protocol === "https:" && url.username === "" && url.password === "") return url.origin;
   throw new ConfigError(`ziti_controller: "${text}" is not a URL such as https://ctrl.example.com:1280`);

@@ -38,7 +38,13 @@ export type HostedService = { service: string; accept: (connection: Duplex, from
 export type NetworkEndpoint = {
   kind: {
     case: "openziti";
-    value: { controllerUrl: string; controllerCaPem: string; service: string; networkCertificate: boolean };
+    value: {
+      controllerUrl: string;
+      otherControllerUrls: string[];
+      controllerCaPem: string;
+      service: string;
+      networkCertificate: boolean;
+    };
   };
 };
 
@@ -48,9 +54,10 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
   if (place === undefined) return undefined;
   const { sql, masterKey, authority } = state;
   const { trustDomain } = authority;
-  const { controllerUrl, caPem, identityEnrollment, routerRoles, servicePrefix } = place;
+  const { controllerUrl, otherControllerUrls, caPem, identityEnrollment, routerRoles, servicePrefix } = place;
   const services = serviceNames(servicePrefix);
-  const management = openManagement(controllerUrl, caPem, place.administrator);
+  const controllers = [controllerUrl, ...otherControllerUrls];
+  const management = openManagement(controllers, caPem, place.administrator);
   onClose(async () => management.close());
 
   const facts = async (): Promise<NetworkFacts> => ({
@@ -93,7 +100,7 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
   placing.notifications.on("runners", repair.changed);
 
   const overlay = createOpenZitiOverlay({
-    controller: controllerUrl,
+    controller: controllers,
     credential: issued?.credential ?? createControlPlaneCredential(authority, caPem),
     settings: { label: { name: "agyn-server", version } },
   });
@@ -152,6 +159,7 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
         case: "openziti",
         value: {
           controllerUrl,
+          otherControllerUrls: [...otherControllerUrls],
           controllerCaPem: caPem,
           service: services.controlPlane,
           networkCertificate: issued !== undefined,

@@ -111,7 +111,6 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   // The listeners: runners first, so that what the user port answers is true.
   const runnerPlane = await openRunnerPlane({
     listen: endpoints.listen,
-    sidecar: config.sidecar?.listen,
     authority,
     leaf,
     routes,

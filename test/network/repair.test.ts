@@ -162,7 +162,11 @@ test("a look at what one runner needs reads no record of another", async () => {
 
   const found = await findDial({ ...management, list }, factsOf([runnerOf(1)]), signal);
 
-  expect(found).toMatchObject({ isAuthorityTrusted: true, identityDifferences: [], access: { isDialAllowed: true } });
+  expect(found).toMatchObject({
+    credential: { isKnown: true },
+    identityDifferences: [],
+    access: { isDialAllowed: true },
+  });
   expect(read.filter((name) => name.includes(runnerOf(2).runnerId))).toEqual([]);
   expect(read.filter((name) => name.includes(runnerOf(1).runnerId))).toHaveLength(3);
 });

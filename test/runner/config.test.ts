@@ -38,3 +38,26 @@ test("a gateway that is missing, said twice or of no use is refused, and the rul
   expect(() => gatewayOf(["--ziti-identity", identityFile({ ztAPI })])).toThrow("id is missing");
   expect(() => gatewayOf(["--ziti-identity", nameless])).toThrow("does not name the network's authorities (id.ca)");
 });
+
+function runnerOf(...flags: string[]) {
+  const argv = ["--data-dir", "/none", "--gateway", "https://agyn.example.org", ...flags];
+  return parseConfig(argv, { environment: {}, version: "1" });
+}
+
+test("the runner plane is dialed where the control plane says, at a port, or by a tunneler", () => {
+  expect(runnerOf()?.runnerPlane).toBeUndefined();
+  expect(runnerOf("--runner-plane", "[::1]:7071")?.runnerPlane).toEqual({ kind: "mtls", address: "[::1]:7071" });
+  for (const address of ["127.0.0.1:7071", "unix:/run/agyn/tunneler.sock"])
+    expect(runnerOf("--sidecar", address)?.runnerPlane).toEqual({ kind: "sidecar", address });
+
+  expect(() => runnerOf("--sidecar", "unix:here")).toThrow("--sidecar: unix:here: after unix: comes an absolute path");
+  expect(() => runnerOf("--sidecar", "here")).toThrow("--sidecar: here is neither host:port nor unix:/path");
+  expect(() => runnerOf("--runner-plane", "here")).toThrow('--runner-plane: endpoint "here" is not host:port');
+  expect(() => runnerOf("--sidecar", "a:1", "--runner-plane", "a:1")).toThrow("give one of them");
+});
+
+test("OpenZiti's own SDK is used only when asked for, from its package or where it was put", () => {
+  expect(runnerOf()?.zitiSdk).toBeUndefined();
+  expect(runnerOf("--ziti-sdk")?.zitiSdk).toBe("@openziti/ziti-sdk-nodejs");
+  expect(runnerOf("--ziti-sdk", "/opt/ziti-sdk")?.zitiSdk).toBe("/opt/ziti-sdk");
+});

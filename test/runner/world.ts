@@ -8,11 +8,15 @@ import { parseServiceToken } from "../../wire/service-token.ts";
 import { createId } from "../../wire/ids.ts";
 import { toDuration } from "../../runner/src/wire-time.ts";
 import { openControlPlane, type ControlPlane } from "./control-plane.ts";
+import { endJobsOf } from "../support/jobs-left.ts";
 
 /** A directory of this test's own. */
 export function temporaryDirectory(): string {
   const directory = mkdtempSync(join(tmpdir(), "agyn-runner-test-"));
-  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  onTestFinished(async () => {
+    await endJobsOf([directory]);
+    rmSync(directory, { recursive: true, force: true });
+  });
   return directory;
 }
 

@@ -2,7 +2,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { enrollInNetwork } from "../../runner/src/enroll.ts";
 import { createIdentityMemory, openIdentityDirectory, type StoredIdentity } from "../../runner/src/identity-store.ts";
+import { createNetworkCredentials } from "../../runner/src/network-credentials.ts";
 import { createIdentityKey } from "../../wire/csr.ts";
+import { createCertificate } from "../support/certificate.ts";
 import {
   createBootstrapIdentity,
   createNetworkWorld,
@@ -11,7 +13,7 @@ import {
   type NetworkWorld,
 } from "../support/network-world.ts";
 import { enrollClient, outcomeOf, outcomesOf } from "../support/runner-client.ts";
-import { readWholeLog, script, until, untilConnected, type RegisteredRunner } from "../support/world.ts";
+import { clientsFor, readWholeLog, script, until, untilConnected, type RegisteredRunner } from "../support/world.ts";
 
 let network: NetworkWorld;
 
@@ -91,6 +93,26 @@ test("an identity that is revoked is disabled there and gets no certificate; its
   expect(fabric.violations).toEqual([]);
 });
 
+test("a certificate is replaced from half of its life on, and serves as long as the gateway is away", async () => {
+  const { world, fabric } = network;
+  const runner = await world.register("aging-1");
+  const store = createIdentityMemory();
+  const { identityId } = await enrollClient(world.server.gateway, runner.token, store);
+  await untilRepaired(network);
+  const { cert: certPem, key: keyPem } = await createCertificate("old", { fromDay: -20 });
+  const old = { identityId, controllerUrl: fabric.url, keyPem, certPem };
+  store.saveNetworkCredential(old);
+  const currentBy = (gateway: string) => createNetworkCredentials({ ...depsOf(gateway), store }).current(fabric.url);
+
+  expect(await currentBy("http://127.0.0.1:1")).toEqual(old);
+  const next = await currentBy(world.server.gateway);
+
+  expect(next.certPem).not.toBe(certPem);
+  expect(await currentBy("http://127.0.0.1:1")).toEqual(next);
+  store.saveNetworkCredential({ ...next, certPem: "broken" });
+  expect((await currentBy(world.server.gateway)).keyPem).not.toBe(next.keyPem);
+});
+
 test("I5: a runner gets a certificate for itself alone, by the key of its own identity", async () => {
   const { world } = network;
   const [runner, other] = [await world.register("own-1"), await world.register("other-1")];
@@ -115,9 +137,12 @@ function keptBy({ dataDirectory }: RegisteredRunner) {
 
 /** What a runner asks the gateway for; proven with any identity. */
 function certificateOf({ id: runnerId }: RegisteredRunner, identity: StoredIdentity): Promise<string> {
-  const { admin } = network.world;
-  const deps = { gateway: admin.runners, store: createIdentityMemory(), host: "", signal: AbortSignal.timeout(30_000) };
-  return enrollInNetwork(deps, { runnerId, identity, key: createIdentityKey() });
+  return enrollInNetwork(depsOf(network.world.server.gateway), { runnerId, identity, key: createIdentityKey() });
+}
+
+function depsOf(gateway: string) {
+  const { runners } = clientsFor(gateway, "");
+  return { gateway: runners, store: createIdentityMemory(), host: "", signal: AbortSignal.timeout(30_000) };
 }
 
 /** How a runner's enrollments in the network ended. */

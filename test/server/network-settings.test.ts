@@ -48,12 +48,18 @@ test("an administrator is named by a password, or by an identity file that also 
     caPem: ca,
     administrator: { kind: "certificate", keyPem: key, certPem: cert },
   });
+  const several = { ...byPassword, ziti_controller: "https://a:1280, https://b:1280/edge" };
+  expect(networkOf(several)).toMatchObject({
+    controllerUrl: "https://a:1280",
+    otherControllerUrls: ["https://b:1280"],
+  });
   expect(networkOf({})).toBeUndefined();
 });
 
 test.each<[flags: Record<string, string>, error: string]>([
   [{ overlay: "opnziti" }, 'overlay: "opnziti": did you mean "openziti"?'],
   [{ overlay: "mtls", ziti_controller: "https://x" }, "ziti_controller: means nothing unless overlay names openziti"],
+  [{ ...byPassword, ziti_controller: "https://a:1280," }, '"" is not a URL such as https://ctrl.example.com:1280'],
   [{ ...byPassword, ziti_controller: "http://ctrl:1280" }, "is not a URL such as https://ctrl.example.com:1280"],
   [
     { overlay: "openziti", ziti_controller: "https://ctrl", ziti_ca_file: "$/ca.pem" },

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { standInFor } from "../../runner/src/executors/job-directory.ts";
@@ -7,13 +8,19 @@ type Found = { pid: number; parent: number; command: string };
 /** Ends what is left of the jobs of all runners whose directories lie directly below `directory`, and removes where they lay. */
 export async function endJobsLeft(directory: string): Promise<void> {
   const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
-  const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
-  const roots = names.map((name) => join(directory, name, "jobs")).flatMap((wanted) => [wanted, standInFor(wanted)]);
+  await endJobsOf(entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(directory, name)));
+}
+
+/** The same of runners with these data directories. */
+export async function endJobsOf(dataDirectories: readonly string[]): Promise<void> {
+  const used = dataDirectories.filter((data) => existsSync(join(data, "executions")));
+  const roots = used.map((data) => join(data, "jobs")).flatMap((wanted) => [wanted, standInFor(wanted)]);
+  if (roots.length === 0) return;
   const all = await listProcesses();
   const ended = new Set(
     all.filter(({ command }) => roots.some((root) => command.includes(`${root}/`))).map(({ pid }) => pid),
   );
-  const records = names.map((name) => join(directory, name, "executions"));
+  const records = used.map((data) => join(data, "executions"));
   for (const { pid, command } of all) if (records.some((record) => command.includes(`${record}/`))) ended.add(pid);
   for (let before = -1; before !== ended.size;) {
     before = ended.size;

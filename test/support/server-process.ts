@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "./free-port.ts";
+import { endJobsLeft } from "./jobs-left.ts";
 import { isReachableFor, networkSettings, openNetwork, overlayOfRun } from "./network.ts";
 import { clientsFor, until, type Clients, type RegisteredRunner } from "./world.ts";
 
@@ -26,7 +27,7 @@ export async function createServerProcess(over = overlayOfRun): Promise<ServerPr
   const flags = ["--data-dir", data, "--listen", `127.0.0.1:${userPort}`, "--runner-listen", `127.0.0.1:${runnerPort}`];
   const fabric = over === "openziti" ? await openNetwork() : undefined;
   if (fabric) flags.push(...Object.entries(await networkSettings(fabric, directory)).flatMap(toFlag));
-  const quick = ["--heartbeat", "500ms", "--lease", "2s", "--leader-lease", "1s", "--loop-period", "100ms"];
+  const quick = ["--heartbeat", "500ms", "--lease", "2s", "--leader-lease", "1s", "--loop-period", "250ms"];
   let child: ChildProcess | undefined;
   let admin: Clients | undefined;
   const end = async (signal: NodeJS.Signals) => {
@@ -68,6 +69,7 @@ export async function createServerProcess(over = overlayOfRun): Promise<ServerPr
       // Only a server that ends in its own time ends its PostgreSQL with it.
       if (child?.exitCode !== null || child.signalCode !== null) await start();
       await end("SIGTERM");
+      await endJobsLeft(directory);
       await fabric?.close();
       await rm(directory, { recursive: true, force: true });
     },

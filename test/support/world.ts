@@ -30,14 +30,7 @@ import { settle, toConfig } from "../../server/src/config.ts";
 import { openServer, type Server } from "../../server/src/server.ts";
 import type { Fabric, FabricOptions } from "./fabric/fabric.ts";
 import { endJobsLeft } from "./jobs-left.ts";
-import {
-  isReachableFor,
-  networkSettings,
-  openNetwork,
-  openRouterProxy,
-  overlayOfRun,
-  type TestOverlay,
-} from "./network.ts";
+import { isReachableFor, networkSettings, openNetwork, openRouterProxy, overlayOfRun } from "./network.ts";
 import { createTestDatabase, type TestDatabase } from "./postgres.ts";
 import { createTcpProxy, type TcpProxy } from "./tcp-proxy.ts";
 
@@ -50,9 +43,6 @@ export const quickSettings = {
   shutdown_grace: "500ms",
   metrics_interval: "200ms",
 };
-
-/** Over a network, controller and routers live in the same process, too: a busy machine must not make its runners look away. */
-const slowerSettings = { heartbeat: "400ms", lease: "2s", leader_lease: "2s" };
 
 /** The clients of one user. */
 export type Clients = {
@@ -123,12 +113,12 @@ export type RunnerProcess = {
   kill(signal: NodeJS.Signals): Promise<number | null>;
 };
 
-/** `network`: over an OpenZiti network of these options; `over`: instead of what the run is over. */
-export type WorldOptions = { over?: TestOverlay; network?: FabricOptions };
+/** `network`: over an OpenZiti network of these options; `over`: instead of what the run is over. A setting `overlay` says it, too. */
+export type WorldOptions = { over?: string; network?: FabricOptions };
 
 export async function createWorld(
   settings: Record<string, string> = {},
-  { over = overlayOfRun, network = over === "openziti" ? {} : undefined }: WorldOptions = {},
+  { over = settings["overlay"] ?? overlayOfRun, network = over === "openziti" ? {} : undefined }: WorldOptions = {},
 ): Promise<World> {
   const directory = await mkdtemp(join(tmpdir(), "agyn-world-"));
   const fabric = network && (await openNetwork(network));
@@ -136,7 +126,7 @@ export async function createWorld(
   const processes: RunnerProcess[] = [];
   const replicas: Server[] = [];
   const log = pino({ level: process.env["AGYN_TEST_LOG"] ?? "silent" });
-  const ofNetwork = fabric && { ...slowerSettings, ...(await networkSettings(fabric, directory)) };
+  const ofNetwork = fabric && (await networkSettings(fabric, directory));
   const merged = { ...quickSettings, ...ofNetwork, ...settings };
   /** Where a runner dials instead of what it is told. */
   const planes = new Map<string, string>();
