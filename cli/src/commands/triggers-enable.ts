@@ -1,26 +1,14 @@
 import { defineCommand } from "../command.ts";
-import { required } from "../required.ts";
-import { parseInteger } from "../requirements.ts";
-import { switchedText, triggerView } from "../views/trigger.ts";
+import { showSwitched, versionOption } from "../switch-trigger.ts";
 
 export const triggersEnable = defineCommand({
   path: ["triggers", "enable"],
   summary: "Switches a version of a trigger on; the newest that is on acts",
   arguments: { trigger: { kind: "required", help: "the trigger: <project>/<name>, id or start of an id" } },
-  options: {
-    version: {
-      kind: "parsed",
-      placeholder: "n",
-      parse: parseInteger("version", 1, 2_147_483_647),
-      help: "which version (default: the newest)",
-    },
-  },
+  options: { version: versionOption("the newest") },
   examples: ["agynctl triggers enable web/forgejo", "agynctl triggers enable web/forgejo --version 2"],
   async run({ controlPlane, organization, output }, { trigger }, { version }) {
     const { triggers } = await controlPlane();
-    const answer = await triggers.enableTrigger({ trigger, organization, version: version ?? 0 });
-    const changed = required(answer.trigger, "trigger");
-    await output.done(triggerView, changed, switchedText(changed));
-    return undefined;
+    return showSwitched(output, await triggers.enableTrigger({ trigger, organization, version: version ?? 0 }));
   },
 });
