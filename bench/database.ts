@@ -27,7 +27,14 @@ export async function startBenchPostgres(): Promise<BenchPostgres> {
     await act(sql);
     await sql.end({ timeout: 5 });
   };
-  await administrate(ageLog);
+  const stop = async () => {
+    await embedded.stop();
+    await rm(directory, { recursive: true, force: true });
+  };
+  await administrate(ageLog).catch(async (error: unknown) => {
+    await stop();
+    throw error;
+  });
   return {
     async createDatabase(name) {
       const connection = { ...embedded.connection, database: name };
@@ -38,10 +45,7 @@ export async function startBenchPostgres(): Promise<BenchPostgres> {
         url: `postgres://${username}:${encodeURIComponent(password)}@${socketDirectory}/${name}`,
       };
     },
-    async [Symbol.asyncDispose]() {
-      await embedded.stop();
-      await rm(directory, { recursive: true, force: true });
-    },
+    [Symbol.asyncDispose]: stop,
   };
 }
 

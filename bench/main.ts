@@ -32,9 +32,13 @@ const names = values.only === undefined ? Object.keys(benches) : [values.only];
 for (const name of names)
   if (!(name in benches)) fail(`no benchmark is named ${name}: there are ${Object.keys(benches).join(", ")}`);
 
-await using server = await startBenchPostgres();
+const starting = startBenchPostgres();
 for (const signal of ["SIGINT", "SIGTERM"] as const)
-  process.once(signal, () => void Promise.resolve(server[Symbol.asyncDispose]()).finally(() => process.exit(130)));
+  process.once(
+    signal,
+    () => void starting.then((started) => started[Symbol.asyncDispose]()).finally(() => process.exit(130)),
+  );
+await using server = await starting;
 const reports: Record<string, Report> = {};
 for (const name of names) {
   reports[name] = await within(timeout_ms, name, benches[name]!(server));

@@ -24,3 +24,12 @@ export function createCsr(privateKey: KeyObject): Uint8Array {
   const bits = der(derTag.bitString, Buffer.from([0]), signature);
   return new Uint8Array(der(derTag.sequence, content, ecdsaWithSha256, bits));
 }
+
+/** A certificate request as PEM. */
+export function csrToPem(csr: Uint8Array): string {
+  const lines =
+    Buffer.from(csr)
+      .toString("base64")
+      .match(/.{1,64}/g) ?? [];
+  return ["-----BEGIN CERTIFICATE REQUEST-----", ...lines, "-----END CERTIFICATE REQUEST-----", ""].join("\n");
+}

@@ -3,7 +3,7 @@ import { isEd25519, isP256, spkiOf } from "./keys.ts";
 import { joinWithLengths } from "./length-prefix.ts";
 
 /** What a statement is for, and with it which kind of key signs: the token's (Ed25519), or the identity's (P-256). */
-export type EnrollmentPurpose = "enroll" | "renew-expired-identity";
+export type EnrollmentPurpose = "enroll" | "renew-expired-identity" | "enroll-in-network";
 
 /** Everything that the signer of an enrollment stands for. */
 export interface EnrollmentStatement {
@@ -19,6 +19,7 @@ export interface EnrollmentStatement {
 const separation: Record<EnrollmentPurpose, string> = {
   enroll: "agyn enroll v1",
   "renew-expired-identity": "agyn renew expired identity v1",
+  "enroll-in-network": "agyn enroll in network v1",
 };
 
 /**

@@ -50,15 +50,34 @@ async function enroll(jwt: string, signal: AbortSignal): Promise<Enrolled> {
     webcrypto,
   );
 
-  const controller = createController(token.issuer.origin, { caPem });
+  const controller = token.issuer.origin;
+  const certPem = await redeemToken({ controller, caPem, token: token.id, csrPem: csr.toString("pem") }, signal);
+  const keyPem = await exportKey(keys.privateKey);
+  if (!new X509Certificate(certPem).checkPrivateKey(createPrivateKey(keyPem)))
+    throw new OverlayError("broken", "the enrollment: the certificate that came is not for our key");
+  return { controller, identityId: token.identityId, keyPem, certPem, caPem };
+}
+
+/** What is exchanged for a certificate: a token that may be used once, and a request for a key that somebody has. */
+export interface Redemption {
+  /** `https://host:port` */
+  readonly controller: string;
+  readonly caPem: string;
+  /** What may be used once, without what is signed around it. */
+  readonly token: string;
+  readonly csrPem: string;
+}
+
+/** Exchanges a token for a certificate (PEM) of the network. Rejects with an `OverlayError`, or with the reason of `signal`. */
+export async function redeemToken(
+  { controller: url, caPem, token, csrPem }: Redemption,
+  signal: AbortSignal,
+): Promise<string> {
+  const controller = createController(url, { caPem });
   try {
-    const path = `${clientApi}/enroll?method=ott&token=${encodeURIComponent(token.id)}`;
-    const answer = await controller.call({ method: "POST", path, text: csr.toString("pem") }, signal);
-    const { cert } = readData(answer, enrollment, "the enrollment");
-    const keyPem = await exportKey(keys.privateKey);
-    if (!new X509Certificate(cert).checkPrivateKey(createPrivateKey(keyPem)))
-      throw new OverlayError("broken", "the enrollment: the certificate that came is not for our key");
-    return { controller: controller.origin, identityId: token.identityId, keyPem, certPem: cert, caPem };
+    const path = `${clientApi}/enroll?method=ott&token=${encodeURIComponent(token)}`;
+    const answer = await controller.call({ method: "POST", path, text: csrPem }, signal);
+    return readData(answer, enrollment, "the enrollment").cert;
   } finally {
     controller.close();
   }

@@ -59,6 +59,11 @@ export interface Management {
   /** Shows that the authority is ours: a certificate by it, whose common name is the token that the record shows. */
   verifyAuthority(id: string, certificatePem: string, signal: AbortSignal): Promise<void>;
   setEnabled(identityId: string, isEnabled: boolean, signal: AbortSignal): Promise<void>;
+  /**
+   * Lets an identity enroll once, until `expireTime`: returns the token that is exchanged for a certificate. What it logged in with
+   * before is good no more.
+   */
+  openEnrollment(identityId: string, expireTime: Date, signal: AbortSignal): Promise<string>;
   routers(signal: AbortSignal): Promise<EdgeRouter[]>;
   /** How many hosts a service has now. */
   countTerminators(serviceId: string, signal: AbortSignal): Promise<number>;
@@ -74,6 +79,11 @@ const version = z.object({ version: z.string() });
 const login = z.object({ token: z.string().min(1) });
 const created = z.object({ id: z.string().min(1) });
 const entity = z.looseObject({ id: z.string(), name: z.string() });
+const enrolling = z.object({
+  authenticators: z.object({ cert: z.object({ id: z.string() }).nullish() }).nullish(),
+  enrollment: z.object({ ott: z.object({ id: z.string() }).nullish() }).nullish(),
+});
+const enrollmentToken = z.object({ token: z.string().min(1) });
 const routerSchema = z.object({ name: z.string(), isOnline: z.boolean().default(false) });
 const advice = z.object({
   isDialAllowed: z.boolean(),
@@ -143,6 +153,20 @@ export function openManagement(urls: ControllerUrls, caPem: string, administrato
             "disabling an identity",
             signal,
           ),
+    async openEnrollment(identityId, expireTime, signal) {
+      const what = "letting an identity enroll";
+      const { authenticators, enrollment } = await read(`identities/${identityId}`, enrolling, what, signal);
+      const [open, certificate] = [enrollment?.ott?.id, authenticators?.cert?.id];
+      const json = { expiresAt: expireTime.toISOString() };
+      const post = async (path: string, body: object) =>
+        readData(await call({ method: "POST", path: `${api}/${path}`, json: body }, signal), created, what).id;
+      if (open !== undefined) await post(`enrollments/${open}/refresh`, json);
+      const again = () =>
+        certificate === undefined
+          ? post("enrollments", { method: "ott", identityId, ...json })
+          : post(`authenticators/${certificate}/re-enroll`, json);
+      return (await read(`enrollments/${open ?? (await again())}`, enrollmentToken, what, signal)).token;
+    },
     routers: (signal) => read(`edge-routers?limit=${page}`, z.array(routerSchema), "listing routers", signal),
     async countTerminators(serviceId, signal) {
       const filter = encodeURIComponent(`service=${quoted(serviceId)}`);

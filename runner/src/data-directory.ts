@@ -1,5 +1,5 @@
 /** The directory in which a runner keeps what it has, owned by one process at a time. */
-import { mkdirSync, mkdtempSync, rmdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { FatalError } from "./fatal-error.ts";
@@ -41,9 +41,35 @@ function make(wanted: string | undefined): { path: string; firstMade: string | u
       const path = mkdtempSync(join(tmpdir(), "agyn-runner-"));
       return { path, firstMade: path };
     }
-    return { path: wanted, firstMade: mkdirSync(wanted, { recursive: true, mode: 0o700 }) };
+    return { path: wanted, firstMade: makeDown(wanted) };
   } catch (error) {
     throw new FatalError("usage", `the data directory cannot be made: ${messageOf(error)}`);
+  }
+}
+
+/**
+ * Makes a directory with those above it that are missing; answers the highest that it made. Unlike `mkdirSync` with `recursive` it says
+ * so where nothing can be made although what is above is there, as below `/proc`.
+ */
+function makeDown(path: string): string | undefined {
+  try {
+    return makeOne(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT" || dirname(path) === path) throw error;
+  }
+  const highest = makeDown(dirname(path));
+  const made = makeOne(path);
+  return highest ?? made;
+}
+
+/** `undefined`: it was there already. */
+function makeOne(path: string): string | undefined {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+    return path;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST" && statSync(path).isDirectory()) return undefined;
+    throw error;
   }
 }
 

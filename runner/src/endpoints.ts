@@ -10,8 +10,8 @@ export function readEndpoints(endpoints: readonly Endpoint[]): RunnerEndpoint[] 
       case "sidecar":
         return [{ kind: kind.case, address: kind.value }];
       case "openziti": {
-        const { controllerUrl, controllerCaPem, service } = kind.value;
-        return [{ kind: "openziti", controllerUrl, controllerCaPem, service }];
+        const { controllerUrl, otherControllerUrls, controllerCaPem, service, networkCertificate } = kind.value;
+        return [{ kind: "openziti", controllerUrl, otherControllerUrls, controllerCaPem, service, networkCertificate }];
       }
       case undefined:
         return [];

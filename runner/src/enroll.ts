@@ -1,5 +1,5 @@
 /** How a runner comes by its identity: by its service token, or, for an expired certificate, by its old key. */
-import { createPrivateKey } from "node:crypto";
+import { createPrivateKey, type KeyObject } from "node:crypto";
 import { fromBinary } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 import {
@@ -8,11 +8,12 @@ import {
   type RunnersService,
 } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
 import { verifyControlPlaneStatement } from "../../wire/control-plane-statement.ts";
+import { createCsr } from "../../wire/csr.ts";
 import { csrSpkiOf, signEnrollmentStatement } from "../../wire/enrollment-statement.ts";
 import type { ServiceToken } from "../../wire/service-token.ts";
 import { readEndpoints } from "./endpoints.ts";
 import { FatalError } from "./fatal-error.ts";
-import { ensurePendingKey, toStoredIdentity } from "./identity-keys.ts";
+import { ensurePendingKey, rootPinOf, toStoredIdentity } from "./identity-keys.ts";
 import type { IdentityStore, RunnerEndpoint, StoredIdentity } from "./identity-store.ts";
 import { timestampMs } from "./wire-time.ts";
 
@@ -79,6 +80,20 @@ export async function renewExpired(
   });
   store.save({ version: 1, runnerId, identity });
   return identity;
+}
+
+/** One try to get a certificate (PEM) by the network for a key of its own, by proof of the identity's. Throws as `enroll` does. */
+export async function enrollInNetwork(
+  deps: EnrollmentDeps,
+  { runnerId, identity, key }: { runnerId: string; identity: StoredIdentity; key: KeyObject },
+): Promise<string> {
+  const known = { runnerId, rootPin: rootPinOf(identity), trustDomain: identity.trustDomain };
+  const { offer } = await startEnrollment(deps, known);
+  const { trustDomain, nonce } = offer;
+  const statement = { purpose: "enroll-in-network", trustDomain, runnerId, nonce, csrSpki: csrSpkiOf(key) } as const;
+  const signature = signEnrollmentStatement(statement, createPrivateKey(identity.keyPem));
+  const request = { runnerId, nonce, csr: createCsr(key), certificatePem: leafOf(identity.chainPem), signature };
+  return (await deps.gateway.enrollInNetwork(request, callOptions(deps))).certificatePem;
 }
 
 /**

@@ -1,5 +1,5 @@
 /** How the gateway is reached, where a runner without a good identity gets one: by its URL, or over an OpenZiti network. */
-import http from "node:http";
+import type http from "node:http";
 import https from "node:https";
 import type { Duplex } from "node:stream";
 import { createClient, type Client } from "@connectrpc/connect";

@@ -1,4 +1,4 @@
-/** The runner's identity and the number of its last session: one file each, 0600, replaced atomically. */
+/** The runner's identity, what a network knows it by, and the number of its last session: one file each, 0600, replaced atomically. */
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
@@ -14,8 +14,12 @@ const endpointSchema = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("openziti"),
     controllerUrl: z.string(),
+    /** For when that one is away. */
+    otherControllerUrls: z.array(z.string()).default([]),
     controllerCaPem: z.string(),
     service: z.string(),
+    /** Whether the network wants a certificate of its own, and not the identity's. */
+    networkCertificate: z.boolean().default(false),
   }),
   /** "host:port" or "unix:/path" */
   z.strictObject({ kind: z.literal("sidecar"), address: z.string() }),
@@ -42,11 +46,20 @@ const fileSchema = z.strictObject({
   pendingKey: pendingKeySchema.optional(),
 });
 
+/** A certificate by a network, got by proof of an identity and of no use with another one. */
+const networkCredentialSchema = z.strictObject({
+  identityId: z.string(),
+  controllerUrl: z.string(),
+  keyPem: z.string(),
+  certPem: z.string(),
+});
+
 export type RunnerEndpoint = z.infer<typeof endpointSchema>;
 /** One that leads through an OpenZiti network. */
 export type NetworkEndpoint = Extract<RunnerEndpoint, { kind: "openziti" }>;
 export type PendingKey = z.infer<typeof pendingKeySchema>;
 export type StoredIdentity = z.infer<typeof identitySchema>;
+export type NetworkCredential = z.infer<typeof networkCredentialSchema>;
 /** `runnerId` says whose the rest is. */
 export type IdentityFile = z.infer<typeof fileSchema>;
 
@@ -54,8 +67,12 @@ export type IdentityFile = z.infer<typeof fileSchema>;
 export type IdentityStore = {
   load(): IdentityFile | undefined;
   save(file: IdentityFile): void;
-  /** Forgets identity, pending key and session number. */
+  /** Forgets identity, pending key, network credential and session number. */
   discard(): void;
+  /** One that cannot be read is none: it can be got anew. */
+  loadNetworkCredential(): NetworkCredential | undefined;
+  saveNetworkCredential(credential: NetworkCredential): void;
+  forgetNetworkCredential(): void;
   loadSessionNumber(): bigint;
   saveSessionNumber(number: bigint): void;
 };
@@ -65,6 +82,7 @@ export function openIdentityDirectory(directory: string): IdentityStore {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const identityPath = join(directory, "identity.json");
   const numberPath = join(directory, "session-number");
+  const networkPath = join(directory, "network.json");
   return {
     load() {
       const text = readIfThere(identityPath);
@@ -74,8 +92,17 @@ export function openIdentityDirectory(directory: string): IdentityStore {
       writeFileDurably(identityPath, `${JSON.stringify(file, undefined, 2)}\n`);
     },
     discard() {
-      removeFileDurably(identityPath);
-      removeFileDurably(numberPath);
+      for (const path of [identityPath, networkPath, numberPath]) removeFileDurably(path);
+    },
+    loadNetworkCredential() {
+      const parsed = networkCredentialSchema.safeParse(tryJson(readIfThere(networkPath) ?? ""));
+      return parsed.success ? parsed.data : undefined;
+    },
+    saveNetworkCredential(credential) {
+      writeFileDurably(networkPath, `${JSON.stringify(credential, undefined, 2)}\n`);
+    },
+    forgetNetworkCredential() {
+      removeFileDurably(networkPath);
     },
     loadSessionNumber() {
       const text = readIfThere(numberPath)?.trim() ?? "0";
@@ -91,6 +118,7 @@ export function openIdentityDirectory(directory: string): IdentityStore {
 /** Keeps it as long as the process lives. */
 export function createIdentityMemory(): IdentityStore {
   let kept: IdentityFile | undefined;
+  let networkCredential: NetworkCredential | undefined;
   let sessionNumber = 0n;
   return {
     load: () => kept,
@@ -99,7 +127,15 @@ export function createIdentityMemory(): IdentityStore {
     },
     discard() {
       kept = undefined;
+      networkCredential = undefined;
       sessionNumber = 0n;
+    },
+    loadNetworkCredential: () => networkCredential,
+    saveNetworkCredential(credential) {
+      networkCredential = credential;
+    },
+    forgetNetworkCredential() {
+      networkCredential = undefined;
     },
     loadSessionNumber: () => sessionNumber,
     saveSessionNumber(number) {
@@ -118,6 +154,14 @@ function parseFile(text: string, path: string): IdentityFile {
   const parsed = fileSchema.safeParse(value);
   if (!parsed.success) throw new Error(`${path} is not an identity of this version: remove it to enroll anew`);
   return parsed.data;
+}
+
+function tryJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function readIfThere(path: string): string | undefined {

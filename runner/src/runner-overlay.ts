@@ -9,6 +9,7 @@ import type { ProxySettings } from "../../overlay/proxy.ts";
 import { createSidecarOverlay } from "../../overlay/sidecar.ts";
 import { parseAddress } from "./endpoints.ts";
 import type { NetworkEndpoint, RunnerEndpoint, StoredIdentity } from "./identity-store.ts";
+import type { NetworkCredentials } from "./network-credentials.ts";
 
 /** How this runner dials, whatever the kind of endpoint. */
 export interface RunnerOverlay {
@@ -24,6 +25,8 @@ export type RunnerOverlayOptions = {
   proxy?: ProxySettings;
   /** The identity that counts now: its certificate is what a network knows this runner by. */
   identity: () => Pick<StoredIdentity, "keyPem" | "chainPem"> | undefined;
+  /** What networks know this runner by that take no certificates but their own. */
+  networkCredentials?: NetworkCredentials;
   version: string;
   /** Dials networks in the place of our own client, which still hosts. */
   openZitiSdk?: OpenZitiSdk | undefined;
@@ -33,20 +36,30 @@ export type RunnerOverlayOptions = {
 type Network = { readonly dialer: Dialer<OpenZitiEndpoint>; readonly client: OpenZitiOverlay };
 
 /** One overlay for each kind, and one for each network, made when first needed. */
-export function createRunnerOverlay({ proxy, identity, version, openZitiSdk }: RunnerOverlayOptions): RunnerOverlay {
+export function createRunnerOverlay(options: RunnerOverlayOptions): RunnerOverlay {
+  const { proxy, identity, networkCredentials, version, openZitiSdk } = options;
   const tcp = createMtlsOverlay(proxy && { proxy });
   const sidecar = createSidecarOverlay();
   const networks = new Map<string, Network>();
 
-  const networkOf = ({ controllerUrl: controller, controllerCaPem: caPem }: NetworkEndpoint): Network => {
-    const key = `${controller} ${caPem}`;
+  const networkOf = (endpoint: NetworkEndpoint): Network => {
+    const { controllerUrl, otherControllerUrls, controllerCaPem: caPem, networkCertificate } = endpoint;
+    const controller = [controllerUrl, ...otherControllerUrls];
+    const key = `${controller.join()} ${networkCertificate} ${caPem}`;
     const known = networks.get(key);
     if (known !== undefined) return known;
-    const credential = () => {
+    const own = () => {
       const current = identity();
       if (current === undefined) throw new OverlayError("unauthorized", "this runner has no identity to log in with");
       return { keyPem: current.keyPem, certPem: current.chainPem, caPem };
     };
+    const issued = async () => {
+      if (networkCredentials === undefined)
+        throw new OverlayError("unauthorized", "the network wants a certificate of its own, and there is none");
+      const { keyPem, certPem } = await networkCredentials.current(controllerUrl);
+      return { keyPem, certPem, caPem };
+    };
+    const credential = networkCertificate ? issued : own;
     const client = createOpenZitiOverlay({
       controller,
       credential,
@@ -58,15 +71,26 @@ export function createRunnerOverlay({ proxy, identity, version, openZitiSdk }: R
     return network;
   };
 
+  const dialNetwork = async (endpoint: NetworkEndpoint, signal: AbortSignal): Promise<Duplex> => {
+    try {
+      return await networkOf(endpoint).dialer.dial({ service: endpoint.service }, { signal });
+    } catch (error) {
+      // The network may have been set up anew, or somebody else have enrolled in this runner's place.
+      const isRefused = error instanceof OverlayError && error.reason === "unauthorized";
+      if (isRefused && endpoint.networkCertificate) networkCredentials?.forget();
+      throw error;
+    }
+  };
+
   return {
-    dial(endpoint, options) {
+    dial(endpoint, { signal }) {
       switch (endpoint.kind) {
         case "mtls":
-          return tcp.dial(parseAddress(endpoint.address), options);
+          return tcp.dial(parseAddress(endpoint.address), { signal });
         case "sidecar":
-          return sidecar.dial(endpoint.address, options);
+          return sidecar.dial(endpoint.address, { signal });
         case "openziti":
-          return networkOf(endpoint).dialer.dial({ service: endpoint.service }, options);
+          return dialNetwork(endpoint, signal);
       }
     },
     async host(endpoint, service, onConnection) {

@@ -33,6 +33,7 @@ import { Logs } from "./logs.ts";
 import { watchLoss } from "./loss-watch.ts";
 import { readMachine, type Machine } from "./machine.ts";
 import { cutText } from "./messages.ts";
+import { createNetworkCredentials } from "./network-credentials.ts";
 import type { Proxies } from "./proxies.ts";
 import { createRunnerOverlay } from "./runner-overlay.ts";
 import type { SessionTerms } from "./session.ts";
@@ -129,16 +130,19 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   await workloads.adopt();
 
   const watch = watchLoss({ workloads, holdings, bootId: machine.bootId });
+  const gateway = openGateway({ ...options, proxies, rootPin: () => rootPinKnown(options, store) });
+  const departure = createDeparture({ workloads, log });
+  const host = machine.hostname.slice(0, 255);
+  const enrollment = { gateway: gateway.client, store, host, signal: departure.abandoned };
   const overlay = createRunnerOverlay({
     proxy: proxies,
     identity: () => store.load()?.identity,
+    networkCredentials: createNetworkCredentials(enrollment),
     version: options.version,
     openZitiSdk: options.openZitiSdk,
   });
-  const gateway = openGateway({ ...options, proxies, rootPin: () => rootPinKnown(options, store) });
   const instanceId = randomUUID();
   const isTemporary = options.dataDirectory === undefined;
-  const departure = createDeparture({ workloads, log });
   let wasWelcome = false;
   const close = async (error?: unknown): Promise<void> => {
     departure.abandon();
@@ -159,11 +163,8 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   };
 
   const linked = keepLink({
-    gateway: gateway.client,
+    ...enrollment,
     runnerPlane: options.runnerPlane,
-    store,
-    host: machine.hostname.slice(0, 255),
-    signal: departure.abandoned,
     leaving: departure.leaving,
     token: options.token,
     log,

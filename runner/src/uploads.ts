@@ -44,6 +44,8 @@ export type UploadJob = HoldingRef & {
 };
 
 type Call = { client: Client<typeof ArtifactsService>; signal: AbortSignal };
+/** `onProgress`: more of it is with the control plane. */
+type SendCall = Call & { onProgress: () => void };
 
 export class Uploads {
   readonly #gate: TransportGate;
@@ -95,7 +97,8 @@ export class Uploads {
     for (let failures = 0; !signal.aborted;) {
       try {
         const client = createClient(ArtifactsService, await this.#gate.get(signal));
-        return await send(job, upload, { client, signal });
+        // Whoever gets on is not made to wait as long as who does not.
+        return await send(job, upload, { client, signal, onProgress: () => (failures = 0) });
       } catch (error) {
         if (signal.aborted) return;
         const { reason, message } = refusalOf(error);
@@ -130,7 +133,7 @@ export class Uploads {
 }
 
 /** Sends one artifact, from where the control plane has it. */
-async function send(job: UploadJob, upload: ArtifactUpload, { client, signal }: Call): Promise<void> {
+async function send(job: UploadJob, upload: ArtifactUpload, { client, signal, onProgress }: SendCall): Promise<void> {
   const { workloadId, fence, files } = job;
   const of = { workloadId, fence, name: upload.name };
   let found: Found;
@@ -160,6 +163,7 @@ async function send(job: UploadJob, upload: ArtifactUpload, { client, signal }: 
       );
       if (Number(answer.receivedBytes) !== end)
         throw new Error(`the control plane stands at ${answer.receivedBytes} bytes`);
+      onProgress();
     }
     offset = end;
   }

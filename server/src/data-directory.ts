@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
-import { mkdir, open, readFile, realpath, rename, writeFile } from "node:fs/promises";
+import { open, readFile, realpath, rename, writeFile } from "node:fs/promises";
 import net from "node:net";
 import { join } from "node:path";
+import { makeDirectory } from "./blobs/make-directory.ts";
 import { ConfigError } from "./config.ts";
 import { createId } from "../../wire/ids.ts";
 
@@ -13,7 +14,7 @@ const layoutVersion = "3";
 
 /** Makes the directory where it is missing, and takes it for this process alone. */
 export async function claimDataDirectory(path: string): Promise<DataDirectory> {
-  await mkdir(path, { recursive: true, mode: 0o700 });
+  await makeDirectory(path);
   const lock = await takeLock(path);
   try {
     const found = await readOrWrite(join(path, "version"), layoutVersion);

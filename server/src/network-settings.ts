@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { readIdentityFile } from "../../overlay/openziti/identity-file.ts";
 import type { Administrator } from "../../overlay/openziti/management.ts";
+import type { IdentityEnrollment } from "./domain/overlay-plan.ts";
 import { ConfigError, parseDuration, unknown } from "./setting-values.ts";
 import { settings, type SettingName } from "./settings.ts";
 
@@ -14,8 +15,11 @@ export type OverlayName = (typeof overlayNames)[number];
 export type NetworkPlace = {
   /** `https://host:port` */
   controllerUrl: string;
+  /** Those of the network's other controllers, for when that one is away. */
+  otherControllerUrls: readonly string[];
   caPem: string;
   administrator: Administrator;
+  identityEnrollment: IdentityEnrollment;
   routerRoles: readonly string[];
   /** What the names of our services begin with; often nothing. */
   servicePrefix: string;
@@ -48,7 +52,7 @@ export function readNetworkPlace(text: Text): NetworkPlace | undefined {
     return undefined;
   }
   const identity = readIdentity(text);
-  const controllerUrl = readController(text("ziti_controller") ?? identity?.url);
+  const [controllerUrl, ...otherControllerUrls] = readControllers(text("ziti_controller") ?? identity?.url);
   const caFile = text("ziti_ca_file");
   const caPem = caFile === undefined ? identity?.caPem : readPem("ziti_ca_file", resolve(caFile));
   if (caPem === undefined)
@@ -57,8 +61,10 @@ export function readNetworkPlace(text: Text): NetworkPlace | undefined {
     );
   return {
     controllerUrl,
+    otherControllerUrls,
     caPem,
     administrator: identity?.administrator ?? readPasswordAdministrator(text),
+    identityEnrollment: readEnrollment(text("ziti_identity_enrollment")!),
     routerRoles: readRoles(text("ziti_router_roles")!),
     servicePrefix: readPrefix(text("ziti_service_prefix")!),
     repairPeriod_ms: parseDuration(
@@ -69,8 +75,18 @@ export function readNetworkPlace(text: Text): NetworkPlace | undefined {
   };
 }
 
-function readController(text: string | undefined): string {
+function readEnrollment(text: string): IdentityEnrollment {
+  if (text === "ca" || text === "ott") return text;
+  throw unknown(`ziti_identity_enrollment: "${text}"`, text, ["ca", "ott"]);
+}
+
+function readControllers(text: string | undefined): readonly [string, ...string[]] {
   if (text === undefined) throw new ConfigError("ziti_controller: needed where overlay names openziti");
+  const [first, ...others] = new Set(text.split(",").map((one) => readController(one.trim())));
+  return [first!, ...others];
+}
+
+function readController(text: string): string {
   const url = URL.parse(text);
   if (url?.protocol === "https:" && url.username === "" && url.password === "") return url.origin;
   throw new ConfigError(`ziti_controller: "${text}" is not a URL such as https://ctrl.example.com:1280`);

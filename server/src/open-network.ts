@@ -6,10 +6,13 @@ import { openManagement } from "../../overlay/openziti/management.ts";
 import { createOpenZitiOverlay } from "../../overlay/openziti/openziti.ts";
 import { controlPlaneUri, runnerUri } from "../../wire/spiffe.ts";
 import type { Config } from "./config.ts";
-import { bootstrapRole, serviceNames, type NetworkFacts } from "./domain/overlay-plan.ts";
+import { bootstrapRole, runnerIdentityName, serviceNames, type NetworkFacts } from "./domain/overlay-plan.ts";
+import { createNetworkCredentialStore } from "./identity/network-credential.ts";
 import { createNetworkRepair } from "./loops/repair-network.ts";
 import { createControlPlaneCredential } from "./network/control-plane-credential.ts";
+import { enrollIdentity } from "./network/enroll-identity.ts";
 import { findDial, inspectNetwork } from "./network/inspect.ts";
+import { createOwnEnrollment } from "./network/own-enrollment.ts";
 import { repairNetwork } from "./network/repair.ts";
 import type { openPlacing } from "./open-placing.ts";
 import type { OnClose, State } from "./open-state.ts";
@@ -33,35 +36,59 @@ export type HostedService = { service: string; accept: (connection: Duplex, from
 
 /** What runners are told of a network. */
 export type NetworkEndpoint = {
-  kind: { case: "openziti"; value: { controllerUrl: string; controllerCaPem: string; service: string } };
+  kind: {
+    case: "openziti";
+    value: {
+      controllerUrl: string;
+      otherControllerUrls: string[];
+      controllerCaPem: string;
+      service: string;
+      networkCertificate: boolean;
+    };
+  };
 };
 
 /** The OpenZiti network by which runners reach this control plane, where the settings name one. */
 export function openNetwork({ config, log, state, placing, onClose }: NetworkOptions) {
   const place = config.network;
   if (place === undefined) return undefined;
-  const { sql, authority } = state;
-  const { controllerUrl, caPem, routerRoles, servicePrefix } = place;
+  const { sql, masterKey, authority } = state;
+  const { trustDomain } = authority;
+  const { controllerUrl, otherControllerUrls, caPem, identityEnrollment, routerRoles, servicePrefix } = place;
   const services = serviceNames(servicePrefix);
-  const management = openManagement(controllerUrl, caPem, place.administrator);
+  const controllers = [controllerUrl, ...otherControllerUrls];
+  const management = openManagement(controllers, caPem, place.administrator);
   onClose(async () => management.close());
 
   const facts = async (): Promise<NetworkFacts> => ({
-    trustDomain: authority.trustDomain,
-    controlPlaneUri: controlPlaneUri(authority.trustDomain),
+    trustDomain,
+    identityEnrollment,
+    controlPlaneUri: controlPlaneUri(trustDomain),
     runnersIssuerPem: authority.runnersIssuerPem,
     controlPlaneIssuerPem: authority.controlPlaneIssuerPem,
     routerRoles,
     servicePrefix,
     runners: (await listNetworkRunners(sql)).map((row) => ({
       runnerId: row.id,
-      uri: runnerUri(authority.trustDomain, { scope: scopeOf(row), runnerId: row.id }),
+      uri: runnerUri(trustDomain, { scope: scopeOf(row), runnerId: row.id }),
       isBarred: row.isBarred,
     })),
   });
+  const enrolling = { management, controllerUrl, caPem, trustDomain };
+  const issued =
+    identityEnrollment === "ott"
+      ? createOwnEnrollment({ ...enrolling, store: createNetworkCredentialStore(sql, masterKey) })
+      : undefined;
   const repair = createNetworkRepair({
     facts,
-    repair: (known, signal) => repairNetwork({ management, proveAuthority: authority.proveAuthority }, known, signal),
+    async repair(known, signal) {
+      // What one record lacks keeps nobody from logging in.
+      try {
+        await repairNetwork({ management, proveAuthority: authority.proveAuthority }, known, signal);
+      } finally {
+        await issued?.keep(signal);
+      }
+    },
     leads: () => placing.placer.leads,
     period_ms: place.repairPeriod_ms,
     signal: () => repairing.signal(),
@@ -73,8 +100,8 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
   placing.notifications.on("runners", repair.changed);
 
   const overlay = createOpenZitiOverlay({
-    controller: controllerUrl,
-    credential: createControlPlaneCredential(authority, caPem),
+    controller: controllers,
+    credential: issued?.credential ?? createControlPlaneCredential(authority, caPem),
     settings: { label: { name: "agyn-server", version } },
   });
   onClose(() => overlay.close());
@@ -112,7 +139,7 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
 
   return {
     controllerUrl,
-    bootstrapRole: bootstrapRole(authority.trustDomain),
+    bootstrapRole: bootstrapRole(trustDomain),
     repairState: repair.state,
     inspect: async (signal: AbortSignal) => inspectNetwork(management, await facts(), signal),
     findDial: async (runnerId: string, signal: AbortSignal) => {
@@ -121,9 +148,23 @@ export function openNetwork({ config, log, state, placing, onClose }: NetworkOpt
       const found = await findDial(management, { ...all, runners }, signal);
       return { ...found, isBarred: runners[0]?.isBarred ?? true };
     },
+    /** Gets a runner a certificate of the network, where it issues them. Rejects while the network is away. */
+    enrollInNetwork:
+      issued &&
+      (({ id, csrPem }: { id: string; csrPem: string }, signal: AbortSignal) =>
+        enrollIdentity(enrolling, { name: runnerIdentityName(trustDomain, id), csrPem }, signal)),
     /** What runners are told. */
     endpoint: {
-      kind: { case: "openziti", value: { controllerUrl, controllerCaPem: caPem, service: services.controlPlane } },
+      kind: {
+        case: "openziti",
+        value: {
+          controllerUrl,
+          otherControllerUrls: [...otherControllerUrls],
+          controllerCaPem: caPem,
+          service: services.controlPlane,
+          networkCertificate: issued !== undefined,
+        },
+      },
     } satisfies NetworkEndpoint,
     /** What our services are called there. */
     services,

@@ -21,8 +21,8 @@ export function createRunnerEndpoints(config: Config, network: NetworkEndpoint |
     return config.overlays.flatMap((name) => of[name] ?? []);
   };
   return {
-    /** Where to listen by TCP, if at all. */
-    listen: listening,
+    /** Where to listen. */
+    listen: { tcp: listening, sidecar: config.sidecar?.listen },
     /** Says which address it became. */
     opened: (at: Address | undefined) => void (listening = at),
     all,

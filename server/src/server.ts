@@ -1,65 +1,30 @@
-import type { ConnectRouter } from "@connectrpc/connect";
+import type { Interceptor } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { Plane } from "../../proto/gen/agyn/options/v1/options_pb.ts";
-import { ArtifactsService } from "../../proto/gen/agyn/artifacts/v1/artifacts_service_pb.ts";
-import { AuditService } from "../../proto/gen/agyn/audit/v1/audit_service_pb.ts";
-import { LogsService } from "../../proto/gen/agyn/logs/v1/logs_service_pb.ts";
-import { OrchestratorService } from "../../proto/gen/agyn/orchestrator/v1/orchestrator_service_pb.ts";
-import { OrganizationsService } from "../../proto/gen/agyn/organizations/v1/organizations_service_pb.ts";
-import { OverlayService } from "../../proto/gen/agyn/overlay/v1/overlay_service_pb.ts";
-import { ProjectsService } from "../../proto/gen/agyn/projects/v1/projects_service_pb.ts";
-import { QueueService } from "../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
-import { RunsService } from "../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
-import { RunnersService } from "../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
-import { SecretsService } from "../../proto/gen/agyn/secrets/v1/secrets_service_pb.ts";
-import { ServerService } from "../../proto/gen/agyn/server/v1/server_service_pb.ts";
-import { TunnelsService } from "../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
-import { AccessTokensService } from "../../proto/gen/agyn/tokens/v1/access_tokens_service_pb.ts";
-import { UsersService } from "../../proto/gen/agyn/users/v1/users_service_pb.ts";
-import { createAccessTokensService } from "./api/access-tokens-service.ts";
-import { createAuditService } from "./api/audit-service.ts";
 import { createArtifactDownload } from "./api/artifact-download.ts";
-import { createArtifactsService } from "./api/artifacts-service.ts";
 import { createAuthenticator } from "./api/authenticate.ts";
 import { openEnrollmentPlane } from "./api/enrollment-plane.ts";
-import { createEnrollment } from "./api/enrollment-service.ts";
-import { createAuthenticationInterceptor, createAuthorizationInterceptor } from "./api/interceptors/access.ts";
+import {
+  type AccessDeps,
+  createAuthenticationInterceptor,
+  createAuthorizationInterceptor,
+} from "./api/interceptors/access.ts";
 import { createStreamInterceptor } from "./api/interceptors/streams.ts";
 import { createErrorInterceptor } from "./api/interceptors/errors.ts";
 import { validateInterceptor } from "./api/interceptors/validate.ts";
-import { createPlacementWait } from "./api/placement-wait.ts";
-import { createLogsService } from "./api/logs-service.ts";
-import { createMetrics } from "./api/metrics-service.ts";
-import { createOrchestratorService } from "./api/orchestrator-service.ts";
-import { createOrganizationsService } from "./api/organizations-service.ts";
-import { createAttemptLimiter } from "./identity/attempt-limiter.ts";
-import { createPages, isReady } from "./api/pages.ts";
-import { createRenewal } from "./api/renewal-service.ts";
-import { createProjectsService } from "./api/projects-service.ts";
-import { createQueueService } from "./api/queue-service.ts";
-import { createRunsService } from "./api/runs-service.ts";
+import { createPages } from "./api/pages.ts";
 import { createRunnerCheck } from "./api/runner-check.ts";
 import { openRunnerPlane, type RunnerPlane } from "./api/runner-plane.ts";
-import { createRunnerManagement } from "./api/runners-service.ts";
-import { createRunnerWatch } from "./api/runners-watch.ts";
-import { createSecretsService } from "./api/secrets-service.ts";
-import { createServerService } from "./api/server-service.ts";
 import { openUserPlane } from "./api/user-plane.ts";
-import { createTunnelsService } from "./api/tunnels-service.ts";
-import { createTurns } from "./api/turns.ts";
-import { createUsersService } from "./api/users-service.ts";
 import type { Address, Config } from "./config.ts";
+import { createEnrollmentMethods } from "./enrollment-methods.ts";
+import type { Meters } from "./meters.ts";
+import { createRoutes } from "./routes.ts";
 import { announceGateway } from "./gateway.ts";
-import { pushLogs } from "./sessions/push-logs.ts";
-import { runSession, type SessionDeps } from "./sessions/run-session.ts";
 import type { DatabaseTarget } from "./store/database.ts";
 import { createSecureRandom } from "./secure-random.ts";
 import { readTlsMaterial } from "./tls-material.ts";
-import { version } from "./version.ts";
-import { createHealthService } from "./api/health-service.ts";
-import { createOverlayService } from "./api/overlay-service.ts";
-import { createReflectionService } from "./api/reflection-service.ts";
-import { conversations, services } from "./api/permissions.ts";
+import { conversations } from "./api/permissions.ts";
 import { openNetwork } from "./open-network.ts";
 import { openPlacing } from "./open-placing.ts";
 import { openRevocations } from "./open-revocations.ts";
@@ -70,8 +35,6 @@ import { openWebhooks } from "./open-webhooks.ts";
 import { openUpkeep } from "./open-upkeep.ts";
 import { createRunnerEndpoints } from "./runner-endpoints.ts";
 import { openState, type StateOptions } from "./open-state.ts";
-import { Health } from "../../proto/gen/grpc/health/v1/health_pb.ts";
-import { ServerReflection } from "../../proto/gen/grpc/reflection/v1/reflection_pb.ts";
 
 /** A running control plane. */
 export type Server = {
@@ -88,8 +51,6 @@ export type Server = {
 
 const authenticationCache_ms = 500;
 const recheckPeriod_ms = 500;
-const enrollmentBurst = 500;
-const enrollmentsPerSecond = 50;
 const leafTtl_ms = 30 * 86_400_000;
 const leafRenewal_ms = 86_400_000;
 
@@ -115,20 +76,16 @@ export async function openServer(config: Config, log: Logger, database?: Databas
 async function open({ config, log, database, onClose }: StateOptions): Promise<Omit<Server, "close">> {
   const tls = config.tls && readTlsMaterial(config.tls, new Date());
   const state = await openState({ config, log, database, onClose });
-  const { sql, masterKey, authority, nonceKey, logStore, writer, contents } = state;
-  const { replicaId, storeEpoch } = writer;
+  const { sql, authority, contents } = state;
   const random = createSecureRandom();
   const placing = await openPlacing({ config, log, state, random, onClose });
   openUpkeep({ config, state, placing });
-  const { meters, notifications, fleet, registry, placer, recorder, loops, runLoop, runnerFeed, workloadFeed } =
-    placing;
-  const { onRunnersChanged, onWorkloadsChanged, tellRunner } = placing;
+  const { meters, notifications, registry, placer, loops, runLoop } = placing;
 
   const running = await openRuns({ config, log, state, placing, random, onClose });
   const triggering = openTriggers({ config, log, state, placing, running, onClose });
   const webhooks = openWebhooks({ config, log, state, placing, onClose });
 
-  // The contract, once for both planes: each method exists on the one that its option names.
   let leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
   const network = openNetwork({ config, log, state, placing, onClose });
   const endpoints = createRunnerEndpoints(config, network?.endpoint);
@@ -139,134 +96,21 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     revocations.signal();
     notifications.send("revocations");
   };
-  const overlayServices = (runnerId: string) => (network ? [network.services.ofRunner(runnerId)] : []);
-  const sessionDeps: SessionDeps = {
-    sql,
-    writer,
-    registry,
-    recorder,
-    placer,
-    fleet,
-    masterKey,
-    log,
-    endpoints: endpoints.all,
-    overlayServices,
-    heartbeat_ms: config.heartbeat_ms,
-    lease_ms: config.lease_ms,
-    certificateTtl_ms: config.certificateTtl_ms,
-    metricsInterval_ms: config.metricsInterval_ms,
-    onRunnersChanged,
-    onRevoked,
-  };
-  const protoDeps = { sql, fleet, trustDomain: authority.trustDomain, overlayServices };
-  const issueDeps = {
-    sql,
-    authority,
-    nonceKey,
-    certificateTtl_ms: config.certificateTtl_ms,
-    onRunnersChanged,
-    onRevoked,
-    attempts: createAttemptLimiter(enrollmentBurst, enrollmentsPerSecond),
-    turns: createTurns(),
-  };
-  const enrollment = createEnrollment({
-    ...issueDeps,
-    controlPlaneLeaf: () => leaf,
-    endpoints: endpoints.all,
-    onEnrolled: () => meters.enrollments.add(1),
+  const shown = { leaf: () => leaf, endpoints: endpoints.all };
+  const enrollment = createEnrollmentMethods({ config, state, placing, network, ...shown, onRevoked });
+  const routes = createRoutes({
+    ...{ config, log, state, placing, running, triggering, webhooks, network, endpoints, tunnels },
+    ...{ enrollment, onRevoked },
   });
-  const renewal = createRenewal({ ...issueDeps, expiredRenewal_ms: config.expiredRenewal_ms });
-  const routes = (router: ConnectRouter) => {
-    router.service(RunnersService, {
-      ...createRunnerManagement({
-        ...protoDeps,
-        writer,
-        rootPin: authority.rootPin,
-        onRunnersChanged,
-        onRevoked,
-        onWorkloadsEnded: (ids) => {
-          for (const id of ids) fleet.vacate(id);
-          onWorkloadsChanged();
-        },
-      }),
-      ...createRunnerWatch({ ...protoDeps, storeEpoch, feed: runnerFeed }),
-      ...enrollment,
-      ...renewal,
-      ...createMetrics({
-        sql,
-        metricsInterval_ms: config.metricsInterval_ms,
-        onDropped: (reason, count) => meters.samplesDropped.add(count, reason),
-      }),
-    });
-    router.service(
-      OrchestratorService,
-      createOrchestratorService({
-        sql,
-        writer,
-        placer,
-        fleet,
-        masterKey,
-        feed: workloadFeed,
-        pendingTimeout_ms: config.pendingTimeout_ms,
-        tell: tellRunner,
-        onWorkloadsChanged,
-        runSession: (caller, requests, line) => runSession(sessionDeps, caller, requests, line),
-      }),
-    );
-    router.service(
-      LogsService,
-      createLogsService({
-        sql,
-        logStore,
-        pushLogs: (caller, requests) =>
-          pushLogs({ sql, logStore, onBytes: (bytes) => meters.logBytes.add(bytes) }, caller, requests),
-        untilPlaced: createPlacementWait({ sql, feed: workloadFeed }),
-      }),
-    );
-    router.service(TunnelsService, createTunnelsService({ sql, masterKey, tunnels }));
-    const { startDeps, advanceDeps, onAdvanced, onQueueChanged, runnerName } = running;
-    const { feed, cancelRun, queueState, view, takeJobs, artifacts, bundles } = running;
-    router.service(
-      ProjectsService,
-      createProjectsService({ sql, onQueueChanged, allowFileSources: startDeps.allowFileSources }),
-    );
-    router.service(RunsService, createRunsService({ ...startDeps, storeEpoch, feed, cancelRun, runnerName }));
-    const queueDeps = { ...advanceDeps, state: queueState, view, runnerName, onAdvanced, onQueueChanged };
-    router.service(QueueService, createQueueService({ ...queueDeps, onJobsChanged: takeJobs }));
-    triggering.routes(router);
-    webhooks.routes(router);
-    router.service(ArtifactsService, createArtifactsService({ sql, contents, artifacts, bundles }));
-    router.service(SecretsService, createSecretsService({ sql, masterKey }));
-    router.service(OrganizationsService, createOrganizationsService({ sql }));
-    router.service(UsersService, createUsersService({ sql }));
-    router.service(AccessTokensService, createAccessTokensService({ sql }));
-    router.service(AuditService, createAuditService({ sql }));
-    router.service(OverlayService, createOverlayService({ sql, overlays: config.overlays, network }));
-    router.service(
-      Health,
-      createHealthService(() => isReady({ sql, loops }), new Set(services.map((one) => one.typeName))),
-    );
-    router.service(ServerReflection, createReflectionService(services));
-    const own = { version, trustDomain: authority.trustDomain, replicaId, runnerEndpoints: endpoints.texts() };
-    router.service(ServerService, createServerService(own));
-  };
   const authenticate = createAuthenticator({ sql, cache_ms: authenticationCache_ms });
   const interceptors = (plane: Plane) => {
     const checks = { authenticateTrigger: triggering.authenticate, checkRunner: createRunnerCheck(sql) };
-    const access = { sql, plane, authenticate, recheckPeriod_ms, ...checks };
-    return [
-      createStreamInterceptor(meters.openStreams),
-      createErrorInterceptor(log, (reason) => meters.refusals.add(1, reason)),
-      createAuthenticationInterceptor(access),
-      validateInterceptor,
-      createAuthorizationInterceptor(access),
-    ];
+    return interceptorsOf({ sql, plane, authenticate, recheckPeriod_ms, ...checks }, log, meters);
   };
 
   // The listeners: runners first, so that what the user port answers is true.
   const runnerPlane = await openRunnerPlane({
     listen: endpoints.listen,
-    sidecar: config.sidecar?.listen,
     authority,
     leaf,
     routes,
@@ -275,8 +119,8 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   });
   endpoints.opened(runnerPlane.address);
   onClose(() => runnerPlane.close(config.shutdownGrace_ms));
-  const methods = { ...enrollment, ...renewal };
-  const enrollmentPlane = openEnrollmentPlane({ leaf, methods, interceptors: interceptors(Plane.USER), log });
+  const enrollmentOptions = { leaf, methods: enrollment, interceptors: interceptors(Plane.USER), log };
+  const enrollmentPlane = openEnrollmentPlane(enrollmentOptions);
   onClose(enrollmentPlane.close);
   const revocations = await openRevocations({ config, state, placing, runnerPlane });
   runLoop("renew-own-certificate", leafRenewal_ms, async () => {
@@ -313,4 +157,15 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
     runnerAddress: runnerPlane.address ?? config.runnerListen,
     runnerEndpoints: endpoints.texts(),
   };
+}
+
+/** In the order in which a call passes them. */
+function interceptorsOf(access: AccessDeps, log: Logger, meters: Meters): Interceptor[] {
+  return [
+    createStreamInterceptor(meters.openStreams),
+    createErrorInterceptor(log, (reason) => meters.refusals.add(1, reason)),
+    createAuthenticationInterceptor(access),
+    validateInterceptor,
+    createAuthorizationInterceptor(access),
+  ];
 }

@@ -84,7 +84,7 @@ export const settings = {
   ziti_controller: {
     kind: "text",
     default: undefined,
-    help: "URL of the OpenZiti controller; without it the one that ziti_admin_identity names",
+    help: "URL of the OpenZiti controller, or of each, separated by commas; without it the one that ziti_admin_identity names",
   },
   ziti_ca_file: {
     kind: "text",
@@ -102,6 +102,11 @@ export const settings = {
     help: "name of an administrator, instead of ziti_admin_identity",
   },
   ziti_admin_password_file: { kind: "text", default: undefined, help: "a file with that administrator's password" },
+  ziti_identity_enrollment: {
+    kind: "text",
+    default: "ca",
+    help: "how runners and control plane log in to the OpenZiti network: by certificates of our own authorities, which are registered there (ca), or by its own, through one-time enrollment (ott)",
+  },
   ziti_router_roles: {
     kind: "text",
     default: "#all",

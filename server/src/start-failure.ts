@@ -19,11 +19,13 @@ export function explainStartFailure(error: unknown, config: Config): unknown {
   if (code === "ENOTFOUND" || code === "EAI_AGAIN")
     return new ConfigError(`listen: ${(error as Error).message}: give an address of this machine`);
   if (path === undefined) return error;
-  if (path.startsWith(config.dataDir) && ["EEXIST", "ENOTDIR"].includes(code ?? ""))
+  const isInData = path.startsWith(config.dataDir);
+  const isAbove = `${config.dataDir}/`.startsWith(`${path}/`);
+  if ((isInData || isAbove) && ["EEXIST", "ENOTDIR"].includes(code ?? ""))
     return new ConfigError(`data_dir: ${path} is not a directory: choose another, or move away what is there`);
-  if (path.startsWith(config.dataDir) && ["EACCES", "EROFS"].includes(code ?? ""))
+  if (((isInData || isAbove) && ["EACCES", "EROFS"].includes(code ?? "")) || (isAbove && code === "ENOENT"))
     return new ConfigError(
-      `data_dir: ${path} cannot be used (${code}): make it this user's, or choose another directory`,
+      `data_dir: ${path} cannot be made or used (${code}): make it this user's, or choose another directory`,
     );
   return error;
 }

@@ -20,6 +20,9 @@ const runnerId = "rnr_aaaaaaaaaaaaaaaa";
 const sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const artifactOf = { workloadId: "wkl_aaaaaaaaaaaaaaaa", fence: 1n, name: "first" };
 const bytes = (length: number) => new Uint8Array(length);
+const nonce = bytes(16);
+/** In its form only: it proves nothing. */
+const provenRequest = { runnerId, nonce, csr: bytes(64), certificatePem: "-".repeat(64), signature: bytes(64) };
 
 /** What a valid request needs beside its reference; chosen so that the call changes nothing that a later one relies on. */
 const fields: Record<string, (subject: Subject) => Fields> = {
@@ -70,13 +73,8 @@ const fields: Record<string, (subject: Subject) => Fields> = {
   ReadContent: () => ({ workloadId: artifactOf.workloadId, fence: 1n, sha256 }),
   StartEnrollment: () => ({ runnerId }),
   Enroll: () => ({ runnerId, nonce: bytes(16), csr: bytes(64), signature: bytes(64) }),
-  RenewExpiredIdentity: () => ({
-    runnerId,
-    nonce: bytes(16),
-    csr: bytes(64),
-    certificatePem: "-".repeat(64),
-    signature: bytes(64),
-  }),
+  RenewExpiredIdentity: () => provenRequest,
+  EnrollInNetwork: () => provenRequest,
   Exec: () => ({ kind: { case: "start", value: { arguments: ["true"] } } }),
   Forward: () => ({ kind: { case: "start", value: { port: 80 } } }),
   CopyFrom: () => ({ start: { path: "out" } }),

@@ -11,6 +11,7 @@ import {
 const runnerId = "rnr_aaaaaaaaaaaaaaaa";
 const facts: NetworkFacts = {
   trustDomain: "agyn-one",
+  identityEnrollment: "ca",
   controlPlaneUri: "spiffe://agyn-one/control-plane",
   runnersIssuerPem: "runners",
   controlPlaneIssuerPem: "control plane",
@@ -35,11 +36,27 @@ const rolesOf = (name: string) => {
 };
 
 test("runners may dial the control plane alone, and host only what leads into themselves", () => {
-  expect(wanted.filter(({ kind }) => kind === "service-policies")).toHaveLength(4);
+  expect(wanted.filter(({ kind }) => kind === "service-policies")).toHaveLength(6);
   expect(rolesOf("runners-dial")).toEqual(["Dial", ["#agyn.agyn-one.runner"], ["#agyn.agyn-one.main-service"]]);
   expect(rolesOf(`${runnerId}-bind`)).toEqual(["Bind", [`#agyn.agyn-one.${runnerId}`], [`#agyn.agyn-one.${runnerId}`]]);
   expect(rolesOf("control-plane-bind")[1]).toEqual(["#agyn.agyn-one.control-plane"]);
   expect(rolesOf("control-plane-dial")[1]).toEqual(["#agyn.agyn-one.control-plane"]);
+});
+
+test("who has but the bootstrap role may dial enrollment alone, which the control plane alone may host", () => {
+  const [bootstrap, enrollment] = [["#agyn.agyn-one.bootstrap"], ["#agyn.agyn-one.enrollment-service"]];
+  expect(rolesOf("bootstrap-dial")).toEqual(["Dial", bootstrap, enrollment]);
+  expect(rolesOf("enrollment-bind")).toEqual(["Bind", ["#agyn.agyn-one.control-plane"], enrollment]);
+  const policies = wanted.filter(({ kind }) => kind === "service-policies");
+  expect(policies.filter(({ fields }) => String(fields["identityRoles"]) === String(bootstrap))).toHaveLength(1);
+});
+
+test("where the network issues certificates it is told of no authority of ours, and of no name that one could vouch for", () => {
+  const records = wantedRecords({ ...facts, identityEnrollment: "ott" });
+  expect(records.filter(({ kind }) => kind === "cas")).toEqual([]);
+  const identities = records.filter(({ kind }) => kind === "identities");
+  expect(identities).toHaveLength(2);
+  for (const { fields } of identities) expect(fields).not.toHaveProperty("externalId");
 });
 
 test("all of it carries our tags, and no name or role of one trust domain is also another's", () => {
@@ -48,7 +65,7 @@ test("all of it carries our tags, and no name or role of one trust domain is als
   const shared = other.filter(({ name }) => names.has(name)).map(({ name }) => name);
 
   for (const { fields } of wanted) expect(fields["tags"]).toEqual({ managedBy: "agyn", agynTrustDomain: "agyn-one" });
-  expect(shared).toEqual(["agyn-control-plane"]);
+  expect(shared).toEqual(["agyn-control-plane", "agyn-enroll"]);
   const prefixed = wantedRecords({ ...facts, trustDomain: "agyn-two", servicePrefix: "two-", runners: [] });
   expect(prefixed.filter(({ name }) => names.has(name))).toEqual([]);
 });

@@ -1,10 +1,12 @@
 import pino from "pino";
 import { expect, onTestFinished, test } from "vitest";
+import type { NetworkFacts } from "../../server/src/domain/overlay-plan.ts";
 import { createNetworkRepair } from "../../server/src/loops/repair-network.ts";
 import { until } from "../support/world.ts";
 
-const facts = {
+const facts: NetworkFacts = {
   trustDomain: "agyn-one",
+  identityEnrollment: "ca",
   controlPlaneUri: "",
   runnersIssuerPem: "",
   controlPlaneIssuerPem: "",

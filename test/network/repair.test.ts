@@ -37,7 +37,8 @@ function factsOf(runners: readonly NetworkRunner[], servicePrefix = ""): Network
   const { runnersIssuerPem, controlPlaneIssuerPem } = authority;
   const controlPlaneUri = `spiffe://${trustDomain}/control-plane`;
   const issuers = { runnersIssuerPem, controlPlaneIssuerPem, controlPlaneUri };
-  return { trustDomain, ...issuers, servicePrefix, routerRoles: ["#all"], runners };
+  const more = { identityEnrollment: "ca", servicePrefix, routerRoles: ["#all"] } as const;
+  return { trustDomain, ...issuers, ...more, runners };
 }
 
 function repair(runners: readonly NetworkRunner[], servicePrefix?: string): Promise<void> {
@@ -119,6 +120,7 @@ test("another installation's service is not taken over but told of, and a prefix
   expect(names.toSorted()).toEqual([
     "agyn-control-plane",
     "one-agyn-control-plane",
+    "one-agyn-enroll",
     `one-runner-${runnerOf(1).runnerId}`,
   ]);
   expect(fabric.model.services.get(theirs.id)).toEqual(theirs);
@@ -160,7 +162,11 @@ test("a look at what one runner needs reads no record of another", async () => {
 
   const found = await findDial({ ...management, list }, factsOf([runnerOf(1)]), signal);
 
-  expect(found).toMatchObject({ isAuthorityTrusted: true, identityDifferences: [], access: { isDialAllowed: true } });
+  expect(found).toMatchObject({
+    credential: { isKnown: true },
+    identityDifferences: [],
+    access: { isDialAllowed: true },
+  });
   expect(read.filter((name) => name.includes(runnerOf(2).runnerId))).toEqual([]);
   expect(read.filter((name) => name.includes(runnerOf(1).runnerId))).toHaveLength(3);
 });

@@ -20,6 +20,23 @@ test("what is saved is there for the next process, readable by its owner only", 
   for (const name of readdirSync(directory)) expect(statSync(join(directory, name)).mode & 0o777).toBe(0o600);
 });
 
+test("what a network issued is kept likewise, one that is broken is none, and it goes with the identity", () => {
+  const directory = join(temporaryDirectory(), "identity");
+  const credential = { identityId: "idn_a", controllerUrl: "https://ctrl:1280", keyPem: "key", certPem: "certificate" };
+  const store = openIdentityDirectory(directory);
+  store.saveNetworkCredential(credential);
+
+  expect(openIdentityDirectory(directory).loadNetworkCredential()).toEqual(credential);
+  expect(statSync(join(directory, "network.json")).mode & 0o777).toBe(0o600);
+  writeFileSync(join(directory, "network.json"), '{"identityId":');
+  expect(store.loadNetworkCredential()).toBeUndefined();
+  for (const forget of [() => store.forgetNetworkCredential(), () => store.discard()]) {
+    store.saveNetworkCredential(credential);
+    forget();
+    expect(store.loadNetworkCredential()).toBeUndefined();
+  }
+});
+
 test("a crash in the middle of a write leaves the old content", () => {
   const directory = temporaryDirectory();
   const store = openIdentityDirectory(directory);

@@ -7,7 +7,7 @@ import { rootPinOf } from "../../runner/src/identity-keys.ts";
 import { createIdentityMemory } from "../../runner/src/identity-store.ts";
 import { createBootstrapIdentity, createNetworkWorld, type NetworkWorld } from "../support/network-world.ts";
 import { outcomeOf, outcomesOf, tokenOf } from "../support/runner-client.ts";
-import { readWholeLog, script } from "../support/world.ts";
+import { readWholeLog, script, until } from "../support/world.ts";
 
 let network: NetworkWorld;
 /** The file of an identity that may enroll. */
@@ -16,6 +16,7 @@ let bootstrap: string;
 beforeAll(async () => {
   network = await createNetworkWorld();
   bootstrap = await createBootstrapIdentity(network, "bootstrap");
+  await until("runner plane and enrollment are hosted", () => network.fabric.counts.listeners > 1);
 });
 afterAll(() => network[Symbol.asyncDispose]());
 
@@ -101,6 +102,22 @@ test("who hosts the enrollment service without the pinned authority is not spoke
     "root certificate is not the one that the service token pins",
   );
   gateway.close();
+  expect(fabric.violations).toEqual([]);
+});
+
+test("runners go over from our certificates to the network's when the servers do, and enroll but once", async () => {
+  const { world, fabric } = network;
+  const runner = await world.register("moving-1");
+  const started = world.startRunner(runner);
+  const sessions = () => started.output().split("session established").length - 1;
+  await until("the session", () => sessions() === 1);
+
+  await world.restartServer({ ziti_identity_enrollment: "ott" });
+
+  await until("another session", () => sessions() > 1);
+  await until("no authority of ours is known", () => fabric.model.cas.all().length === 0);
+  expect(await outcomesOf(world.admin, runner.id, "runner.enroll_in_network")).toContain("ok");
+  expect(await outcomesOf(world.admin, runner.id, "runner.enroll")).toEqual(["ok"]);
   expect(fabric.violations).toEqual([]);
 });
 

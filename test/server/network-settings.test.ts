@@ -39,12 +39,19 @@ test("an administrator is named by a password, or by an identity file that also 
     controllerUrl: "https://ctrl.example.com:1280",
     caPem: ca,
     administrator: { kind: "password", username: "admin", password: "hidden" },
+    identityEnrollment: "ca",
     routerRoles: ["#all"],
   });
+  expect(networkOf({ ...byPassword, ziti_identity_enrollment: "ott" })?.identityEnrollment).toBe("ott");
   expect(networkOf({ overlay: "mtls,openziti", ziti_admin_identity: "$/identity.json" })).toMatchObject({
     controllerUrl: "https://ctrl.example.com:1280",
     caPem: ca,
     administrator: { kind: "certificate", keyPem: key, certPem: cert },
+  });
+  const several = { ...byPassword, ziti_controller: "https://a:1280, https://b:1280/edge" };
+  expect(networkOf(several)).toMatchObject({
+    controllerUrl: "https://a:1280",
+    otherControllerUrls: ["https://b:1280"],
   });
   expect(networkOf({})).toBeUndefined();
 });
@@ -52,6 +59,7 @@ test("an administrator is named by a password, or by an identity file that also 
 test.each<[flags: Record<string, string>, error: string]>([
   [{ overlay: "opnziti" }, 'overlay: "opnziti": did you mean "openziti"?'],
   [{ overlay: "mtls", ziti_controller: "https://x" }, "ziti_controller: means nothing unless overlay names openziti"],
+  [{ ...byPassword, ziti_controller: "https://a:1280," }, '"" is not a URL such as https://ctrl.example.com:1280'],
   [{ ...byPassword, ziti_controller: "http://ctrl:1280" }, "is not a URL such as https://ctrl.example.com:1280"],
   [
     { overlay: "openziti", ziti_controller: "https://ctrl", ziti_ca_file: "$/ca.pem" },
@@ -62,6 +70,7 @@ test.each<[flags: Record<string, string>, error: string]>([
   [{ ...byPassword, ziti_ca_file: "$/none" }, "cannot be read"],
   [{ overlay: "openziti", ziti_admin_identity: "$/password" }, "is not JSON"],
   [{ overlay: "openziti", ziti_admin_identity: "$/half.json" }, "id.key is missing"],
+  [{ ...byPassword, ziti_identity_enrollment: "otp" }, 'ziti_identity_enrollment: "otp": did you mean "ott"?'],
   [{ ...byPassword, ziti_router_roles: "public" }, '"public" is no role'],
   [{ ...byPassword, ziti_router_roles: "#all,#public" }, "#all stands by itself"],
   [

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { ownTime_ms } from "../support/own-time.ts";
 import { outcomeOf } from "../support/runner-client.ts";
 import type { TcpProxy } from "../support/tcp-proxy.ts";
 import { createWorld, until, untilConnected, type RegisteredRunner, type World } from "../support/world.ts";
 import { converse, exec, patientSettings, startScript, untilGone } from "./support.ts";
+import { ownTime_ms } from "../support/own-time.ts";
 
 let world: World;
 let proxy: TcpProxy;

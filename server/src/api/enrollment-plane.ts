@@ -10,7 +10,7 @@ import { createRequestHandler } from "./request-handler.ts";
 /** What a machine may call that has no identity, or one that has expired. */
 export type EnrollmentMethods = Pick<
   ServiceImpl<typeof RunnersService>,
-  "startEnrollment" | "enroll" | "renewExpiredIdentity"
+  "startEnrollment" | "enroll" | "renewExpiredIdentity" | "enrollInNetwork"
 >;
 
 export type EnrollmentPlaneOptions = {
@@ -52,10 +52,11 @@ const timeouts = {
 export function openEnrollmentPlane({ leaf, methods, interceptors, log }: EnrollmentPlaneOptions): EnrollmentPlane {
   const handle = createRequestHandler({
     routes: (router) => {
-      const { startEnrollment, enroll, renewExpiredIdentity } = RunnersService.method;
+      const { startEnrollment, enroll, renewExpiredIdentity, enrollInNetwork } = RunnersService.method;
       router.rpc(startEnrollment, methods.startEnrollment);
       router.rpc(enroll, methods.enroll);
       router.rpc(renewExpiredIdentity, methods.renewExpiredIdentity);
+      router.rpc(enrollInNetwork, methods.enrollInNetwork);
     },
     interceptors,
     readMaxBytes: maximumRequest_bytes,

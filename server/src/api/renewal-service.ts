@@ -1,14 +1,11 @@
-import { createPublicKey, X509Certificate, type KeyObject } from "node:crypto";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type {
   RenewExpiredIdentityRequest,
   RunnersService,
 } from "../../../proto/gen/agyn/runners/v1/runners_service_pb.ts";
-import { csrSpkiOf, verifyEnrollmentStatement } from "../../../wire/enrollment-statement.ts";
 import { spkiSha256 } from "../../../wire/keys.ts";
 import { AgynError } from "../domain/errors.ts";
 import { refuseDeadIdentity } from "../domain/identity.ts";
-import { checkNonce } from "../identity/nonce.ts";
 import { insertAuditEvent } from "../store/audit-events.ts";
 import type { SqlOrTransaction } from "../store/database.ts";
 import * as identities from "../store/identities.ts";
@@ -16,6 +13,7 @@ import type { GenerationRow } from "../store/identities.ts";
 import { lockClone } from "../store/runner-lock.ts";
 import { lockRunner, scopeOf, type RunnerRow } from "../store/runners.ts";
 import { runnerOf } from "./context.ts";
+import { proveIdentity } from "./identity-proof.ts";
 import {
   audited,
   issueGeneration,
@@ -37,7 +35,7 @@ type Renewal = { kind: "renewed"; runner: RunnerRow; row: GenerationRow } | { ki
 export function createRenewal(
   deps: RenewalDeps,
 ): Pick<ServiceImpl<typeof RunnersService>, "renewExpiredIdentity" | "renewIdentity"> {
-  const { sql, authority } = deps;
+  const { sql } = deps;
   return {
     renewExpiredIdentity(request, context) {
       const attempt = { context, action: "runner.renew_expired", runnerId: request.runnerId };
@@ -57,22 +55,10 @@ export function createRenewal(
   };
 
   async function renewExpired(request: RenewExpiredIdentityRequest) {
-    checkNonce(deps.nonceKey, request.runnerId, request.nonce);
-    const publicKey = await keyOfCsr(request.csr);
-    const expiredKey = readCertificateKey(request.certificatePem);
-    const statement = {
-      purpose: "renew-expired-identity",
-      trustDomain: authority.trustDomain,
-      runnerId: request.runnerId,
-      nonce: request.nonce,
-      csrSpki: csrSpkiOf(publicKey),
-    } as const;
-    if (!verifyEnrollmentStatement(statement, expiredKey, request.signature)) {
-      throw new AgynError("UNAUTHENTICATED", "the signature is not by the key of the certificate");
-    }
+    const { publicKey, identitySpki } = await proveIdentity(deps, "renew-expired-identity", request);
     const renewal = await sql.begin(async (transaction) => {
       const runner = await lockRunner(transaction, request.runnerId);
-      const current = await identities.findGeneration(transaction, spkiSha256(expiredKey).toString("hex"));
+      const current = await identities.findGeneration(transaction, identitySpki);
       if (!runner || runner.deleteTime !== null || !current || current.runnerId !== runner.id) {
         throw new AgynError("IDENTITY_REVOKED", "this identity is not known here: enroll with the service token");
       }
@@ -130,13 +116,5 @@ export function createRenewal(
       "RUNNER_LOCKED",
       "two copies of this identity are live: the runner is locked until an operator unlocks it",
     );
-  }
-}
-
-function readCertificateKey(pem: string): KeyObject {
-  try {
-    return createPublicKey(new X509Certificate(pem).publicKey.export({ type: "spki", format: "pem" }));
-  } catch {
-    throw new AgynError("UNAUTHENTICATED", "certificate_pem: it cannot be read");
   }
 }

@@ -1,26 +1,58 @@
 import type http from "node:http";
 import type http2 from "node:http2";
-import { connectNodeAdapter, type ConnectNodeAdapterOptions } from "@connectrpc/connect-node";
+import {
+  createServiceImplSpec,
+  type ConnectRouter,
+  type ContextValues,
+  type Interceptor,
+  type ServiceImplSpec,
+} from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { createGrpcCalls } from "./grpc-calls.ts";
+
+type Request = http.IncomingMessage | http2.Http2ServerRequest;
 
 /** Answers one request of either version of HTTP. */
-export type RequestHandler = (
-  request: http.IncomingMessage | http2.Http2ServerRequest,
-  response: http.ServerResponse | http2.Http2ServerResponse,
-) => void;
+export type RequestHandler = (request: Request, response: http.ServerResponse | http2.Http2ServerResponse) => void;
+
+export type RequestHandlerOptions = {
+  routes: (router: ConnectRouter) => void;
+  interceptors: Interceptor[];
+  /** Bytes of a message that is read. */
+  readMaxBytes: number;
+  contextValues: (request: Request) => ContextValues;
+};
 
 /**
  * Serves the contract. The adapter throws where a request cannot be read at all, such as one whose host is none or not a host; what
  * it throws ends that request, and never the server.
  */
-export function createRequestHandler(options: ConnectNodeAdapterOptions): RequestHandler {
-  const handle = connectNodeAdapter(options);
+export function createRequestHandler(options: RequestHandlerOptions): RequestHandler {
+  const services: ServiceImplSpec[] = [];
+  const handle = connectNodeAdapter({ ...options, routes: (router) => options.routes(noting(router, services)) });
+  const takeOver = createGrpcCalls({ ...options, services });
   return (request, response) => {
     try {
-      handle(request, response);
+      const values = () => options.contextValues(request);
+      const isTaken = "stream" in request && takeOver(request, response as http2.Http2ServerResponse, values);
+      if (!isTaken) handle(request, response);
     } catch {
       refuse(response as http.ServerResponse);
     }
   };
+}
+
+/** The router, noting down what is handed to it. */
+function noting(router: ConnectRouter, services: ServiceImplSpec[]): ConnectRouter {
+  const noted: ConnectRouter = {
+    ...router,
+    service(service, implementation, options) {
+      services.push(createServiceImplSpec(service, implementation));
+      router.service(service, implementation, options);
+      return noted;
+    },
+  };
+  return noted;
 }
 
 function refuse(response: http.ServerResponse): void {

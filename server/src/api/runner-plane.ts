@@ -15,10 +15,8 @@ import { createRequestHandler } from "./request-handler.ts";
 import { maximumMessage_bytes } from "./user-plane.ts";
 
 export type RunnerPlaneOptions = {
-  /** Where it listens for TCP connections, if it does. */
-  listen: Address | undefined;
-  /** Where a tunneler hands connections on, if one does. */
-  sidecar: SidecarEndpoint | undefined;
+  /** Where it listens for TCP connections, and where a tunneler hands connections on, if it does and one does. */
+  listen: { tcp: Address | undefined; sidecar: SidecarEndpoint | undefined };
   authority: Authority;
   leaf: ControlPlaneLeaf;
   routes: (router: ConnectRouter) => void;
@@ -49,6 +47,7 @@ const answerTimeout_ms = 5000;
 /** Listens for runners; every call comes with the runner that its connection's certificate names. */
 export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<RunnerPlane> {
   const { authority } = options;
+  const { tcp, sidecar } = options.listen;
   const sessions = new Map<string, Map<SecureSession, string>>();
   const handle = createRequestHandler({
     routes: options.routes,
@@ -89,12 +88,10 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
     },
   });
   const accept = (connection: Duplex, from: Caller) => server.accept(connection, from);
-  const overlay = createMtlsOverlay(options.listen && { services: { [service]: options.listen } });
-  const tunnelers = createSidecarOverlay(
-    options.sidecar === undefined ? {} : { services: { [service]: options.sidecar } },
-  );
-  const listener = options.listen && (await overlay.listen(service, accept));
-  if (options.sidecar !== undefined) await tunnelers.listen(service, accept);
+  const overlay = createMtlsOverlay(tcp && { services: { [service]: tcp } });
+  const tunnelers = createSidecarOverlay(sidecar === undefined ? {} : { services: { [service]: sidecar } });
+  const listener = tcp && (await overlay.listen(service, accept));
+  if (sidecar !== undefined) await tunnelers.listen(service, accept);
   let closing: Promise<unknown> | undefined;
   return {
     address: listener && { host: listener.address.host, port: listener.address.port },

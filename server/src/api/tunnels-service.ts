@@ -8,6 +8,7 @@ import {
   type TunnelOutput,
 } from "../../../proto/gen/agyn/tunnels/v1/tunnel_pb.ts";
 import type { TunnelRequest, TunnelsService } from "../../../proto/gen/agyn/tunnels/v1/tunnels_service_pb.ts";
+import { coverSecrets } from "../domain/cover-secrets.ts";
 import { AgynError, invalidField } from "../domain/errors.ts";
 import { wayInRefusal } from "../domain/way-in.ts";
 import type { MasterKey } from "../identity/master-key.ts";
@@ -181,7 +182,6 @@ function secretsOf({ spec, organizationId }: WorkloadRow, masterKey: MasterKey):
 
 /** An argument vector for the audit, without the workload's own secrets (I6). */
 function argumentsText(argv: readonly string[], secrets: readonly string[]): string {
-  const hidden = argv.map((one) => secrets.reduce((text, secret) => text.replaceAll(secret, "***"), one));
-  const text = JSON.stringify(hidden);
+  const text = JSON.stringify(argv.map((one) => coverSecrets(one, secrets)));
   return text.length <= maximumArguments_characters ? text : `${text.slice(0, maximumArguments_characters)}…`;
 }

@@ -5,11 +5,18 @@ import { AgynError } from "../domain/errors.ts";
 import type { WatchFeed } from "../loops/watch-feed.ts";
 import type { Sql } from "../store/database.ts";
 import type { Writer } from "../store/workload-transitions.ts";
-import { getWorkload, listChangedWorkloadsOf, listLiveWorkloadsOf, type WorkloadRow } from "../store/workloads.ts";
+import {
+  getWorkload,
+  listChangedWorkloadsOf,
+  listLiveKeysOf,
+  listWorkloadsByKey,
+  type WorkloadRow,
+} from "../store/workloads.ts";
 import { targetOf } from "./context.ts";
 import { watch } from "./watch.ts";
 
-const snapshotPage = 500;
+/** Specs have up to some hundred kilobytes each. */
+const snapshotPage = 100;
 /** Workloads that a watch catches up with from a bookmark; beyond it a snapshot is less (I9). */
 const caughtUpLimit = 10_000;
 
@@ -48,8 +55,10 @@ export function createWorkloadWatch(
       yield row ? [row] : [];
       return;
     }
-    const live = await listLiveWorkloadsOf(sql, organizationId);
-    for (let start = 0; start < live.length; start += snapshotPage) yield live.slice(start, start + snapshotPage);
+    // Their specs may be large: no more than a page of them at one time. One that ends meanwhile comes as a change.
+    const keys = await listLiveKeysOf(sql, organizationId);
+    for (let start = 0; start < keys.length; start += snapshotPage)
+      yield await listWorkloadsByKey(sql, keys.slice(start, start + snapshotPage));
   }
 
   async function changesSince(organizationId: string, from: string): Promise<readonly WorkloadRow[]> {

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, open, readdir, rename, rm, rmdir, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { makeDirectory } from "./make-directory.ts";
 import { BlobError, checkKey, type BlobContent, type BlobRange, type Blobs } from "./blobs.ts";
 
 const temporaryFolder = ".tmp";
@@ -14,7 +15,7 @@ export async function openBlobDirectory(options: { directory: string; owner?: st
   const root = options.directory;
   const temporary = join(root, options.owner === undefined ? temporaryFolder : `${temporaryFolder}-${options.owner}`);
   await rm(temporary, { recursive: true, force: true });
-  await mkdir(temporary, { recursive: true, mode: 0o700 });
+  await makeDirectory(temporary);
   const pathOf = (key: string): string => {
     checkKey(key);
     return join(root, key);

@@ -8,8 +8,8 @@ export interface DialFindings {
   readonly certificate: { readonly isExpired: boolean } | undefined;
   /** How far the controller's clock is ahead of ours; `undefined` where it does not say. */
   readonly clockSkew_ms: number | undefined;
-  /** Whether the authority of runners is there and verified. */
-  readonly isAuthorityTrusted: boolean;
+  /** What the runner logs in by: whether the authority of runners is there and verified, or whether the network issued it a certificate. */
+  readonly credential: { readonly kind: "authority" | "certificate"; readonly isKnown: boolean };
   /** The fields in which the runner's identity there differs; `undefined` where it is not there. */
   readonly identityDifferences: readonly string[] | undefined;
   /** What the controller's policies say; `undefined` where the identity or the service is not there. */
@@ -29,6 +29,8 @@ export interface DialCheck {
 /** Certificates are issued for a moment ago; a clock that is further off refuses them. */
 const maximumSkew_ms = 60_000;
 const isRepaired = "the leader repairs this by itself: see the error in agynctl overlay status if it stays";
+
+const notEnrolled = "not enrolled in the network: the runner does that by itself once it reaches the gateway";
 
 /** All checks, in the order in which a dial needs them. */
 export function checkDial(findings: DialFindings): DialCheck[] {
@@ -57,7 +59,14 @@ export function checkDial(findings: DialFindings): DialCheck[] {
       skew_ms === undefined ? "the controller does not say what time it is" : "the controller's agrees with ours",
       `the controller's is ${Math.round((skew_ms ?? 0) / 1000)} s ahead of ours: set the clocks right`,
     ),
-    check("authority", findings.isAuthorityTrusted, "known and verified", `not known or not verified: ${isRepaired}`),
+    findings.credential.kind === "authority"
+      ? check(
+          "authority",
+          findings.credential.isKnown,
+          "known and verified",
+          `not known or not verified: ${isRepaired}`,
+        )
+      : check("enrollment", findings.credential.isKnown, "enrolled in the network", notEnrolled),
     check(
       "identity",
       differences?.length === 0,

@@ -22,9 +22,16 @@ export interface NetworkRunner {
   readonly isBarred: boolean;
 }
 
+/**
+ * What identities log in with: certificates by authorities of ours, which are registered there (`ca`), or such as the network issues itself
+ * by one-time enrollment (`ott`), where it is to know no authority of ours.
+ */
+export type IdentityEnrollment = "ca" | "ott";
+
 /** What the wanted state follows from. */
 export interface NetworkFacts {
   readonly trustDomain: string;
+  readonly identityEnrollment: IdentityEnrollment;
   /** The name that the control plane's own certificates for the network carry. */
   readonly controlPlaneUri: string;
   /** The authorities whose certificates are credentials: of runners, and of the control plane. */
@@ -114,6 +121,11 @@ export function runnerIdentityName(trustDomain: string, runnerId: string): strin
   return `agyn.${trustDomain}.${runnerId}`;
 }
 
+/** The name that the network has for the control plane's identity. */
+export function controlPlaneIdentityName(trustDomain: string): string {
+  return `agyn.${trustDomain}.control-plane`;
+}
+
 /** The name that the network has for the authority of runners. */
 export function authorityName(trustDomain: string): string {
   return `agyn.${trustDomain}.runners-issuer`;
@@ -121,7 +133,8 @@ export function authorityName(trustDomain: string): string {
 
 /** All that should be there. Roles are attributes that begin with the trust domain, so that installations share a network without meeting. */
 export function wantedRecords(facts: NetworkFacts): WantedRecord[] {
-  const { trustDomain } = facts;
+  const { trustDomain, identityEnrollment } = facts;
+  const hasAuthorities = identityEnrollment === "ca";
   const services = serviceNames(facts.servicePrefix);
   const named = (what: string) => `agyn.${trustDomain}.${what}`;
   const [controlPlane, runner] = [named("control-plane"), named("runner")];
@@ -145,7 +158,14 @@ export function wantedRecords(facts: NetworkFacts): WantedRecord[] {
   const identity = (name: string, externalId: string, roleAttributes: string[], isEnabled: boolean): WantedRecord => ({
     kind: "identities",
     name,
-    fields: { type: "Default", isAdmin: false, externalId, authPolicyId, roleAttributes, tags },
+    fields: {
+      type: "Default",
+      isAdmin: false,
+      ...(hasAuthorities && { externalId }),
+      authPolicyId,
+      roleAttributes,
+      tags,
+    },
     isEnabled,
   });
   const service = (name: string, roleAttributes: string[]): WantedRecord => ({
@@ -154,11 +174,14 @@ export function wantedRecords(facts: NetworkFacts): WantedRecord[] {
     fields: { encryptionRequired: true, terminatorStrategy: "random", roleAttributes, tags },
   });
 
-  return [
-    { kind: "auth-policies", name: named("certificates"), fields: { ...certificatesOnly, tags } },
+  const authorities = [
     authority(authorityName(trustDomain), facts.runnersIssuerPem, tags),
     authority(named("control-plane-issuer"), facts.controlPlaneIssuerPem, tags),
-    identity(named("control-plane"), facts.controlPlaneUri, [controlPlane], true),
+  ];
+  return [
+    { kind: "auth-policies", name: named("certificates"), fields: { ...certificatesOnly, tags } },
+    ...(hasAuthorities ? authorities : []),
+    identity(controlPlaneIdentityName(trustDomain), facts.controlPlaneUri, [controlPlane], true),
     ...facts.runners.map(({ runnerId, uri, isBarred }) =>
       identity(runnerIdentityName(trustDomain, runnerId), uri, [runner, named(runnerId)], !isBarred),
     ),

@@ -12,6 +12,7 @@ import {
   type NetworkFacts,
   type NetworkKind,
 } from "../domain/overlay-plan.ts";
+import { authenticatorOf } from "./enroll-identity.ts";
 import { listOwnRecords } from "./repair.ts";
 
 /** What is asked for by name, of what is missing, to see whether somebody else has the name. */
@@ -75,7 +76,10 @@ export async function findDial(
       : await management.advice(identityId, serviceId, signal);
   return {
     clockSkew_ms: date && date.getTime() - Date.now(),
-    isAuthorityTrusted: of("cas", authorityName(facts.trustDomain))?.is === "same",
+    credential:
+      facts.identityEnrollment === "ca"
+        ? { kind: "authority", isKnown: of("cas", authorityName(facts.trustDomain))?.is === "same" }
+        : { kind: "certificate", isKnown: hasCertificate(identity) },
     identityDifferences: differingFields(identity),
     access: advice && { isDialAllowed: advice.isDialAllowed, routersOnline: countOnline(advice) },
     hosts: await countHosts(management, { facts, found }, signal),
@@ -89,6 +93,10 @@ function idOf(one: Difference | undefined): string | undefined {
 function differingFields(one: Difference | undefined): readonly string[] | undefined {
   if (one?.is === "same") return [];
   return one?.is === "changed" ? one.fields : undefined;
+}
+
+function hasCertificate(one: Difference | undefined): boolean {
+  return one !== undefined && one.is !== "missing" && authenticatorOf(one.found.fields) !== undefined;
 }
 
 function countOnline({ commonRouters }: Advice): number {

@@ -1,5 +1,4 @@
 import { toArrayLiteral } from "./array-literal.ts";
-import type { SqlOrTransaction } from "./database.ts";
 
 /*
  * What makes a statement over a batch of rows cheap: a column is one parameter, what rows have in common travels and is parsed once
@@ -28,12 +27,13 @@ export function kindsOf<T>(rows: readonly T[], keyOf: (row: T) => string): Kinds
   return { kinds, kindOf };
 }
 
-type Type = "text" | "int" | "bigint" | "boolean" | "json" | "jsonb" | "bytea";
-
-/** Expressions for values that rows of one kind share, in a query whose column `kind` says which it is. */
-export function kindColumn<T>(sql: SqlOrTransaction, { kinds }: Kinds<T>) {
-  return (value: (one: T) => string | number | bigint | boolean | null, type: Type = "text") =>
-    sql`(${column(kinds, value)}::${sql.unsafe(type)}[])[kind]`;
+/**
+ * A value that rows of one kind share, for `(${of(…)}::text[])[kind]` in a query whose column `kind` says of which kind a row is. It is
+ * written out in each place: a fragment of SQL is an object of the driver's that the collection of young garbage never takes, nor what
+ * hangs on it.
+ */
+export function kindColumn<T>({ kinds }: Kinds<T>) {
+  return (value: (one: T) => string | number | bigint | boolean | null) => column(kinds, value);
 }
 
 /** What a batch answers, each column as one text: a row for each costs more to send and to read than to write. */

@@ -28,3 +28,10 @@ export async function claimSealedSecret(sql: SqlOrTransaction, name: string, sea
   await sql`insert into sealed_secret (name, sealed) values (${name}, ${sealed}) on conflict do nothing`;
   return (await getSealedSecret(sql, name)) ?? sealed;
 }
+
+/** Stores `sealed` in the place of what was there. */
+export async function putSealedSecret(sql: SqlOrTransaction, name: string, sealed: Uint8Array): Promise<void> {
+  await sql`
+    insert into sealed_secret (name, sealed) values (${name}, ${sealed})
+    on conflict (name) do update set sealed = excluded.sealed`;
+}

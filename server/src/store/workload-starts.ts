@@ -69,13 +69,13 @@ async function insertLive(
   { sql, writer, guard, kinds, conflict }: Insertion,
   workloads: readonly NewWorkload[],
 ): Promise<StartedWorkload[]> {
-  const of = kindColumn(sql, kinds);
+  const of = kindColumn(kinds);
   const [answer] = await sql<(Answer<"ids" | "fences"> & { createTime: Date })[]>`
     with ${guarded(sql, guard)}, ${records({ sql, writer, kinds }, workloads, conflict.clause)}, life as (
       insert into workload_life (key, id, organization_id, phase, fence, runner_id, place_time, verdict, message, writer)
-      select key, id, ${of((one) => one.organizationId)}, case when placed then 'placed' else 'pending' end,
+      select key, id, (${of((one) => one.organizationId)}::text[])[kind], case when placed then 'placed' else 'pending' end,
         case when placed then key else -key end, case when placed then runner_id end, case when placed then now() end,
-        ${of((one) => one.verdict)}, ${of((one) => one.message)}, ${writer.replicaId}
+        (${of((one) => one.verdict)}::text[])[kind], (${of((one) => one.message)}::text[])[kind], ${writer.replicaId}
       from (select *, runner_id <> '' and exists (select from guard) as placed from input) as decided ${conflict.filter}
       returning id, fence
     )
@@ -106,17 +106,19 @@ function records(
   workloads: readonly NewWorkload[],
   conflict: Fragment,
 ): Fragment {
-  const of = kindColumn(sql, kinds);
+  const of = kindColumn(kinds);
   return sql`input as (
       select ${nextFence(sql, writer)} as key, * from unnest(${column(workloads, (one) => one.id)}::text[],
         ${column(workloads, (one) => one.runnerId ?? "")}::text[], ${toArrayLiteral(kinds.kindOf)}::int[]) as i (id, runner_id, kind)
     ), record as (
       insert into workload (key, id, organization_id, name, labels, spec, demand, maximum_tries, retry_on_lost,
         retry_on_failed, lost_after_ms, pending_timeout_ms, created_by)
-      select key, id, ${of((one) => one.organizationId)}, ${of((one) => one.name)}, ${of((one) => one.labels, "jsonb")},
-        ${of((one) => one.spec, "bytea")}, ${of((one) => one.demand, "json")}, ${of((one) => one.maximumTries, "int")},
-        ${of((one) => one.retryOnLost, "boolean")}, ${of((one) => one.retryOnFailed, "boolean")},
-        ${of((one) => one.lostAfter_ms, "bigint")}, ${of((one) => one.pendingTimeout_ms, "bigint")}, ${of((one) => one.createdBy)}
+      select key, id, (${of((one) => one.organizationId)}::text[])[kind], (${of((one) => one.name)}::text[])[kind],
+        (${of((one) => one.labels)}::jsonb[])[kind], (${of((one) => one.spec)}::bytea[])[kind],
+        (${of((one) => one.demand)}::json[])[kind], (${of((one) => one.maximumTries)}::int[])[kind],
+        (${of((one) => one.retryOnLost)}::boolean[])[kind], (${of((one) => one.retryOnFailed)}::boolean[])[kind],
+        (${of((one) => one.lostAfter_ms)}::bigint[])[kind], (${of((one) => one.pendingTimeout_ms)}::bigint[])[kind],
+        (${of((one) => one.createdBy)}::text[])[kind]
       from input ${conflict} returning key
     )`;
 }

@@ -142,11 +142,13 @@ export async function endWorkloads(
   const heldFence = isDecreed
     ? sql`coalesce(nullif(i.fence, 0), (select -key from workload where id = i.id))`
     : sql`i.fence`;
-  const of = kindColumn(sql, kinds);
-  const retry = {
+  const of = kindColumn(kinds);
+  const none = sql``;
+  const retry = mayRetry && {
     ids: sql`, (select ${column(endings, (one) => (one.mayRetry ? createId("workload") : ""))}::text[])`,
     id: sql`case when i.retry_id <> '' and w.job_id is null and not l.stop_requested and w.try < w.maximum_tries
-      and (${of((kind) => kind.phase)} = 'lost' and w.retry_on_lost or ${of((kind) => kind.phase)} = 'failed' and w.retry_on_failed) then i.retry_id end`,
+      and ((${of((kind) => kind.phase)}::text[])[kind] = 'lost' and w.retry_on_lost
+        or (${of((kind) => kind.phase)}::text[])[kind] = 'failed' and w.retry_on_failed) then i.retry_id end`,
   };
   const [answer] = await sql<Answer<"places" | "phases" | "runnerIds" | "retryIds">[]>`
     with gone as (
@@ -156,19 +158,21 @@ export async function endWorkloads(
         (select ${column(endings, (one) => one.result?.startTime_ms ?? null)}::bigint[]),
         (select ${column(endings, (one) => one.result?.endTime_ms ?? null)}::bigint[]),
         (select ${column(endings, (one) => one.result && Math.round(one.result.cpuTime_ms))}::bigint[]),
-        (select ${column(endings, (one) => one.result && Math.round(one.result.memoryPeak_bytes))}::bigint[]) ${mayRetry ? retry.ids : sql``}
-      ) with ordinality as i (fence, id, runner_id, kind, start_ms, end_ms, cpu_ms, memory_bytes, ${mayRetry ? sql`retry_id,` : sql``} place)
-      ${mayRetry ? sql`, workload w` : sql``}
+        (select ${column(endings, (one) => one.result && Math.round(one.result.memoryPeak_bytes))}::bigint[]) ${retry ? retry.ids : none}
+      ) with ordinality as i (fence, id, runner_id, kind, start_ms, end_ms, cpu_ms, memory_bytes, ${mayRetry ? sql`retry_id,` : none} place)
+      ${mayRetry ? sql`, workload w` : none}
       where l.fence = ${heldFence} and l.id = i.id and (i.runner_id = '' or l.runner_id = i.runner_id)
-        ${mayRetry ? sql`and w.key = l.key` : sql``}
+        ${mayRetry ? sql`and w.key = l.key` : none}
       returning l.key, l.id, l.organization_id,
-        case when l.stop_requested then ${of((kind) => kind.phaseIfStopped)} else ${of((kind) => kind.phase)} end as phase,
-        case when l.stop_requested then ${of((kind) => kind.messageIfStopped)} else ${of((kind) => kind.message)} end as message,
-        l.verdict, l.runner_id, l.fence, ${mayRetry ? retry.id : sql`null::text`} as retry_id, l.stop_requested, l.stop_grace_ms,
+        case when l.stop_requested then (${of((kind) => kind.phaseIfStopped)}::text[])[kind]
+          else (${of((kind) => kind.phase)}::text[])[kind] end as phase,
+        case when l.stop_requested then (${of((kind) => kind.messageIfStopped)}::text[])[kind]
+          else (${of((kind) => kind.message)}::text[])[kind] end as message,
+        l.verdict, l.runner_id, l.fence, ${retry ? retry.id : sql`null::text`} as retry_id, l.stop_requested, l.stop_grace_ms,
         l.stop_reason, l.excluded, l.unreachable_since, l.pend_time, l.place_time,
         coalesce(to_timestamp(i.start_ms::float8 / 1000), l.start_time) as start_time,
         coalesce(to_timestamp(i.end_ms::float8 / 1000), now()) as end_time, i.cpu_ms, i.memory_bytes,
-        ${of((kind) => kind.result, "json")} as result, i.place
+        (${of((kind) => kind.result)}::json[])[kind] as result, i.place
     ), ended as (
       insert into workload_end (key, organization_id, phase, message, verdict, runner_id, fence, retried_by, stop_requested,
         stop_grace_ms, stop_reason, unreachable_since, pend_time, place_time, start_time, end_time, cpu_time_ms,
@@ -177,10 +181,10 @@ export async function endWorkloads(
         stop_reason, unreachable_since, pend_time, place_time, start_time, end_time, cpu_ms, memory_bytes, result,
         ${writer.replicaId}
       from gone
-    )${mayRetry ? nextTries(sql, writer) : sql``}
+    )${mayRetry ? nextTries(sql, writer) : none}
     select string_agg(place::text, ' ') as places, string_agg(phase, ' ') as phases
-      ${isDecreed ? sql`, string_agg(coalesce(runner_id, ''), ' ') as "runnerIds"` : sql``}
-      ${mayRetry ? sql`, string_agg(coalesce(retry_id, ''), ' ') as "retryIds"` : sql``} from gone`;
+      ${isDecreed ? sql`, string_agg(coalesce(runner_id, ''), ' ') as "runnerIds"` : none}
+      ${mayRetry ? sql`, string_agg(coalesce(retry_id, ''), ' ') as "retryIds"` : none} from gone`;
   const phases = unpack(answer!.phases);
   const [runnerIds, retryIds] = [unpack(answer!.runnerIds ?? null), unpack(answer!.retryIds ?? null)];
   return unpack(answer!.places).map((place, row) => {

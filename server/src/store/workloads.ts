@@ -120,10 +120,11 @@ export async function listLiveWorkloads(sql: SqlOrTransaction): Promise<Workload
   return sql<WorkloadHead[]>`select ${headColumns(sql)} from live_workload order by key`;
 }
 
-/** The live ones of an organization, oldest first. */
-export async function listLiveWorkloadsOf(sql: SqlOrTransaction, organizationId: string): Promise<WorkloadRow[]> {
-  return sql<WorkloadRow[]>`
-    select ${workloadColumns(sql)} from live_workload where organization_id = ${organizationId} order by key`;
+/** The keys of the live ones of an organization, oldest first. */
+export async function listLiveKeysOf(sql: SqlOrTransaction, organizationId: string): Promise<bigint[]> {
+  const rows = await sql<{ key: bigint }[]>`
+    select key from live_workload where organization_id = ${organizationId} order by key`;
+  return rows.map(({ key }) => key);
 }
 
 /** Those bound to a runner. */

@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, onTestFinished, test, vi } from "vitest";
-import { createOpenZitiNativeOverlay, type OpenZitiNativeOptions } from "../../../overlay/openziti-native.ts";
+import { createOpenZitiNativeOverlay } from "../../../overlay/openziti-native.ts";
 import { loadOpenZitiSdk } from "../../../overlay/openziti-sdk.ts";
+import type { Credential } from "../../../overlay/openziti/credential.ts";
 import type { OpenZitiEndpoint } from "../../../overlay/openziti/openziti.ts";
 import type { Overlay } from "../../../overlay/overlay.ts";
 import { createTcpProxy } from "../../support/tcp-proxy.ts";
@@ -45,13 +46,13 @@ test("nothing in all this was against the protocol", () => {
 });
 
 /** A world whose service says "hello", and a dialer of it. */
-async function openGreeting(options: Partial<OpenZitiNativeOptions> = {}) {
+async function openGreeting() {
   const world = await openZitiWorld();
+  const chosen: { credential: Credential } = { credential: world.credential };
   const dialer = createOpenZitiNativeOverlay({
     sdk,
     controller: world.controller,
-    credential: () => world.credential,
-    ...options,
+    credential: () => chosen.credential,
   });
   onTestFinished(async () => {
     await dialer.close();
@@ -66,7 +67,7 @@ async function openGreeting(options: Partial<OpenZitiNativeOptions> = {}) {
     connection.resume();
     return connection;
   };
-  return { world, dialer, greet };
+  return { world, dialer, greet, chosen };
 }
 
 /** Of those that log in with the SDK; the host is one more. */
@@ -116,11 +117,10 @@ test("dials share one login, which ends when the overlay is closed and the last 
 });
 
 test("a renewed certificate cuts nothing, and is logged in with when nothing goes through the old login", async () => {
-  let chosen: ZitiWorld["credential"] | undefined;
-  const { world, greet } = await openGreeting({ credential: () => chosen ?? world.credential });
+  const { world, greet, chosen } = await openGreeting();
   const before = await greet();
   const renewed = await addDialer(world);
-  chosen = { ...world.credential, ...renewed };
+  chosen.credential = { ...world.credential, ...renewed };
   const beside = await greet();
   expect(before.destroyed).toBe(false);
   expect(logins(world)).toBe(2);
@@ -131,8 +131,7 @@ test("a renewed certificate cuts nothing, and is logged in with when nothing goe
 });
 
 test("a login that fails since a certificate was renewed is made anew, whatever goes through it", async () => {
-  let chosen: ZitiWorld["credential"] | undefined;
-  const { world, dialer, greet } = await openGreeting({ credential: () => chosen ?? world.credential });
+  const { world, dialer, greet, chosen } = await openGreeting();
   const service = world.fabric.addService("for-the-renewed");
   const renewed = await addDialer(world);
   world.fabric.permit("Dial", [`@${renewed.id}`], service);
@@ -140,7 +139,7 @@ test("a login that fails since a certificate was renewed is made anew, whatever 
   await world.overlay().listen(service.name, (connection) => void connection.end("hello, renewed one"));
   const before = await greet();
 
-  chosen = { ...world.credential, ...renewed };
+  chosen.credential = { ...world.credential, ...renewed };
   const connection = await dialer.dial({ service: service.name });
   expect(await textOf(connection)).toBe("hello, renewed one");
   await until(() => before.readableEnded, "what went through the failing login is gone");

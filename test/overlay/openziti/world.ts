@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import type { SessionKind } from "../../../overlay/openziti/api-session.ts";
 import {
@@ -7,6 +6,7 @@ import {
   type OpenZitiOverlay,
 } from "../../../overlay/openziti/openziti.ts";
 import type { Credential } from "../../../overlay/openziti/credential.ts";
+import { readIdentityFile } from "../../../overlay/openziti/identity-file.ts";
 import { startFabric, type Fabric, type FabricOptions } from "../../support/fabric/fabric.ts";
 
 /** Times for tests: what takes seconds elsewhere takes a moment. */
@@ -70,14 +70,15 @@ export async function openZitiWorld(
 }
 
 /**
- * A real network, where `AGYN_TEST_ZITI` is its controller's address: `AGYN_TEST_ZITI_KEY`, `_CERT` and `_CA` are the PEM
- * files of an identity that may dial and host a service `control-plane`, on which nobody else is.
+ * A real network, where `AGYN_TEST_ZITI` is its controller's address: `AGYN_TEST_ZITI_IDENTITY` is the file of an identity that
+ * may dial and host a service `control-plane`, on which nobody else is.
  */
 export function openRealNetwork(environment: NodeJS.ProcessEnv) {
   const controller = environment["AGYN_TEST_ZITI"];
   if (controller === undefined) return undefined;
-  const pem = (name: string) => readFileSync(environment[`AGYN_TEST_ZITI_${name}`] ?? "", "utf8");
-  const credential = { keyPem: pem("KEY"), certPem: pem("CERT"), caPem: pem("CA") };
+  const { keyPem, certPem, caPem } = readIdentityFile(environment["AGYN_TEST_ZITI_IDENTITY"] ?? "");
+  if (caPem === undefined) throw new Error("the file of AGYN_TEST_ZITI_IDENTITY names no authorities (id.ca)");
+  const credential = { keyPem, certPem, caPem };
   const overlays: OpenZitiOverlay[] = [];
   return {
     fabric: undefined,

@@ -115,9 +115,16 @@ function sessionOf({ identity, authenticatorId, fingerprints }: Login, lastActiv
   return { identityId: identity.id, authenticatorId, fingerprints, lastActivityAt };
 }
 
-function callerIn(state: ControllerState, session: ApiSession, expiresAt: Date | undefined): Caller | undefined {
-  const identity = state.model.identities.get(session.identityId);
-  if (identity === undefined || isDisabled(identity, state.now())) return undefined;
+/** A session goes with its identity, and with the authenticator that it was opened by. */
+function callerIn(
+  { model, now }: ControllerState,
+  session: ApiSession,
+  expiresAt: Date | undefined,
+): Caller | undefined {
+  const identity = model.identities.get(session.identityId);
+  if (identity === undefined || isDisabled(identity, now())) return undefined;
+  const { authenticatorId } = session;
+  if (authenticatorId !== undefined && model.authenticators.get(authenticatorId) === undefined) return undefined;
   return { session, identity, expiresAt };
 }
 
