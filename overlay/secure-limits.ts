@@ -14,6 +14,7 @@ export interface SecureLimits {
   readonly idleTimeout_ms: number;
 }
 
+/** Of a server that is not told otherwise. */
 export const defaultSecureLimits: SecureLimits = {
   handshakeTimeout_ms: 10_000,
   handshakes: 1024,

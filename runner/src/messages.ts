@@ -41,6 +41,7 @@ const phases = {
 /** An action that says something. */
 export type SayAction = Extract<Action, { kind: `say_${string}` }>;
 
+/** Whether it is carried out by a message to the control plane. */
 export function isSaying(action: Action): action is SayAction {
   return action.kind.startsWith("say_");
 }

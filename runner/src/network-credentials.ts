@@ -57,9 +57,18 @@ function isAboutIdentity(error: unknown): boolean {
   return /^(IDENTITY_|RUNNER_LOCKED|NOT_FOUND|UNAUTHENTICATED)/.test(refusalOf(error).reason ?? "");
 }
 
-/** Old from half of the certificate's life on. */
+/** Old from half of the certificate's life on; one that cannot be read has none. */
 function ageOf({ certPem }: NetworkCredential, now_ms: number): "young" | "old" | "expired" {
-  const { validFromDate, validToDate } = new X509Certificate(certPem);
-  if (now_ms >= validToDate.getTime()) return "expired";
-  return now_ms > (validFromDate.getTime() + validToDate.getTime()) / 2 ? "old" : "young";
+  const certificate = readCertificate(certPem);
+  if (certificate === undefined || now_ms >= certificate.validToDate.getTime()) return "expired";
+  const half_ms = (certificate.validFromDate.getTime() + certificate.validToDate.getTime()) / 2;
+  return now_ms > half_ms ? "old" : "young";
+}
+
+function readCertificate(pem: string): X509Certificate | undefined {
+  try {
+    return new X509Certificate(pem);
+  } catch {
+    return undefined;
+  }
 }

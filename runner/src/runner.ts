@@ -45,6 +45,7 @@ import { Workloads } from "./workloads.ts";
 /** Of the runner protocol. */
 const protocolVersion = 1;
 
+/** The ways of running a workload that a runner may be given. */
 export const executorNames = ["process", "simulated"] as const;
 
 export type ExecutorName = (typeof executorNames)[number];

@@ -16,6 +16,7 @@ import { ByteReader, ByteWriter } from "../../wire/bytes.ts";
 import { streamNumber, streamOf, type LogStream } from "../../wire/log-records.ts";
 import type { OpenLine } from "./line-splitter.ts";
 
+/** Magic of 8 bytes, two numbers of 8, and a CRC-32. */
 export const segmentHeadBytes = 28;
 const magic = "agynspl1";
 const frameHeadBytes = 8;
@@ -47,6 +48,7 @@ export type SpooledLine = {
   bytes: Uint8Array;
 };
 
+/** The bytes that a segment begins with. */
 export function encodeHead(head: SegmentHead): Buffer {
   const bytes = Buffer.alloc(segmentHeadBytes);
   bytes.write(magic, 0, "latin1");
@@ -65,6 +67,7 @@ export function readHead(file: number): SegmentHead | undefined {
   return { firstLine: Number(bytes.readBigUInt64BE(8)), firstByte: Number(bytes.readBigUInt64BE(16)) };
 }
 
+/** Length and CRC-32 of 4 bytes each, then the time in milliseconds since 1970 and the entries: one append, whole or torn. */
 export function encodeFrame(time: number, entries: readonly SpoolEntry[]): Buffer {
   const body = new ByteWriter(1024);
   body.varint(Math.max(0, Math.trunc(time)));

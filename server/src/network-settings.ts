@@ -6,6 +6,7 @@ import type { IdentityEnrollment } from "./domain/overlay-plan.ts";
 import { ConfigError, parseDuration, unknown } from "./setting-values.ts";
 import { settings, type SettingName } from "./settings.ts";
 
+/** The names of the setting `overlays`. */
 export const overlayNames = ["mtls", "openziti", "sidecar"] as const;
 
 /** A way by which runners reach the runner plane. */

@@ -26,6 +26,7 @@ export type StateOptions = { config: Config; log: Logger; database: DatabaseTarg
 /** What a server keeps, and the keys to it: data directory, database, trust, logs. */
 export type State = Awaited<ReturnType<typeof openState>>;
 
+/** Opens what outlives a process: data directory, database, keys, blobs and logs. Throws what `explainStartFailure` explains. */
 export async function openState({ config, log, database, onClose }: StateOptions) {
   const directory = await claimDataDirectory(config.dataDir);
   onClose(() => directory.release());

@@ -185,28 +185,28 @@ function dialing<E>({ create, nowhere, carried }: Subject<E>): void {
     await until(() => accepted.every(hasEnded), "nothing is left behind");
   });
 
-  test.runIf(carried !== undefined)(
-    "what carries it may go: all breaks, and dialing works again after",
-    async () => {
-      const { overlay, cut, restore } = await carried!();
-      const { listener, connect } = await openLine(overlay);
-      const [near, far] = await connect();
-      for (const end of [near, far]) end.resume();
-      await cut();
-      await until(() => [near, far].every(hasEnded), "what was open has broken");
-      const attempt = overlay.dial(listener.address).then(async (connection) => {
-        connection.on("error", () => {});
-        await until(() => hasEnded(connection.resume()), "nothing gets through");
-      });
-      await attempt.catch((error: OverlayError) => expect(error.reason).toMatch(/unreachable|broken|timeout/));
+  if (carried === undefined) return;
+  test("what carries it may go: all breaks, and dialing works again after", async () => {
+    const { overlay, cut, restore } = await carried();
+    const { listener, accepted, connect } = await openLine(overlay);
+    const [near, far] = await connect();
+    for (const end of [near, far]) end.resume();
+    await cut();
+    await until(() => [near, far].every(hasEnded), "what was open has broken");
+    const attempt = overlay.dial(listener.address).then(async (connection) => {
+      connection.on("error", () => {});
+      await until(() => hasEnded(connection.resume()), "nothing gets through");
+    });
+    await attempt.catch((error: OverlayError) => expect(error.reason).toMatch(/unreachable|broken|timeout/));
 
-      await restore();
-      const again = await redial(overlay, listener.address);
-      expect(hasEnded(again)).toBe(false);
-      again.destroy();
-    },
-    30_000,
-  );
+    await restore();
+    const before = accepted.length;
+    const again = await redial(overlay, listener.address);
+    await until(() => accepted.length > before, "the listener is dialed again");
+    accepted.at(-1)?.end("again");
+    expect(await textOf(again)).toBe("again");
+    again.destroy();
+  });
 }
 
 /** Dials as whoever lost a connection does: again and again. */
@@ -249,7 +249,7 @@ function secured<E>(create: () => Overlay<E>): void {
       expect(length).toBe(bulk_bytes);
       expect(received.digest("hex")).toBe(sent.digest("hex"));
     },
-    30_000 + bulk_bytes / 2000,
+    120_000 + bulk_bytes / 2000,
   );
 
   test("200 connections live side by side and all are gone in the end", async () => {

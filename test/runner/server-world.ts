@@ -14,8 +14,8 @@ import { openServer, type Server } from "../../server/src/server.ts";
 import { parseServiceToken } from "../../wire/service-token.ts";
 import { isOverOpenZiti, isReachableFor, networkSettings, openNetwork } from "../support/network.ts";
 import { endJobsLeft } from "../support/jobs-left.ts";
-import { until } from "../support/world.ts";
 import { createTestDatabase } from "../support/postgres.ts";
+import { until } from "../support/world.ts";
 
 const log = pino({ level: process.env["AGYN_TEST_LOG"] ?? "silent" });
 
@@ -105,9 +105,9 @@ export async function openServerWorld(settings: Record<string, string> = {}) {
       for (const runner of runners) runner.abandon();
       await Promise.allSettled(runners.map(({ done }) => done));
       await server.close();
+      await database.drop();
       await endJobsLeft(directory);
       await fabric?.close();
-      await database.drop();
       rmSync(directory, { recursive: true, force: true });
     },
   };

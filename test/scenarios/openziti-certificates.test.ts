@@ -109,6 +109,8 @@ test("a certificate is replaced from half of its life on, and serves as long as 
 
   expect(next.certPem).not.toBe(certPem);
   expect(await currentBy("http://127.0.0.1:1")).toEqual(next);
+  store.saveNetworkCredential({ ...next, certPem: "broken" });
+  expect((await currentBy(world.server.gateway)).keyPem).not.toBe(next.keyPem);
 });
 
 test("I5: a runner gets a certificate for itself alone, by the key of its own identity", async () => {

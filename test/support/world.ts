@@ -30,14 +30,7 @@ import { settle, toConfig } from "../../server/src/config.ts";
 import { openServer, type Server } from "../../server/src/server.ts";
 import type { Fabric, FabricOptions } from "./fabric/fabric.ts";
 import { endJobsLeft } from "./jobs-left.ts";
-import {
-  isReachableFor,
-  networkSettings,
-  openNetwork,
-  openRouterProxy,
-  overlayOfRun,
-  type TestOverlay,
-} from "./network.ts";
+import { isReachableFor, networkSettings, openNetwork, openRouterProxy, overlayOfRun } from "./network.ts";
 import { createTestDatabase, type TestDatabase } from "./postgres.ts";
 import { createTcpProxy, type TcpProxy } from "./tcp-proxy.ts";
 
@@ -120,12 +113,12 @@ export type RunnerProcess = {
   kill(signal: NodeJS.Signals): Promise<number | null>;
 };
 
-/** `network`: over an OpenZiti network of these options; `over`: instead of what the run is over. */
-export type WorldOptions = { over?: TestOverlay; network?: FabricOptions };
+/** `network`: over an OpenZiti network of these options; `over`: instead of what the run is over. A setting `overlay` says it, too. */
+export type WorldOptions = { over?: string; network?: FabricOptions };
 
 export async function createWorld(
   settings: Record<string, string> = {},
-  { over = overlayOfRun, network = over === "openziti" ? {} : undefined }: WorldOptions = {},
+  { over = settings["overlay"] ?? overlayOfRun, network = over === "openziti" ? {} : undefined }: WorldOptions = {},
 ): Promise<World> {
   const directory = await mkdtemp(join(tmpdir(), "agyn-world-"));
   const fabric = network && (await openNetwork(network));

@@ -21,6 +21,7 @@ export type OutputMark = { write(piece: OutputPiece): void; close(): void };
 const magic = "agynmrk1";
 const markBytes = 40;
 
+/** Opens the mark to write it; the file is made where it is missing, and what it said before is kept until the first writing. */
 export function openOutputMark(path: string): OutputMark {
   const file = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
   const bytes = Buffer.alloc(markBytes);

@@ -82,19 +82,23 @@ export function readRecord(files: ExecutionFiles): ExecutionRecord | undefined {
   }
 }
 
+/** Puts the wrapper on record, before it is let go. */
 export function writeWrapper(files: ExecutionFiles, wrapper: ProcessIdentity): void {
   writeFileAtomically(files.wrapper, JSON.stringify(wrapper));
 }
 
+/** `undefined`: none was put on record, so no job ran. */
 export function readWrapper(files: ExecutionFiles): ProcessIdentity | undefined {
   const text = readIfThere(files.wrapper);
   return text === undefined ? undefined : (JSON.parse(text) as ProcessIdentity);
 }
 
+/** Replaces the ending on record; throws where the disk is full. */
 export function writeEnding(files: ExecutionFiles, ending: Ending): void {
   writeFileAtomically(files.ending, JSON.stringify(ending));
 }
 
+/** `undefined`: nobody wanted the job to end. */
 export function readEnding(files: ExecutionFiles): Ending | undefined {
   const text = readIfThere(files.ending);
   return text === undefined ? undefined : (JSON.parse(text) as Ending);

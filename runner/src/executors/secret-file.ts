@@ -10,6 +10,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 
 import type { EnvironmentVariable, WorkloadSpec } from "./executor.ts";
 
+/** Of AES-256. */
 export const sealingKeyBytes = 32;
 const nonceBytes = 12;
 const tagBytes = 16;

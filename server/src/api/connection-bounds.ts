@@ -12,6 +12,7 @@ export type ConnectionBounds = {
   ping_ms: number;
 };
 
+/** Of a listener that is not told otherwise. */
 export const defaultConnectionBounds: ConnectionBounds = {
   header_ms: 15_000,
   request_ms: 300_000,

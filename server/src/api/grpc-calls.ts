@@ -141,8 +141,10 @@ async function readMessage(stream: ServerHttp2Stream, limit_bytes: number): Prom
     reject(new ConnectError(`the request is larger than ${limit_bytes} bytes`, Code.ResourceExhausted));
   });
   stream.once("end", () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
-  stream.once("close", () => reject(new ConnectError("the caller went away", Code.Canceled)));
+  const onClose = () => reject(callerGone());
+  stream.once("close", onClose);
   const bytes = await promise;
+  stream.off("close", onClose);
   const length = bytes.length < prefix_bytes ? -1 : new DataView(bytes.buffer, bytes.byteOffset).getUint32(1);
   if (bytes[0] === 0 && length === bytes.length - prefix_bytes) return bytes.subarray(prefix_bytes);
   throw new ConnectError("protocol error: the request is not one uncompressed message", Code.InvalidArgument);
@@ -168,5 +170,9 @@ function toContext({ spec, path }: Call, request: Http2ServerRequest, values: Co
     values,
     url: `${request.scheme}://${request.authority}${path}`,
   };
-  return { context, leave: () => gone.abort(new ConnectError("the caller went away", Code.Canceled)) };
+  return { context, leave: () => gone.abort(callerGone()) };
+}
+
+function callerGone(): ConnectError {
+  return new ConnectError("the caller went away", Code.Canceled);
 }

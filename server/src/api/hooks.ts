@@ -28,6 +28,7 @@ export function isHookPath(path: string): boolean {
   return path.startsWith(prefix);
 }
 
+/** Answers each delivery with JSON: what accepting it says, or 404 for no trigger, 405 for no POST, 503 where there is no room now. */
 export function createHooks(deps: HooksDeps): Hooks {
   let readers = 0;
   const answer = async (request: http.IncomingMessage): Promise<Answer> => {

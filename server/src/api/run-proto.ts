@@ -39,6 +39,7 @@ const causeKinds: Record<Cause["kind"], CauseKind> = {
   webhook: CauseKind.WEBHOOK,
 };
 
+/** Of a filter; the contract lets no other number through. */
 export function runStateFromProto(state: RunState): RunStateName {
   const found = Object.entries(runStates).find(([, value]) => value === state);
   return found![0] as RunStateName;

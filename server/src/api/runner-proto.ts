@@ -17,6 +17,7 @@ import type { Sql } from "../store/database.ts";
 import { listLatestGenerations, type GenerationRow } from "../store/identities.ts";
 import { scopeOf, toDomainRunner, type RunnerRow, type TokenRow } from "../store/runners.ts";
 
+/** One number of the contract for each status. */
 export const statusToProto = {
   pending: RunnerStatus.PENDING,
   enrolled: RunnerStatus.ENROLLED,
@@ -51,6 +52,7 @@ export async function toRunnerProtos(
   return rows.map((row) => toRunnerProto(deps, row, identities.get(row.identityId ?? ""), caller));
 }
 
+/** As `toRunnerProtos`, of one. */
 export async function oneRunnerProto(deps: RunnerProtoDeps, row: RunnerRow, caller: Caller): Promise<RunnerProto> {
   const [proto] = await toRunnerProtos(deps, [row], caller);
   return proto!;

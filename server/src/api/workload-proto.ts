@@ -43,6 +43,7 @@ export function phaseToProto(phase: Phase): WorkloadPhase {
   return (phases.indexOf(phase) + 1) as WorkloadPhase;
 }
 
+/** Of a filter; the contract lets no other number through. */
 export function phaseFromProto(phase: WorkloadPhase): Phase {
   return phases[phase - 1]!;
 }

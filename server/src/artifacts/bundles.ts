@@ -22,6 +22,10 @@ const maximumUploads = 64;
 /** Of what is unpacked to find one file. */
 const bounds: TarBounds = { entries: 100_000, bytes: 4 * 1024 ** 3 };
 
+/**
+ * Files that people bring to a run: uploaded in parts by one user of one organization, stored once for each content. What goes beyond
+ * `maximumBytes` is refused with `LIMIT`.
+ */
 export function createBundles({ sql, contents, maximumBytes }: BundlesDeps) {
   const uploadOf = async ({ organizationId, userId }: Uploader, id: string): Promise<Upload> => {
     const upload = await getUpload(sql, id);

@@ -43,6 +43,7 @@ export type ArtifactOf = { workloadId: string; fence: bigint; name: string };
 
 export type WorkloadArtifacts = ReturnType<typeof createWorkloadArtifacts>;
 
+/** What runners send of artifacts, each call checked to be of a workload that its runner holds under that fence (I2, I5). */
 export function createWorkloadArtifacts({ sql, contents, limits, onSettled }: WorkloadArtifactsDeps) {
   /** The artifact, where it still takes bytes. */
   const uploading = async (runnerId: string, of: ArtifactOf): Promise<ArtifactRow> => {

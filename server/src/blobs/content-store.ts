@@ -59,6 +59,10 @@ export type ContentStore = {
 
 export type Settle = (transaction: SqlOrTransaction, sizeBytes: number) => Promise<void>;
 
+/**
+ * Contents by their SHA-256: the table says which there are and the blobs have their bytes, so what a crash leaves in one alone is
+ * swept.
+ */
 export function createContentStore({ sql, blobs }: { sql: Sql; blobs: Blobs }): ContentStore {
   const assemble = async (upload: Upload, sha256: string, settle: Settle): Promise<boolean> => {
     const parts = await listParts(sql, upload.id);

@@ -1,6 +1,7 @@
 /** The runners that are passed over for a workload: id → until when, in ms since 1970. */
 export type Exclusions = Readonly<Record<string, number>>;
 
+/** One empty set for all. */
 export const nobody: ReadonlySet<string> = new Set();
 
 /** Those that are passed over at this moment. */

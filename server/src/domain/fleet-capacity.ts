@@ -16,6 +16,7 @@ const columnLimit = 16;
 /** Amounts of one resource kept as bits, likewise. */
 const roomLimit = 16;
 
+/** Of no member; columns come with the resources that are asked for. */
 export function createFleetCapacity(): FleetCapacity {
   return { columns: new Map() };
 }

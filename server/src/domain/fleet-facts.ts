@@ -27,6 +27,7 @@ export type FleetFacts = Readonly<{
   executors: Map<string, SlotSet>;
 }>;
 
+/** Of no member. */
 export function createFleetFacts(): FleetFacts {
   return {
     cluster: createSlotSet(),

@@ -52,6 +52,7 @@ type Member = FleetMember & Readonly<{ id: string; slot: number; used: Map<strin
 
 const nothingUsed: Resources = new Map();
 
+/** An index of no runners; everything is taken on by its calls, and nothing is read from anywhere. */
 export function createFleetIndex(): FleetIndex {
   const memberById = new Map<string, Member>();
   const usedEarly = new Map<string, Map<string, number>>();

@@ -51,6 +51,7 @@ function requirementKey({ key, operator, values }: Requirement): unknown {
   return [key, operator, values];
 }
 
+/** Works out a demand over all slots that there are. */
 export function createShape(sets: FleetSets, demand: Demand, cursor: number): Shape {
   const capable = matchingSlots(sets.facts, demand, sets.members.length, sets.runners);
   const rooms = Array.from(demand.resources, ([resource, amount]) =>

@@ -63,6 +63,7 @@ function bucketOf(job: LiveJob): string {
   ]);
 }
 
+/** Puts a job in its place among those of its bucket, whose head may change. */
 export function enqueue({ buckets, heads }: Buckets, job: LiveJob): void {
   const key = bucketOf(job);
   const bucket = buckets.get(key) ?? { shape: shapeOf(job), sample: job, jobs: [] };
@@ -73,6 +74,7 @@ export function enqueue({ buckets, heads }: Buckets, job: LiveJob): void {
   if (at === 0) insertHead(heads, bucket);
 }
 
+/** Takes out a job, which must be there in the order it was put in under. An empty bucket goes. */
 export function dequeue({ buckets, heads }: Buckets, job: LiveJob): void {
   const key = bucketOf(job);
   const bucket = buckets.get(key)!;

@@ -36,6 +36,7 @@ export type RuleName = "scope" | "ready" | "labels" | "capabilities" | "executor
 /** One rule: what of the demand the candidate leaves unmet; nothing where it passes. */
 export type Rule = Readonly<{ name: RuleName; check: (demand: Demand, candidate: Candidate) => readonly Unmet[] }>;
 
+/** Every rule that a runner must pass, in the order in which they are named to people (I8). */
 export const rules: readonly Rule[] = [
   { name: "scope", check: checkScope },
   { name: "ready", check: checkReady },

@@ -4,6 +4,7 @@
  */
 export type SlotSet = { members: Set<number> | Uint32Array; count: number };
 
+/** An empty set, in the sparse form. */
 export function createSlotSet(): SlotSet {
   return { members: new Set(), count: 0 };
 }
@@ -47,6 +48,7 @@ export function removeSlot(set: SlotSet, slot: number, slots: number): void {
   if (set.count * slotsPerSparseMember * 4 < slots) set.members = toSparse(set.members);
 }
 
+/** Whether the slot is a member, in either form. */
 export function hasSlot({ members }: SlotSet, slot: number): boolean {
   if (members instanceof Set) return members.has(slot);
   const word = members[slot >>> 5];

@@ -1,5 +1,6 @@
 /* What a trigger says, as plain data: stored as JSON. */
 
+/** Whose deliveries are understood; `generic` is anybody that signs with an HMAC. */
 export const forges = ["forgejo", "gitea", "github", "gitlab", "generic"] as const;
 export type ForgeName = (typeof forges)[number];
 

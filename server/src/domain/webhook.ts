@@ -7,6 +7,7 @@ const happenings = {
   runner: ["registered", "enrolled", "offline", "active", "paused", "draining", "locked", "deleted"],
 } as const;
 
+/** Every type of event, as `<noun>.<what happened>`. */
 export const eventTypes: readonly string[] = Object.entries(happenings).flatMap(([noun, verbs]) =>
   verbs.map((verb) => `${noun}.${verb}`),
 );
@@ -26,6 +27,7 @@ export function unknownPatterns(patterns: readonly string[]): string[] {
   return patterns.filter((pattern) => !eventTypes.some((type) => fits(pattern, type)));
 }
 
+/** Whether a webhook is to be told of an event: all that its filter narrows must fit. */
 export function hearsEvent({ projectId, events, labels }: WebhookFilter, event: EventFacts): boolean {
   if (projectId !== null && projectId !== event.projectId) return false;
   if (events.length > 0 && !events.some((pattern) => fits(pattern, event.type))) return false;

@@ -16,6 +16,7 @@ export type Phase = (typeof phases)[number];
 export type TerminalPhase = "succeeded" | "failed" | "cancelled" | "lost";
 export type LivePhase = Exclude<Phase, TerminalPhase>;
 
+/** How a runner may say that a workload ended. */
 export const outcomes = [
   "exited",
   "signalled",
@@ -47,6 +48,7 @@ export function defaultLostAfter_ms(isRetriedWhenLost: boolean): number {
   return isRetriedWhenLost ? 10 * 60_000 : 24 * 3_600_000;
 }
 
+/** Whether the phase is one that never changes (I3). */
 export function isTerminal(phase: Phase): phase is TerminalPhase {
   return phase === "succeeded" || phase === "failed" || phase === "cancelled" || phase === "lost";
 }

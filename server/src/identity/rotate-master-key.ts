@@ -26,6 +26,10 @@ const batchRows = 100;
 /** The new key's id, how many values were sealed anew, and where the old keys are now. */
 export type Rotation = { id: string; sealed: number; retired: string[] };
 
+/**
+ * Makes a new master key, seals everything under it anew, and retires the old ones beside `file`; one that was interrupted goes on when
+ * it is called again. Throws a `ConfigError` where there is no key, or not the database's.
+ */
 export async function rotateMasterKey(sql: Sql, file: string): Promise<Rotation> {
   const found = await readKeyFile(file);
   if (found === undefined)

@@ -22,6 +22,9 @@ export type SealRequestsDeps = {
 const answerTimeout_ms = 2000;
 const lookPeriod_ms = 25;
 
+/**
+ * Asks the replicas that may have the newest lines of a log to seal them; who wants the same log meanwhile waits for the same answer.
+ */
 export function createSealRequests({ sql, replicaId, notifications }: SealRequestsDeps): SealRequests {
   /** Those under way: who wants the same log waits for the same answer. */
   const asking = new Map<string, Promise<void>>();

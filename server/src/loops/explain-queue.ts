@@ -33,7 +33,7 @@ export function createQueueExplainer({ sql, state, view, leads, onExplained }: E
 }
 
 function waitOf(glance: Glance, job: LiveJob): JobWait {
-  const { verdict, waitsFor, held } = glance.look(job, "this organization");
+  const { verdict, waitsFor, held } = glance.why(job, "this organization");
   if (verdict !== "placeable") return { id: job.id, verdict, message: waitsFor };
   return { id: job.id, verdict: "", message: held ? waitsFor : "" };
 }

@@ -9,13 +9,17 @@ import type { Contest, LiveJob } from "../domain/job-buckets.ts";
 import type { FleetState } from "./fleet-state.ts";
 import type { QueueState } from "./queue-state.ts";
 
-/** What people want to know of a job that waits. */
-export type Waiting = {
+/** Why a job waits. */
+type Hindrance = {
   verdict: Explanation["verdict"];
   /** What stands in the way, in one line. */
   waitsFor: string;
   /** Whether that is something other than the runners: a pause, a limit, a group. */
   held: boolean;
+};
+
+/** What people want to know of a job that waits. */
+export type Waiting = Hindrance & {
   /** From 1 among those that compete for its runners; 0 where no runner can take it, or something else holds it. */
   position: number;
   competitors: number;
@@ -31,6 +35,8 @@ export interface QueueView {
 
 /** The queue of one moment: what jobs that ask for the same have in common is found once. */
 export interface Glance {
+  /** Of a job that waits, without its place among the others, which costs far more. */
+  why(job: LiveJob, organizationName: string): Hindrance;
   /** Of a job that waits. */
   look(job: LiveJob, organizationName: string): Waiting;
   /** How long a job will probably wait; `undefined` where nothing tells, or something else than the runners holds it. */
@@ -93,20 +99,22 @@ export function createQueueView(fleet: FleetState, state: QueueState): QueueView
         const { possible } = judge(demand);
         return state.queue.listRunning(organizationId).filter((one) => possible.has(one.runnerId!));
       });
+    const why: Glance["why"] = (job, organizationName) => {
+      const { explanation } = judge(job.demand);
+      const { verdict } = explanation;
+      const hold = state.queue.heldBy(job, Date.now());
+      const unmet = () => unmetConstraintText(explanation, { organizationName });
+      return { verdict, waitsFor: hold || (verdict === "placeable" ? "its turn" : unmet()), held: hold !== "" };
+    };
     return {
+      why,
       look(job, organizationName) {
-        const { explanation, possible } = judge(job.demand);
-        const { verdict } = explanation;
-        const held = state.queue.heldBy(job, Date.now());
-        const runnerIds = [...possible];
-        if (verdict === "never" || held !== "") {
-          const waitsFor = held || unmetConstraintText(explanation, { organizationName });
-          return { verdict, waitsFor, held: held !== "", position: 0, competitors: 0, runnerIds };
-        }
+        const hindrance = why(job, organizationName);
+        const runnerIds = [...judge(job.demand).possible];
+        if (hindrance.verdict === "never" || hindrance.held)
+          return { ...hindrance, position: 0, competitors: 0, runnerIds };
         const contest = contestOf(job.demand);
-        const waitsFor = verdict === "placeable" ? "its turn" : unmetConstraintText(explanation, { organizationName });
-        const position = contest.countBefore(job) + 1;
-        return { verdict, waitsFor, held: false, position, competitors: contest.size, runnerIds };
+        return { ...hindrance, position: contest.countBefore(job) + 1, competitors: contest.size, runnerIds };
       },
       estimate(job, position) {
         if (position === 0 || position > furthestPlace) return undefined;

@@ -27,6 +27,7 @@ const batchLimit = 256;
 
 type Subscriber<Row> = { queue: ChangeBatch<Row>[]; wake: () => void; overrun: boolean };
 
+/** A feed without subscribers; while there are none nothing is read. */
 export function createWatchFeed<Row extends Changing>(options: WatchFeedOptions<Row>): WatchFeed<Row> {
   const subscribers = new Set<Subscriber<Row>>();
   let reader: ChangeReader<Row> | undefined;

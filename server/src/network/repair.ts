@@ -39,6 +39,7 @@ export async function listOwnRecords(
   const records: FoundRecord[] = [];
   for (const kind of networkKinds) {
     const names = only?.filter((one) => one.kind === kind).map(({ name }) => `name=${quoted(name)}`);
+    if (names?.length === 0) continue;
     const filters = names === undefined ? tags : [...tags, `(${names.join(" or ")})`];
     const entities = await management.list(kind, filters.join(" and "), signal);
     records.push(...entities.map((entity) => ({ kind, id: entity.id, name: entity.name, fields: entity })));

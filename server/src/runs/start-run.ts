@@ -80,15 +80,11 @@ export async function startRun(
 ): Promise<RunRow> {
   const prepared = await prepareRun(deps, request);
   const { organizationId, priority } = request;
-  // It is on its way while the transaction begins. Asked for first, it never waits for a connection that waits for it.
-  const taking = takeRunNumber(deps.sql, organizationId);
-  // Where no transaction begins, that is what the caller hears.
-  taking.catch(() => undefined);
+  const taken = await takeRunNumber(deps.sql, organizationId);
+  if (!taken) throw notFound("organization", organizationId);
+  const { number, maximumQueued: maximum } = taken;
+  const begun = toNewRun({ id, number }, prepared);
   const advanced = await deps.sql.begin(async (transaction) => {
-    const taken = await taking;
-    if (!taken) throw notFound("organization", organizationId);
-    const { number, maximumQueued: maximum } = taken;
-    const begun = toNewRun({ id, number }, prepared);
     await deps.demandRoom(transaction, organizationId, { jobs: prepared.jobs.length, maximum });
     const attempt = {
       jobs: prepared.jobs,

@@ -75,6 +75,7 @@ const usualOpenTimeout_ms = 10_000;
 /** Of the idle time, how often it is looked whether it is over. */
 const idleLooks = 10;
 
+/** Joins callers with the streams that runners open for them; none are open. */
 export function createTunnels(deps: TunnelsDeps): Tunnels {
   const waiting = new Map<string, Waiting>();
   const places = createPlaces(deps.limits ?? defaultTunnelLimits);

@@ -77,6 +77,7 @@ export async function setArtifactKind(sql: SqlOrTransaction, id: string, directo
   await sql`update artifact set directory = ${directory}, update_time = now() where id = ${id} and state = 'uploading'`;
 }
 
+/** By id, whoever's it is: whether the caller may see it is to be asked of what comes back. `undefined` where there is none. */
 export async function getArtifact(sql: SqlOrTransaction, id: string): Promise<ArtifactRow | undefined> {
   const [row] = await sql<ArtifactRow[]>`${selected(sql)} where a.id = ${id}`;
   return row;

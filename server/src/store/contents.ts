@@ -5,6 +5,7 @@ export type Content = { sha256: string; sizeBytes: bigint; blobKey: string };
 
 const columns = (sql: SqlOrTransaction) => sql`sha256, size_bytes as "sizeBytes", blob_key as "blobKey"`;
 
+/** By its SHA-256 in hexadecimal; `undefined` where it is not stored. */
 export async function getContent(sql: SqlOrTransaction, sha256: string): Promise<Content | undefined> {
   const [row] = await sql<Content[]>`select ${columns(sql)} from content where sha256 = ${sha256}`;
   return row;

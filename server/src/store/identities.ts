@@ -58,6 +58,7 @@ export async function insertIdentity(sql: SqlOrTransaction, runnerId: string, sp
   return id;
 }
 
+/** A certificate that was issued; throws where the identity has this generation already. */
 export async function insertGeneration(sql: SqlOrTransaction, generation: NewGeneration): Promise<void> {
   await sql`
     insert into identity_generation (identity_id, generation, spki_sha256, serial, chain_pem, issue_time, expire_time)

@@ -115,6 +115,7 @@ export async function holdJobs(sql: SqlOrTransaction, runId: string): Promise<He
   return rows;
 }
 
+/** By id, whoever's it is: whether the caller may see it is to be asked of what comes back. `undefined` where there is none. */
 export async function getJob(sql: SqlOrTransaction, id: string): Promise<JobRow | undefined> {
   const [row] = await sql<JobRow[]>`select ${jobColumns(sql)} from job where id = ${id}`;
   return row;

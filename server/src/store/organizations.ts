@@ -45,6 +45,7 @@ export async function findOrganizations(
     select ${columns(sql)} from organization where starts_with(id, ${reference}) and ${isVisible} limit 5`;
 }
 
+/** By id, whoever's it is: whether the caller may see it is to be asked of what comes back. `undefined` where there is none. */
 export async function getOrganization(sql: SqlOrTransaction, id: string): Promise<Organization | undefined> {
   const [row] = await sql<Organization[]>`select ${columns(sql)} from organization where id = ${id}`;
   return row;
@@ -77,6 +78,7 @@ export async function listOrganizations(sql: SqlOrTransaction, userId: string | 
   return cut("organization", rows, page, (row) => row.name);
 }
 
+/** Of one that is there. Throws `NAME_TAKEN` where the name is taken. */
 export async function renameOrganization(sql: SqlOrTransaction, id: string, name: string): Promise<Organization> {
   const [row] = await sql<
     Organization[]
@@ -107,6 +109,7 @@ export async function deleteOrganization(sql: SqlOrTransaction, id: string): Pro
   await sql`delete from organization where id = ${id}`;
 }
 
+/** Adds a member, or changes the role of one. */
 export async function setMember(
   sql: SqlOrTransaction,
   organizationId: string,
@@ -141,6 +144,7 @@ export async function listMembers(sql: SqlOrTransaction, organizationId: string,
   return cut("member", rows, page, (row) => row.userName);
 }
 
+/** `undefined` where the user is no member. */
 export async function getMember(
   sql: SqlOrTransaction,
   organizationId: string,

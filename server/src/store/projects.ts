@@ -60,6 +60,7 @@ export async function findProjects(
     where organization_id = ${organizationId} and starts_with(id, ${reference}) limit 5`;
 }
 
+/** By id, whoever's it is: whether the caller may see it is to be asked of what comes back. `undefined` where there is none. */
 export async function getProject(sql: SqlOrTransaction, id: string): Promise<Project | undefined> {
   const [row] = await sql<Project[]>`select ${columns(sql)} from project where id = ${id}`;
   return row;
@@ -75,6 +76,7 @@ export async function listProjects(sql: SqlOrTransaction, organizationId: string
   return cut("project", rows, page, (row) => row.name);
 }
 
+/** Sets everything; `undefined` where the project is gone. Throws `NAME_TAKEN` where the name is taken. */
 export async function updateProject(
   sql: SqlOrTransaction,
   id: string,

@@ -62,6 +62,7 @@ export async function updateQueueLimits(
     where id = ${organizationId}`;
 }
 
+/** Of an organization that is there. */
 export async function getQueueLimits(sql: SqlOrTransaction, organizationId: string): Promise<QueueBoundsRow> {
   const [row] = await sql<QueueBoundsRow[]>`
     select id as "scopeId", queue_weight as weight, maximum_running_jobs as "maximumRunning",

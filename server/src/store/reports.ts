@@ -16,6 +16,7 @@ export type ReportRow = {
   attempt: number;
 };
 
+/** That a run is to be reported to where its trigger came from; one that is there stays as it is. */
 export async function insertReport(
   sql: SqlOrTransaction,
   { runId, triggerId, target }: Pick<ReportRow, "runId" | "triggerId" | "target">,

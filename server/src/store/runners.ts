@@ -129,6 +129,10 @@ export async function insertRunner(
   return row!;
 }
 
+/**
+ * By id, whoever's it is: whether the caller may see it is to be asked of what comes back. `undefined` where there is none. Deleted ones
+ * are there as tombstones.
+ */
 export async function getRunner(sql: SqlOrTransaction, id: string): Promise<RunnerRow | undefined> {
   const [row] = await sql<RunnerRow[]>`select ${columns(sql)} from runner where id = ${id}`;
   return row;
@@ -212,6 +216,7 @@ export async function updateRunner(
   return row!;
 }
 
+/** Of a runner that is there; `reason` is for people. */
 export async function setAvailability(
   sql: SqlOrTransaction,
   id: string,
@@ -257,6 +262,7 @@ export type NetworkRunnerRow = Pick<RunnerRow, "id" | "organizationId"> & {
   isBarred: boolean;
 };
 
+/** Of all runners but deleted ones, by id. */
 export async function listNetworkRunners(sql: Sql): Promise<NetworkRunnerRow[]> {
   return sql<NetworkRunnerRow[]>`
     select r.id, r.organization_id as "organizationId",

@@ -111,6 +111,7 @@ export async function insertRun(sql: SqlOrTransaction, run: NewRun): Promise<Who
   return row!;
 }
 
+/** By id, whoever's it is: whether the caller may see it is to be asked of what comes back. `undefined` where there is none. */
 export async function getRun(sql: SqlOrTransaction, id: string): Promise<RunRow | undefined> {
   const [row] = await sql<RunRow[]>`select ${columns(sql)} from run where id = ${id}`;
   return row;

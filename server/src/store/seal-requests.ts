@@ -30,10 +30,12 @@ export async function listSealRequests(sql: SqlOrTransaction, replicaId: string)
     order by id limit 1000`;
 }
 
+/** Lets the replica that asked go on. */
 export async function answerSealRequest(sql: SqlOrTransaction, id: bigint): Promise<void> {
   await sql`update seal_request set is_answered = true where id = ${id}`;
 }
 
+/** `false` also for one that is gone. */
 export async function isSealRequestAnswered(sql: SqlOrTransaction, id: bigint): Promise<boolean> {
   const rows = await sql`select from seal_request where id = ${id} and is_answered`;
   return rows.length > 0;

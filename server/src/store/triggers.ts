@@ -81,6 +81,7 @@ export async function insertVersion(
     values (${triggerId}, ${version}, ${sql.json(config)}, ${createdBy})`;
 }
 
+/** By id, whoever's it is: whether the caller may see it is to be asked of what comes back. `undefined` where there is none. */
 export async function getTrigger(sql: SqlOrTransaction, id: string): Promise<TriggerRow | undefined> {
   const [row] = await sql<TriggerRow[]>`select ${columns(sql)} from ${tables(sql)} where t.id = ${id}`;
   return row;
@@ -156,14 +157,17 @@ export async function setNextTime(sql: SqlOrTransaction, id: string, nextTime: D
   await sql`update trigger set next_time = ${nextTime}, update_time = now() where id = ${id}`;
 }
 
+/** What deliveries are signed with, sealed. */
 export async function setSecret(sql: SqlOrTransaction, id: string, sealedSecret: Uint8Array): Promise<void> {
   await sql`update trigger set secret = ${sealedSecret}, update_time = now() where id = ${id}`;
 }
 
+/** What reports are sent with, sealed. */
 export async function setCredential(sql: SqlOrTransaction, id: string, sealed: Uint8Array): Promise<void> {
   await sql`update trigger set credential = ${sealed}, update_time = now() where id = ${id}`;
 }
 
+/** With its versions, tokens and deliveries. */
 export async function deleteTrigger(sql: SqlOrTransaction, id: string): Promise<void> {
   await sql`delete from trigger where id = ${id}`;
 }

@@ -8,6 +8,7 @@ export type UploadPart = { firstByte: bigint; sizeBytes: bigint; blobKey: string
 const columns = (sql: SqlOrTransaction) =>
   sql`id, organization_id as "organizationId", user_id as "userId", received_bytes as "receivedBytes"`;
 
+/** Begins an upload at 0 bytes; one of this id that is there stays as it is. */
 export async function insertUpload(
   sql: SqlOrTransaction,
   { id, organizationId, userId }: Omit<Upload, "receivedBytes">,
@@ -24,6 +25,7 @@ export async function countBundleUploads(sql: SqlOrTransaction, organizationId: 
   return row!.count;
 }
 
+/** By id, whoever's it is: whether the caller may see it is to be asked of what comes back. `undefined` where there is none. */
 export async function getUpload(sql: SqlOrTransaction, id: string): Promise<Upload | undefined> {
   const [row] = await sql<Upload[]>`select ${columns(sql)} from upload where id = ${id}`;
   return row;

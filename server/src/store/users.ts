@@ -53,6 +53,7 @@ export async function listUsers(sql: SqlOrTransaction, page: Page) {
   return cut("user", rows, page, (row) => row.name);
 }
 
+/** Of a user who is there. */
 export async function setClusterAdmin(sql: SqlOrTransaction, id: string, clusterAdmin: boolean): Promise<User> {
   const [row] = await sql<
     User[]

@@ -61,6 +61,7 @@ export async function takeWebhookEvents(sql: SqlOrTransaction, limit: number): P
     select key, organization_id as "organizationId", project_id as "projectId", type, labels, data, time from taken order by key`;
 }
 
+/** Queues them to be sent at once, in one statement; the rows come in no order. */
 export async function insertWebhookDeliveries(
   sql: SqlOrTransaction,
   deliveries: readonly NewWebhookDelivery[],

@@ -66,6 +66,7 @@ export async function insertWebhook(
   return getWebhook(sql, hook.id);
 }
 
+/** By id, whoever's it is: whether the caller may see it is to be asked of what comes back. `undefined` where there is none. */
 export async function getWebhook(sql: SqlOrTransaction, id: string): Promise<WebhookRow | undefined> {
   const [row] = await sql<WebhookRow[]>`select ${columns(sql)} from ${tables(sql)} where w.id = ${id}`;
   return row;

@@ -66,6 +66,10 @@ const headColumns = (sql: SqlOrTransaction) => sql`
 
 const workloadColumns = (sql: SqlOrTransaction) => sql`${headColumns(sql)}, labels, spec`;
 
+/**
+ * By id, whoever's it is: whether the caller may see it is to be asked of what comes back. `undefined` where there is none. Live or
+ * ended.
+ */
 export async function getWorkload(sql: SqlOrTransaction, id: string): Promise<WorkloadRow | undefined> {
   const [row] = await sql<WorkloadRow[]>`select ${workloadColumns(sql)} from any_workload
     where (organization_id, key) = (select organization_id, key from workload where id = ${id})`;
