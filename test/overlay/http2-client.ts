@@ -3,7 +3,7 @@ import type http2 from "node:http2";
 import { Readable, type Duplex } from "node:stream";
 
 /** For what happens at once, unless the machine is busy with something else. */
-const deadline_ms = 40_000;
+const deadline_ms = 90_000;
 
 /** Sends `body` and gives the answer's body. Rejects where the stream or the session fails. */
 export async function roundTrip(session: http2.ClientHttp2Session, body: string | Uint8Array): Promise<Buffer> {

@@ -12,6 +12,8 @@ import { createId } from "../../wire/ids.ts";
 import { createTrustDomain } from "../../wire/spiffe.ts";
 
 export const hour_ms = 3_600_000;
+/** For a handshake, of many at once on a machine that is busy with something else. */
+const patience_ms = 90_000;
 
 /** A new authority of a trust domain, its certificates valid from an hour ago. */
 export async function newAuthority(trustDomain = createTrustDomain()): Promise<Authority> {
@@ -76,6 +78,7 @@ export async function openSecureWorld<E>(overlay: Overlay<E>, options: WorldOpti
     onRequest: (request, response) => void request.pipe(response),
     onRefused: (error: OverlayError, _from: Caller) => void refused.push(error),
     ...options,
+    limits: { handshakeTimeout_ms: patience_ms, ...options.limits },
   });
   const listener = await overlay.listen("control-plane", (connection, from) => server.accept(connection, from));
   const sessions = new Set<http2.ClientHttp2Session>();
@@ -88,7 +91,11 @@ export async function openSecureWorld<E>(overlay: Overlay<E>, options: WorldOpti
     dial,
     async connect(credentials) {
       const chosen = credentials ?? (await runnerCredentials(authority));
-      const socket = await openSecureSocket(dial, { ...chosen, signal: AbortSignal.timeout(10_000) });
+      const socket = await openSecureSocket(dial, {
+        handshakeTimeout_ms: patience_ms,
+        ...chosen,
+        signal: AbortSignal.timeout(patience_ms),
+      });
       const session = http2.connect("https://control-plane", { createConnection: () => socket });
       session.on("error", () => {});
       sessions.add(session);

@@ -9,8 +9,8 @@ import type { Credential } from "../../../overlay/openziti/credential.ts";
 import { readIdentityFile } from "../../../overlay/openziti/identity-file.ts";
 import { startFabric, type Fabric, type FabricOptions } from "../../support/fabric/fabric.ts";
 
-/** Times for tests: what takes seconds elsewhere takes a moment. */
-const quick = { connectTimeout_ms: 10_000, backOff_ms: 20 };
+/** Times for tests: what takes seconds elsewhere takes a moment, and a busy machine is waited for. */
+const quick = { connectTimeout_ms: 90_000, backOff_ms: 20 };
 
 export interface ZitiWorld extends AsyncDisposable {
   readonly fabric: Fabric;
