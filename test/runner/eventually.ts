@@ -1,5 +1,5 @@
 /** What `look` finds once it finds something; an error that names it after `timeoutMs`. */
-export async function eventually<T>(what: string, look: () => T | undefined | false, timeoutMs = 30_000): Promise<T> {
+export async function eventually<T>(what: string, look: () => T | undefined | false, timeoutMs = 60_000): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     const found = look();

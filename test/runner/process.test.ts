@@ -8,6 +8,7 @@ import { Outcome, WorkloadPhase } from "../../proto/gen/agyn/orchestrator/v1/wor
 import { bootTimeMs } from "../../runner/src/boot-clock.ts";
 import { toDuration } from "../../runner/src/wire-time.ts";
 import { createId } from "../../wire/ids.ts";
+import { createMeeting } from "../support/meeting.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import { eventually } from "./eventually.ts";
 import { controlPlaneOfTest, temporaryDirectory } from "./world.ts";
@@ -102,7 +103,9 @@ test("a runner that was killed adopts its workload, whose log and exit arrive as
   const directory = temporaryDirectory();
   const first = startRunner(controlPlane, directory);
   const session = await controlPlane.session(1);
-  const place = script("for i in $(seq 0 299); do echo line $i; sleep 0.01; done; exit 3");
+  await using meeting = await createMeeting();
+  const count = (from: number, to: number) => `for i in $(seq ${from} ${to}); do echo line $i; sleep 0.01; done`;
+  const place = script(`${count(0, 149)}; ${meeting.script}; ${count(150, 299)}; exit 3`);
   session.place(place);
   await eventually("some lines", () => (controlPlane.logs.get(place.workloadId)?.lines.length ?? 0) > 20);
 
@@ -112,9 +115,10 @@ test("a runner that was killed adopts its workload, whose log and exit arrive as
 
   const second = await controlPlane.session(2);
   expect((await second.hello).held).toMatchObject([{ workloadId: place.workloadId, phase: WorkloadPhase.RUNNING }]);
+  await meeting.release();
   expect((await second.next("completed", place.workloadId)).result?.exitCode).toBe(3);
   await eventually("the log's end", () => controlPlane.logs.get(place.workloadId)?.isEnded);
-  const expected = Array.from({ length: 300 }, (_, index) => `line ${index}`);
+  const expected = Array.from({ length: 300 }, (_, index) => `line ${index}`).toSpliced(150, 0, "waiting");
   expect(controlPlane.logs.get(place.workloadId)?.lines).toEqual(expected);
 });
 

@@ -191,7 +191,7 @@ function openSession(transport: Transport, connection: http2.ClientHttp2Session)
     beat(period_ms: number) {
       beating = setInterval(() => say({ case: "heartbeat", value: { sequence: ++sequence } }), period_ms);
     },
-    async next<C extends HeardCase>(wanted: C, timeout_ms = 20_000): Promise<HeardValue<C>> {
+    async next<C extends HeardCase>(wanted: C, timeout_ms = 60_000): Promise<HeardValue<C>> {
       const deadline = Date.now() + timeout_ms;
       for (;;) {
         const found = heard.find((one) => one.case === wanted && !taken.has(one));

@@ -8,7 +8,7 @@ export async function startRun(clients: Clients, text: string, inputs: Record<st
 }
 
 /** Waits for the end of a run's last attempt. */
-export async function untilRunEnded(clients: Clients, id: string, timeout_ms = 60_000): Promise<Run> {
+export async function untilRunEnded(clients: Clients, id: string, timeout_ms = 90_000): Promise<Run> {
   let run: Run | undefined;
   const hasEnded = async () => {
     ({ run } = await clients.runs.getRun({ run: id }));

@@ -278,7 +278,7 @@ export function clientsFor(gateway: string, token: string): Clients {
 export async function until<T>(
   what: string,
   ask: () => Promise<T | undefined | false> | T | undefined | false,
-  timeout_ms = 40_000,
+  timeout_ms = 60_000,
 ): Promise<T> {
   const deadline = Date.now() + timeout_ms;
   for (;;) {
@@ -298,7 +298,7 @@ export function untilConnected(world: World, { id }: RegisteredRunner): Promise<
 }
 
 /** Waits until a workload has ended. */
-export function untilEnded(clients: Clients, workload: string, timeout_ms = 60_000): Promise<Workload> {
+export function untilEnded(clients: Clients, workload: string, timeout_ms = 90_000): Promise<Workload> {
   return until(
     `workload ${workload} ends`,
     async () => {

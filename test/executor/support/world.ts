@@ -158,7 +158,7 @@ export function createGate(world: World): { path: string; wait: string; open(): 
   return { path, wait, open: () => writeFileSync(path, "") };
 }
 
-const deadlineMs = 20_000;
+const deadlineMs = 60_000;
 
 /** Waits until `fact` holds, looking often. */
 export async function until(what: string, fact: () => boolean): Promise<void> {
