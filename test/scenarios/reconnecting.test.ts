@@ -147,7 +147,7 @@ test("bad-12: a completion of the first try, after the second has begun, changes
 });
 
 test("an operator who knows better declares a workload lost at once, and only where its runner is out of reach", async () => {
-  await using world = await createWorld({ lease: "600ms" });
+  await using world = await createWorld({ heartbeat: "200ms", lease: "600ms" });
   await using runner = await createProtocolRunner(world, await world.register("build-1"));
   const session = await runner.connect();
   const { workload } = await world.admin.orchestrator.startWorkload({ spec: script("true") });
