@@ -54,7 +54,7 @@ async function runTests(
   const directory = await mkdtemp(join(tmpdir(), "agyn-last-line-"));
   directories.push(directory);
   await mkdir(join(directory, "test/support"), { recursive: true });
-  for (const file of ["vitest.config.ts", "test/support/reporter.ts"])
+  for (const file of ["vitest.config.ts", "test/support/reporter.ts", "test/support/sequencer.ts"])
     await cp(join(root, file), join(directory, file));
   await symlink(join(root, "node_modules"), join(directory, "node_modules"));
   await writeFile(join(directory, "package.json"), '{ "type": "module" }\n');
