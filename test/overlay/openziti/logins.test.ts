@@ -35,7 +35,7 @@ describe.each(networks)("$version with $sessions sessions", ({ version, sessions
   });
 
   test("a session is kept alive past its time, and so is what it carries", async () => {
-    const life_ms = 2000;
+    const life_ms = 3000;
     world = await openZitiWorld({ version, lives: { session_ms: life_ms, accessToken_ms: life_ms } });
     const [near, far] = await world.connect(world.overlay({ sessions }));
     const end_ms = performance.now() + 1.5 * life_ms;
