@@ -72,6 +72,7 @@ test("the doctor goes through what a dial needs, and finds what a runner lacks",
   expect(stdout).toMatch(/^CHECK +RESULT +FOUND\nrunner +passed +neither locked nor revoked$/m);
   expect(Object.values(await verdicts("build-1"))).not.toContain(false);
   expect(await verdicts("never-enrolled")).toMatchObject({ certificate: false, identity: true });
+  expect(await agynctl("overlay doctor never-enrolled")).toMatchObject({ exitCode: 1 });
   const { identities } = network.fabric.model;
   const identity = identityIn(network, runner) ?? expect.fail("it is not known there");
   const found = await until("it finds what was changed", async () => {

@@ -1,10 +1,17 @@
 import { appendFileSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import type { HeldResult, Placement } from "../../runner/src/holding.ts";
 import { openHoldings } from "../../runner/src/holdings.ts";
 import { resultWithout } from "../../runner/src/results.ts";
 import { temporaryDirectory } from "./world.ts";
+
+/** Closed at the end of the test, where the test does not. */
+async function openedHoldings(directory: string) {
+  const holdings = await openHoldings({ directory });
+  onTestFinished(() => holdings.close());
+  return holdings;
+}
 
 function placement(fence: bigint): Placement {
   return {
@@ -22,7 +29,7 @@ const result: HeldResult = resultWithout("exited", "exited with code 0");
 
 test("what was recorded is there again, with its result, in the next process", async () => {
   const directory = temporaryDirectory();
-  const holdings = await openHoldings({ directory });
+  const holdings = await openedHoldings(directory);
   await Promise.all([holdings.record(placement(1n)), holdings.record(placement(2n ** 62n))]);
   holdings.noteCompleted(placement(1n), result);
   const stop = { cause: "lost", graceMs: 5, reason: "no contact" } as const;
@@ -30,7 +37,7 @@ test("what was recorded is there again, with its result, in the next process", a
   holdings.noteContact({ bootId: "b", bootTimeMs: 5, times: { heartbeatIntervalMs: 1, lossMarginMs: 2 } });
   await holdings.close();
 
-  const later = await openHoldings({ directory });
+  const later = await openedHoldings(directory);
 
   expect(later.list()).toEqual([
     { placement: placement(1n), stop, result, acknowledged: false },
@@ -42,12 +49,12 @@ test("what was recorded is there again, with its result, in the next process", a
 
 test("what was removed stays away and takes no room", async () => {
   const directory = temporaryDirectory();
-  const holdings = await openHoldings({ directory });
+  const holdings = await openedHoldings(directory);
   await holdings.record(placement(1n));
   holdings.remove(placement(1n));
   await holdings.close();
 
-  const later = await openHoldings({ directory });
+  const later = await openedHoldings(directory);
   await later.close();
 
   expect(later.list()).toEqual([]);
@@ -56,21 +63,21 @@ test("what was removed stays away and takes no room", async () => {
 
 test("a torn last line is left out, and what follows it is kept", async () => {
   const directory = temporaryDirectory();
-  const holdings = await openHoldings({ directory });
+  const holdings = await openedHoldings(directory);
   await holdings.record(placement(1n));
   await holdings.close();
   appendFileSync(join(directory, "holdings.jsonl"), '{"kind":"gone","key":"wkl_aaaa');
 
-  const later = await openHoldings({ directory });
+  const later = await openedHoldings(directory);
   await later.record(placement(2n));
   await later.close();
 
-  expect((await openHoldings({ directory })).list().map(({ placement: { fence } }) => fence)).toEqual([1n, 2n]);
+  expect((await openedHoldings(directory)).list().map(({ placement: { fence } }) => fence)).toEqual([1n, 2n]);
 });
 
 test("a placement is on disk when its recording resolves", async () => {
   const directory = temporaryDirectory();
-  const holdings = await openHoldings({ directory });
+  const holdings = await openedHoldings(directory);
 
   await holdings.record(placement(3n));
 
@@ -79,7 +86,7 @@ test("a placement is on disk when its recording resolves", async () => {
 });
 
 test("a placement that cannot be recorded is refused and not held", async () => {
-  const holdings = await openHoldings({ directory: temporaryDirectory() });
+  const holdings = await openedHoldings(temporaryDirectory());
   await holdings.close();
 
   await expect(holdings.record(placement(1n))).rejects.toThrow("is closed");

@@ -124,7 +124,7 @@ test("a runner whose identity is revoked in mid-session gives up", async () => {
 test("bad-06: a runner whose clock is behind renews a certificate that the control plane finds expired", async () => {
   const controlPlane = await controlPlaneOfTest();
   const dataDirectory = temporaryDirectory();
-  controlPlane.script.certificateTtlMs = 1000;
+  controlPlane.script.certificateTtlMs = 3000;
   const first = await runnerOfTest(controlPlane, { dataDirectory });
   await controlPlane.session(1);
   first.stop(0);

@@ -45,12 +45,15 @@ export async function createRunWorld() {
     liveWorkloads: () => Promise.resolve([]),
     stopWorkloads: (ids, { reason }) => stop(ids, reason),
   });
+  const stopping = new Set<Promise<void>>();
   const advance = createRunAdvancer({
     ...startDeps,
     log: pino({ level: "silent" }),
     leads: () => true,
     cancelRun,
-    onAdvanced: ({ stops }) => void stops.map(({ workloadId, reason }) => stop([workloadId], reason)),
+    onAdvanced: ({ stops }) => {
+      for (const { workloadId, reason } of stops) stopping.add(stop([workloadId], reason));
+    },
   });
   const jobs = async (run: Pick<RunRow, "id">): Promise<Record<string, JobRow>> => {
     const { attempt } = (await getRun(sql, run.id))!;
@@ -92,6 +95,9 @@ export async function createRunWorld() {
         { ...decreedEnding({ id: workloadId!, fence: workloadKey! }, phase, ""), ...terms },
       ]);
     },
-    [Symbol.asyncDispose]: () => database.drop(),
+    async [Symbol.asyncDispose]() {
+      await Promise.all(stopping);
+      await database.drop();
+    },
   };
 }
