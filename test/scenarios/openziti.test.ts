@@ -92,7 +92,8 @@ test("a runner whose identity was revoked while it was away hears why from the g
   await untilConnected(world, runner);
 
   expect(again.output()).toContain("IDENTITY_REVOKED");
-  expect(await outcomesOf(world.admin, runner.id, "runner.renew_expired")).toEqual(["IDENTITY_REVOKED"]);
+  // The network may let the new identity in later than the gateway does: whoever asks again then is answered.
+  expect((await outcomesOf(world.admin, runner.id, "runner.renew_expired")).at(0)).toBe("IDENTITY_REVOKED");
   expect(await outcomesOf(world.admin, runner.id, "runner.enroll")).toEqual(["ok", "ok"]);
   await again.kill("SIGTERM");
   expect(fabric.violations).toEqual([]);

@@ -5,7 +5,7 @@ import { overlayCheckView } from "../views/overlay.ts";
 export const overlayDoctor = defineCommand({
   path: ["overlay", "doctor"],
   summary:
-    "Says, step by step, why a runner cannot reach the control plane over OpenZiti; exits with 1 where something is in its way",
+    "Says, step by step, why a runner cannot reach the control plane over OpenZiti; exits with 1 if a step fails",
   arguments: { runner: { kind: "required", help: "the runner: id, name or start of an id" } },
   options: {},
   examples: ["agynctl overlay doctor build-1"],
