@@ -17,7 +17,7 @@ export function createClosing(log: Logger, grace_ms: number, limit_ms = closingL
     for (const { what, close } of steps.toReversed()) {
       const { promise: late, reject } = Promise.withResolvers<never>();
       const timer = setTimeout(() => reject(new Error("it did not end in its time")), grace_ms + limit_ms);
-      await Promise.race([close(), late])
+      await Promise.race([Promise.resolve().then(close), late])
         .catch((error: unknown) => log.error({ err: error, what }, `closing failed: ${what}`))
         .finally(() => clearTimeout(timer));
     }

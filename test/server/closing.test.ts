@@ -12,11 +12,15 @@ test("what was opened last is closed first; what fails or does not end is named,
   onClose("database", async () => void closed.push("database"));
   onClose("feed", () => never);
   onClose("plane", () => Promise.reject(new Error("no such plane")));
+  onClose("blobs", () => {
+    throw new Error("no such bucket");
+  });
 
   await Promise.all([close(), close()]);
 
   expect(closed).toEqual(["database"]);
   expect(lines).toMatchObject([
+    { what: "blobs", err: { message: "no such bucket" } },
     { what: "plane", err: { message: "no such plane" } },
     { what: "feed", err: { message: "it did not end in its time" } },
   ]);
