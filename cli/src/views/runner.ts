@@ -56,7 +56,8 @@ function token(runner: Runner): string {
       ? undefined
       : timestampMs(serviceToken.createTime) + Number(lifetime.seconds) * 1000;
   const expiry = end === undefined || Math.abs(end) > 8.64e15 ? "" : `, until ${new Date(end).toISOString()}`;
-  return `used ${serviceToken.uses}${limit} times${expiry}${sourceCidrs.length > 0 ? `, from ${sourceCidrs.join(" ")}` : ""}`;
+  const unit = serviceToken.uses === 1 && limit === "" ? "time" : "times";
+  return `used ${serviceToken.uses}${limit} ${unit}${expiry}${sourceCidrs.length > 0 ? `, from ${sourceCidrs.join(" ")}` : ""}`;
 }
 
 export const runnerView: View<Runner> = {
