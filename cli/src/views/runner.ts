@@ -68,7 +68,7 @@ export const runnerView: View<Runner> = {
     { header: "NAME", value: ({ name }) => name },
     { header: "ID", value: ({ id }) => id },
     { header: "STATE", value: (runner) => (runner.deleteTime === undefined ? state(runner) : "deleted"), tone },
-    { header: "SCOPE", value: ({ scope }) => scopeText(scope) },
+    { header: "SCOPE", value: ({ scope }) => (scope?.kind.case === "cluster" ? "cluster" : "organization") },
     { header: "SLOTS", value: load },
     { header: "CAPABILITIES", value: ({ effectiveCapabilities }) => effectiveCapabilities.join(", ") },
     { header: "LABELS", value: ({ labels }) => pairs(labels) },
