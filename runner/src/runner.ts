@@ -1,5 +1,5 @@
 /** Puts a runner together and takes it apart again. */
-import { mkdirSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
@@ -9,7 +9,7 @@ import type { OpenZitiSdk } from "../../overlay/openziti-sdk.ts";
 import type { GatewayTrust } from "../../wire/gateway-trust.ts";
 import type { ServiceToken } from "../../wire/service-token.ts";
 import type { Executor, Isolation } from "./executors/executor.ts";
-import { detectIsolation } from "./executors/isolation.ts";
+import { detectIsolation, type HiddenPaths } from "./executors/isolation.ts";
 import { leaveJobRoot } from "./executors/job-directory.ts";
 import { createProcessExecutor } from "./executors/process.ts";
 import { createSimulatedExecutor } from "./executors/simulated.ts";
@@ -70,6 +70,8 @@ export type RunnerOptions = {
   executors: readonly ExecutorName[];
   /** Weaker than what is found here, for those who want it so. */
   isolation?: Isolation;
+  /** What jobs may not look into beside the runner's own directory, where a namespace keeps them apart; users are kept out by modes. */
+  hidden?: HiddenPaths;
   /** Accepts cluster scope without isolation. */
   isUnsafeSharedUser: boolean;
   /** Lets people into workloads while they run; yes, unless it is said. */
@@ -105,7 +107,8 @@ export async function startRunner(options: RunnerOptions): Promise<Runner> {
 
 async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Runner> {
   const { log, proxies = {}, opensTunnels = true } = options;
-  const { path: directory } = home;
+  // What is hidden from jobs is told by where it really is.
+  const directory = realpathSync(home.path);
   const store = options.isEphemeral ? createIdentityMemory() : openIdentityDirectory(join(directory, "identity"));
   const runnerId = options.token?.runnerId ?? store.load()?.runnerId;
   if (runnerId === undefined) {
@@ -232,15 +235,13 @@ function createExecutors(deps: {
   const { options, directory, isolation, runnerId, gate } = deps;
   const executors = new Map<string, Executor>();
   if (options.executors.includes("process")) {
-    const hiddenPaths = ["identity", "executions", "spools"].map((name) => join(directory, name));
-    // What is to be hidden from jobs must be there, also before anything was written to it.
-    for (const path of hiddenPaths) mkdirSync(path, { recursive: true, mode: 0o700 });
+    const { directories = [], files = [] } = options.hidden ?? {};
     const executor = createProcessExecutor({
       runnerId,
       directory: join(directory, "executions"),
       jobsDirectory: jobsBelow(directory),
       isolation,
-      hiddenPaths,
+      hidden: { directories: [directory, ...directories], files },
       readContent: (of, content, signal) => readContent(gate, of, content, signal),
       sealingKey: openSealingKey(join(directory, "identity")),
     });

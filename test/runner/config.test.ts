@@ -61,3 +61,15 @@ test("OpenZiti's own SDK is used only when asked for, from its package or where 
   expect(runnerOf("--ziti-sdk")?.zitiSdk).toBe("@openziti/ziti-sdk-nodejs");
   expect(runnerOf("--ziti-sdk", "/opt/ziti-sdk")?.zitiSdk).toBe("/opt/ziti-sdk");
 });
+
+test("jobs may not look into the files of secrets that the runner was given, nor into what the operator names", () => {
+  const file = identityFile({ ztAPI, id });
+  const directory = temporaryDirectory();
+  const config = parseConfig(["--data-dir", "/none", "--ziti-identity", file, "--hide", directory, "--hide", file], {
+    environment: {},
+    version: "1",
+  });
+
+  expect(config?.hidden).toEqual({ directories: [directory], files: [file, file] });
+  expect(() => runnerOf("--hide", `${directory}/none`)).toThrow("no such file or directory");
+});

@@ -51,7 +51,7 @@ export async function launch(request: Launch): Promise<ProcessIdentity> {
 export function enclosureOf(settings: ProcessExecutorSettings, record: ExecutionRecord): Enclosure {
   const { isolation, jobDirectory, uid } = record;
   if (isolation === "uid" && uid !== undefined) return { isolation, uid };
-  if (isolation === "namespace") return { isolation, hiddenPaths: settings.hiddenPaths, jobDirectory };
+  if (isolation === "namespace") return { isolation, hidden: settings.hidden, jobDirectory };
   return { isolation: "none" };
 }
 

@@ -88,7 +88,7 @@ export function optionsIn(directory: string, isolation: Isolation): ProcessExecu
     directory: join(data, "executions"),
     jobsDirectory: join(data, "jobs"),
     isolation,
-    hiddenPaths: [data],
+    hidden: { directories: [data], files: [] },
     sealingKey: Buffer.alloc(32, 7),
   };
 }
