@@ -133,7 +133,7 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   });
   await workloads.adopt();
 
-  const watch = watchLoss({ workloads, holdings, bootId: machine.bootId });
+  const watch = watchLoss({ workloads, holdings, bootId: machine.bootId, contactFile: contactFileIn(directory) });
   const gateway = openGateway({ ...options, proxies, rootPin: () => rootPinKnown(options, store) });
   const departure = createDeparture({ workloads, log });
   const host = machine.hostname.slice(0, 255);
@@ -211,6 +211,10 @@ function rootPinKnown({ token }: RunnerOptions, store: IdentityStore): Uint8Arra
   return pin;
 }
 
+function contactFileIn(directory: string): string {
+  return join(directory, "contact");
+}
+
 function jobsBelow(directory: string): string {
   return join(directory, "jobs");
 }
@@ -241,6 +245,7 @@ function createExecutors(deps: {
       directory: join(directory, "executions"),
       jobsDirectory: jobsBelow(directory),
       isolation,
+      contactFile: contactFileIn(directory),
       hidden: { directories: [directory, ...directories], files },
       readContent: (of, content, signal) => readContent(gate, of, content, signal),
       sealingKey: openSealingKey(join(directory, "identity")),

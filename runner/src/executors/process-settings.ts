@@ -29,6 +29,8 @@ export type ProcessExecutorOptions = {
   path?: string;
   /** The bytes of a content that a workload's spec names, checked. */
   readContent?: ReadContent;
+  /** Says when the control plane was last known to hear the runner, and which process that is: see `writeContact`. */
+  contactFile: string;
   /** For bringing in a source. */
   sourceTimeoutMs?: number;
 };

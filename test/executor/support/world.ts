@@ -87,6 +87,7 @@ export function optionsIn(directory: string, isolation: Isolation): ProcessExecu
     runnerId: "rnr_aaaaaaaaaaaaaaaa",
     directory: join(data, "executions"),
     jobsDirectory: join(data, "jobs"),
+    contactFile: join(data, "contact"),
     isolation,
     hidden: { directories: [data], files: [] },
     sealingKey: Buffer.alloc(32, 7),
