@@ -47,8 +47,7 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
     async startRun(request, context) {
       const { organization } = targetOf(context, "organization");
       const caller = userOf(context);
-      const project =
-        request.project === "" ? undefined : await resolveProjectOf(sql, caller, request.project, organization.id);
+      const project = await resolveProjectOf(sql, caller, request.project, organization.id);
       const { pipeline, ref, content, bundleDigest, inputs, labels, name, priority } = request;
       const asked = { pipeline, ref, content, bundleDigest, inputs, labels, name, priority };
       const cause = { kind: "manual", userId: caller.userId, triggerId: "", deliveryId: "", event: "" } as const;
@@ -129,8 +128,7 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
     async *watchRuns(request, context) {
       const { organization } = targetOf(context, "organization");
       const caller = userOf(context);
-      const project =
-        request.project === "" ? undefined : await resolveProjectOf(sql, caller, request.project, organization.id);
+      const project = await resolveProjectOf(sql, caller, request.project, organization.id);
       const watched = { organizationId: organization.id, runId: request.runId, projectId: project?.id ?? "" };
       yield* watchRuns({ ...deps, present }, watched, { bookmark: request.bookmark, signal: context.signal });
     },
@@ -145,7 +143,7 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
     organizationId: string,
     filter: RunFilterProto | undefined,
   ): Promise<runs.RunFilter> {
-    const project = filter?.project ? await resolveProjectOf(sql, caller, filter.project, organizationId) : undefined;
+    const project = await resolveProjectOf(sql, caller, filter?.project ?? "", organizationId);
     const named = await Promise.all(
       (filter?.runs ?? []).map((reference) => resolveRun(sql, caller, reference, organizationId)),
     );

@@ -87,10 +87,7 @@ export function createTriggersService(deps: TriggersDeps): ServiceImpl<typeof Tr
 
     async listTriggers(request, context) {
       const { organization } = targetOf(context, "organization");
-      const project =
-        request.project === ""
-          ? undefined
-          : await resolveProjectOf(sql, userOf(context), request.project, organization.id);
+      const project = await resolveProjectOf(sql, userOf(context), request.project, organization.id);
       const of = { organizationId: organization.id, projectId: project?.id ?? "" };
       const { rows, nextToken } = await triggers.listTriggers(sql, of, toPage(request));
       return { triggers: rows.map((row) => toTriggerProto(row)), nextPageToken: nextToken };

@@ -75,8 +75,7 @@ export function createWebhooksService(deps: WebhooksDeps): ServiceImpl<typeof We
     async createWebhook(request, context) {
       const { organization } = targetOf(context, "organization");
       const caller = userOf(context);
-      const project =
-        request.project === "" ? undefined : await resolveProjectOf(sql, caller, request.project, organization.id);
+      const project = await resolveProjectOf(sql, caller, request.project, organization.id);
       const settings = settingsOf(request);
       refuseSettings(settings);
       const id = createId("webhook");
@@ -99,8 +98,7 @@ export function createWebhooksService(deps: WebhooksDeps): ServiceImpl<typeof We
     async listWebhooks(request, context) {
       const { organization } = targetOf(context, "organization");
       const caller = userOf(context);
-      const project =
-        request.project === "" ? undefined : await resolveProjectOf(sql, caller, request.project, organization.id);
+      const project = await resolveProjectOf(sql, caller, request.project, organization.id);
       const of = { organizationId: organization.id, projectId: project?.id ?? "" };
       const { rows, nextToken } = await webhooks.listWebhooks(sql, of, toPage(request));
       const now = new Date();
