@@ -14,7 +14,7 @@ import type { Gateway } from "./gateway.ts";
 import type { RunnerEndpoint } from "./identity-store.ts";
 import { proxiesOf, type Proxies } from "./proxies.ts";
 import { messageOf } from "./refusal.ts";
-import { executorNames, type ExecutorName } from "./runner.ts";
+import { executorNames, type ExecutorName } from "./create-executors.ts";
 
 /** Most bytes that are read of a token file. */
 const maximumTokenFileBytes = 1024 * 1024;
