@@ -1,14 +1,7 @@
 import { z } from "zod";
 import { OverlayError } from "../errors.ts";
-import {
-  createController,
-  readData,
-  readFailure,
-  type Answer,
-  type Call,
-  type Controller,
-  type ControllerUrls,
-} from "./rest.ts";
+import { createController, readData, readFailure, type Answer, type Call, type Controller } from "./rest.ts";
+import { createControllerList, type ControllerUrls } from "./controller-list.ts";
 import type { Credential } from "./credential.ts";
 
 /** What is kept on a controller, by the names of its management API. */
@@ -103,7 +96,7 @@ export function quoted(text: string): string {
 export function openManagement(urls: ControllerUrls, caPem: string, administrator: Administrator): Management {
   const credential: Pick<Credential, "caPem"> & Partial<Credential> =
     administrator.kind === "certificate" ? { ...administrator, caPem } : { caPem };
-  const controller = createController(urls, credential);
+  const controller = createController(createControllerList(urls), credential);
   const call = createCaller(controller, administrator);
   const read = async <T>(path: string, schema: z.ZodType<T>, what: string, signal: AbortSignal) =>
     readData(await call({ method: "GET", path: `${api}/${path}` }, signal), schema, what);
