@@ -33,10 +33,10 @@ test("a machine that reaches nothing but the network enrolls there, and works", 
 });
 
 test("a bootstrap identity may dial enrollment, and nothing else", async () => {
-  const { controller, ...credential } = readIdentityFile(bootstrap);
+  const { controllers, ...credential } = readIdentityFile(bootstrap);
   const settings = { backOff_ms: 10 };
   const credentialOf = () => ({ ...credential, caPem: network.fabric.caPem });
-  const overlay = createOpenZitiOverlay({ controller, credential: credentialOf, settings });
+  const overlay = createOpenZitiOverlay({ controller: controllers, credential: credentialOf, settings });
   try {
     expect(await overlay.services()).toMatchObject([{ name: "agyn-enroll", permissions: ["Dial"] }]);
     await expect(overlay.dial({ service: "agyn-control-plane" })).rejects.toThrow("no service agyn-control-plane");
@@ -125,7 +125,7 @@ test("runners go over from our certificates to the network's when the servers do
 
 /** The gateway over the network, known by what a service token pins. */
 function gatewayOf(rootPin: Uint8Array) {
-  const { controller, keyPem, certPem } = readIdentityFile(bootstrap);
-  const identity = { controller, keyPem, certPem, caPem: network.fabric.caPem };
+  const { controllers, keyPem, certPem } = readIdentityFile(bootstrap);
+  const identity = { controllers, keyPem, certPem, caPem: network.fabric.caPem };
   return openGateway({ gateway: identity, proxies: {}, rootPin: () => rootPin, version: "test" });
 }
