@@ -83,7 +83,7 @@ export function createLogins({ controller: urls, credential, sessions, settings 
       await pause(settings.credentialCheck_ms, closing.signal);
       if (login === undefined || closing.signal.aborted) continue;
       try {
-        const now = await credential();
+        const now = await abortable(Promise.resolve(credential()), closing.signal);
         if (login !== undefined && !isOf(login, now))
           await (opening ??= logIn(now).finally(() => (opening = undefined)));
       } catch {

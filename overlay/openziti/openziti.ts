@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { OverlayError } from "../errors.ts";
 import { limited } from "../limited.ts";
 import type { Caller, Listener, Overlay } from "../overlay.ts";
 import type { SessionKind } from "./api-session.ts";
@@ -79,6 +80,10 @@ export function createOpenZitiOverlay(options: OpenZitiOptions): OpenZitiOverlay
       };
       const parts = { name, options: hosting, logins, sodium, settings, hasRoom, onConnection: accept };
       const hosted = await limitedTo(`hosting service ${name}`, undefined, (until) => host(parts, until));
+      if (closing.signal.aborted) {
+        hosted.close();
+        throw new OverlayError("cancelled", `hosting service ${name} was given up`);
+      }
       const listener = {
         address: {
           service: hosting.service ?? name,
