@@ -8,6 +8,7 @@ import { openManagement } from "../../../overlay/openziti/management.ts";
 import { createController } from "../../../overlay/openziti/rest.ts";
 import { createCertificate, type Certificate } from "../../support/certificate.ts";
 import { createTcpProxy, type TcpProxy } from "../../support/tcp-proxy.ts";
+import { until } from "../http2-client.ts";
 import { openZitiWorld } from "./world.ts";
 
 let certificate: Certificate;
@@ -64,6 +65,29 @@ test.each(troubles)("where the first controller %s a server manages the network 
   await management.create("services", { name: "made", encryptionRequired: true }, signal);
   expect(performance.now() - start_ms).toBeLessThan(bound_ms);
   expect(model.services.find(({ name }) => name === "made")).toBeDefined();
+});
+
+test("who gives up while an administrator logs in leaves the login to the others", async () => {
+  const { world } = await openControllers();
+  const { url, caPem, admin } = world.fabric;
+  const management = openManagement(url, caPem, { kind: "certificate", ...admin });
+  onTestFinished(() => management.close());
+  const giveUp = new AbortController();
+  const [given, kept] = [giveUp.signal, signal].map((until) => management.list("services", "true", until));
+  giveUp.abort(new Error("given up"));
+  await expect(given).rejects.toThrow("given up");
+  expect(await kept).toMatchObject([{ name: "control-plane" }]);
+});
+
+test("more hosts than a controller lists unasked are all counted", async () => {
+  await using world = await openZitiWorld({ routers: ["a", "b", "c"] });
+  const { url, caPem, admin, model } = world.fabric;
+  const management = openManagement(url, caPem, { kind: "certificate", ...admin });
+  for (let index = 0; index < 4; index++) await world.overlay().listen("control-plane", (end) => end.destroy());
+  await until(() => model.terminators.all().length === 12, "four hosts are there, each at three routers");
+  const [service] = model.services.all();
+  expect(await management.countTerminators(service!.id, signal)).toBe(12);
+  management.close();
 });
 
 test("a controller that stops answering gives way for what may be asked twice at once, and for the rest from the next call on", async () => {
