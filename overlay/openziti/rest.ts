@@ -6,6 +6,7 @@ import { codeOf, messageOf, OverlayError, type OverlayReason } from "../errors.t
 import { readTlsError } from "./connect-tls.ts";
 import type { ControllerList } from "./controller-list.ts";
 import type { Credential } from "./credential.ts";
+import { legible } from "./message.ts";
 
 /** One call. A `form` is sent as such, `json` as JSON, `text` as the content type says. */
 export interface Call {
@@ -218,7 +219,7 @@ export function readFailure({ status, text }: Answer, what: string): OverlayErro
   const parsed = errorEnvelope.safeParse(tryJson(text));
   const error = parsed.success ? parsed.data.error : undefined;
   const words = [error?.code, error?.message, error?.cause?.reason ?? error?.cause?.message ?? error?.causeMessage];
-  const said = words.filter((word) => word !== undefined && word !== "").join(": ");
+  const said = legible(words.filter((word) => word !== undefined && word !== "").join(": "));
   const noRouter = error?.code?.startsWith("NO_EDGE_ROUTERS") === true;
   return new OverlayError(
     noRouter ? "unreachable" : reasonOf(status),
