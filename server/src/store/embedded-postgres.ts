@@ -122,7 +122,7 @@ async function initialize(binaries: Binaries, directory: string, data: string, p
   ]);
   await run(initdb.file, initdb.args, { timeout: startTimeout_ms, cwd: directory }).catch(
     (error: { stderr?: string; message: string }) => {
-      throw new PostgresStartError(`cannot make the database in ${data}: ${lastLine(error.stderr) || error.message}`);
+      throw new PostgresStartError(`cannot make the database in ${data}: ${faultOf(error.stderr) || error.message}`);
     },
   );
   await rename(made, data);
@@ -294,6 +294,11 @@ function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+/** What initdb says that it fell over, before it tidies up. */
+function faultOf(text: string | undefined): string {
+  return / *(?:error|FATAL|PANIC): +(.*)/.exec(text ?? "")?.[1] ?? lastLine(text);
 }
 
 function lastLine(text: string | undefined): string {
