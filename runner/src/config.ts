@@ -53,7 +53,7 @@ type Flags = {
   dataDir?: string;
   ephemeral?: true;
   slots: number;
-  resource: Record<string, number>;
+  resource?: Record<string, number>;
   executor?: ExecutorName[];
   unsafeSharedUser?: true;
   unsafeSharedForward?: true;
@@ -99,12 +99,7 @@ function createCommand(version: string): Command {
     .option("--data-dir <directory>", "where identity and workloads are kept (or AGYN_RUNNER_DATA_DIR)")
     .option("--ephemeral", "keep the identity in memory only")
     .option("--slots <n>", "workloads at one time", toPositive, 1)
-    .option(
-      "--resource <name=amount>",
-      "a resource that workloads may ask for, such as cpu=4; repeatable",
-      toResource,
-      {},
-    )
+    .option("--resource <name=amount>", "a resource that workloads may ask for, such as cpu=4; repeatable", toResource)
     .addOption(new Option("--executor <name...>", "ways of running workloads that are offered").choices(executorNames))
     .option("--unsafe-shared-user", "serve the whole cluster although workloads are not isolated here")
     .option(
@@ -263,11 +258,12 @@ function toSeconds(text: string): number {
   throw new InvalidArgumentError("it must be a number of seconds from 0 to 86400");
 }
 
-function toResource(text: string, before: Record<string, number>): Record<string, number> {
+function toResource(text: string, before: Record<string, number> = {}): Record<string, number> {
   const match = /^([a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?)=(\d{1,15}(?:\.\d{1,6})?)$/.exec(text);
   const name = match?.[1];
   if (name === undefined) throw new InvalidArgumentError("it must be name=amount, such as cpu=4");
   if (name === "slots") throw new InvalidArgumentError("slots have a flag of their own, --slots");
+  if (Object.hasOwn(before, name)) throw new InvalidArgumentError(`${name} is given twice`);
   if (Object.keys(before).length >= 15)
     throw new InvalidArgumentError("there can be at most 15 resources beside slots");
   return { ...before, [name]: Number(match?.[2]) };
