@@ -75,6 +75,15 @@ test("a download is a file of its name, is not written over without --force, and
   expect(readFileSync(join(directory, "report.txt"), "utf8")).toBe("0123456789");
 });
 
+test.each([
+  [["--file", ".", "--force"], /^error: .* is a directory \(name the file in it\)\n$/],
+  [["--file", "no/where"], /^error: .*no\/where cannot be written: ENOENT\n$/],
+])("a download with %j writes nothing, and says why", async (words, told) => {
+  const { exitCode, stderr } = await agynctl("artifacts", "download", `${number}/report.txt`, ...words);
+
+  expect({ exitCode, stderr }).toEqual({ exitCode: 2, stderr: expect.stringMatching(told) });
+});
+
 test("the checksums of a run are what sha256sum checks, also over a directory that was packed", async () => {
   for (const name of ["report.txt", "dist"]) await agynctl("artifacts", "download", `${number}/${name}`);
   const { stdout } = await agynctl("artifacts", "checksums", number);
