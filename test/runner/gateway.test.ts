@@ -16,7 +16,7 @@ async function errorAt(scheme: string, server: Server): Promise<unknown> {
   onTestFinished(async () => void (await once(server.close(), "close")));
   return opened.client
     .startEnrollment({ runnerId: "rnr_aaaaaaaaaaaaaaaa" }, { timeoutMs: 5000 })
-    .catch((error) => error);
+    .catch((error: unknown) => error);
 }
 
 test("a gateway that speaks TLS, and is dialed without, is asked after as https", async () => {
