@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, realpathSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
@@ -8,6 +8,7 @@ import { parseServiceToken, type ServiceToken } from "../../wire/service-token.t
 import { openZitiSdkPackage } from "../../overlay/openziti-sdk.ts";
 import { readSidecarEndpoint } from "../../overlay/sidecar.ts";
 import { parseAddress } from "./endpoints.ts";
+import type { HiddenPaths } from "./executors/isolation.ts";
 import { FatalError } from "./fatal-error.ts";
 import type { Gateway } from "./gateway.ts";
 import type { RunnerEndpoint } from "./identity-store.ts";
@@ -33,6 +34,7 @@ export type RunnerConfig = {
   isEphemeral: boolean;
   capacity: Record<string, number>;
   executors: ExecutorName[];
+  hidden: HiddenPaths;
   isUnsafeSharedUser: boolean;
   opensTunnels: boolean;
   isUnsafeSharedForward: boolean;
@@ -50,6 +52,7 @@ type Flags = {
   zitiSdk?: string | true;
   proxy?: string;
   tokenFile?: string;
+  hide: string[];
   dataDir?: string;
   ephemeral?: true;
   slots: number;
@@ -106,6 +109,12 @@ function createCommand(version: string): Command {
       {},
     )
     .addOption(new Option("--executor <name...>", "ways of running workloads that are offered").choices(executorNames))
+    .option(
+      "--hide <path>",
+      "a file or directory that jobs may not look into, such as ~/.ssh; repeatable",
+      toHidden,
+      [],
+    )
     .option("--unsafe-shared-user", "serve the whole cluster although workloads are not isolated here")
     .option(
       "--unsafe-shared-forward",
@@ -141,12 +150,25 @@ function toConfig(flags: Flags, { environment }: Surroundings): RunnerConfig {
     isEphemeral,
     capacity: { ...flags.resource, slots: flags.slots },
     executors: flags.executor ?? [...executorNames],
+    hidden: hiddenPathsOf(flags, environment),
     isUnsafeSharedUser: flags.unsafeSharedUser === true,
     opensTunnels: flags.tunnels,
     isUnsafeSharedForward: flags.unsafeSharedForward === true,
     drainTimeoutMs: flags.drainTimeout * 1000,
     hasParentPipe: flags.parentPipe === true,
     logLevel: flags.logLevel,
+  };
+}
+
+/** What the operator names, and the files of secrets that this runner was given. */
+function hiddenPathsOf({ hide, tokenFile, zitiIdentity }: Flags, environment: NodeJS.ProcessEnv): HiddenPaths {
+  const given = [tokenFile ?? "", zitiIdentity ?? environment["AGYN_ZITI_IDENTITY"] ?? ""];
+  // A pipe is read once, and is no file for anybody else.
+  const secrets = given.filter((path) => path !== "" && statSync(path).isFile());
+  const isDirectory = (path: string): boolean => statSync(path).isDirectory();
+  return {
+    directories: hide.filter(isDirectory),
+    files: [...hide.filter((path) => !isDirectory(path)), ...secrets.map((path) => realpathSync(path))],
   };
 }
 
@@ -261,6 +283,14 @@ function toSeconds(text: string): number {
   const value = Number(text);
   if (text !== "" && value >= 0 && value <= 86_400) return value;
   throw new InvalidArgumentError("it must be a number of seconds from 0 to 86400");
+}
+
+function toHidden(text: string, before: string[]): string[] {
+  try {
+    return [...before, realpathSync(text)];
+  } catch (error) {
+    throw new InvalidArgumentError(messageOf(error));
+  }
 }
 
 function toResource(text: string, before: Record<string, number>): Record<string, number> {

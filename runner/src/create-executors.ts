@@ -1,7 +1,7 @@
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { readContent } from "./contents.ts";
 import type { Executor, Isolation } from "./executors/executor.ts";
+import type { HiddenPaths } from "./executors/isolation.ts";
 import { createProcessExecutor } from "./executors/process.ts";
 import { createSimulatedExecutor } from "./executors/simulated.ts";
 import { openSealingKey } from "./sealing-key.ts";
@@ -19,24 +19,27 @@ export type ExecutorOptions = {
   directory: string;
   /** Where jobs have their directories. */
   jobsDirectory: string;
+  /** Tells the wrappers of jobs of this process: see `writeContact`. */
+  contactFile: string;
+  /** What jobs may not look into beside the runner's directory. */
+  hidden: HiddenPaths | undefined;
   isolation: Isolation;
   gate: TransportGate;
 };
 
-/** Those executors, by name. What nobody but the runner may read of its directory is hidden from jobs. */
+/** Those executors, by name. The runner's directory is hidden from jobs. */
 export function createExecutors(options: ExecutorOptions): ReadonlyMap<string, Executor> {
-  const { names, runnerId, directory, jobsDirectory, isolation, gate } = options;
+  const { names, runnerId, directory, jobsDirectory, contactFile, isolation, gate } = options;
   const executors = new Map<string, Executor>();
   if (names.includes("process")) {
-    const hiddenPaths = ["identity", "executions", "spools"].map((name) => join(directory, name));
-    // What is to be hidden from jobs must be there, also before anything was written to it.
-    for (const path of hiddenPaths) mkdirSync(path, { recursive: true, mode: 0o700 });
+    const { directories = [], files = [] } = options.hidden ?? {};
     const executor = createProcessExecutor({
       runnerId,
       directory: join(directory, "executions"),
       jobsDirectory,
       isolation,
-      hiddenPaths,
+      contactFile,
+      hidden: { directories: [directory, ...directories], files },
       readContent: (of, content, signal) => readContent(gate, of, content, signal),
       sealingKey: openSealingKey(join(directory, "identity")),
     });

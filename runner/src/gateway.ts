@@ -13,8 +13,8 @@ import type { GatewayTrust } from "../../wire/gateway-trust.ts";
 import { enrollmentCallTimeoutMs } from "./enroll.ts";
 import { gatewayAgent, type Proxies } from "./proxies.ts";
 
-/** URL of the control plane's user port, or who may dial its enrollment service in a network, with `https://host:port` of the controller. */
-export type Gateway = string | (Credential & { readonly controller: string });
+/** URL of the control plane's user port, or who may dial its enrollment service in a network, with `https://host:port` of its controllers. */
+export type Gateway = string | (Credential & { readonly controllers: readonly string[] });
 
 export type GatewayOptions = {
   gateway: Gateway;
@@ -42,11 +42,11 @@ export function openGateway(options: GatewayOptions): { client: Client<typeof Ru
 
 /** Each connection is a login of its own, since months may lie between two of them; it logs out once the connection is closed. */
 async function dialEnrollment(
-  { controller, ...credential }: Exclude<Gateway, string>,
+  { controllers, ...credential }: Exclude<Gateway, string>,
   { rootPin, version }: GatewayOptions,
 ): Promise<Duplex> {
   const settings = { label: { name: "agyn-runner", version } };
-  const overlay = createOpenZitiOverlay({ controller, credential: () => credential, settings });
+  const overlay = createOpenZitiOverlay({ controller: controllers, credential: () => credential, settings });
   try {
     const dial = async (signal: AbortSignal) =>
       overlay.dial({ service: await findEnrollment(overlay, signal) }, { signal });

@@ -1,4 +1,5 @@
 /** Puts a runner together and takes it apart again. */
+import { realpathSync } from "node:fs";
 import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
@@ -8,7 +9,7 @@ import type { OpenZitiSdk } from "../../overlay/openziti-sdk.ts";
 import type { GatewayTrust } from "../../wire/gateway-trust.ts";
 import type { ServiceToken } from "../../wire/service-token.ts";
 import type { Isolation } from "./executors/executor.ts";
-import { detectIsolation } from "./executors/isolation.ts";
+import { detectIsolation, type HiddenPaths } from "./executors/isolation.ts";
 import { leaveJobRoot } from "./executors/job-directory.ts";
 import { createExecutors, type ExecutorName } from "./create-executors.ts";
 import { openDataDirectory, type DataDirectory } from "./data-directory.ts";
@@ -58,6 +59,8 @@ export type RunnerOptions = {
   executors: readonly ExecutorName[];
   /** Weaker than what is found here, for those who want it so. */
   isolation?: Isolation;
+  /** What jobs may not look into beside the runner's own directory, where a namespace keeps them apart; users are kept out by modes. */
+  hidden?: HiddenPaths;
   /** Accepts cluster scope without isolation. */
   isUnsafeSharedUser: boolean;
   /** Lets people into workloads while they run; yes, unless it is said. */
@@ -93,7 +96,8 @@ export async function startRunner(options: RunnerOptions): Promise<Runner> {
 
 async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Runner> {
   const { log, proxies = {}, opensTunnels = true } = options;
-  const { path: directory } = home;
+  // What is hidden from jobs is told by where it really is.
+  const directory = realpathSync(home.path);
   const store = options.isEphemeral ? createIdentityMemory() : openIdentityDirectory(join(directory, "identity"));
   const runnerId = options.token?.runnerId ?? store.load()?.runnerId;
   if (runnerId === undefined) {
@@ -105,8 +109,10 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   const gate = new TransportGate();
   const gateway = openGateway({ ...options, proxies, rootPin: () => rootPinKnown(options, store) });
   const jobsDirectory = join(directory, "jobs");
-  const names = options.executors;
-  const executors = createExecutors({ names, runnerId, directory, jobsDirectory, isolation, gate });
+  const contactFile = join(directory, "contact");
+  const { executors: names, hidden } = options;
+  const places = { directory, jobsDirectory, contactFile, hidden };
+  const executors = createExecutors({ names, runnerId, ...places, isolation, gate });
   const { capacity } = options;
   const held = { directory, isDurable: !options.isEphemeral, executors, capacity, gate, log };
   const { holdings, logs, uploads, workloads } = await takeUpWorkloads(held);
@@ -119,7 +125,7 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
     log,
   });
 
-  const watch = watchLoss({ workloads, holdings, bootId: machine.bootId });
+  const watch = watchLoss({ workloads, holdings, bootId: machine.bootId, contactFile });
   const departure = createDeparture({ workloads, log });
   const host = machine.hostname.slice(0, 255);
   const enrollment = { gateway: gateway.client, store, host, signal: departure.abandoned };

@@ -32,6 +32,8 @@ export type WorkloadSpec = {
   timeoutMs?: number;
   /** Between SIGTERM and SIGKILL where nobody says otherwise. */
   graceMs: number;
+  /** How long after the last contact with the control plane it is tried elsewhere; never, where there is none. */
+  lostAfterMs?: number;
   resources: Record<string, number>;
   /** The script of the `simulated` executor, as JSON. */
   simulation?: string;

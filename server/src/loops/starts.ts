@@ -73,13 +73,14 @@ export function createStarts(deps: StartsDeps): Starts {
 
   const finishStart = (going: Starting[], rows: NewWorkload[], started: StartedWorkload[]) => {
     const byId = new Map(started.map((one) => [one.id, one]));
+    const outcomes: (() => void)[] = [];
     let pending = false;
     for (const [position, one] of going.entries()) {
       const row = rows[position]!;
       const result = byId.get(row.id);
       if (result?.phase !== "placed") fleet.vacate(row.id);
       if (!result) {
-        one.settle({ kind: "exists" });
+        outcomes.push(() => one.settle({ kind: "exists" }));
         continue;
       }
       const record = toStartedRow(row, result);
@@ -91,8 +92,10 @@ export function createStarts(deps: StartsDeps): Starts {
         pending = true;
         waiting.take(record, lease.collects);
       }
-      one.settle({ kind: "started", row: record });
+      outcomes.push(() => one.settle({ kind: "started", row: record }));
     }
+    // What is written in one turn of the event loop leaves at its end: runners would wait until all callers were answered.
+    setImmediate(() => outcomes.forEach((settle) => settle()));
     if (pending) deps.onPending();
     if (pending && !lease.collects) deps.announcePending();
   };
