@@ -52,11 +52,11 @@ type Flags = {
   zitiSdk?: string | true;
   proxy?: string;
   tokenFile?: string;
-  hide: string[];
+  hide?: string[];
   dataDir?: string;
   ephemeral?: true;
   slots: number;
-  resource: Record<string, number>;
+  resource?: Record<string, number>;
   executor?: ExecutorName[];
   unsafeSharedUser?: true;
   unsafeSharedForward?: true;
@@ -102,19 +102,9 @@ function createCommand(version: string): Command {
     .option("--data-dir <directory>", "where identity and workloads are kept (or AGYN_RUNNER_DATA_DIR)")
     .option("--ephemeral", "keep the identity in memory only")
     .option("--slots <n>", "workloads at one time", toPositive, 1)
-    .option(
-      "--resource <name=amount>",
-      "a resource that workloads may ask for, such as cpu=4; repeatable",
-      toResource,
-      {},
-    )
+    .option("--resource <name=amount>", "a resource that workloads may ask for, such as cpu=4; repeatable", toResource)
     .addOption(new Option("--executor <name...>", "ways of running workloads that are offered").choices(executorNames))
-    .option(
-      "--hide <path>",
-      "a file or directory that jobs may not look into, such as ~/.ssh; repeatable",
-      toHidden,
-      [],
-    )
+    .option("--hide <path>", "a file or directory that jobs may not look into, such as ~/.ssh; repeatable", toHidden)
     .option("--unsafe-shared-user", "serve the whole cluster although workloads are not isolated here")
     .option(
       "--unsafe-shared-forward",
@@ -161,7 +151,7 @@ function toConfig(flags: Flags, { environment }: Surroundings): RunnerConfig {
 }
 
 /** What the operator names, and the files of secrets that this runner was given. */
-function hiddenPathsOf({ hide, tokenFile, zitiIdentity }: Flags, environment: NodeJS.ProcessEnv): HiddenPaths {
+function hiddenPathsOf({ hide = [], tokenFile, zitiIdentity }: Flags, environment: NodeJS.ProcessEnv): HiddenPaths {
   const given = [tokenFile ?? "", zitiIdentity ?? environment["AGYN_ZITI_IDENTITY"] ?? ""];
   // A pipe is read once, and is no file for anybody else.
   const secrets = given.filter((path) => path !== "" && statSync(path).isFile());
@@ -285,7 +275,7 @@ function toSeconds(text: string): number {
   throw new InvalidArgumentError("it must be a number of seconds from 0 to 86400");
 }
 
-function toHidden(text: string, before: string[]): string[] {
+function toHidden(text: string, before: string[] = []): string[] {
   try {
     return [...before, realpathSync(text)];
   } catch (error) {
@@ -293,11 +283,12 @@ function toHidden(text: string, before: string[]): string[] {
   }
 }
 
-function toResource(text: string, before: Record<string, number>): Record<string, number> {
+function toResource(text: string, before: Record<string, number> = {}): Record<string, number> {
   const match = /^([a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?)=(\d{1,15}(?:\.\d{1,6})?)$/.exec(text);
   const name = match?.[1];
   if (name === undefined) throw new InvalidArgumentError("it must be name=amount, such as cpu=4");
   if (name === "slots") throw new InvalidArgumentError("slots have a flag of their own, --slots");
+  if (Object.hasOwn(before, name)) throw new InvalidArgumentError(`${name} is given twice`);
   if (Object.keys(before).length >= 15)
     throw new InvalidArgumentError("there can be at most 15 resources beside slots");
   return { ...before, [name]: Number(match?.[2]) };

@@ -172,7 +172,8 @@ async function send(job: UploadJob, upload: ArtifactUpload, { client, signal, on
   }
   await client.finishArtifact({ ...of, sha256: hash.digest("hex") }, { signal });
   for (const omission of found.omissions) job.system(`artifact ${upload.name}: left out: ${job.hideSecrets(omission)}`);
-  const what = found.isSingle ? "" : `${found.files.length} files, `;
+  const { length } = found.files;
+  const what = found.isSingle ? "" : `${length} ${length === 1 ? "file" : "files"}, `;
   job.system(`artifact ${upload.name}: ${what}${offset} bytes uploaded`);
 }
 

@@ -80,7 +80,7 @@ async function bringBundle({ settings, record, spec, sink, signal }: Launch): Pr
   if (spec.bundle === undefined) return;
   const { workspace } = jobPaths(record.jobDirectory);
   const count = await unpack({ workspace, uid: record.uid }, "", settings.readContent(spec, spec.bundle, signal));
-  sink.system(`unpacked a bundle of ${count} files\n`);
+  sink.system(`unpacked a bundle of ${count} ${count === 1 ? "file" : "files"}\n`);
 }
 
 async function bringArtifacts({ settings, record, spec, sink, signal }: Launch): Promise<void> {

@@ -17,7 +17,8 @@ import * as runners from "../store/runners.ts";
 import type { RunnerRow } from "../store/runners.ts";
 import { endWorkloads, lostEnding, type Writer } from "../store/workload-transitions.ts";
 import { listWorkloadsOfRunner } from "../store/workloads.ts";
-import { callerKey, sourceKey, targetOf, userOf } from "./context.ts";
+import { auditOf } from "./audit.ts";
+import { callerKey, targetOf } from "./context.ts";
 import { refuseIdAsName } from "./names.ts";
 import { hashRequest } from "./request-hash.ts";
 import { maskedFields } from "./update-mask.ts";
@@ -70,15 +71,10 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
     runner: await oneRunnerProto(deps, row, context.values.get(callerKey)),
   });
   const audit = (transaction: SqlOrTransaction, context: HandlerContext, row: RunnerRow, what: Act) =>
-    insertAuditEvent(transaction, {
-      scope: runners.scopeOf(row),
-      actor: userOf(context).userId,
-      objectId: row.id,
-      objectName: row.name,
-      source: context.values.get(sourceKey),
-      outcome: "ok",
-      ...what,
-    });
+    insertAuditEvent(
+      transaction,
+      auditOf(context, { scope: runners.scopeOf(row), objectId: row.id, objectName: row.name, ...what }),
+    );
   /** Changes the target in one transaction with its audit row, and sees to it that nothing is placed on what it was before. */
   const change = async (
     context: HandlerContext,
