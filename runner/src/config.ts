@@ -36,6 +36,8 @@ export type RunnerConfig = {
   isUnsafeSharedUser: boolean;
   opensTunnels: boolean;
   isUnsafeSharedForward: boolean;
+  /** What jobs in a namespace are not to see: what was named, and the files whose secrets this runner was given. */
+  hiddenPaths: string[];
   drainTimeoutMs: number;
   hasParentPipe: boolean;
   logLevel: (typeof logLevels)[number];
@@ -57,6 +59,7 @@ type Flags = {
   executor?: ExecutorName[];
   unsafeSharedUser?: true;
   unsafeSharedForward?: true;
+  hide: string[];
   tunnels: boolean;
   drainTimeout: number;
   parentPipe?: true;
@@ -107,6 +110,14 @@ function createCommand(version: string): Command {
       "with cluster scope, let people of every organization reach the ports of this machine",
     )
     .option("--no-tunnels", "let nobody into workloads while they run: no exec, port-forward and cp")
+    .addOption(
+      new Option(
+        "--hide <path>",
+        "a file or directory that workloads must not see, where a namespace encloses them; repeatable",
+      )
+        .argParser((path, before: string[]) => [...before, path])
+        .default([], "the token file"),
+    )
     .option("--drain-timeout <seconds>", "how long a stopping runner waits for its workloads", toSeconds, 10)
     .option("--parent-pipe", "end when standard input ends; workloads go on and are adopted by the next start")
     .addOption(
@@ -139,10 +150,16 @@ function toConfig(flags: Flags, { environment }: Surroundings): RunnerConfig {
     isUnsafeSharedUser: flags.unsafeSharedUser === true,
     opensTunnels: flags.tunnels,
     isUnsafeSharedForward: flags.unsafeSharedForward === true,
+    hiddenPaths: hiddenPathsOf(flags, environment),
     drainTimeoutMs: flags.drainTimeout * 1000,
     hasParentPipe: flags.parentPipe === true,
     logLevel: flags.logLevel,
   };
+}
+
+function hiddenPathsOf(flags: Flags, environment: NodeJS.ProcessEnv): string[] {
+  const secrets = [flags.tokenFile, flags.zitiIdentity ?? environment["AGYN_ZITI_IDENTITY"]];
+  return [...flags.hide, ...secrets].flatMap((path) => (path === undefined || path === "" ? [] : [resolve(path)]));
 }
 
 /** One way to the gateway: by its URL, or by an identity that may dial enrollment in a network. */

@@ -76,6 +76,8 @@ export type RunnerOptions = {
   opensTunnels?: boolean;
   /** With cluster scope, lets people of every organization reach what listens on this machine's loopback address. */
   isUnsafeSharedForward?: boolean;
+  /** Absolute paths of files and directories that jobs in a namespace are not to see, beside the runner's own. */
+  hiddenPaths?: readonly string[];
   /** What the machine is, for many runners of one process; otherwise it is looked at. */
   machine?: Machine;
   version: string;
@@ -241,6 +243,7 @@ function createExecutors(deps: {
       jobsDirectory: jobsBelow(directory),
       isolation,
       hiddenPaths,
+      hiddenWhereThere: options.hiddenPaths ?? [],
       readContent: (of, content, signal) => readContent(gate, of, content, signal),
       sealingKey: openSealingKey(join(directory, "identity")),
     });

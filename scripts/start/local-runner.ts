@@ -28,6 +28,8 @@ export type LocalRunnerOptions = {
   certificate: string | undefined;
   /** Address of the runner plane here; the one that others dial may lead nowhere from this machine. */
   runnerPlane: string;
+  /** Of the control plane: where its secrets lie, which no workload is to see. */
+  hidden: readonly string[];
   logLevel: string;
   say: (text: string) => void;
 };
@@ -165,8 +167,9 @@ function spawnRunner(options: LocalRunnerOptions, tokenFile: string, directory: 
   const where = ["--gateway", options.gateway, "--token-file", tokenFile, "--data-dir", directory];
   const plane = ["--runner-plane", options.runnerPlane];
   const how = ["--slots", String(availableParallelism()), "--parent-pipe", "--log-level", options.logLevel];
+  const hidden = options.hidden.flatMap((path) => ["--hide", path]);
   const trust = options.certificate === undefined ? [] : ["--ca-file", options.certificate];
-  return spawn(process.execPath, [main, ...where, ...plane, ...trust, ...how], {
+  return spawn(process.execPath, [main, ...where, ...plane, ...trust, ...hidden, ...how], {
     // The pipe of the standard input is what tells the runner that this process is gone. A Ctrl-C of the terminal is for this
     // process alone, which then ends the runner: hence a session of its own.
     stdio: ["pipe", "ignore", "inherit"],

@@ -82,6 +82,26 @@ test.skipIf(!hasNamespaces)(
   },
 );
 
+test.skipIf(!hasNamespaces)(
+  "a job in a namespace sees nothing of what else is hidden from it, be it there or not",
+  async () => {
+    await using world = await openWorld("namespace");
+    const [token, secrets] = [join(world.directory, "token"), join(world.directory, "secrets")];
+    mkdirSync(join(secrets, "below"), { recursive: true });
+    writeFileSync(token, "of a service");
+    writeFileSync(join(secrets, "below", "key"), "of a server");
+    const hiddenWhereThere = [token, secrets, join(secrets, "below"), join(world.directory, "gone")];
+    const executor = createProcessExecutor({ ...world.options, hiddenWhereThere });
+    const { log, sink } = recorder();
+
+    const execution = await executor.start(specOf(["sh", "-c", `cat ${token}; ls -A ${secrets}; pwd`]), sink);
+
+    expect(await execution.result).toMatchObject({ exitCode: 0 });
+    expect(log.stdout().split("\n")).toEqual([expect.stringContaining(world.data), ""]);
+    await execution.forget();
+  },
+);
+
 test.skipIf(!hasNamespaces)("a job in a namespace cannot undo the hiding by a namespace of its own", async () => {
   await using world = await openWorld("namespace");
   const key = placeIdentity(world);

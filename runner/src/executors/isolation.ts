@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, realpathSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { mkdirSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -16,8 +16,8 @@ export type Enclosure =
   | { isolation: "none" };
 
 /**
- * Inside a fresh user, mount and process namespace: lays an empty read-only tmpfs over each hidden directory, with the job's own
- * directory, opened before, bound back in; then enters a second user namespace, which has the user's own id again and no right to
+ * Inside a fresh user, mount and process namespace: lays /dev/null over each hidden file, and an empty read-only tmpfs over each
+ * hidden directory, with the job's own directory, opened before, bound back in; then enters a second user namespace, which has the user's own id again and no right to
  * undo the mounts. The last shell is process 1 of the namespace: it waits for the job, says nothing, and with it everything in there dies.
  */
 const namespaceScript = `
@@ -26,6 +26,12 @@ shift 4
 fail() { echo "namespace of the job could not be made: $1" >&8; exit 125; } 2>/dev/null
 exec 9<"$job" || fail "$job cannot be entered"
 while [ "$hidden" -gt 0 ]; do
+  if [ -f "$1" ]; then
+    mount --bind /dev/null "$1" || fail "$1 cannot be hidden"
+    shift
+    hidden=$((hidden - 1))
+    continue
+  fi
   mount -t tmpfs -o mode=0755,size=64k tmpfs "$1" || fail "$1 cannot be hidden"
   case $job/ in
     "$1"/*)
@@ -38,6 +44,13 @@ done
 exec 9<&-
 exec unshare --user --map-user="$uid" --map-group="$gid" -- sh -c 'exec 9>&2 2>/dev/null; (exec "$@" 2>&9 9>&-); exit $?' sh "$@"
 `;
+
+/** The paths, without those that lie below another of them: hiding that one hides them, too, and leaves nothing to lay anything over. */
+export function outermost(paths: readonly string[]): string[] {
+  const real = paths.map((path) => (existsSync(path) ? realpathSync(path) : path));
+  const isCovered = (path: string) => real.some((other) => path.startsWith(`${other}/`));
+  return paths.filter((_path, index) => !isCovered(real[index]!) && real.indexOf(real[index]!) === index);
+}
 
 /** The argument vector to which the command to be run is appended. */
 export function enclosingArgv(enclosure: Enclosure): string[] {

@@ -1,11 +1,11 @@
 import { execFile, spawn } from "node:child_process";
-import { chownSync, closeSync, constants, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs";
+import { chownSync, closeSync, constants, existsSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
 import type { Sink, WorkloadSpec } from "./executor.ts";
 import { checkOut, gitEnvironment } from "./git-source.ts";
-import { type Enclosure, enclosingArgv } from "./isolation.ts";
+import { type Enclosure, enclosingArgv, outermost } from "./isolation.ts";
 import { commandArgv, createJobDirectory, jobPaths, startDirectory } from "./job-directory.ts";
 import { jobEnvironment, workloadMark } from "./job-environment.ts";
 import { createOutputFile } from "./job-outputs.ts";
@@ -51,7 +51,10 @@ export async function launch(request: Launch): Promise<ProcessIdentity> {
 export function enclosureOf(settings: ProcessExecutorSettings, record: ExecutionRecord): Enclosure {
   const { isolation, jobDirectory, uid } = record;
   if (isolation === "uid" && uid !== undefined) return { isolation, uid };
-  if (isolation === "namespace") return { isolation, hiddenPaths: settings.hiddenPaths, jobDirectory };
+  if (isolation === "namespace") {
+    const hidden = [...settings.hiddenPaths, ...settings.hiddenWhereThere.filter((path) => existsSync(path))];
+    return { isolation, hiddenPaths: outermost(hidden), jobDirectory };
+  }
   return { isolation: "none" };
 }
 

@@ -19,6 +19,8 @@ export type ProcessExecutorOptions = {
   isolation: Isolation;
   /** Directories no job may look into, absolute; only the isolation `namespace` has to be told. */
   hiddenPaths: string[];
+  /** Files and directories besides, which may be gone by the time a job starts. */
+  hiddenWhereThere?: readonly string[];
   uidRange?: UidRange;
   /** Shared by all runners of the machine. */
   uidClaimsDirectory?: string;

@@ -29,6 +29,7 @@ export function createProcessExecutor(options: ProcessExecutorOptions): Executor
     uidClaimsDirectory: defaultClaimsDirectory,
     path: process.env["PATH"] ?? usualPath,
     sourceTimeoutMs: tenMinutesMs,
+    hiddenWhereThere: [],
     readContent: () => {
       throw new Error("this runner has no control plane to read content from");
     },
