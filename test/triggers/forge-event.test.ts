@@ -7,7 +7,6 @@ import { cleanJson } from "../../server/src/triggers/json-fields.ts";
 const sha = "0123456789abcdef0123456789abcdef01234567";
 const zeros = "0".repeat(40);
 const repository = { full_name: "acme/web", clone_url: "https://f.example/acme/web.git" };
-const gitlabProject = { path_with_namespace: "acme/web" };
 const pullOf = (head: string | null) => ({
   number: 7,
   pull_request: {
