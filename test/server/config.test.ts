@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { readArguments } from "../../server/src/arguments.ts";
 import { ConfigError, settle, toConfig } from "../../server/src/config.ts";
 
 async function fileOf(text: string): Promise<string> {
@@ -30,6 +31,16 @@ test("an unknown key of the file is named, with the nearest valid one", async ()
   const file = await fileOf('heart_beat = "3s"\n');
 
   expect(() => settle({}, {}, file)).toThrow(`${file}: unknown key "heart_beat": did you mean "heartbeat"?`);
+});
+
+test.each([
+  [["--file-sources"], { file_sources: "true" }],
+  [["--file-sources", "--listen", "h:1"], { file_sources: "true", listen: "h:1" }],
+  [["--file-sources", "false"], { file_sources: "false" }],
+  [["--file-sources", "true", "config"], { file_sources: "true" }],
+  [["--file-sources=false", "config"], { file_sources: "false" }],
+])("a switch is on by its name, or what is said of it: %j", (argv, flags) => {
+  expect(readArguments(argv, ["serve", "config"])).toMatchObject({ flags });
 });
 
 test("an unknown flag is named, with the nearest valid one", () => {
