@@ -7,11 +7,10 @@ import { sealSecret } from "../identity/sealed-secret.ts";
 import { insertAuditEvent } from "../store/audit-events.ts";
 import type { Sql } from "../store/database.ts";
 import { toPage } from "../store/paging.ts";
-import type { Project } from "../store/projects.ts";
 import { deleteSecret, listSecrets, putSecret, type Secret } from "../store/secrets.ts";
 import { auditOf } from "./audit.ts";
 import { targetOf, userOf } from "./context.ts";
-import { resolveProject } from "./references.ts";
+import { resolveProjectOf } from "./references.ts";
 
 /** Secrets of one organization, and of one project. */
 export const maximumSecrets = 1000;
@@ -22,15 +21,8 @@ export function createSecretsService(deps: { sql: Sql; masterKey: MasterKey }): 
 
   const scopeOf = async (request: { project: string }, context: HandlerContext) => {
     const { organization } = targetOf(context, "organization");
-    const project = request.project === "" ? undefined : await projectOf(request.project, organization.id, context);
+    const project = await resolveProjectOf(sql, userOf(context), request.project, organization.id);
     return { organizationId: organization.id, projectId: project?.id ?? null, projectName: project?.name ?? "" };
-  };
-
-  const projectOf = async (reference: string, organizationId: string, context: HandlerContext): Promise<Project> => {
-    const project = await resolveProject(sql, userOf(context), reference, organizationId);
-    // An id may be of another organization that the caller sees too.
-    if (project.organizationId !== organizationId) throw notFound("project", reference);
-    return project;
   };
 
   return {
@@ -49,13 +41,13 @@ export function createSecretsService(deps: { sql: Sql; masterKey: MasterKey }): 
         await insertAuditEvent(transaction, auditOf(context, event));
         return row;
       });
-      return { secret: toProto(secret) };
+      return { secret: toProto(secret, projectName) };
     },
 
     async listSecrets(request, context) {
       const scope = await scopeOf(request, context);
       const { rows, nextToken } = await listSecrets(sql, scope, toPage(request));
-      return { secrets: rows.map(toProto), nextPageToken: nextToken };
+      return { secrets: rows.map((row) => toProto(row, scope.projectName)), nextPageToken: nextToken };
     },
 
     async deleteSecret(request, context) {
@@ -68,7 +60,7 @@ export function createSecretsService(deps: { sql: Sql; masterKey: MasterKey }): 
         await insertAuditEvent(transaction, auditOf(context, event));
         return row;
       });
-      return { secret: toProto(secret) };
+      return { secret: toProto(secret, projectName) };
     },
   };
 }
@@ -83,11 +75,16 @@ function about({ organizationId, projectId, name }: Secret, project: string) {
   };
 }
 
-function toProto({ name, organizationId, projectId, setBy, createTime, setTime, lastUseTime }: Secret) {
+/** A project's secret is shown for that project only, whose name is known by then. */
+function toProto(
+  { name, organizationId, projectId, setBy, createTime, setTime, lastUseTime }: Secret,
+  project: string,
+) {
   return {
     name,
     organizationId,
     projectId: projectId ?? "",
+    projectName: projectId === null ? "" : project,
     setBy,
     createTime: timestampFromDate(createTime),
     setTime: timestampFromDate(setTime),
