@@ -33,6 +33,16 @@ test("an unknown key of the file is named, with the nearest valid one", async ()
   expect(() => settle({}, {}, file)).toThrow(`${file}: unknown key "heart_beat": did you mean "heartbeat"?`);
 });
 
+test.each([
+  [["--file-sources"], { file_sources: "true" }],
+  [["--file-sources", "--listen", "h:1"], { file_sources: "true", listen: "h:1" }],
+  [["--file-sources", "false"], { file_sources: "false" }],
+  [["--file-sources", "true", "config"], { file_sources: "true" }],
+  [["--file-sources=false", "config"], { file_sources: "false" }],
+])("a switch is on by its name, or what is said of it: %j", (argv, flags) => {
+  expect(readArguments(argv, ["serve", "config"])).toMatchObject({ flags });
+});
+
 test("an unknown flag is named, with the nearest valid one", () => {
   expect(() => settle({ lisen: "x" }, {}, undefined)).toThrow('unknown flag --lisen: did you mean "--listen"?');
 });
