@@ -73,3 +73,29 @@ test("OpenZiti's own SDK is used only when asked for, from its package or where 
   expect(runnerOf("--ziti-sdk")?.zitiSdk).toBe("@openziti/ziti-sdk-nodejs");
   expect(runnerOf("--ziti-sdk", "/opt/ziti-sdk")?.zitiSdk).toBe("/opt/ziti-sdk");
 });
+
+test("jobs may not look into the files of secrets that the runner was given, nor into what the operator names", () => {
+  const file = identityFile({ ztAPI, id });
+  const directory = temporaryDirectory();
+  const config = parseConfig(["--data-dir", "/none", "--ziti-identity", file, "--hide", directory, "--hide", file], {
+    environment: {},
+    version: "1",
+  });
+
+  expect(config?.hidden).toEqual({ directories: [directory], files: [file, file] });
+  expect(() => runnerOf("--hide", `${directory}/none`)).toThrow("no such file or directory");
+});
+
+test("a runner's resources stand beside its slots, and one that is said twice is refused", () => {
+  const capacityOf = (...flags: string[]) =>
+    parseConfig(["--gateway", "https://a", "--data-dir", "/none", ...flags], { environment: {}, version: "1" })
+      ?.capacity;
+
+  expect(capacityOf()).toEqual({ slots: 1 });
+  expect(capacityOf("--slots", "2", "--resource", "cpu=4", "--resource", "gpu=0.5")).toEqual({
+    slots: 2,
+    cpu: 4,
+    gpu: 0.5,
+  });
+  expect(() => capacityOf("--resource", "cpu=4", "--resource", "cpu=8")).toThrow("cpu is given twice");
+});

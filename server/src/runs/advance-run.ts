@@ -1,5 +1,5 @@
 import type { JobDefinition } from "../../../pipelines/pipeline.ts";
-import { derivedOf, endingOf } from "./derive-run.ts";
+import { derivedOf, endingOf, isOutdated } from "./derive-run.ts";
 import { decideRun, type JobStep, type RunStanding } from "./decide-run.ts";
 import { rankOf } from "../domain/rank.ts";
 import { defaultLostAfter_ms, demandProblem } from "../domain/workload.ts";
@@ -86,9 +86,9 @@ export async function advanceHeldRun(
   if ("problem" in decided) return breakOff(sql, advancing, decided.problem);
   await applySteps(deps, sql, { ...advancing, plan: plan.value, steps: decided.value });
   const message = run.cancelRequested ? run.message : waitsFor;
-  const isSettled = held.length > 0 || hasRunEnded(run.state);
   const isSaid = waitsFor === "" || waitsFor === run.message;
-  if (advancing.changes.size > 0 || !isSettled || !isSaid) return save(sql, advancing, message);
+  const isChanged = advancing.changes.size > 0 || isOutdated(run, derivedAs(advancing, message));
+  if (isChanged || !isSaid) return save(sql, advancing, message);
   if (run.advanceRequested) await clearAdvanceRequest(sql, run.id);
   return undefined;
 }
@@ -132,9 +132,14 @@ function standingOf(
   };
 }
 
-async function save(sql: SqlOrTransaction, { run, held, now, changes, stops }: Advancing, message: string) {
+function derivedAs({ run, held, now, changes }: Advancing, message: string): DerivedRun {
   const standing = held.map((row) => ({ ...row, ...changes.get(row.id) }));
-  const derived = derivedOf({ ...run, message }, standing, now);
+  return derivedOf({ ...run, message }, standing, now);
+}
+
+async function save(sql: SqlOrTransaction, advancing: Advancing, message: string) {
+  const { run, changes, stops } = advancing;
+  const derived = derivedAs(advancing, message);
   const ends = hasRunEnded(derived.state) && !hasRunEnded(run.state);
   const [jobs, saved] = await Promise.all([
     saveJobs(sql, [...changes.values()]),

@@ -73,7 +73,7 @@ test("who gives up while an administrator logs in leaves the login to the others
   const management = openManagement(url, caPem, { kind: "certificate", ...admin });
   onTestFinished(() => management.close());
   const giveUp = new AbortController();
-  const [given, kept] = [giveUp.signal, signal].map((until) => management.list("services", "true", until));
+  const [given, kept] = [giveUp.signal, signal].map((one) => management.list("services", "true", one));
   giveUp.abort(new Error("given up"));
   await expect(given).rejects.toThrow("given up");
   expect(await kept).toMatchObject([{ name: "control-plane" }]);
