@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { ConfigError } from "./config.ts";
+import { ConfigError, unknownFlag } from "./config.ts";
 import { settings, type SettingName } from "./settings.ts";
 
 /** What a command line says: settings by name, a command, and the settings file. */
@@ -24,8 +24,9 @@ export function readArguments(argv: readonly string[], commands: readonly [strin
     }
     const [name, inline] = splitOnce(word.slice(2), "=");
     const key = name.replaceAll("-", "_");
-    const isSwitch = key in settings && settings[key as SettingName].kind === "boolean";
+    const isSwitch = Object.hasOwn(settings, key) && settings[key as SettingName].kind === "boolean";
     const value = inline ?? (isSwitch ? "true" : argv[(position += 1)]);
+    if (key !== "config" && !Object.hasOwn(settings, key)) throw unknownFlag(key);
     if (value === undefined) throw new ConfigError(`--${name} needs a value`);
     if (key === "config") file = value;
     else flags[key] = value;

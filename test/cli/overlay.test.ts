@@ -72,7 +72,7 @@ test("the doctor goes through what a dial needs, and finds what a runner lacks",
   expect(stdout).toMatch(/^CHECK +RESULT +FOUND\nrunner +passed +neither locked nor revoked$/m);
   expect(Object.values(await verdicts("build-1"))).not.toContain(false);
   expect(await verdicts("never-enrolled")).toMatchObject({ certificate: false, identity: true });
-  expect(await agynctl("overlay doctor never-enrolled")).toMatchObject({ exitCode: 1 });
+  expect(await agynctl("overlay doctor --runner never-enrolled")).toMatchObject({ exitCode: 1 });
   const { identities } = network.fabric.model;
   const identity = identityIn(network, runner) ?? expect.fail("it is not known there");
   const found = await until("it finds what was changed", async () => {
@@ -83,8 +83,10 @@ test("the doctor goes through what a dial needs, and finds what a runner lacks",
   expect(found).toMatchObject({ authority: true, hosts: true });
 });
 
-test("the doctor refuses a runner that is not there, by name", async () => {
+test("the doctor refuses a runner that is not there, by name, and wants one alone", async () => {
   const { exitCode, stderr } = await agynctl("overlay doctor nobody");
   expect(exitCode).not.toBe(0);
   expect(stderr).toContain("nobody");
+  for (const runners of ["", "build-1 --runner build-1"])
+    expect(await agynctl(`overlay doctor ${runners}`.trim())).toMatchObject({ exitCode: 2 });
 });
