@@ -2,12 +2,14 @@ import { spawn } from "node:child_process";
 
 import { describeSource } from "./ending.ts";
 import type { GitSource } from "./executor.ts";
+import { createLastLines, type LastLines } from "./last-lines.ts";
 import { signal as sendSignal } from "./process-tree.ts";
 
 const protocols = new Set(["https:", "http:", "ssh:", "git:", "file:"]);
 const longestRefBytes = 250;
 const longestUrlBytes = 2048;
-const longestLineCharacters = 4096;
+/** Of what a git command says. */
+const keptCharacters = 4096;
 
 /** What git's own rules and ours forbid in a ref: control and invisible characters, and what refspecs or reflogs give a meaning. */
 // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
@@ -105,10 +107,11 @@ function git(args: string[], { enclosingArgv, env, workspace, signal }: Checkout
   const [file = "git", ...rest] = [...enclosingArgv, "git", ...settings, "-C", workspace, ...args];
   const child = spawn(file, rest, { cwd: "/", env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
   return new Promise((resolve, reject) => {
-    let output = "";
-    let errors = "";
-    child.stdout.on("data", (bytes: Buffer) => (output = (output + bytes.toString()).slice(-longestLineCharacters)));
-    child.stderr.on("data", (bytes: Buffer) => (errors = (errors + bytes.toString()).slice(-longestLineCharacters)));
+    const [output, errors] = [child.stdout, child.stderr].map((stream) => {
+      const lines = createLastLines(keptCharacters);
+      stream.setEncoding("utf8").on("data", (piece: string) => lines.add(piece));
+      return lines;
+    }) as [LastLines, LastLines];
     const abort = (): void => {
       if (child.pid !== undefined) sendSignal(-child.pid, "SIGKILL");
     };
@@ -117,7 +120,7 @@ function git(args: string[], { enclosingArgv, env, workspace, signal }: Checkout
     child.on("close", (code) => {
       signal.removeEventListener("abort", abort);
       if (signal.aborted) reject(signal.reason as Error);
-      else resolve({ code, output, errors });
+      else resolve({ code, output: output.text, errors: errors.text });
     });
   });
 }
