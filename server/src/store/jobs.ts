@@ -2,6 +2,7 @@ import { limits } from "../../../pipelines/limits.ts";
 import type { MatrixCell, SkipCause } from "../../../pipelines/pipeline.ts";
 import type { JobState } from "../domain/run-state.ts";
 import type { DemandJson } from "../domain/workload.ts";
+import { unpack } from "./batch.ts";
 import type { SqlOrTransaction } from "./database.ts";
 import { cut, decodeCursor, type Page } from "./paging.ts";
 import { findRuns } from "./runs.ts";
@@ -59,12 +60,6 @@ export type JobRow = {
 /** As its holder sees it: with what tells time-outs by the database's clock. */
 export type HeldJob = JobRow & { isPastDeadline: boolean; now: Date };
 
-export type NewJob = Pick<
-  JobRow,
-  "id" | "organizationId" | "projectId" | "runId" | "attempt" | "name" | "definition" | "matrix" | "needs" | "labels"
-> &
-  Pick<JobRow, "priority" | "matrixLimit" | "createdBy"> & { runNumber: number };
-
 /** The columns as `JobRow` spells them. */
 export const jobColumns = (sql: SqlOrTransaction) => sql`
   job.key, job.id, job.organization_id as "organizationId", job.project_id as "projectId", job.run_id as "runId",
@@ -76,18 +71,6 @@ export const jobColumns = (sql: SqlOrTransaction) => sql`
   job.workload_ids as "workloadIds", job.stop_requested as "stopRequested", job.exit_code as "exitCode", job.outputs, job.reused,
   job.queue_time as "queueTime", job.available_time as "availableTime", job.queue_deadline as "queueDeadline",
   job.start_time as "startTime", job.end_time as "endTime", job.change_xid::text as "changeXid"`;
-
-/** Inserts the jobs of an attempt, blocked, in the pipeline's order; the caller's transaction holds them. */
-export async function insertJobs(sql: SqlOrTransaction, jobs: readonly NewJob[]): Promise<HeldJob[]> {
-  const rows = await sql<HeldJob[]>`
-    insert into job (id, organization_id, project_id, run_id, run_number, attempt, name, definition, matrix, needs, labels, priority,
-      matrix_limit, created_by, state)
-    select i.*, 'blocked' from jsonb_to_recordset(${sql.json(jobs)}) as i ("id" text, "organizationId" text, "projectId" text,
-      "runId" text, "runNumber" bigint, "attempt" int, "name" text, "definition" text, "matrix" jsonb, "needs" jsonb, "labels" jsonb,
-      "priority" int, "matrixLimit" int, "createdBy" text)
-    returning ${jobColumns(sql)}, false as "isPastDeadline", now() as now`;
-  return rows.toSorted((a, b) => Number(a.key - b.key));
-}
 
 /**
  * The jobs of a run's last attempt, for another statement to read from. The order and the limit, which no attempt reaches, keep the
@@ -221,6 +204,46 @@ export type JobChange = Pick<
   spec: string | null;
 };
 
+/** A job of an attempt that begins: what stays as it is, and what it is at first. */
+export type NewJob = JobChange &
+  Pick<
+    JobRow,
+    "key" | "organizationId" | "projectId" | "runId" | "runNumber" | "attempt" | "name" | "definition" | "matrix"
+  > &
+  Pick<JobRow, "needs" | "labels" | "priority" | "matrixLimit" | "createdBy">;
+
+const changeColumns = `"id" text, "state" text, "message" text, "skipCause" text, "verdict" text, "demand" json, "rank" text,
+  "tag" float8, "concurrencyGroup" text, "concurrencyLimit" int, "cancelsOlder" boolean, "try" int, "maximumTries" int,
+  "retryOnLost" boolean, "lostAfter_ms" bigint, "workloadId" text, "runnerId" text, "stopRequested" boolean, "exitCode" int,
+  "outputs" jsonb, "reused" boolean, "queueTime" timestamptz, "availableTime" timestamptz, "queueDeadline" timestamptz,
+  "startTime" timestamptz, "endTime" timestamptz, "spec" text`;
+
+/** Of jobs that are to be inserted: in the order in which they were asked for, and by the database's clock. */
+export async function reserveJobKeys(sql: SqlOrTransaction, count: number): Promise<{ keys: bigint[]; now: Date }> {
+  const [row] = await sql<{ keys: string; now: Date }[]>`
+    select string_agg(nextval('job_key_seq')::text, ' ') as keys, now() as now from generate_series(1, ${count})`;
+  return { keys: unpack(row!.keys).map(BigInt), now: row!.now };
+}
+
+/** Inserts the jobs of an attempt: a statement to await, or a part of one. */
+export function insertJobs(sql: SqlOrTransaction, jobs: readonly NewJob[]) {
+  const rows = jobs.map((job) => ({ ...job, key: String(job.key), runNumber: String(job.runNumber) }));
+  return sql`
+    insert into job (key, id, organization_id, project_id, run_id, run_number, attempt, name, definition, matrix, needs, labels,
+      priority, matrix_limit, created_by, state, message, skip_cause, verdict, demand, rank, tag, concurrency_group, concurrency_limit,
+      cancels_older, try, maximum_tries, retry_on_lost, lost_after_ms, workload_id, runner_id, stop_requested, exit_code, outputs,
+      reused, queue_time, available_time, queue_deadline, start_time, end_time, spec)
+    overriding system value
+    select key, id, "organizationId", "projectId", "runId", "runNumber", attempt, name, definition, matrix, needs, labels,
+      priority, "matrixLimit", "createdBy", state, message, "skipCause", verdict, demand, rank, tag, "concurrencyGroup",
+      "concurrencyLimit", "cancelsOlder", try, "maximumTries", "retryOnLost", "lostAfter_ms", "workloadId", "runnerId",
+      "stopRequested", "exitCode", outputs, reused, "queueTime", "availableTime", "queueDeadline", "startTime", "endTime",
+      decode(spec, 'base64')
+    from jsonb_to_recordset(${sql.json(rows as never)}) as i ("key" bigint, "organizationId" text, "projectId" text, "runId" text,
+      "runNumber" bigint, "attempt" int, "name" text, "definition" text, "matrix" jsonb, "needs" jsonb, "labels" jsonb,
+      "priority" int, "matrixLimit" int, "createdBy" text, ${sql.unsafe(changeColumns)})`;
+}
+
 /** Writes held jobs. */
 export async function saveJobs(sql: SqlOrTransaction, changes: readonly JobChange[]): Promise<JobRow[]> {
   return sql<JobRow[]>`
@@ -232,11 +255,7 @@ export async function saveJobs(sql: SqlOrTransaction, changes: readonly JobChang
       queue_time = i."queueTime", available_time = i."availableTime", queue_deadline = i."queueDeadline",
       start_time = i."startTime", end_time = i."endTime", spec = coalesce(decode(i.spec, 'base64'), job.spec),
       change_xid = pg_current_xact_id()
-    from jsonb_to_recordset(${sql.json(changes as never)}) as i ("id" text, "state" text, "message" text, "skipCause" text,
-      "verdict" text, "demand" json, "rank" text, "tag" float8, "concurrencyGroup" text, "concurrencyLimit" int, "cancelsOlder" boolean,
-      "try" int, "maximumTries" int, "retryOnLost" boolean, "lostAfter_ms" bigint, "workloadId" text, "runnerId" text, "stopRequested" boolean, "exitCode" int, "outputs" jsonb, "reused" boolean,
-      "queueTime" timestamptz, "availableTime" timestamptz, "queueDeadline" timestamptz, "startTime" timestamptz,
-      "endTime" timestamptz, "spec" text)
+    from jsonb_to_recordset(${sql.json(changes as never)}) as i (${sql.unsafe(changeColumns)})
     where job.id = i.id
     returning ${jobColumns(sql)}`;
 }

@@ -1,6 +1,6 @@
 import type { InputValues, Pipeline } from "../../../pipelines/pipeline.ts";
 import type { JobState, RunState } from "../domain/run-state.ts";
-import { planningOnce, type Sql, type SqlOrTransaction } from "./database.ts";
+import { planningOnce, type SqlOrTransaction } from "./database.ts";
 import { cut, decodeCursor, type Page } from "./paging.ts";
 
 /** Who or what started a run. */
@@ -59,57 +59,11 @@ export type WholeRun = RunRow & {
   advanceRequested: boolean;
 };
 
-export type NewRun = Pick<
-  RunRow,
-  | "id"
-  | "organizationId"
-  | "number"
-  | "projectId"
-  | "projectName"
-  | "pipeline"
-  | "name"
-  | "inputs"
-  | "labels"
-  | "ref"
-  | "commit"
-> &
-  Pick<RunRow, "bundleDigest" | "sourceUrl" | "cause"> & { content: Uint8Array; definition: Pipeline; event: unknown };
-
 const columns = (sql: SqlOrTransaction) => sql`
   key, id, organization_id as "organizationId", number, project_id as "projectId", project_name as "projectName", pipeline, name, inputs,
   labels, ref, commit_id as "commit", bundle_digest as "bundleDigest", source_url as "sourceUrl", cause, state, message, attempt,
   cancel_requested as "cancelRequested", admitted, concurrency_turn is not null as "hasTurn", deadline, jobs, waiting_ms as "waiting_ms", running_ms as "running_ms",
   create_time as "createTime", start_time as "startTime", end_time as "endTime", change_xid::text as "changeXid"`;
-
-/**
- * The number of an organization's next run, which leaves a gap where it is not used, and how many jobs may wait; `undefined` where the
- * organization is gone. A commit of its own,
- * so that starts do not wait for each other; it is not waited for, since the commit of the run that uses it makes both durable.
- */
-export async function takeRunNumber(
-  sql: Sql,
-  organizationId: string,
-): Promise<{ number: bigint; maximumQueued: number } | undefined> {
-  const [row] = await sql<{ number: bigint; maximumQueued: number }[]>`
-    with quick as materialized (select set_config('synchronous_commit', 'off', true))
-    update organization set run_count = run_count + 1 from quick where id = ${organizationId}
-    returning run_count as number, maximum_queued_jobs as "maximumQueued"`;
-  return row;
-}
-
-/** The caller's transaction goes by ids from here on. */
-export async function insertRun(sql: SqlOrTransaction, run: NewRun): Promise<WholeRun> {
-  const [row] = await sql<WholeRun[]>`
-    insert into run (id, organization_id, number, project_id, project_name, pipeline, name, content, definition, inputs, labels,
-      ref, commit_id, bundle_digest, source_url, cause, event, state, deadline)
-    select ${run.id}, ${run.organizationId}, ${run.number}, ${run.projectId}, ${run.projectName}, ${run.pipeline}, ${run.name},
-      ${run.content}, ${sql.json(run.definition)}, ${sql.json(run.inputs)}, ${sql.json(run.labels)}, ${run.ref},
-      ${run.commit}, ${run.bundleDigest}, ${run.sourceUrl}, ${sql.json(run.cause)}, ${sql.json((run.event ?? null) as never)},
-      'queued', now() + ${run.definition.timeout_ms}::float8 * interval '1 millisecond'
-    from ${planningOnce(sql)}
-    returning ${columns(sql)}, definition, event, false as "isPastDeadline", advance_requested as "advanceRequested"`;
-  return row!;
-}
 
 /** By id, whoever's it is: whether the caller may see it is to be asked of what comes back. `undefined` where there is none. */
 export async function getRun(sql: SqlOrTransaction, id: string): Promise<RunRow | undefined> {
