@@ -1,9 +1,10 @@
-import { insertAuditEvents } from "../store/audit-events.ts";
 import type { Sql, SqlOrTransaction } from "../store/database.ts";
-import { saveJobs, type JobRow } from "../store/jobs.ts";
-import { clearAdvanceRequest, saveDerived, type RunRow } from "../store/runs.ts";
+import type { JobRow } from "../store/jobs.ts";
+import { saveAdvance } from "../store/run-changes.ts";
+import { clearAdvanceRequest, type RunRow } from "../store/runs.ts";
 import { decideHeldRun, type DecideDeps, type JobCancellation, type Stop } from "./decide-held-run.ts";
 import { holdRun, type HeldRun } from "./held-run.ts";
+import { changedRows } from "./job-change.ts";
 
 export type AdvanceDeps = DecideDeps & { sql: Sql };
 
@@ -34,10 +35,6 @@ export async function advanceHeldRun(
     if (held.run.advanceRequested) await clearAdvanceRequest(sql, held.run.id);
     return undefined;
   }
-  const [jobs, run] = await Promise.all([
-    saveJobs(sql, [...changes.values()]),
-    saveDerived(sql, derived),
-    events.length > 0 && insertAuditEvents(sql, events),
-  ]);
-  return { run, jobs, stops };
+  const run = await saveAdvance(sql, { derived, jobs: [...changes.values()], events });
+  return { run, jobs: changedRows(held.jobs, changes, run.changeXid), stops };
 }

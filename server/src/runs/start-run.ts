@@ -11,13 +11,14 @@ import type { SqlOrTransaction } from "../store/database.ts";
 import type { Turn } from "../store/job-order.ts";
 import type { HeldJob } from "../store/jobs.ts";
 import type { Project } from "../store/projects.ts";
-import { insertStart, reserveStart, type NewRun, type Reservation } from "../store/run-starts.ts";
+import { insertStart, reserveStart, type NewRun, type Reservation } from "../store/run-changes.ts";
 import type { Cause, RunRow } from "../store/runs.ts";
 import { advanceHeldRun, type AdvanceDeps, type Advanced } from "./advance-run.ts";
 import { decideHeldRun } from "./decide-held-run.ts";
 import { demandRoom, isRoomFar } from "./demand-room.ts";
 import { derivedOf } from "./derive-run.ts";
 import { fetchGitFile, type FetchedFile } from "./git-source.ts";
+import { changedRows } from "./job-change.ts";
 import { newJobs, toNewJobs } from "./new-jobs.ts";
 
 /** What somebody or something wants to run. */
@@ -130,7 +131,7 @@ async function writeStart(
   const { waiting_ms, running_ms } = derived;
   return {
     run: { ...run, ...derived, ...stored, waiting_ms: BigInt(waiting_ms), running_ms: BigInt(running_ms) },
-    jobs: jobs.map((row) => ({ ...row, ...changes.get(row.id), changeXid: stored.changeXid })),
+    jobs: changedRows(jobs, changes, stored.changeXid),
     stops,
   };
 }

@@ -3,7 +3,7 @@ import type { MatrixCell, SkipCause } from "../../../pipelines/pipeline.ts";
 import type { JobState } from "../domain/run-state.ts";
 import type { DemandJson } from "../domain/workload.ts";
 import { unpack } from "./batch.ts";
-import type { SqlOrTransaction } from "./database.ts";
+import { constant, type SqlOrTransaction } from "./database.ts";
 import { cut, decodeCursor, type Page } from "./paging.ts";
 import { findRuns } from "./runs.ts";
 
@@ -61,7 +61,7 @@ export type JobRow = {
 export type HeldJob = JobRow & { isPastDeadline: boolean; now: Date };
 
 /** The columns as `JobRow` spells them. */
-export const jobColumns = (sql: SqlOrTransaction) => sql`
+export const jobColumns = constant(`
   job.key, job.id, job.organization_id as "organizationId", job.project_id as "projectId", job.run_id as "runId",
   job.run_number as "runNumber", job.attempt, job.name, job.definition, job.matrix, job.needs, job.labels, job.state, job.message,
   job.skip_cause as "skipCause", job.verdict, job.demand, job.priority, job.rank, job.tag,
@@ -70,7 +70,7 @@ export const jobColumns = (sql: SqlOrTransaction) => sql`
   job.retry_on_lost as "retryOnLost", job.lost_after_ms as "lostAfter_ms", job.created_by as "createdBy", job.workload_id as "workloadId", job.workload_key as "workloadKey", job.runner_id as "runnerId",
   job.workload_ids as "workloadIds", job.stop_requested as "stopRequested", job.exit_code as "exitCode", job.outputs, job.reused,
   job.queue_time as "queueTime", job.available_time as "availableTime", job.queue_deadline as "queueDeadline",
-  job.start_time as "startTime", job.end_time as "endTime", job.change_xid::text as "changeXid"`;
+  job.start_time as "startTime", job.end_time as "endTime", job.change_xid::text as "changeXid"`);
 
 /**
  * The jobs of a run's last attempt, for another statement to read from. The order and the limit, which no attempt reaches, keep the
@@ -78,25 +78,26 @@ export const jobColumns = (sql: SqlOrTransaction) => sql`
  */
 export const attemptOf = (sql: SqlOrTransaction, runId: string) => sql`
   select * from job where run_id = ${runId} and attempt = (select attempt from run where id = ${runId})
-  order by name limit ${sql.unsafe(String(attemptLimit))}`;
+  order by name limit ${attemptLimit(sql)}`;
 
 /** Far more than an attempt may have, in whatever version it was planned. */
-const attemptLimit = 10 * limits.plannedJobs.value;
+const attemptLimit = constant(String(10 * limits.plannedJobs.value));
 
-/** The jobs of a run's last attempt, in the pipeline's order; those that live locked until the transaction ends. */
+/**
+ * The jobs of a held run's last attempt, in the pipeline's order; those that live locked until the transaction ends. The others do not
+ * change: whoever ends a job holds its run.
+ */
 export async function holdJobs(sql: SqlOrTransaction, runId: string): Promise<HeldJob[]> {
-  // Sent together, answered one after the other: what is read is what is locked.
-  const [, rows] = await Promise.all([
-    sql`
-      select from job
-      where key = any(array(select key from (${attemptOf(sql, runId)}) as mine)) and state in ('blocked', 'queued', 'running')
-      order by key for update`,
-    sql<HeldJob[]>`
-      select ${jobColumns(sql)}, coalesce(queue_deadline < now(), false) as "isPastDeadline", now() as now
-      from (${attemptOf(sql, runId)}) as job order by key`,
-  ]);
-  return rows;
+  return sql<HeldJob[]>`
+    with attempt as materialized (${attemptOf(sql, runId)}), live as (
+      select job.* from job
+      where key = any(array(select key from attempt where ${isLive(sql)})) and ${isLive(sql)} order by key for update
+    )
+    select ${jobColumns(sql)}, coalesce(queue_deadline < now(), false) as "isPastDeadline", now() as now
+    from (select * from live union all select * from attempt where not ${isLive(sql)}) as job order by key`;
 }
+
+const isLive = constant("(state in ('blocked', 'queued', 'running'))");
 
 /** By id, whoever's it is: whether the caller may see it is to be asked of what comes back. `undefined` where there is none. */
 export async function getJob(sql: SqlOrTransaction, id: string): Promise<JobRow | undefined> {
@@ -212,11 +213,11 @@ export type NewJob = JobChange &
   > &
   Pick<JobRow, "needs" | "labels" | "priority" | "matrixLimit" | "createdBy">;
 
-const changeColumns = `"id" text, "state" text, "message" text, "skipCause" text, "verdict" text, "demand" json, "rank" text,
+const changeColumns = constant(`"id" text, "state" text, "message" text, "skipCause" text, "verdict" text, "demand" json, "rank" text,
   "tag" float8, "concurrencyGroup" text, "concurrencyLimit" int, "cancelsOlder" boolean, "try" int, "maximumTries" int,
   "retryOnLost" boolean, "lostAfter_ms" bigint, "workloadId" text, "runnerId" text, "stopRequested" boolean, "exitCode" int,
   "outputs" jsonb, "reused" boolean, "queueTime" timestamptz, "availableTime" timestamptz, "queueDeadline" timestamptz,
-  "startTime" timestamptz, "endTime" timestamptz, "spec" text`;
+  "startTime" timestamptz, "endTime" timestamptz, "spec" text`);
 
 /** Of jobs that are to be inserted: in the order in which they were asked for, and by the database's clock. */
 export async function reserveJobKeys(sql: SqlOrTransaction, count: number): Promise<{ keys: bigint[]; now: Date }> {
@@ -241,12 +242,12 @@ export function insertJobs(sql: SqlOrTransaction, jobs: readonly NewJob[]) {
       decode(spec, 'base64')
     from jsonb_to_recordset(${sql.json(rows as never)}) as i ("key" bigint, "organizationId" text, "projectId" text, "runId" text,
       "runNumber" bigint, "attempt" int, "name" text, "definition" text, "matrix" jsonb, "needs" jsonb, "labels" jsonb,
-      "priority" int, "matrixLimit" int, "createdBy" text, ${sql.unsafe(changeColumns)})`;
+      "priority" int, "matrixLimit" int, "createdBy" text, ${changeColumns(sql)})`;
 }
 
-/** Writes held jobs. */
-export async function saveJobs(sql: SqlOrTransaction, changes: readonly JobChange[]): Promise<JobRow[]> {
-  return sql<JobRow[]>`
+/** Writes held jobs: a statement to await, or a part of one. */
+export function updateJobs(sql: SqlOrTransaction, changes: readonly JobChange[]) {
+  return sql`
     update job set state = i.state, message = i.message, skip_cause = i."skipCause", verdict = i.verdict, demand = i.demand,
       rank = i.rank, tag = i.tag, concurrency_group = i."concurrencyGroup", concurrency_limit = i."concurrencyLimit",
       cancels_older = i."cancelsOlder", try = i.try, maximum_tries = i."maximumTries", retry_on_lost = i."retryOnLost",
@@ -255,7 +256,6 @@ export async function saveJobs(sql: SqlOrTransaction, changes: readonly JobChang
       queue_time = i."queueTime", available_time = i."availableTime", queue_deadline = i."queueDeadline",
       start_time = i."startTime", end_time = i."endTime", spec = coalesce(decode(i.spec, 'base64'), job.spec),
       change_xid = pg_current_xact_id()
-    from jsonb_to_recordset(${sql.json(changes as never)}) as i (${sql.unsafe(changeColumns)})
-    where job.id = i.id
-    returning ${jobColumns(sql)}`;
+    from jsonb_to_recordset(${sql.json(changes as never)}) as i (${changeColumns(sql)})
+    where job.id = i.id`;
 }

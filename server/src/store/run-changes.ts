@@ -2,12 +2,12 @@ import { insertAuditEvents, type AuditEvent } from "./audit-events.ts";
 import { unpack } from "./batch.ts";
 import { planningOnce, type Sql, type SqlOrTransaction } from "./database.ts";
 import { turnColumns, type Turn } from "./job-order.ts";
-import { insertJobs, type NewJob } from "./jobs.ts";
-import type { DerivedRun, WholeRun } from "./runs.ts";
+import { insertJobs, updateJobs, type JobChange, type NewJob } from "./jobs.ts";
+import { runColumns, type DerivedRun, type RunRow, type WholeRun } from "./runs.ts";
 
 /*
- * The start of a run is two statements: what is to be known of the store to decide what becomes of its jobs, and the run with its
- * jobs as they then are.
+ * A run and its jobs are written together, in one statement: as it starts, and whenever it was taken on. What a start has to know of
+ * the store to decide what becomes of its jobs is another one before it.
  */
 
 /** What a run needs of its organization to begin. */
@@ -46,13 +46,13 @@ export async function reserveStart(
 /** A run as it begins, with the text of its pipeline. */
 export type NewRun = WholeRun & { content: Uint8Array };
 
-/** What a run comes to as it begins, and what is told of it. */
-export type RunStart = { run: NewRun; derived: DerivedRun; jobs: readonly NewJob[]; events: readonly AuditEvent[] };
+/** What a run comes to, and what is told of it. */
+type Written<Job> = { derived: DerivedRun; jobs: readonly Job[]; events: readonly AuditEvent[] };
 
 /** Writes the start of a run, in one statement; a transaction that it is part of goes by ids from then on. Answers what the store adds. */
 export async function insertStart(
   sql: SqlOrTransaction,
-  { run, derived, jobs, events }: RunStart,
+  { run, derived, jobs, events }: Written<NewJob> & { run: NewRun },
 ): Promise<Pick<WholeRun, "key" | "deadline" | "changeXid">> {
   const [row] = await sql<Pick<WholeRun, "key" | "deadline" | "changeXid">[]>`
     with begun as (
@@ -69,5 +69,19 @@ export async function insertStart(
       returning key, deadline, change_xid::text as "changeXid"
     ), told as (${insertAuditEvents(sql, events)}), begun_job as (${insertJobs(sql, jobs)})
     select * from begun`;
+  return row!;
+}
+
+/** Writes a held run that was taken on, and what became of its jobs: whatever was asked for before is done. */
+export async function saveAdvance(
+  sql: SqlOrTransaction,
+  { derived, jobs, events }: Written<JobChange>,
+): Promise<RunRow> {
+  const [row] = await sql<RunRow[]>`
+    with told as (${insertAuditEvents(sql, events)}), changed as (${updateJobs(sql, jobs)})
+    update run set state = ${derived.state}, message = ${derived.message}, jobs = ${sql.json(derived.jobs)},
+      start_time = ${derived.startTime}, end_time = ${derived.endTime}, waiting_ms = ${derived.waiting_ms},
+      running_ms = ${derived.running_ms}, advance_requested = false, change_xid = pg_current_xact_id()
+    where id = ${derived.id} returning ${runColumns(sql)}`;
   return row!;
 }
