@@ -12,7 +12,6 @@ import { getTurn, type Turn } from "../store/job-order.ts";
 import type { HeldJob, JobChange, JobRow } from "../store/jobs.ts";
 import { enterGroup } from "../store/run-groups.ts";
 import type { DerivedRun, RunRow, WholeRun } from "../store/runs.ts";
-import type { EndedWorkload } from "../store/workloads.ts";
 import { absorbEnded } from "./absorb-ended.ts";
 import { decideRun, type JobStep, type RunStanding } from "./decide-run.ts";
 import { derivedOf, endingOf } from "./derive-run.ts";
@@ -64,11 +63,11 @@ export type Stop = { workloadId: string; reason: string };
 export async function decideHeldRun(
   deps: DecideDeps,
   sql: SqlOrTransaction,
-  { run, jobs: held, ended, turn }: HeldRun,
+  { run, jobs: held, turn }: HeldRun,
   cancellation?: JobCancellation | "all",
 ): Promise<Decided> {
   const advancing: Advancing = {
-    ...{ run, held, ended, turn },
+    ...{ run, held, turn },
     now: held[0]?.now ?? new Date(),
     changes: new Map(),
     stops: [],
@@ -80,7 +79,7 @@ export async function decideHeldRun(
     held.map((row) => row.name),
   );
   if ("problem" in plan) return breakOff(advancing, plan.problem);
-  absorbEnded(advancing, plan.value);
+  absorbEnded(held, advancing.changes, plan.value);
   const kept = { held, plan: plan.value.jobs, changes: advancing.changes };
   advancing.artifacts = await takeArtifacts(sql, { ...kept, retention_ms: deps.artifactRetention_ms });
   const endsAll = cancellation === "all";
@@ -98,7 +97,6 @@ export async function decideHeldRun(
 type Advancing = Pick<Decided, "stops" | "events"> & {
   run: WholeRun;
   held: readonly HeldJob[];
-  ended: readonly EndedWorkload[];
   turn: Turn | undefined;
   now: Date;
   changes: Map<string, JobChange>;

@@ -30,7 +30,7 @@ export function newJobs(
     ...{ retryOnLost: false, lostAfter_ms: null, workloadId: null, workloadKey: null, runnerId: null, workloadIds: [] },
     ...{ stopRequested: false, exitCode: null, outputs: {}, reused: false },
     ...{ queueTime: null, availableTime: null, queueDeadline: null, startTime: null, endTime: null },
-    ...{ changeXid: "", isPastDeadline: false, now },
+    ...{ changeXid: "", isPastDeadline: false, now, ended: null },
   }));
 }
 

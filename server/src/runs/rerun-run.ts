@@ -51,7 +51,7 @@ export async function rerunRun(deps: StartDeps, { runId, scope, ifAttempt, event
       redone.has(row.name) ? row : reuse(row, before.get(row.name)!),
     );
     await insertJobs(transaction, toNewJobs(jobs));
-    return (await advanceHeldRun(deps, transaction, { run: next, jobs, ended: [] }))!;
+    return (await advanceHeldRun(deps, transaction, { run: next, jobs }))!;
   });
   deps.onAdvanced(outcome);
   return outcome.run;

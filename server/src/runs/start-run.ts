@@ -119,7 +119,7 @@ async function writeStart(
   { run, jobs, turn, event }: Starting,
 ): Promise<Advanced> {
   const events = event ? [event] : [];
-  const held = { run, jobs, ended: [], turn };
+  const held = { run, jobs, turn };
   if (run.definition.concurrency !== null) {
     const derived = derivedOf(run, jobs, run.createTime);
     const stored = await insertStart(sql, { run, derived, jobs: toNewJobs(jobs), events });

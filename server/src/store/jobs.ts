@@ -6,6 +6,7 @@ import { unpack } from "./batch.ts";
 import { constant, type SqlOrTransaction } from "./database.ts";
 import { cut, decodeCursor, type Page } from "./paging.ts";
 import { findRuns } from "./runs.ts";
+import type { WorkloadRow } from "./workloads.ts";
 
 /** A job's record. */
 export type JobRow = {
@@ -57,8 +58,14 @@ export type JobRow = {
   changeXid: string;
 };
 
-/** As its holder sees it: with what tells time-outs by the database's clock. */
-export type HeldJob = JobRow & { isPastDeadline: boolean; now: Date };
+/** As its holder sees it: with what tells time-outs by the database's clock, and how the workload ended that it runs as, if it has. */
+export type HeldJob = JobRow & { isPastDeadline: boolean; now: Date; ended: EndedWorkload | null };
+
+/** How a workload of a job ended. */
+export type EndedWorkload = Pick<
+  WorkloadRow,
+  "phase" | "message" | "result" | "runnerId" | "startTime" | "endTime" | "stopRequested"
+>;
 
 /** The columns as `JobRow` spells them. */
 export const jobColumns = constant(`
@@ -73,30 +80,40 @@ export const jobColumns = constant(`
   job.start_time as "startTime", job.end_time as "endTime", job.change_xid::text as "changeXid"`);
 
 /**
- * The jobs of a run's last attempt, for another statement to read from. The order and the limit, which no attempt reaches, keep the
- * planner to the index of attempts: it may believe that most jobs are of one run, and walk all there are.
+ * The jobs of a held run's last attempt, in the pipeline's order; those that live locked until the transaction ends. The others do not
+ * change: whoever ends a job holds its run. The order and the limit of an attempt, which none reaches, keep the planner to its index: it
+ * may believe that most jobs are of one run, and walk all there are.
  */
-export const attemptOf = (sql: SqlOrTransaction, runId: string) => sql`
-  select * from job where run_id = ${runId} and attempt = (select attempt from run where id = ${runId})
-  order by name limit ${attemptLimit(sql)}`;
+export async function holdJobs(sql: SqlOrTransaction, runId: string): Promise<HeldJob[]> {
+  type Row = Omit<HeldJob, "ended"> & { [Field in keyof EndedWorkload as `ended_${Field}`]: EndedWorkload[Field] };
+  const rows = await sql<Row[]>`
+    with attempt as materialized (
+      select * from job where run_id = ${runId} and attempt = (select attempt from run where id = ${runId})
+      order by name limit ${attemptLimit(sql)}
+    ), live as (
+      select job.* from job
+      where key = any(array(select key from attempt where ${isLive(sql)})) and ${isLive(sql)} order by key for update
+    )
+    select ${jobColumns(sql)}, coalesce(queue_deadline < now(), false) as "isPastDeadline", now() as now, ${endedColumns(sql)}
+    from (select * from live union all select * from attempt where not ${isLive(sql)}) as job left join lateral (
+      select * from workload_state
+      where job.state = 'running' and organization_id = job.organization_id and key = job.workload_key and end_time is not null
+      offset 0) as e on true
+    order by job.key`;
+  return rows.map((row) => {
+    const { ended_phase: phase, ended_message: message, ended_result: result, ended_runnerId: runnerId, ...job } = row;
+    const { ended_startTime: startTime, ended_endTime: endTime, ended_stopRequested: stopRequested, ...held } = job;
+    const ended = endTime && { phase, message, result, runnerId, startTime, endTime, stopRequested };
+    return { ...held, ended };
+  });
+}
 
 /** Far more than an attempt may have, in whatever version it was planned. */
 const attemptLimit = constant(String(10 * limits.plannedJobs.value));
 
-/**
- * The jobs of a held run's last attempt, in the pipeline's order; those that live locked until the transaction ends. The others do not
- * change: whoever ends a job holds its run.
- */
-export async function holdJobs(sql: SqlOrTransaction, runId: string): Promise<HeldJob[]> {
-  return sql<HeldJob[]>`
-    with attempt as materialized (${attemptOf(sql, runId)}), live as (
-      select job.* from job
-      where key = any(array(select key from attempt where ${isLive(sql)})) and ${isLive(sql)} order by key for update
-    )
-    select ${jobColumns(sql)}, coalesce(queue_deadline < now(), false) as "isPastDeadline", now() as now
-    from (select * from live union all select * from attempt where not ${isLive(sql)}) as job order by key`;
-}
-
+const endedColumns = constant(`
+  e.phase as "ended_phase", e.message as "ended_message", e.result as "ended_result", e.runner_id as "ended_runnerId",
+  e.start_time as "ended_startTime", e.end_time as "ended_endTime", e.stop_requested as "ended_stopRequested"`);
 const isLive = constant("(state in ('blocked', 'queued', 'running'))");
 
 /** By id, whoever's it is: whether the caller may see it is to be asked of what comes back. `undefined` where there is none. */
