@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import postgres from "postgres";
 import { migrate, openDatabase, type DatabaseTarget, type Sql } from "../server/src/store/database.ts";
 import { startEmbeddedPostgres } from "../server/src/store/embedded-postgres.ts";
@@ -72,12 +73,16 @@ export async function openStore({ target }: BenchDatabase, connections: number):
 
 const commits = 400;
 
-/** Milliseconds of one durable commit of one row, one after the other: the median. */
-export async function measureCommit_ms({ target }: BenchDatabase): Promise<number> {
+/**
+ * Milliseconds of one durable commit of one row: the median. One goes right after the other, or after a pause, which leaves a machine's
+ * caches and its processor's clock to others, as work at a low rate does.
+ */
+export async function measureCommit_ms({ target }: BenchDatabase, pause_ms = 0): Promise<number> {
   const sql = openDatabase(target, 1);
   await sql`create table if not exists bench_commit (number integer primary key, time timestamptz not null)`;
   const times: number[] = [];
   for (let number = 0; number < commits; number++) {
+    if (pause_ms > 0) await delay(pause_ms);
     const start = performance.now();
     await sql`insert into bench_commit values (${number}, now()) on conflict (number) do update set time = now()`;
     times.push(performance.now() - start);

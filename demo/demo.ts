@@ -17,7 +17,12 @@ const root = join(import.meta.dirname, "..");
 const runnerEnd_ms = 15_000;
 const serverEnd_ms = 20_000;
 
-const terminal = createTerminal((text) => process.stdout.write(text), wantsColours(process.stdout, process.env));
+const { stdout } = process;
+const terminal = createTerminal(
+  (text) => stdout.write(text),
+  wantsColours(stdout, process.env),
+  stdout.columns || undefined,
+);
 
 process.exit(await main());
 

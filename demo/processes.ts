@@ -113,7 +113,7 @@ export async function startControlPlane(
   onStarted(program);
   const ready = await until(
     "the control plane",
-    () => program.records().find((record) => record["msg"] === "server ready"),
+    () => program.records().find((record) => record["message"] === "server ready"),
     { programs: [program] },
   );
   const token = readFileSync(join(data, "admin-token"), "utf8").trim();

@@ -27,9 +27,9 @@ export function wantsColours(stream: { isTTY?: boolean }, environment: NodeJS.Pr
 
 /**
  * A terminal that is written to by `write`; what workloads print has everything but colours taken out, and those, too, without
- * `colours`.
+ * `colours`. What the demo itself says is broken between words where it is wider than `columns`.
  */
-export function createTerminal(write: (text: string) => void, colours: boolean): Terminal {
+export function createTerminal(write: (text: string) => void, colours: boolean, columns = Infinity): Terminal {
   const paint = (colour: keyof typeof codes, text: string) =>
     colours ? `\u001b[${codes[colour]}m${text}\u001b[0m` : text;
   const line = (text: string) => write(`${text}\n`);
@@ -37,18 +37,22 @@ export function createTerminal(write: (text: string) => void, colours: boolean):
     const safe = sanitizeLog(content);
     return colours ? safe : stripVTControlCharacters(safe);
   };
+  /** Behind a margin of `indent` characters, which the lines after the first get as blanks. */
+  const folded = (text: string, indent: number) => foldText(text, columns - indent).join(`\n${" ".repeat(indent)}`);
   let steps = 0;
   return {
-    title: (text) => line(paint("bold", text)),
+    title: (text) => line(paint("bold", folded(text, 0))),
     step(text) {
       steps += 1;
       line("");
-      line(paint("bold", `${paint("cyan", String(steps))} ${paint("bold", text)}`));
+      line(paint("bold", `${paint("cyan", String(steps))} ${paint("bold", folded(text, 2))}`));
     },
-    fact: (name, value) => line(`  ${paint("dim", name.padEnd(nameWidth))}  ${sanitizeText(value)}`),
+    fact(name, value) {
+      line(`  ${paint("dim", name.padEnd(nameWidth))}  ${folded(sanitizeText(value), nameWidth + 4)}`);
+    },
     verdict(kind, text) {
       const mark = kind === "held" ? paint("green", "✓") : paint("red", "✗");
-      line(`  ${mark} ${sanitizeText(text)}`);
+      line(`  ${mark} ${folded(sanitizeText(text), 4)}`);
     },
     table(rows) {
       const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
@@ -59,14 +63,25 @@ export function createTerminal(write: (text: string) => void, colours: boolean):
     },
     log({ time_ms, stream, content }) {
       const clock = `${(time_ms / 1000).toFixed(2)} s`.padStart(8);
-      const text = shown(content);
+      const text = stream === "system" ? folded(shown(content), 13) : shown(content);
       const tints = { stdout: undefined, stderr: "yellow", system: "dim" } as const;
       const tint = tints[stream];
       line(
         `  ${paint("dim", `${clock} ${stream === "system" ? "·" : "│"}`)} ${tint === undefined ? text : paint(tint, text)}`,
       );
     },
-    note: (text) => line(`  ${paint("dim", sanitizeText(text))}`),
+    note: (text) => line(`  ${paint("dim", folded(sanitizeText(text), 2))}`),
     blank: () => line(""),
   };
+}
+
+/** The text in lines of at most `width` characters, broken between words; a word that is longer stays whole. */
+export function foldText(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
 }

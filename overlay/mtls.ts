@@ -1,5 +1,6 @@
 import net from "node:net";
 import { OverlayError, messageOf } from "./errors.ts";
+import { limited } from "./limited.ts";
 import type { Caller, Listener, Overlay } from "./overlay.ts";
 import { openTunnel, proxyFor, type ProxySettings } from "./proxy.ts";
 import { connectTcp, keepAliveDelay_ms, type HostAndPort } from "./tcp.ts";
@@ -22,22 +23,18 @@ const backlog_connections = 1024;
 
 /** The adapter over plain TCP, directly or through an HTTP proxy by CONNECT. Mutual TLS is the secure layer's. */
 export function createMtlsOverlay(options: MtlsOptions = {}): Overlay<MtlsEndpoint> {
-  const connectTimeout_ms = options.connectTimeout_ms ?? defaultConnectTimeout_ms;
+  const timeout_ms = options.connectTimeout_ms ?? defaultConnectTimeout_ms;
   const closing = new AbortController();
   const listeners = new Set<Listener<MtlsEndpoint>>();
 
   return {
-    async dial(endpoint, { signal } = {}) {
-      const timeout = AbortSignal.timeout(connectTimeout_ms);
-      const signals = signal === undefined ? [closing.signal, timeout] : [closing.signal, timeout, signal];
-      const proxy = proxyFor(endpoint, options.proxy ?? {});
-      try {
-        const anySignal = AbortSignal.any(signals);
-        if (proxy !== undefined) return await openTunnel(proxy, endpoint, anySignal);
-        return await connectTcp(endpoint, anySignal);
-      } catch (error) {
-        throw dialError(error, endpoint, timeout.aborted ? connectTimeout_ms : undefined, signals);
-      }
+    dial(endpoint, { signal } = {}) {
+      const given = signal === undefined ? [closing.signal] : [closing.signal, signal];
+      const what = `dialing ${endpoint.host}:${endpoint.port}`;
+      return limited({ what, timeout_ms, given, otherwise: "unreachable" }, async (until) => {
+        const proxy = proxyFor(endpoint, options.proxy ?? {});
+        return proxy === undefined ? connectTcp(endpoint, until) : openTunnel(proxy, endpoint, until);
+      });
     },
 
     async listen(service, onConnection) {
@@ -96,17 +93,4 @@ async function listenTcp(
     address: { host, port: typeof bound === "object" && bound !== null ? bound.port : port },
     close: () => new Promise((done) => server.close(() => done())),
   };
-}
-
-function dialError(
-  error: unknown,
-  { host, port }: MtlsEndpoint,
-  timeout_ms: number | undefined,
-  signals: readonly AbortSignal[],
-): OverlayError {
-  if (error instanceof OverlayError) return error;
-  const where = `${host}:${port}`;
-  if (timeout_ms !== undefined) return new OverlayError("timeout", `${where} did not answer within ${timeout_ms} ms`);
-  if (signals.some(({ aborted }) => aborted)) return new OverlayError("cancelled", `dialing ${where} was given up`);
-  return new OverlayError("unreachable", `cannot reach ${where}: ${messageOf(error)}`, { cause: error });
 }

@@ -6,7 +6,7 @@ import { limited } from "./limited.ts";
 import { readSdkError, type OpenZitiSdk } from "./openziti-sdk.ts";
 import type { Credential } from "./openziti/credential.ts";
 import type { OpenZitiEndpoint, OpenZitiOptions } from "./openziti/openziti.ts";
-import type { ControllerUrls } from "./openziti/rest.ts";
+import type { ControllerUrls } from "./openziti/controller-list.ts";
 import { abortable } from "./openziti/waiting.ts";
 import type { Dialer } from "./overlay.ts";
 

@@ -5,6 +5,7 @@ import { verifyControlPlaneChain } from "../wire/control-plane-chain.ts";
 import { controlPlaneUri, onlyUriName } from "../wire/spiffe.ts";
 import { isCertificateFault, messageOf, OverlayError } from "./errors.ts";
 import { lateDuplex } from "./late-duplex.ts";
+import { untilOpen } from "./until-open.ts";
 
 /** What the dialing side shows, and whom it accepts. */
 export interface SecureClientOptions {
@@ -113,22 +114,11 @@ function shownChain(socket: tls.TLSSocket): string {
 }
 
 async function untilSecured(socket: tls.TLSSocket, signal: AbortSignal): Promise<tls.TLSSocket> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const closed = () => reject(new OverlayError("broken", "the connection closed during the TLS handshake"));
-  const onAbort = () => reject(new OverlayError("cancelled", "the TLS handshake was given up"));
-  socket.once("secureConnect", resolve).once("error", reject).once("close", closed);
-  signal.addEventListener("abort", onAbort, { once: true });
-  if (signal.aborted) onAbort();
   try {
-    await promise;
-    return socket;
+    return await untilOpen(socket, "secureConnect", signal);
   } catch (error) {
-    socket.on("error", () => {});
-    socket.destroy();
+    if (signal.aborted) throw new OverlayError("cancelled", "the TLS handshake was given up");
     throw asOverlayError(error);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-    socket.off("secureConnect", resolve).off("error", reject).off("close", closed);
   }
 }
 

@@ -1,4 +1,5 @@
 import net from "node:net";
+import { untilOpen } from "./until-open.ts";
 
 /** A place on the network; `host` is a name or an address (IPv6 without brackets). */
 export interface HostAndPort {
@@ -25,19 +26,5 @@ export async function connectTcp(
   signal.throwIfAborted();
   const socket = net.connect({ ...place, allowHalfOpen: true, noDelay: true });
   socket.setKeepAlive(true, keepAliveDelay_ms);
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const onAbort = () => reject(signal.reason);
-  socket.once("connect", resolve).once("error", reject);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    await promise;
-    return socket;
-  } catch (error) {
-    socket.on("error", () => {});
-    socket.destroy();
-    throw error;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-    socket.off("connect", resolve).off("error", reject);
-  }
+  return untilOpen(socket, "connect", signal);
 }

@@ -82,6 +82,8 @@ function checkJob(job: JobWords, scopes: JobScopes, texts: TextChecker, report: 
   checkVariables(job, report);
   if (job.shell !== undefined && job.run?.value.kind === "argv")
     report.add(job.shell.node, "a shell for a list of words", "they are executed without one: leave `shell` out");
+  if (job.run?.value.kind === "argv" && job.run.value.arguments[0] === "")
+    report.add(job.run.node, "the first word is the program to start, and is empty");
   const { backoff = 0, backoff_max: longest } = job.retries ?? {};
   if (longest !== undefined && longest.value < backoff)
     report.add(longest.node, "the longest wait is shorter than the first");

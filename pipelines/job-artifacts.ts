@@ -20,15 +20,23 @@ export function checkArtifacts(
   checkName: CheckName,
   report: Report,
 ): void {
-  const names = new Set<string>();
+  const names = new Map<string, string>();
   for (const { name } of words?.upload ?? []) {
     if (name === undefined) continue;
     checkName(name);
-    if (names.has(name.value))
-      report.add(name.node, `${quote(name.value)} is uploaded twice`, "give each its own name");
-    names.add(name.value);
+    const twin = names.get(name.value.toLowerCase());
+    const fault = twin === undefined ? undefined : twinFault(name.value, twin);
+    if (fault !== undefined) report.add(name.node, fault, "give each its own name");
+    names.set(name.value.toLowerCase(), name.value);
   }
   for (const download of words?.download ?? []) checkDownload(download, before, checkName, report);
+}
+
+/** What names of artifacts share that are the same but for case; expressions may still make them differ. */
+function twinFault(name: string, twin: string): string | undefined {
+  if (name === twin) return `${quote(name)} is uploaded twice`;
+  if (name.includes("${{")) return undefined;
+  return `${quote(name)} and ${quote(twin)} are one on file systems that do not tell case apart`;
 }
 
 function checkDownload(

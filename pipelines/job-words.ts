@@ -105,7 +105,7 @@ export const requires = record(
     },
     executor: { shape: lowerName("an executor"), help: "the way of running the job; the server's default unless said" },
     resources: {
-      shape: map(lowerName("a resource"), number("an amount", 0, 1e15, false), "resources"),
+      shape: map(lowerName("a resource"), number("an amount: a number from 0", 0, 1e15, false), "resources"),
       help: "amounts the job takes while it runs; `slots` is 1 unless said",
     },
     prefer: {

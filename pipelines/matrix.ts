@@ -32,7 +32,8 @@ export function createCells(words: MatrixWords, place: Place, report: Report): r
   );
   const kept = withoutExcluded(combined, words, report);
   const cells = withIncluded(kept, words, report);
-  if (cells.length === 0) report.add(place, "the matrix has no cells", "give it an axis, such as os: [linux, macos]");
+  const hint = combined.length > 0 ? "`exclude` leaves none" : "give it an axis, such as os: [linux, macos]";
+  if (cells.length === 0) report.add(place, "the matrix has no cells", hint);
   if (cells.length <= limits.matrixCells.value) return cells.map((cell) => Object.fromEntries(cell));
   report.add(place, `${cells.length.toLocaleString("en-US")} cells: ${limitText("matrixCells")}`);
   return undefined;

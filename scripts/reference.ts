@@ -9,9 +9,8 @@ import { badInputsPage } from "./reference/bad-inputs-page.ts";
 import { readContract } from "./reference/contract.ts";
 import { errorsPage } from "./reference/errors-page.ts";
 import { agynctlPage, helpPage } from "./reference/help-page.ts";
-import { fill } from "./reference/markdown.ts";
 import { pipelineSchema, pipelinesPage } from "./reference/pipelines-page.ts";
-import { settingsPage, settingsTable } from "./reference/settings-page.ts";
+import { settingsPage } from "./reference/settings-page.ts";
 
 const contract = await readContract();
 const pages: Record<string, string> = {
@@ -24,7 +23,6 @@ const pages: Record<string, string> = {
   "docs/reference/pipelines.md": pipelinesPage(),
   "docs/reference/pipeline.schema.json": pipelineSchema(),
   "docs/internals/bad-inputs.md": await badInputsPage(),
-  "docs/guide/configuration.md": fill(await read("docs/guide/configuration.md"), "settings", settingsTable()),
 };
 process.exitCode = process.argv.includes("--check") ? await check() : await write();
 

@@ -52,7 +52,7 @@ async function serve(config: Config): Promise<void> {
   stopOnSignals(open, say);
   dieWithNpm();
   const log = pino(
-    { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    { level: config.logLevel, base: null, messageKey: "message", timestamp: pino.stdTimeFunctions.isoTime },
     pino.destination(2),
   );
   say("agyn: starting ...");

@@ -77,7 +77,10 @@ async function* entriesOf(
     yield { path, isFolder: true };
     for (const name of (await readdir(local)).toSorted()) {
       const below = join(local, name);
-      yield* entriesOf(below, `${path}/${name}`, { status: await lstat(below), progress });
+      const found = await lstat(below).catch(() => undefined);
+      if (found) yield* entriesOf(below, `${path}/${name}`, { status: found, progress });
+      // Read as text, a name that is none leads nowhere.
+      else if (name.includes("\uFFFD")) progress.leftOut(`${path}/${name}`, "not named in UTF-8");
     }
   } else progress.leftOut(path, status.isSymbolicLink() ? "a symbolic link" : "neither a file nor a folder");
 }

@@ -14,10 +14,16 @@ export async function showExplanation(context: Context, explanation: Explanation
 }
 
 /** An explanation for a person: the text, and a table of the runners. */
-export function explanationText({ output, terminal }: Context, explanation: Explanation): string {
+export function explanationText(context: Context, explanation: Explanation): string {
+  const tone = explanation.verdict === Verdict.PLACEABLE ? "good" : "warning";
+  return `${context.output.toned(safe(explanation.text), tone)}\n${runnersText(context, explanation)}`;
+}
+
+/** What an explanation says of the runners, without its text: a table, the nearest, and what would help. */
+export function runnersText({ output, terminal }: Context, explanation: Explanation): string {
   const { stdout } = terminal;
   const isPlaceable = explanation.verdict === Verdict.PLACEABLE;
-  const lines = [output.toned(safe(explanation.text), isPlaceable ? "good" : "warning")];
+  const lines: string[] = [];
   if (explanation.runners.length > 0) {
     const rows = explanation.runners.map(({ runnerName, cluster, eligible, rules }) => [
       { text: safe(runnerName) },
@@ -35,7 +41,7 @@ export function explanationText({ output, terminal }: Context, explanation: Expl
     lines.push("", `nearest: ${safe(nearest.runnerName)}, which lacks ${safe(nearest.lacks.join(", "))}`);
   if (!isPlaceable && explanation.smallestChange !== "")
     lines.push(`smallest change: ${safe(explanation.smallestChange)}`);
-  return `${lines.join("\n")}\n`;
+  return lines.map((line) => `${line}\n`).join("");
 }
 
 /** The rules that a runner does not meet, in words. */

@@ -28,6 +28,7 @@ export async function readPages<T>(
     pageToken = page.nextPageToken;
     if (pageToken === "") return items;
   }
-  await output.note(`only the first ${items.length} are shown: there are more, see --limit`, "warning");
+  const shown = items.length === 1 ? "the first is" : `the first ${items.length} are`;
+  await output.note(`only ${shown} shown: there are more, see --limit`, "warning");
   return items;
 }

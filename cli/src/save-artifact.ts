@@ -29,9 +29,13 @@ export async function saveArtifact(
   bytes: AsyncIterable<Uint8Array>,
   { sha256, sizeBytes, isForced }: Expected & { isForced: boolean },
 ): Promise<void> {
-  if (!isForced && (await isThere(path))) throw new UsageError(`${path} is there already`, "overwrite it with --force");
+  const there = await lstat(path).catch(() => undefined);
+  if (there?.isDirectory()) throw new UsageError(`${path} is a directory`, "name the file in it");
+  if (!isForced && there) throw new UsageError(`${path} is there already`, "overwrite it with --force");
   const draft = join(dirname(path), `.${basename(path).slice(0, 100)}.${randomBytes(6).toString("hex")}`);
-  const file = await open(draft, "wx", 0o666);
+  const file = await open(draft, "wx", 0o666).catch((error: NodeJS.ErrnoException) => {
+    throw new UsageError(`${path} cannot be written: ${error.code ?? error.message}`);
+  });
   try {
     await writeChecked(file, bytes, { sha256, sizeBytes });
     await file.close();
@@ -67,8 +71,4 @@ async function publish(draft: string, path: string): Promise<void> {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     throw new UsageError(`${path} is there already`, "overwrite it with --force");
   }
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return (await lstat(path).catch(() => undefined)) !== undefined;
 }

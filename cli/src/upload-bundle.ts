@@ -22,7 +22,7 @@ const partBytes = 4 * 1024 * 1024;
 const maximumTries = 5;
 const maximumListBytes = 64 * 1024 * 1024;
 
-/** What was uploaded. `skipped`: links and other things that are no files. */
+/** What was uploaded. `skipped`: what is left out, and what it is. */
 export type UploadedBundle = { sha256: string; sizeBytes: number; files: number; skipped: string[] };
 
 /**
@@ -101,8 +101,8 @@ async function listFiles(path: string): Promise<Listed> {
   for (const name of names.toSorted((a, b) => (a < b ? -1 : 1))) {
     const file = await describe(root, name);
     if (file === undefined) continue;
-    if (file === "skipped") {
-      listed.skipped.push(name);
+    if (typeof file === "string") {
+      listed.skipped.push(`${name} ${file}`);
       continue;
     }
     bytes += file.sizeBytes;
@@ -113,12 +113,13 @@ async function listFiles(path: string): Promise<Listed> {
   return listed;
 }
 
-async function describe(root: string, name: string): Promise<TarFile | "skipped" | undefined> {
+/** A file; or why it is left out, in words that follow its name; or nothing where it is gone. */
+async function describe(root: string, name: string): Promise<TarFile | string | undefined> {
   const path = join(root, name);
   const status = await lstat(path).catch(() => undefined);
-  // In git's index, but removed since.
-  if (status === undefined) return undefined;
-  if (!status.isFile()) return "skipped";
+  // In git's index, but removed since; or read as text from a name that is none.
+  if (status === undefined) return name.includes("\uFFFD") ? "has a name that is not UTF-8" : undefined;
+  if (!status.isFile()) return "is a link, or no plain file";
   return {
     path: name,
     isExecutable: (status.mode & 0o100) !== 0,

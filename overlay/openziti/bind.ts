@@ -67,7 +67,7 @@ export async function bindThrough(channel: Channel, request: BindRequest, signal
     receive(message) {
       if (message.type === messageType.dial) return accept(channel, request, { id, pair }, message);
       if (message.type === messageType.bindSuccess) bound.resolve();
-      if (message.type === messageType.stateConnected) grace = setTimeout(bound.resolve, bindSuccessGrace_ms).unref();
+      if (message.type === messageType.stateConnected) grace ??= setTimeout(bound.resolve, bindSuccessGrace_ms).unref();
       if (message.type === messageType.stateClosed) lose(refusalOf(message, service.name));
     },
     lost: lose,

@@ -66,7 +66,7 @@ export class Channel {
   #probing: NodeJS.Timeout | undefined;
   #sequence = 0;
   #lastId = 0;
-  #greetedAt_ms = 0;
+  #greetedAt_ms: number | undefined;
   /** A router says yes to any Hello, and looks at the token afterwards: only what it does for us shows that we are in. */
   #proven = false;
   #retired = false;
@@ -128,8 +128,9 @@ export class Channel {
       const words = readText(result.body);
       throw new OverlayError("unauthorized", `router ${this.router.name} refused us: ${words}`);
     }
-    this.#greetedAt_ms = performance.now();
-    this.latency_ms = this.#greetedAt_ms - start_ms;
+    const now_ms = performance.now();
+    this.#greetedAt_ms = now_ms;
+    this.latency_ms = now_ms - start_ms;
     this.#probing = setInterval(() => void this.#probe(), probeInterval_ms).unref();
   }
 
@@ -220,7 +221,7 @@ export class Channel {
   }
 
   #lossError(): OverlayError {
-    const early = performance.now() - this.#greetedAt_ms < lateRefusal_ms;
+    const early = this.#greetedAt_ms !== undefined && performance.now() - this.#greetedAt_ms < lateRefusal_ms;
     if (this.#proven || !early) return new OverlayError("broken", `router ${this.router.name} closed the channel`);
     return new OverlayError("unauthorized", `router ${this.router.name} did not let us in: it closed after the Hello`);
   }

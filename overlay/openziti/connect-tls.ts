@@ -2,44 +2,27 @@ import net from "node:net";
 import tls from "node:tls";
 import { codeOf, isCertificateFault, messageOf, OverlayError } from "../errors.ts";
 import { connectTcp } from "../tcp.ts";
+import { untilOpen } from "../until-open.ts";
 import type { Credential, Router } from "./credential.ts";
 import { edgeProtocol } from "./protocol.ts";
 
 /** Opens TLS to a router, which must show a certificate for its host. Rejects with an `OverlayError`, or with the reason of `signal`. */
 export async function connectTls(router: Router, credential: Credential, signal: AbortSignal): Promise<tls.TLSSocket> {
-  const where = `router ${router.name} (${router.host}:${router.port})`;
-  const connection = await connectTcp(router, signal).catch((error: unknown) => {
-    signal.throwIfAborted();
-    throw readTlsError(error, where);
-  });
-  const socket = tls.connect({
-    socket: connection,
-    host: router.host,
-    ...(net.isIP(router.host) === 0 && { servername: router.host }),
-    key: credential.keyPem,
-    cert: credential.certPem,
-    ca: credential.caPem,
-    minVersion: "TLSv1.2",
-    ALPNProtocols: [edgeProtocol],
-  });
-
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const onAbort = () => reject(signal.reason as Error);
-  const onError = (error: Error) => reject(readTlsError(error, where));
-  const onClose = () => reject(new OverlayError("broken", `${where} closed the connection during the TLS handshake`));
-  socket.once("secureConnect", resolve).on("error", onError).once("close", onClose);
-  signal.addEventListener("abort", onAbort, { once: true });
-  if (signal.aborted) onAbort();
   try {
-    await promise;
-    return socket;
+    const socket = tls.connect({
+      socket: await connectTcp(router, signal),
+      host: router.host,
+      ...(net.isIP(router.host) === 0 && { servername: router.host }),
+      key: credential.keyPem,
+      cert: credential.certPem,
+      ca: credential.caPem,
+      minVersion: "TLSv1.2",
+      ALPNProtocols: [edgeProtocol],
+    });
+    return await untilOpen(socket, "secureConnect", signal);
   } catch (error) {
-    socket.on("error", () => {});
-    socket.destroy();
-    throw error;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-    socket.off("secureConnect", resolve).off("error", onError).off("close", onClose);
+    signal.throwIfAborted();
+    throw readTlsError(error, `router ${router.name} (${router.host}:${router.port})`);
   }
 }
 

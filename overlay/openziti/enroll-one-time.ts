@@ -7,9 +7,10 @@ import * as x509 from "@peculiar/x509";
 import { z } from "zod";
 import { messageOf, OverlayError } from "../errors.ts";
 import { readTlsError } from "./connect-tls.ts";
+import { createControllerList, type ControllerUrls } from "./controller-list.ts";
 import type { Credential } from "./credential.ts";
 import { readIssuer, verifyEnrollmentToken, type EnrollmentToken } from "./enrollment-token.ts";
-import { clientApi, createController, readData, readFailure, request, type ControllerUrls } from "./rest.ts";
+import { clientApi, createController, readData, readFailure, request } from "./rest.ts";
 
 /** What came of an enrollment: who we are in the network, and where it is. */
 export interface Enrolled extends Credential {
@@ -75,7 +76,7 @@ export async function redeemToken(
   { controllers, caPem, token, csrPem }: Redemption,
   signal: AbortSignal,
 ): Promise<string> {
-  const controller = createController(controllers, { caPem });
+  const controller = createController(createControllerList(controllers), { caPem });
   try {
     const path = `${clientApi}/enroll?method=ott&token=${encodeURIComponent(token)}`;
     const answer = await controller.call({ method: "POST", path, text: csrPem }, signal);

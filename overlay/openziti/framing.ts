@@ -7,6 +7,7 @@ export const maxHeaders_bytes = 64 * 1024;
 export const maxBody_bytes = 1024 * 1024;
 /** What messages are joined in that came in several pieces; longer ones get memory of their own. */
 const scratch_bytes = 64 * 1024;
+const nothing = Buffer.alloc(0);
 
 interface Prefix {
   readonly type: number;
@@ -21,51 +22,60 @@ interface Prefix {
  * message holds is overwritten by those after it: copy what is kept.
  */
 export function createDeframer(onMessage: (message: Message) => void): (bytes: Buffer) => void {
-  const pieces: Buffer[] = [];
-  let available_bytes = 0;
+  const scratch = Buffer.allocUnsafeSlow(scratch_bytes);
+  /** A message that has not come whole, in memory for all of it: however small its pieces are, they take no more. */
+  let begun: Buffer = scratch;
+  let begun_bytes = 0;
   let prefix: Prefix | undefined;
-  let scratch: Buffer | undefined;
 
   return (bytes) => {
-    pieces.push(bytes);
-    available_bytes += bytes.length;
-    for (;;) {
-      if (prefix === undefined && available_bytes >= prefix_bytes) prefix = readPrefix(first(prefix_bytes));
-      if (prefix === undefined || available_bytes < prefix.total_bytes) return;
-
-      const message = readMessage(prefix, first(prefix.total_bytes));
-      drop(prefix.total_bytes);
-      prefix = undefined;
-      onMessage(message);
+    let rest = bytes;
+    while (rest.length > 0) {
+      if (begun_bytes === 0) rest = takeWhole(rest);
+      if (rest.length > 0) rest = gather(rest);
     }
   };
 
-  /** The next `count` bytes in one piece: a view where they are, otherwise a copy, until the next call. */
-  function first(count: number): Buffer {
-    const [piece] = pieces;
-    if (piece !== undefined && piece.length >= count) return piece.subarray(0, count);
-    const joined = roomFor(count);
-    for (let index = 0, filled = 0; filled < count; index++) filled += pieces[index]?.copy(joined, filled) ?? count;
-    return joined;
-  }
-
-  function roomFor(count: number): Buffer {
-    if (count > scratch_bytes) return Buffer.allocUnsafeSlow(count);
-    scratch ??= Buffer.allocUnsafeSlow(scratch_bytes);
-    return scratch.subarray(0, count);
-  }
-
-  function drop(count: number): void {
-    available_bytes -= count;
-    let left = count;
-    while (left > 0) {
-      const [piece] = pieces;
-      if (piece === undefined) return;
-      if (piece.length > left) pieces[0] = piece.subarray(left);
-      else pieces.shift();
-      left -= piece.length;
+  /** Hands on the messages that are there in one piece, as views; what is left is the beginning of one, or nothing. */
+  function takeWhole(bytes: Buffer): Buffer {
+    let rest = bytes;
+    while (rest.length >= prefix_bytes) {
+      const next = readPrefix(rest);
+      if (rest.length < next.total_bytes) break;
+      onMessage(readMessage(next, rest.subarray(0, next.total_bytes)));
+      rest = rest.subarray(next.total_bytes);
     }
+    return rest;
   }
+
+  /** Adds to the message that has begun as much as it lacks, and hands it on when it is whole; what is left comes after it. */
+  function gather(bytes: Buffer): Buffer {
+    const wanted_bytes = prefix?.total_bytes ?? prefix_bytes;
+    const count = bytes.copy(begun, begun_bytes, 0, wanted_bytes - begun_bytes);
+    begun_bytes += count;
+    if (begun_bytes < wanted_bytes) return nothing;
+
+    const rest = bytes.subarray(count);
+    if (prefix === undefined) {
+      prefix = readPrefix(begun);
+      if (prefix.total_bytes > scratch_bytes) begun = grown(begun, prefix);
+      if (prefix.total_bytes > begun_bytes) return rest;
+    }
+    const whole = begun.subarray(0, prefix.total_bytes);
+    const message = readMessage(prefix, whole);
+    begun = scratch;
+    begun_bytes = 0;
+    prefix = undefined;
+    onMessage(message);
+    return rest;
+  }
+}
+
+/** Room for all of a message of which the prefix is there. */
+function grown(begun: Buffer, { total_bytes }: Prefix): Buffer {
+  const room = Buffer.allocUnsafeSlow(total_bytes);
+  begun.copy(room, 0, 0, prefix_bytes);
+  return room;
 }
 
 function readPrefix(bytes: Buffer): Prefix {

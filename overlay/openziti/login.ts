@@ -42,6 +42,8 @@ export interface LoginParts {
 const permissionLife_ms = 600_000;
 /** Permissions that are kept; of more, the oldest is asked for anew. */
 const maximumPermissions = 1000;
+/** Sessions are refreshed no more often than this, however soon the controller says that they end. */
+const leastRefresh_ms = 1000;
 /** How long logging out may take. */
 const logoutTimeout_ms = 2000;
 
@@ -92,7 +94,8 @@ export function createLogin({ credential, controller, session, settings, onRefus
 
   async function keepAlive(): Promise<void> {
     for (let failures = 0; !gone.signal.aborted;) {
-      await pause(failures === 0 ? session.refreshAfter_ms() : backOff_ms(failures, settings.backOff_ms), gone.signal);
+      const refresh_ms = Math.max(leastRefresh_ms, session.refreshAfter_ms());
+      await pause(failures === 0 ? refresh_ms : backOff_ms(failures, settings.backOff_ms), gone.signal);
       if (gone.signal.aborted) return;
       try {
         const renewed = await session.refresh(gone.signal);

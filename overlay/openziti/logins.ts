@@ -1,9 +1,10 @@
 import { OverlayError } from "../errors.ts";
 import type { SessionKind } from "./api-session.ts";
 import type { Credential } from "./credential.ts";
+import { createControllerList, type ControllerUrls } from "./controller-list.ts";
 import { createLogin, type Login } from "./login.ts";
 import { openApiSession } from "./open-session.ts";
-import { createController, type ControllerUrls } from "./rest.ts";
+import { createController } from "./rest.ts";
 import type { Settings } from "./settings.ts";
 import { abortable, pause } from "./waiting.ts";
 
@@ -27,7 +28,8 @@ export interface LoginsOptions {
  * Logs in when first asked. A renewed certificate is another login: an OIDC token is bound to the certificate it was got
  * with, and so is the channel it was shown on. What goes through the old login goes on beside the new one.
  */
-export function createLogins({ controller: url, credential, sessions, settings }: LoginsOptions): Logins {
+export function createLogins({ controller: urls, credential, sessions, settings }: LoginsOptions): Logins {
+  const controllers = createControllerList(urls);
   const closing = new AbortController();
   let login: Login | undefined;
   let opening: Promise<Login> | undefined;
@@ -53,7 +55,7 @@ export function createLogins({ controller: url, credential, sessions, settings }
   };
 
   async function logIn(now: Credential): Promise<Login> {
-    const controller = createController(url, now);
+    const controller = createController(controllers, now);
     const signal = AbortSignal.any([closing.signal, AbortSignal.timeout(settings.connectTimeout_ms)]);
     try {
       const session = await openApiSession(controller, { label: settings.label, kind: sessions }, signal);
@@ -81,7 +83,7 @@ export function createLogins({ controller: url, credential, sessions, settings }
       await pause(settings.credentialCheck_ms, closing.signal);
       if (login === undefined || closing.signal.aborted) continue;
       try {
-        const now = await credential();
+        const now = await abortable(Promise.resolve(credential()), closing.signal);
         if (login !== undefined && !isOf(login, now))
           await (opening ??= logIn(now).finally(() => (opening = undefined)));
       } catch {

@@ -1,15 +1,9 @@
 import { z } from "zod";
 import { OverlayError } from "../errors.ts";
-import {
-  createController,
-  readData,
-  readFailure,
-  type Answer,
-  type Call,
-  type Controller,
-  type ControllerUrls,
-} from "./rest.ts";
+import { createController, readData, readFailure, type Answer, type Call, type Controller } from "./rest.ts";
+import { createControllerList, type ControllerUrls } from "./controller-list.ts";
 import type { Credential } from "./credential.ts";
+import { abortable } from "./waiting.ts";
 
 /** What is kept on a controller, by the names of its management API. */
 export type EntityKind =
@@ -65,7 +59,7 @@ export interface Management {
    */
   openEnrollment(identityId: string, expireTime: Date, signal: AbortSignal): Promise<string>;
   routers(signal: AbortSignal): Promise<EdgeRouter[]>;
-  /** How many hosts a service has now. */
+  /** How many hosts a service has now, up to 500. */
   countTerminators(serviceId: string, signal: AbortSignal): Promise<number>;
   advice(identityId: string, serviceId: string, signal: AbortSignal): Promise<Advice>;
   close(): void;
@@ -74,6 +68,8 @@ export interface Management {
 const api = "/edge/management/v1";
 /** The most that a controller hands out at once. */
 const page = 500;
+/** Records of one kind that are listed at most. */
+const maxRecords = 500_000;
 
 const version = z.object({ version: z.string() });
 const login = z.object({ token: z.string().min(1) });
@@ -103,8 +99,9 @@ export function quoted(text: string): string {
 export function openManagement(urls: ControllerUrls, caPem: string, administrator: Administrator): Management {
   const credential: Pick<Credential, "caPem"> & Partial<Credential> =
     administrator.kind === "certificate" ? { ...administrator, caPem } : { caPem };
-  const controller = createController(urls, credential);
-  const call = createCaller(controller, administrator);
+  const controller = createController(createControllerList(urls), credential);
+  const closing = new AbortController();
+  const call = createCaller(controller, administrator, closing.signal);
   const read = async <T>(path: string, schema: z.ZodType<T>, what: string, signal: AbortSignal) =>
     readData(await call({ method: "GET", path: `${api}/${path}` }, signal), schema, what);
   const act = async (of: Omit<Call, "path"> & { path: string }, what: string, signal: AbortSignal) => {
@@ -127,6 +124,8 @@ export function openManagement(urls: ControllerUrls, caPem: string, administrato
         const some = await read(path, z.array(entity), `listing ${kind}`, signal);
         found.push(...some);
         if (some.length < page) return found;
+        if (found.length > maxRecords)
+          throw new OverlayError("exhausted", `the controller lists more than ${maxRecords} of ${kind}`);
       }
     },
     async get(kind, id, signal) {
@@ -170,7 +169,12 @@ export function openManagement(urls: ControllerUrls, caPem: string, administrato
     routers: (signal) => read(`edge-routers?limit=${page}`, z.array(routerSchema), "listing routers", signal),
     async countTerminators(serviceId, signal) {
       const filter = encodeURIComponent(`service=${quoted(serviceId)}`);
-      const rows = await read(`terminators?filter=${filter}`, z.array(z.unknown()), "listing hosts", signal);
+      const rows = await read(
+        `terminators?limit=${page}&filter=${filter}`,
+        z.array(z.unknown()),
+        "listing hosts",
+        signal,
+      );
       return rows.length;
     },
     async advice(identityId, serviceId, signal) {
@@ -185,32 +189,36 @@ export function openManagement(urls: ControllerUrls, caPem: string, administrato
         commonRouters: commonRouters ?? [],
       };
     },
-    close: () => controller.close(),
+    close() {
+      closing.abort(new OverlayError("cancelled", "the network is managed no more"));
+      controller.close();
+    },
   };
 }
 
 /** Calls with a session, which is opened at the first call and again where the controller knows it no more. */
-function createCaller(controller: Controller, administrator: Administrator) {
+function createCaller(controller: Controller, administrator: Administrator, closing: AbortSignal) {
   let session: Promise<string> | undefined;
 
-  async function open(signal: AbortSignal): Promise<string> {
+  async function open(): Promise<string> {
     const method = administrator.kind === "certificate" ? "cert" : "password";
     const { username, password } = administrator.kind === "password" ? administrator : {};
     const json = administrator.kind === "password" ? { username, password } : {};
     const answer = await controller.call(
       { method: "POST", path: `${api}/authenticate?method=${method}`, json },
-      signal,
+      closing,
     );
     return readData(answer, login, "the administrator's login").token;
   }
 
   return async (call: Call, signal: AbortSignal): Promise<Answer> => {
     for (let attempt = 0; ; attempt++) {
-      const opened = (session ??= open(signal));
-      const token = await opened.catch((error: unknown) => {
+      // Others may wait for the same login, so that who gives up does not end it.
+      const opened = (session ??= open().catch((error: unknown) => {
         session = undefined;
         throw error;
-      });
+      }));
+      const token = await abortable(opened, signal);
       const answer = await controller.call({ ...call, headers: { ...call.headers, "zt-session": token } }, signal);
       if (answer.status !== 401) return answer;
 

@@ -109,6 +109,10 @@ const maxText = 256;
 
 /** The text in `bytes` for a person to read: cut where it is long, without control characters. */
 export function readText(bytes: Buffer | undefined): string {
-  const text = bytes?.toString("utf8", 0, 4 * maxText) ?? "";
-  return text.replaceAll(/\p{Cc}/gu, " ").slice(0, maxText);
+  return legible(bytes?.toString("utf8", 0, 4 * maxText) ?? "");
+}
+
+/** What the other side said, for a person to read: cut where it is long, without control characters. */
+export function legible(text: string): string {
+  return text.slice(0, maxText).replaceAll(/\p{Cc}/gu, " ");
 }

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { z } from "zod";
 import { OverlayError } from "../errors.ts";
 import type { ApiSession } from "./api-session.ts";
+import { legible } from "./message.ts";
 import { readBody, readFailure, type Answer, type Controller } from "./rest.ts";
 
 /** Nothing is there: the controller only knows the address, and the code is read from the redirect to it. */
@@ -76,7 +77,7 @@ function readCode(location: URL, state: string): string {
   if (`${location.origin}${location.pathname}` !== redirectUri) throw broken("it redirects to somewhere else");
   const { searchParams } = location;
   const refused = searchParams.get("error_description") ?? searchParams.get("error");
-  if (refused !== null) throw new OverlayError("unauthorized", `the login was refused: ${refused.slice(0, 256)}`);
+  if (refused !== null) throw new OverlayError("unauthorized", `the login was refused: ${legible(refused)}`);
   if (searchParams.get("state") !== state) throw broken("it answers to another login (state)");
   const code = searchParams.get("code");
   if (code === null) throw broken("the redirect has no code");

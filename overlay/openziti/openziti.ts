@@ -1,13 +1,14 @@
 import type { Duplex } from "node:stream";
+import { OverlayError } from "../errors.ts";
 import { limited } from "../limited.ts";
 import type { Caller, Listener, Overlay } from "../overlay.ts";
 import type { SessionKind } from "./api-session.ts";
 import type { HostingOptions } from "./bind.ts";
+import type { ControllerUrls } from "./controller-list.ts";
 import type { Credential } from "./credential.ts";
 import { dialThrough } from "./dial.ts";
 import { host } from "./hosting.ts";
 import { createLogins } from "./logins.ts";
-import type { ControllerUrls } from "./rest.ts";
 import type { Service } from "./service-sessions.ts";
 import { defaultSettings, type Settings } from "./settings.ts";
 import { loadSodium, type Sodium } from "./sodium.ts";
@@ -18,7 +19,7 @@ import { isUnauthorized, twice } from "./waiting.ts";
 //   hosting.ts           keeps one service hosted through several routers
 //   logins.ts, login.ts  one login for each certificate; renewing, retiring
 //   open-session.ts      one of the two kinds of sessions: legacy-session.ts, oidc-session.ts; service-sessions.ts: permissions
-//   rest.ts              calls to the controller
+//   rest.ts              calls to the controller; controller-list.ts which one
 //   channels.ts          which router; channel.ts one router's connection; connect-tls.ts beneath it
 //   dial.ts, bind.ts     a connection asked for, a service offered; connection.ts the Duplex that comes of both
 //   framing.ts, message.ts, protocol.ts   bytes; refusal.ts what routers say no with
@@ -79,6 +80,10 @@ export function createOpenZitiOverlay(options: OpenZitiOptions): OpenZitiOverlay
       };
       const parts = { name, options: hosting, logins, sodium, settings, hasRoom, onConnection: accept };
       const hosted = await limitedTo(`hosting service ${name}`, undefined, (until) => host(parts, until));
+      if (closing.signal.aborted) {
+        hosted.close();
+        throw new OverlayError("cancelled", `hosting service ${name} was given up`);
+      }
       const listener = {
         address: {
           service: hosting.service ?? name,

@@ -1,10 +1,12 @@
 import { once } from "node:events";
-import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import https from "node:https";
 import { z } from "zod";
-import { messageOf, OverlayError, type OverlayReason } from "../errors.ts";
+import { codeOf, messageOf, OverlayError, type OverlayReason } from "../errors.ts";
 import { readTlsError } from "./connect-tls.ts";
+import type { ControllerList } from "./controller-list.ts";
 import type { Credential } from "./credential.ts";
+import { legible } from "./message.ts";
 
 /** One call. A `form` is sent as such, `json` as JSON, `text` as the content type says. */
 export interface Call {
@@ -43,7 +45,16 @@ export const currentSession = `${clientApi}/current-api-session`;
 const maxAnswer_bytes = 4 * 1024 * 1024;
 /** How long a controller may take for one call. */
 const callTimeout_ms = 15_000;
+/** Where there is another controller: how long one may take to connect, and to answer what the other may be asked, too. */
+const connectTimeout_ms = 3000;
+const attemptTimeout_ms = 5000;
 const connections = 4;
+/** Connections are kept for less time than controllers keep them, so that few calls meet one that is just being closed. */
+const keptIdle_ms = 3000;
+/** What stands before a controller that is away says so with these. */
+const awayStatuses: readonly number[] = [502, 503, 504];
+/** A connection that the other end has closed says so with these. */
+const resetCodes: readonly string[] = ["ECONNRESET", "EPIPE"];
 
 const errorEnvelope = z.object({
   error: z.object({
@@ -54,78 +65,106 @@ const errorEnvelope = z.object({
   }),
 });
 
-/** One URL, or those of all controllers of one network. */
-export type ControllerUrls = string | readonly string[];
-
 /**
- * The controllers at `urls`, known by the credential's authorities and shown its certificate. Throws where one is none. One
- * that cannot be reached gives way to the next at once, and one that breaks off or is silent from the next call on.
+ * The controllers of a list, known by the credential's authorities and shown its certificate. One that cannot be reached gives
+ * way to the next at once, and so does one that breaks off, is silent or says that it is away, where a call may be repeated;
+ * otherwise it does from the next call on.
  */
 export function createController(
-  urls: ControllerUrls,
+  list: ControllerList,
   credential: Pick<Credential, "caPem"> & Partial<Credential>,
 ): Controller {
-  const origins = [urls].flat().map(readOrigin);
-  let turn = 0;
-  const agent = new https.Agent({
+  const tls = {
     ca: credential.caPem,
     ...(credential.keyPem !== undefined && { key: credential.keyPem }),
     ...(credential.certPem !== undefined && { cert: credential.certPem }),
-    keepAlive: true,
-    maxSockets: connections,
     minVersion: "TLSv1.2",
-  });
-  const current = () => origins[turn % origins.length]!;
+  } as const;
+  const agent = new https.Agent({ ...tls, keepAlive: true, maxSockets: connections, timeout: keptIdle_ms });
+  const hasOthers = list.size > 1;
 
   async function callOne({ origin, host }: URL, call: Call, signal: AbortSignal): Promise<Answer> {
-    const timeout = AbortSignal.timeout(callTimeout_ms);
+    const timeout_ms = hasOthers && isRepeatable(call) ? attemptTimeout_ms : callTimeout_ms;
+    const timeout = AbortSignal.timeout(timeout_ms);
+    const until = AbortSignal.any([signal, timeout]);
+    const outgoing = send(origin, call, { agent, signal: until });
+    const connecting = watchConnecting(outgoing, hasOthers ? connectTimeout_ms : callTimeout_ms);
     try {
-      return await request(origin, call, { agent, signal: AbortSignal.any([signal, timeout]) });
+      return await answerTo(outgoing).catch((error: unknown) => {
+        // The controller may have closed a kept connection before it heard of this call.
+        const isStale = outgoing.reusedSocket && resetCodes.includes(codeOf(error)) && isRepeatable(call);
+        if (!isStale || until.aborted) throw error;
+        return answerTo(send(origin, call, { ...tls, agent: false, signal: until }));
+      });
     } catch (error) {
       signal.throwIfAborted();
-      if (timeout.aborted)
-        throw new OverlayError("timeout", `controller ${host} took longer than ${callTimeout_ms} ms`);
-      throw readTlsError(error, `controller ${host}`);
+      if (timeout.aborted) throw new OverlayError("timeout", `controller ${host} took longer than ${timeout_ms} ms`);
+      const failure = readTlsError(error, `controller ${host}`);
+      if (failure.reason !== "broken" || connecting.isDone) throw failure;
+      throw new OverlayError("unreachable", failure.message, { cause: error });
     }
   }
 
   return {
     get origin() {
-      return current().origin;
+      return list.current().origin;
     },
     close: () => agent.destroy(),
     async call(call, signal) {
       for (let attempt = 1; ; attempt++) {
-        const controller = current();
+        const controller = list.current();
+        const isLast = attempt >= list.size;
         try {
-          return await callOne(controller, call, signal);
+          const answer = await callOne(controller, call, signal);
+          if (!awayStatuses.includes(answer.status)) return answer;
+          list.leave(controller);
+          if (isLast || !isRepeatable(call)) return answer;
         } catch (error) {
-          if (current() === controller) turn++;
           signal.throwIfAborted();
-          if (attempt >= origins.length || !mayRepeat(call, error)) throw error;
+          list.leave(controller);
+          if (isLast || !mayRepeat(call, error)) throw error;
         }
       }
     },
   };
 }
 
-/** What was perhaps heard must not be said twice, unless it only asks. */
-function mayRepeat({ method }: Call, error: unknown): boolean {
-  if (!(error instanceof OverlayError)) return false;
-  return error.reason === "unreachable" || (method === "GET" && error.reason === "broken");
+/** Whether saying it twice does what saying it once does. */
+function isRepeatable({ method }: Call): boolean {
+  return method !== "POST";
 }
 
-function readOrigin(url: string): URL {
-  const parsed = URL.parse(url);
-  if (parsed?.protocol !== "https:")
-    throw new TypeError(`the controller's address must be an https:// URL, not ${url}`);
-  return parsed;
+/** Whether another controller may be asked. What was perhaps heard must not be said twice, unless that does no harm. */
+function mayRepeat(call: Call, error: unknown): boolean {
+  if (!(error instanceof OverlayError)) return false;
+  return error.reason === "unreachable" || (isRepeatable(call) && ["broken", "timeout"].includes(error.reason));
+}
+
+/** Whether anything of a call can have been heard. A controller that takes connections and says nothing is given up after so long. */
+function watchConnecting(outgoing: ClientRequest, timeout_ms: number): { readonly isDone: boolean } {
+  const connecting = { isDone: false };
+  outgoing.once("socket", (socket) => {
+    connecting.isDone = outgoing.reusedSocket;
+    if (connecting.isDone) return;
+    const silence = new Error(`it did not connect within ${timeout_ms} ms`);
+    const late = setTimeout(() => outgoing.destroy(silence), timeout_ms);
+    outgoing.once("close", () => clearTimeout(late));
+    socket.once("secureConnect", () => {
+      connecting.isDone = true;
+      clearTimeout(late);
+    });
+  });
+  return connecting;
 }
 
 /** Makes a call and reads its answer. Rejects with what the system said. */
-export async function request(origin: string, call: Call, options: https.RequestOptions): Promise<Answer> {
+export function request(origin: string, call: Call, options: https.RequestOptions): Promise<Answer> {
+  return answerTo(send(origin, call, options));
+}
+
+function send(origin: string, call: Call, options: https.RequestOptions): ClientRequest {
   const { type, body } = bodyOf(call);
-  const outgoing = https.request(new URL(call.path, origin), {
+  const outgoing = https.request(new URL(origin + call.path), {
     ...options,
     method: call.method,
     headers: {
@@ -135,6 +174,10 @@ export async function request(origin: string, call: Call, options: https.Request
     },
   });
   outgoing.end(body);
+  return outgoing;
+}
+
+async function answerTo(outgoing: ClientRequest): Promise<Answer> {
   const [incoming] = (await once(outgoing, "response")) as [IncomingMessage];
   return { status: incoming.statusCode ?? 0, headers: incoming.headers, text: await readText(incoming) };
 }
@@ -176,7 +219,7 @@ export function readFailure({ status, text }: Answer, what: string): OverlayErro
   const parsed = errorEnvelope.safeParse(tryJson(text));
   const error = parsed.success ? parsed.data.error : undefined;
   const words = [error?.code, error?.message, error?.cause?.reason ?? error?.cause?.message ?? error?.causeMessage];
-  const said = words.filter((word) => word !== undefined && word !== "").join(": ");
+  const said = legible(words.filter((word) => word !== undefined && word !== "").join(": "));
   const noRouter = error?.code?.startsWith("NO_EDGE_ROUTERS") === true;
   return new OverlayError(
     noRouter ? "unreachable" : reasonOf(status),

@@ -4,6 +4,8 @@ import { OverlayError } from "../errors.ts";
 
 /** Waits for `promise` as long as `signal` allows; what it waits for goes on regardless, for others who wait for it. */
 export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  // Perhaps nobody else waits, and a rejection that nobody hears of would end the process.
+  promise.catch(() => {});
   signal.throwIfAborted();
   const { promise: aborted, reject } = Promise.withResolvers<never>();
   const onAbort = () => reject(signal.reason as Error);
@@ -15,9 +17,12 @@ export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Pr
   }
 }
 
-/** Waits so long, or until `signal` says otherwise. It does not keep the process alive. */
+/** Longest time that a timer takes; of a longer one it makes none at all. */
+const longestTimer_ms = 2 ** 31 - 1;
+
+/** Waits so long, or until `signal` says otherwise, or for 24 days. It does not keep the process alive. */
 export async function pause(time_ms: number, signal: AbortSignal): Promise<void> {
-  await sleep(time_ms, undefined, { signal, ref: false }).catch(() => {});
+  await sleep(Math.min(time_ms, longestTimer_ms), undefined, { signal, ref: false }).catch(() => {});
 }
 
 /** Back-off after so many failures in a row: random, so that clients who failed together do not return together. */
@@ -44,6 +49,7 @@ export async function twice<T>(
     const mayPass = error instanceof OverlayError && ["unauthorized", "broken"].includes(error.reason);
     if (!mayPass || signal.aborted) throw error;
     await pause(backOff_ms(1, unit_ms), signal);
+    signal.throwIfAborted();
     return act(signal);
   }
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, realpathSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
@@ -8,12 +8,13 @@ import { parseServiceToken, type ServiceToken } from "../../wire/service-token.t
 import { openZitiSdkPackage } from "../../overlay/openziti-sdk.ts";
 import { readSidecarEndpoint } from "../../overlay/sidecar.ts";
 import { parseAddress } from "./endpoints.ts";
+import type { HiddenPaths } from "./executors/isolation.ts";
 import { FatalError } from "./fatal-error.ts";
 import type { Gateway } from "./gateway.ts";
 import type { RunnerEndpoint } from "./identity-store.ts";
 import { proxiesOf, type Proxies } from "./proxies.ts";
 import { messageOf } from "./refusal.ts";
-import { executorNames, type ExecutorName } from "./runner.ts";
+import { executorNames, type ExecutorName } from "./create-executors.ts";
 
 /** Most bytes that are read of a token file. */
 const maximumTokenFileBytes = 1024 * 1024;
@@ -33,6 +34,7 @@ export type RunnerConfig = {
   isEphemeral: boolean;
   capacity: Record<string, number>;
   executors: ExecutorName[];
+  hidden: HiddenPaths;
   isUnsafeSharedUser: boolean;
   opensTunnels: boolean;
   isUnsafeSharedForward: boolean;
@@ -50,10 +52,11 @@ type Flags = {
   zitiSdk?: string | true;
   proxy?: string;
   tokenFile?: string;
+  hide?: string[];
   dataDir?: string;
   ephemeral?: true;
   slots: number;
-  resource: Record<string, number>;
+  resource?: Record<string, number>;
   executor?: ExecutorName[];
   unsafeSharedUser?: true;
   unsafeSharedForward?: true;
@@ -99,13 +102,9 @@ function createCommand(version: string): Command {
     .option("--data-dir <directory>", "where identity and workloads are kept (or AGYN_RUNNER_DATA_DIR)")
     .option("--ephemeral", "keep the identity in memory only")
     .option("--slots <n>", "workloads at one time", toPositive, 1)
-    .option(
-      "--resource <name=amount>",
-      "a resource that workloads may ask for, such as cpu=4; repeatable",
-      toResource,
-      {},
-    )
+    .option("--resource <name=amount>", "a resource that workloads may ask for, such as cpu=4; repeatable", toResource)
     .addOption(new Option("--executor <name...>", "ways of running workloads that are offered").choices(executorNames))
+    .option("--hide <path>", "a file or directory that jobs may not look into, such as ~/.ssh; repeatable", toHidden)
     .option("--unsafe-shared-user", "serve the whole cluster although workloads are not isolated here")
     .option(
       "--unsafe-shared-forward",
@@ -141,12 +140,25 @@ function toConfig(flags: Flags, { environment }: Surroundings): RunnerConfig {
     isEphemeral,
     capacity: { ...flags.resource, slots: flags.slots },
     executors: flags.executor ?? [...executorNames],
+    hidden: hiddenPathsOf(flags, environment),
     isUnsafeSharedUser: flags.unsafeSharedUser === true,
     opensTunnels: flags.tunnels,
     isUnsafeSharedForward: flags.unsafeSharedForward === true,
     drainTimeoutMs: flags.drainTimeout * 1000,
     hasParentPipe: flags.parentPipe === true,
     logLevel: flags.logLevel,
+  };
+}
+
+/** What the operator names, and the files of secrets that this runner was given. */
+function hiddenPathsOf({ hide = [], tokenFile, zitiIdentity }: Flags, environment: NodeJS.ProcessEnv): HiddenPaths {
+  const given = [tokenFile ?? "", zitiIdentity ?? environment["AGYN_ZITI_IDENTITY"] ?? ""];
+  // A pipe is read once, and is no file for anybody else.
+  const secrets = given.filter((path) => path !== "" && statSync(path).isFile());
+  const isDirectory = (path: string): boolean => statSync(path).isDirectory();
+  return {
+    directories: hide.filter(isDirectory),
+    files: [...hide.filter((path) => !isDirectory(path)), ...secrets.map((path) => realpathSync(path))],
   };
 }
 
@@ -263,11 +275,20 @@ function toSeconds(text: string): number {
   throw new InvalidArgumentError("it must be a number of seconds from 0 to 86400");
 }
 
-function toResource(text: string, before: Record<string, number>): Record<string, number> {
+function toHidden(text: string, before: string[] = []): string[] {
+  try {
+    return [...before, realpathSync(text)];
+  } catch (error) {
+    throw new InvalidArgumentError(messageOf(error));
+  }
+}
+
+function toResource(text: string, before: Record<string, number> = {}): Record<string, number> {
   const match = /^([a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?)=(\d{1,15}(?:\.\d{1,6})?)$/.exec(text);
   const name = match?.[1];
   if (name === undefined) throw new InvalidArgumentError("it must be name=amount, such as cpu=4");
   if (name === "slots") throw new InvalidArgumentError("slots have a flag of their own, --slots");
+  if (Object.hasOwn(before, name)) throw new InvalidArgumentError(`${name} is given twice`);
   if (Object.keys(before).length >= 15)
     throw new InvalidArgumentError("there can be at most 15 resources beside slots");
   return { ...before, [name]: Number(match?.[2]) };

@@ -117,9 +117,10 @@ export class Executions {
     const { uploads = [] } = running.spec;
     const { execution } = running;
     const { files } = execution;
-    const sink = this.#sinkFor(of);
-    const system = (text: string): void => sink.system(execution.hideSecrets?.(text) ?? text);
-    this.#deps.uploads.start({ workloadId: of.workloadId, fence: of.fence, uploads, files, system, onSettled });
+    const hideSecrets = (quoted: string): string => execution.hideSecrets?.(quoted) ?? quoted;
+    const { workloadId, fence } = of;
+    const { system } = this.#sinkFor(of);
+    this.#deps.uploads.start({ workloadId, fence, uploads, files, hideSecrets, system, onSettled });
   }
 
   #takeUp(running: Running): void {

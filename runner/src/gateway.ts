@@ -2,7 +2,7 @@
 import type http from "node:http";
 import https from "node:https";
 import type { Duplex } from "node:stream";
-import { createClient, type Client } from "@connectrpc/connect";
+import { Code, ConnectError, createClient, type Client, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { OverlayError } from "../../overlay/errors.ts";
 import { createOpenZitiOverlay, type OpenZitiOverlay } from "../../overlay/openziti/openziti.ts";
@@ -13,8 +13,8 @@ import type { GatewayTrust } from "../../wire/gateway-trust.ts";
 import { enrollmentCallTimeoutMs } from "./enroll.ts";
 import { gatewayAgent, type Proxies } from "./proxies.ts";
 
-/** URL of the control plane's user port, or who may dial its enrollment service in a network, with `https://host:port` of the controller. */
-export type Gateway = string | (Credential & { readonly controller: string });
+/** URL of the control plane's user port, or who may dial its enrollment service in a network, with `https://host:port` of its controllers. */
+export type Gateway = string | (Credential & { readonly controllers: readonly string[] });
 
 export type GatewayOptions = {
   gateway: Gateway;
@@ -36,17 +36,36 @@ export function openGateway(options: GatewayOptions): { client: Client<typeof Ru
   const agent = isUrl ? gatewayAgent(gateway, proxies) : new NetworkAgent(() => dialEnrollment(gateway, options));
   const nodeOptions = { ...(isUrl && gatewayTrust), ...(agent && { agent }) };
   const baseUrl = isUrl ? gateway : `https://${enrollmentService}`;
-  const transport = createConnectTransport({ baseUrl, httpVersion: "1.1", nodeOptions });
+  const interceptors = isUrl ? [tlsMisfits(gateway)] : [];
+  const transport = createConnectTransport({ baseUrl, httpVersion: "1.1", nodeOptions, interceptors });
   return { client: createClient(RunnersService, transport), close: () => agent?.destroy() };
+}
+
+/** Asks after the scheme where one side seems to speak TLS and the other does not: what the system says of it helps nobody. */
+function tlsMisfits(gateway: string): Interceptor {
+  const { protocol, origin } = new URL(gateway);
+  return (next) => async (request) => {
+    try {
+      return await next(request);
+    } catch (error) {
+      const { cause } = ConnectError.from(error);
+      const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+      if (protocol === "http:" && /^(ECONNRESET|EPIPE)$/.test(code))
+        throw new ConnectError(`${origin} ended the connection: is it https:// there?`, Code.Unavailable);
+      if (protocol === "https:" && /^(ERR_SSL_|EPROTO$)/.test(code))
+        throw new ConnectError(`${origin} does not speak TLS: is it http:// there?`, Code.Unavailable);
+      throw error;
+    }
+  };
 }
 
 /** Each connection is a login of its own, since months may lie between two of them; it logs out once the connection is closed. */
 async function dialEnrollment(
-  { controller, ...credential }: Exclude<Gateway, string>,
+  { controllers, ...credential }: Exclude<Gateway, string>,
   { rootPin, version }: GatewayOptions,
 ): Promise<Duplex> {
   const settings = { label: { name: "agyn-runner", version } };
-  const overlay = createOpenZitiOverlay({ controller, credential: () => credential, settings });
+  const overlay = createOpenZitiOverlay({ controller: controllers, credential: () => credential, settings });
   try {
     const dial = async (signal: AbortSignal) =>
       overlay.dial({ service: await findEnrollment(overlay, signal) }, { signal });

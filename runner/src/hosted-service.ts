@@ -5,6 +5,7 @@
  */
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
+import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import { isId } from "../../wire/ids.ts";
 import { tunnelId_bytes } from "../../wire/tunnel-bounds.ts";
@@ -25,13 +26,15 @@ export type HostedServiceDeps = {
   log: Logger;
 };
 
-/** What is hosted where, and as whom. */
-export type Hosting = { endpoint: NetworkEndpoint; service: string; identity: StoredIdentity };
+/** What is hosted where. */
+type Place = { endpoint: NetworkEndpoint; service: string };
+
+/** And as whom. */
+export type Hosting = Place & { identity: StoredIdentity };
 
 export class HostedService {
   readonly #deps: HostedServiceDeps;
-  /** As "network service"; until the overlay is closed. */
-  readonly #hosted = new Set<string>();
+  #hosted: { place: Place; over: AbortController } | undefined;
   #identity: StoredIdentity | undefined;
   /** Connections whose other end has not shown who it is. */
   #arriving = 0;
@@ -40,27 +43,29 @@ export class HostedService {
     this.#deps = deps;
   }
 
-  /** Hosts the service from now on, where it does not yet, and shows this identity there. */
-  host({ endpoint, service, identity }: Hosting): void {
+  /** Hosts the service from now on, where it does not yet, and no other any more, and shows this identity there. */
+  host({ identity, ...place }: Hosting): void {
     this.#identity = identity;
-    const name = `${endpoint.controllerUrl} ${service}`;
-    if (this.#hosted.has(name)) return;
-    this.#hosted.add(name);
-    void this.#keepTrying(endpoint, service);
+    if (isDeepStrictEqual(this.#hosted?.place, place)) return;
+    this.#hosted?.over.abort();
+    const over = new AbortController();
+    this.#hosted = { place, over };
+    void this.#keepTrying(place, AbortSignal.any([this.#deps.signal, over.signal]));
   }
 
   /** The overlay looks after what it once hosted. */
-  async #keepTrying(endpoint: NetworkEndpoint, service: string): Promise<void> {
-    const { overlay, signal, log } = this.#deps;
-    for (let failures = 1; !signal.aborted; failures += 1) {
+  async #keepTrying({ endpoint, service }: Place, over: AbortSignal): Promise<void> {
+    const { overlay, log } = this.#deps;
+    for (let failures = 1; !over.aborted; failures += 1) {
       try {
-        await overlay.host(endpoint, service, (connection) => void this.#take(connection));
+        const listener = await overlay.host(endpoint, service, (connection) => void this.#take(connection));
         log.info({ service }, "service hosted");
-        return;
+        if (over.aborted) return await listener.close();
+        return over.addEventListener("abort", () => void listener.close(), { once: true });
       } catch (error) {
         const waitMs = backoffMs(failures, Math.random());
         log.info({ service, error: messageOf(error), retry_ms: waitMs }, "service could not be hosted yet");
-        await pause(waitMs, signal);
+        await pause(waitMs, over);
       }
     }
   }

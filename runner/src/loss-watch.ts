@@ -1,4 +1,5 @@
 import { bootTimeMs } from "./boot-clock.ts";
+import { writeContact } from "./executors/loss-limit.ts";
 import type { Contact, Holdings } from "./holdings.ts";
 import type { LossTimes } from "./loss.ts";
 import type { Workloads } from "./workloads.ts";
@@ -16,11 +17,19 @@ export type LossWatch = {
   close(): void;
 };
 
+export type LossWatchDeps = {
+  workloads: Workloads;
+  holdings: Holdings;
+  bootId: string;
+  /** For the wrappers of jobs, which outlive this process. */
+  contactFile: string;
+};
+
 /** Starts watching; what an earlier process of this boot knew of the last contact still counts. */
-export function watchLoss(deps: { workloads: Workloads; holdings: Holdings; bootId: string }): LossWatch {
-  const { workloads, holdings, bootId } = deps;
+export function watchLoss({ workloads, holdings, bootId, contactFile }: LossWatchDeps): LossWatch {
   let contact: Contact = { bootId, bootTimeMs: bootTimeMs(), times: usualTimes };
   if (holdings.contact?.bootId === bootId) contact = holdings.contact;
+  writeContact(contactFile, contact.bootTimeMs);
   let timer: NodeJS.Timeout;
   const look = (): void => {
     const nextMs = workloads.stopLost(bootTimeMs() - contact.bootTimeMs, contact.times);
@@ -32,6 +41,7 @@ export function watchLoss(deps: { workloads: Workloads; holdings: Holdings; boot
       const times = { heartbeatIntervalMs, lossMarginMs };
       contact = { bootId, bootTimeMs: Math.max(sentAtMs, contact.bootTimeMs), times };
       holdings.noteContact(contact);
+      writeContact(contactFile, contact.bootTimeMs);
     },
     close: () => clearTimeout(timer),
   };

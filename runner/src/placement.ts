@@ -12,15 +12,15 @@ import { durationMs } from "./wire-time.ts";
 export const defaultGraceMs = 10_000;
 
 /** What is kept of a placement. */
-export function toPlacement({ workloadId, fence, executor, resources, retriedWhenLost, loss, spec }: Place): Placement {
-  const lostAfterMs = loss?.kind.case === "after" ? durationMs(loss.kind.value) : undefined;
+export function toPlacement(place: Place): Placement {
+  const { workloadId, fence, executor, resources, retriedWhenLost, spec } = place;
   return {
     workloadId,
     fence,
     executor,
     resources: { ...resources },
     retriedWhenLost,
-    lostAfterMs,
+    lostAfterMs: lostAfterOf(place),
     graceMs: graceOf(spec),
     ...((spec?.artifacts?.uploads.length ?? 0) > 0 && { hasUploads: true }),
   };
@@ -32,6 +32,7 @@ export function toSpec(place: Place): WorkloadSpec | { readonly error: string } 
   if (spec === undefined) return { error: "the placement holds no spec" };
   const command = toCommand(spec);
   if ("error" in command) return command;
+  const lostAfterMs = place.retriedWhenLost ? lostAfterOf(place) : undefined;
 
   return {
     workloadId: place.workloadId,
@@ -45,6 +46,7 @@ export function toSpec(place: Place): WorkloadSpec | { readonly error: string } 
     ...(spec.git === undefined ? {} : { source: { kind: "git", url: spec.git.url, ref: spec.git.ref } }),
     ...toFiles(spec),
     ...(spec.workingDirectory === "" ? {} : { workingDirectory: spec.workingDirectory }),
+    ...(lostAfterMs !== undefined && { lostAfterMs }),
     ...(spec.timeout === undefined ? {} : { timeoutMs: durationMs(spec.timeout) }),
     ...(spec.command.case === "simulation" ? { simulation: toSimulationText(spec.command.value) } : {}),
   };
@@ -66,6 +68,10 @@ function toFiles({ bundle, artifacts }: WorkloadSpecProto): Pick<WorkloadSpec, "
 export function toStopOrder({ grace, reason }: Stop, placement: Placement | undefined): StopOrder {
   const graceMs = grace === undefined ? (placement?.graceMs ?? defaultGraceMs) : durationMs(grace);
   return { cause: "requested", graceMs, reason: reason === "" ? "stopped on request" : reason };
+}
+
+function lostAfterOf({ loss }: Place): number | undefined {
+  return loss?.kind.case === "after" ? durationMs(loss.kind.value) : undefined;
 }
 
 function graceOf(spec: WorkloadSpecProto | undefined): number {

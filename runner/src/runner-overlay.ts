@@ -4,7 +4,7 @@ import { OverlayError } from "../../overlay/errors.ts";
 import { createOpenZitiNativeOverlay } from "../../overlay/openziti-native.ts";
 import type { OpenZitiSdk } from "../../overlay/openziti-sdk.ts";
 import { createOpenZitiOverlay, type OpenZitiEndpoint, type OpenZitiOverlay } from "../../overlay/openziti/openziti.ts";
-import type { Dialer } from "../../overlay/overlay.ts";
+import type { Dialer, Listener } from "../../overlay/overlay.ts";
 import type { ProxySettings } from "../../overlay/proxy.ts";
 import { createSidecarOverlay } from "../../overlay/sidecar.ts";
 import { parseAddress } from "./endpoints.ts";
@@ -15,8 +15,12 @@ import type { NetworkCredentials } from "./network-credentials.ts";
 export interface RunnerOverlay {
   /** Rejects with an `OverlayError`. */
   dial(endpoint: RunnerEndpoint, options: { readonly signal: AbortSignal }): Promise<Duplex>;
-  /** Hosts a service in the network of an endpoint, until the overlay is closed. Rejects with an `OverlayError` where it cannot yet. */
-  host(endpoint: NetworkEndpoint, service: string, onConnection: (connection: Duplex) => void): Promise<void>;
+  /** Hosts a service in the network of an endpoint, until that or the overlay is closed. Rejects with an `OverlayError` where it cannot yet. */
+  host(
+    endpoint: NetworkEndpoint,
+    service: string,
+    onConnection: (connection: Duplex) => void,
+  ): Promise<Listener<OpenZitiEndpoint>>;
   close(): Promise<void>;
 }
 
@@ -94,7 +98,7 @@ export function createRunnerOverlay(options: RunnerOverlayOptions): RunnerOverla
       }
     },
     async host(endpoint, service, onConnection) {
-      await networkOf(endpoint).client.listen(service, onConnection);
+      return networkOf(endpoint).client.listen(service, onConnection);
     },
     async close() {
       const opened = [...networks.values()].flatMap(({ client, dialer }) => [client, dialer]);

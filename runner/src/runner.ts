@@ -1,5 +1,5 @@
 /** Puts a runner together and takes it apart again. */
-import { mkdirSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
@@ -8,17 +8,14 @@ import { MachineSchema, type Machine as MachineProto } from "../../proto/gen/agy
 import type { OpenZitiSdk } from "../../overlay/openziti-sdk.ts";
 import type { GatewayTrust } from "../../wire/gateway-trust.ts";
 import type { ServiceToken } from "../../wire/service-token.ts";
-import type { Executor, Isolation } from "./executors/executor.ts";
-import { detectIsolation } from "./executors/isolation.ts";
+import type { Isolation } from "./executors/executor.ts";
+import { detectIsolation, type HiddenPaths } from "./executors/isolation.ts";
 import { leaveJobRoot } from "./executors/job-directory.ts";
-import { createProcessExecutor } from "./executors/process.ts";
-import { createSimulatedExecutor } from "./executors/simulated.ts";
-import { readContent } from "./contents.ts";
+import { createExecutors, type ExecutorName } from "./create-executors.ts";
 import { openDataDirectory, type DataDirectory } from "./data-directory.ts";
 import { createDeparture } from "./departure.ts";
 import { FatalError } from "./fatal-error.ts";
 import { openGateway, type Gateway } from "./gateway.ts";
-import { openHoldings } from "./holdings.ts";
 import { HostedService } from "./hosted-service.ts";
 import { rootPinOf } from "./identity-keys.ts";
 import {
@@ -27,9 +24,7 @@ import {
   type IdentityStore,
   type RunnerEndpoint,
 } from "./identity-store.ts";
-import { openSealingKey } from "./sealing-key.ts";
 import { keepLink } from "./link.ts";
-import { Logs } from "./logs.ts";
 import { watchLoss } from "./loss-watch.ts";
 import { readMachine, type Machine } from "./machine.ts";
 import { cutText } from "./messages.ts";
@@ -37,18 +32,12 @@ import { createNetworkCredentials } from "./network-credentials.ts";
 import type { Proxies } from "./proxies.ts";
 import { createRunnerOverlay } from "./runner-overlay.ts";
 import type { SessionTerms } from "./session.ts";
+import { takeUpWorkloads } from "./take-up-workloads.ts";
 import { TransportGate } from "./transport-gate.ts";
 import { Tunnels } from "./tunnels.ts";
-import { Uploads } from "./uploads.ts";
-import { Workloads } from "./workloads.ts";
 
 /** Of the runner protocol. */
 const protocolVersion = 1;
-
-/** The ways of running a workload that a runner may be given. */
-export const executorNames = ["process", "simulated"] as const;
-
-export type ExecutorName = (typeof executorNames)[number];
 
 export type RunnerOptions = {
   gateway: Gateway;
@@ -70,6 +59,8 @@ export type RunnerOptions = {
   executors: readonly ExecutorName[];
   /** Weaker than what is found here, for those who want it so. */
   isolation?: Isolation;
+  /** What jobs may not look into beside the runner's own directory, where a namespace keeps them apart; users are kept out by modes. */
+  hidden?: HiddenPaths;
   /** Accepts cluster scope without isolation. */
   isUnsafeSharedUser: boolean;
   /** Lets people into workloads while they run; yes, unless it is said. */
@@ -105,7 +96,8 @@ export async function startRunner(options: RunnerOptions): Promise<Runner> {
 
 async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Runner> {
   const { log, proxies = {}, opensTunnels = true } = options;
-  const { path: directory } = home;
+  // What is hidden from jobs is told by where it really is.
+  const directory = realpathSync(home.path);
   const store = options.isEphemeral ? createIdentityMemory() : openIdentityDirectory(join(directory, "identity"));
   const runnerId = options.token?.runnerId ?? store.load()?.runnerId;
   if (runnerId === undefined) {
@@ -115,11 +107,15 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
   const isolation = options.isolation ?? (options.executors.includes("process") ? await detectIsolation() : "none");
   const machine = options.machine ?? (await readMachine());
   const gate = new TransportGate();
-  const executors = createExecutors({ options, directory, isolation, runnerId, gate });
-  const holdings = await openHoldings({ directory, isDurable: !options.isEphemeral });
-  const logs = new Logs({ directory: join(directory, "spools") });
-  const uploads = new Uploads({ gate, log });
-  const workloads = new Workloads({ executors, capacity: options.capacity, holdings, logs, uploads, log });
+  const gateway = openGateway({ ...options, proxies, rootPin: () => rootPinKnown(options, store) });
+  const jobsDirectory = join(directory, "jobs");
+  const contactFile = join(directory, "contact");
+  const { executors: names, hidden } = options;
+  const places = { directory, jobsDirectory, contactFile, hidden };
+  const executors = createExecutors({ names, runnerId, ...places, isolation, gate });
+  const { capacity } = options;
+  const held = { directory, isDurable: !options.isEphemeral, executors, capacity, gate, log };
+  const { holdings, logs, uploads, workloads } = await takeUpWorkloads(held);
   let isShared = false;
   const tunnels = new Tunnels({
     isShut: !opensTunnels,
@@ -128,10 +124,8 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
     forwardsShared: options.isUnsafeSharedForward === true,
     log,
   });
-  await workloads.adopt();
 
-  const watch = watchLoss({ workloads, holdings, bootId: machine.bootId });
-  const gateway = openGateway({ ...options, proxies, rootPin: () => rootPinKnown(options, store) });
+  const watch = watchLoss({ workloads, holdings, bootId: machine.bootId, contactFile });
   const departure = createDeparture({ workloads, log });
   const host = machine.hostname.slice(0, 255);
   const enrollment = { gateway: gateway.client, store, host, signal: departure.abandoned };
@@ -156,7 +150,7 @@ async function assemble(options: RunnerOptions, home: DataDirectory): Promise<Ru
     gateway.close();
     // Last, and nothing is awaited after it: what leaves a job's pipe from then on would be in no spool.
     logs.close();
-    leaveJobRoot(jobsBelow(directory));
+    leaveJobRoot(jobsDirectory);
     // Who never became a runner leaves nothing behind; who is to be tried again keeps its key.
     const isInVain = error instanceof FatalError && !wasWelcome && store.load()?.identity === undefined;
     if (isInVain) home.takeBack();
@@ -208,10 +202,6 @@ function rootPinKnown({ token }: RunnerOptions, store: IdentityStore): Uint8Arra
   return pin;
 }
 
-function jobsBelow(directory: string): string {
-  return join(directory, "jobs");
-}
-
 async function closeAfter(work: Promise<void>, close: (error?: unknown) => Promise<void>): Promise<void> {
   try {
     await work;
@@ -220,34 +210,6 @@ async function closeAfter(work: Promise<void>, close: (error?: unknown) => Promi
     throw error;
   }
   await close();
-}
-
-function createExecutors(deps: {
-  options: RunnerOptions;
-  directory: string;
-  isolation: Isolation;
-  runnerId: string;
-  gate: TransportGate;
-}): ReadonlyMap<string, Executor> {
-  const { options, directory, isolation, runnerId, gate } = deps;
-  const executors = new Map<string, Executor>();
-  if (options.executors.includes("process")) {
-    const hiddenPaths = ["identity", "executions", "spools"].map((name) => join(directory, name));
-    // What is to be hidden from jobs must be there, also before anything was written to it.
-    for (const path of hiddenPaths) mkdirSync(path, { recursive: true, mode: 0o700 });
-    const executor = createProcessExecutor({
-      runnerId,
-      directory: join(directory, "executions"),
-      jobsDirectory: jobsBelow(directory),
-      isolation,
-      hiddenPaths,
-      readContent: (of, content, signal) => readContent(gate, of, content, signal),
-      sealingKey: openSealingKey(join(directory, "identity")),
-    });
-    executors.set(executor.name, executor);
-  }
-  if (options.executors.includes("simulated")) executors.set("simulated", createSimulatedExecutor());
-  return executors;
 }
 
 function refuseUnsafeTerms(

@@ -37,6 +37,8 @@ export type UploadJob = HoldingRef & {
   uploads: readonly ArtifactUpload[];
   /** Where the workload ran; `undefined` where its executor has no files. */
   files: JobFiles | undefined;
+  /** What is quoted of the workload, such as the name of a file, without its secrets (I6). */
+  hideSecrets: (quoted: string) => string;
   /** A line of the runner's own in the workload's log. */
   system: (text: string) => void;
   /** Nothing is left to send. */
@@ -101,7 +103,8 @@ export class Uploads {
         return await send(job, upload, { client, signal, onProgress: () => (failures = 0) });
       } catch (error) {
         if (signal.aborted) return;
-        const { reason, message } = refusalOf(error);
+        const { reason, message: words } = refusalOf(error);
+        const message = job.hideSecrets(words);
         this.#log.warn({ ...logFields(job), artifact: upload.name, reason, error: message }, "artifact not sent");
         if (reason === "STALE_FENCE" || reason === "NOT_FOUND") {
           return job.system(`artifact ${upload.name}: not kept: ${message}`);
@@ -143,7 +146,7 @@ async function send(job: UploadJob, upload: ArtifactUpload, { client, signal, on
   } catch (error) {
     const { state } = await client.createArtifact({ ...of, kind: ArtifactKind.FILE }, { signal });
     if (state !== ArtifactState.UPLOADING) return;
-    return fail(job, { name: upload.name, message: messageOf(error) }, { client, signal });
+    return fail(job, { name: upload.name, message: job.hideSecrets(messageOf(error)) }, { client, signal });
   }
   const kind = found.isSingle ? ArtifactKind.FILE : ArtifactKind.DIRECTORY;
   const begun = await client.createArtifact({ ...of, kind }, { signal });
@@ -168,8 +171,9 @@ async function send(job: UploadJob, upload: ArtifactUpload, { client, signal, on
     offset = end;
   }
   await client.finishArtifact({ ...of, sha256: hash.digest("hex") }, { signal });
-  for (const omission of found.omissions) job.system(`artifact ${upload.name}: left out: ${omission}`);
-  const what = found.isSingle ? "" : `${found.files.length} files, `;
+  for (const omission of found.omissions) job.system(`artifact ${upload.name}: left out: ${job.hideSecrets(omission)}`);
+  const { length } = found.files;
+  const what = found.isSingle ? "" : `${length} ${length === 1 ? "file" : "files"}, `;
   job.system(`artifact ${upload.name}: ${what}${offset} bytes uploaded`);
 }
 

@@ -12,13 +12,3 @@ export function table(columns: readonly string[], rows: readonly (readonly strin
 function cell(text: string): string {
   return text.replaceAll("|", String.raw`\|`).replaceAll(/\s*\n\s*/g, " ");
 }
-
-/** Puts `content` between `<!-- name -->` and `<!-- /name -->`. Throws where a page has no such place. */
-export function fill(page: string, name: string, content: string): string {
-  const begin = `<!-- ${name} -->`;
-  const end = `<!-- /${name} -->`;
-  const start = page.indexOf(begin);
-  const stop = page.indexOf(end);
-  if (start < 0 || stop < start) throw new Error(`there is no place ${begin} … ${end}`);
-  return `${page.slice(0, start)}${begin}\n${content}\n${page.slice(stop)}`;
-}

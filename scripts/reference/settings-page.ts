@@ -2,7 +2,7 @@ import { settings } from "../../server/src/settings.ts";
 import { heading, table } from "./markdown.ts";
 
 /** Every setting of the server. */
-export function settingsTable(): string {
+function settingsTable(): string {
   const rows = Object.entries(settings).map(([name, setting]) => {
     const { kind, default: value, help } = setting;
     const flag = `\`--${name.replaceAll("_", "-")}\``;

@@ -163,10 +163,12 @@ async function rotate(runners: RunnersClient, runnerId: string): Promise<{ runne
 function spawnRunner(options: LocalRunnerOptions, tokenFile: string, directory: string): ChildProcess {
   const main = join(import.meta.dirname, "../../runner/src/main.ts");
   const where = ["--gateway", options.gateway, "--token-file", tokenFile, "--data-dir", directory];
+  // The control plane's own secrets, above all the admin token, are in there.
+  const hidden = ["--hide", options.dataDir];
   const plane = ["--runner-plane", options.runnerPlane];
   const how = ["--slots", String(availableParallelism()), "--parent-pipe", "--log-level", options.logLevel];
   const trust = options.certificate === undefined ? [] : ["--ca-file", options.certificate];
-  return spawn(process.execPath, [main, ...where, ...plane, ...trust, ...how], {
+  return spawn(process.execPath, [main, ...where, ...hidden, ...plane, ...trust, ...how], {
     // The pipe of the standard input is what tells the runner that this process is gone. A Ctrl-C of the terminal is for this
     // process alone, which then ends the runner: hence a session of its own.
     stdio: ["pipe", "ignore", "inherit"],

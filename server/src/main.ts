@@ -79,7 +79,7 @@ function rotateOrExplain(config: Config): Promise<string> {
 
 async function serve(config: Config, hasParentPipe: boolean): Promise<void> {
   const log: Logger = pino(
-    { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    { level: config.logLevel, base: null, messageKey: "message", timestamp: pino.stdTimeFunctions.isoTime },
     pino.destination(2),
   );
   const server = await openServer(config, log).catch((error: unknown) => {

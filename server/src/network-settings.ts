@@ -53,7 +53,9 @@ export function readNetworkPlace(text: Text): NetworkPlace | undefined {
     return undefined;
   }
   const identity = readIdentity(text);
-  const [controllerUrl, ...otherControllerUrls] = readControllers(text("ziti_controller") ?? identity?.url);
+  const [controllerUrl, ...otherControllerUrls] = readControllers(
+    text("ziti_controller")?.split(",") ?? identity?.controllers,
+  );
   const caFile = text("ziti_ca_file");
   const caPem = caFile === undefined ? identity?.caPem : readPem("ziti_ca_file", resolve(caFile));
   if (caPem === undefined)
@@ -81,9 +83,9 @@ function readEnrollment(text: string): IdentityEnrollment {
   throw unknown(`ziti_identity_enrollment: "${text}"`, text, ["ca", "ott"]);
 }
 
-function readControllers(text: string | undefined): readonly [string, ...string[]] {
-  if (text === undefined) throw new ConfigError("ziti_controller: needed where overlay names openziti");
-  const [first, ...others] = new Set(text.split(",").map((one) => readController(one.trim())));
+function readControllers(urls: readonly string[] | undefined): readonly [string, ...string[]] {
+  if (urls === undefined) throw new ConfigError("ziti_controller: needed where overlay names openziti");
+  const [first, ...others] = new Set(urls.map((one) => readController(one.trim())));
   return [first!, ...others];
 }
 
@@ -99,8 +101,8 @@ function readIdentity(text: Text) {
   if (text("ziti_admin_username") !== undefined)
     throw new ConfigError("ziti_admin_username: give it or ziti_admin_identity, not both");
   try {
-    const { controller, keyPem, certPem, caPem } = readIdentityFile(path);
-    return { url: controller, administrator: { kind: "certificate", keyPem, certPem } as const, caPem };
+    const { controllers, keyPem, certPem, caPem } = readIdentityFile(path);
+    return { controllers, administrator: { kind: "certificate", keyPem, certPem } as const, caPem };
   } catch (error) {
     throw new ConfigError(`ziti_admin_identity: ${error instanceof Error ? error.message : String(error)}`);
   }

@@ -11,10 +11,10 @@ import { createMeters } from "./meters.ts";
 import type { Random } from "./secure-random.ts";
 import { createDelivery } from "./sessions/deliver.ts";
 import { createRecorder } from "./sessions/recorder.ts";
-import { sendPlacement, sendStop, tell } from "./sessions/run-session.ts";
 import { createSessionRegistry } from "./sessions/session-registry.ts";
+import { createTeller } from "./sessions/tell-runners.ts";
 import { listChangedRunners, listRunnersById } from "./store/runners.ts";
-import { getHorizon, listChangedWorkloads, type WorkloadHead, type WorkloadRow } from "./store/workloads.ts";
+import { getHorizon, listChangedWorkloads } from "./store/workloads.ts";
 import type { OnClose } from "./closing.ts";
 import type { State } from "./open-state.ts";
 
@@ -73,30 +73,16 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
     notifications.send("workloads");
   };
   const failUnreadable = createFailUnreadable({ sql, writer, fleet, log, onWorkloadsChanged });
-  const tellRunner = (row: WorkloadRow) => {
-    const session = row.runnerId === null ? undefined : registry.get(row.runnerId);
-    if (!session) {
-      notifications.send("deliver");
-      return;
-    }
-    try {
-      tell(session, row, masterKey);
-    } catch (error) {
-      failUnreadable(row, error);
-    }
-  };
+  const teller = createTeller({
+    registry,
+    masterKey,
+    onUnreadable: failUnreadable,
+    onElsewhere: () => notifications.send("deliver"),
+    onUnread: () => deliver.signal(),
+  });
   const deliverPlacement = (placement: Delivery) => {
     meters.placements.add(1);
-    const { runnerId, spec } = placement;
-    const session = registry.get(runnerId);
-    if (session && spec) {
-      try {
-        sendPlacement(session, { ...placement, spec }, masterKey);
-      } catch (error) {
-        failUnreadable(placement, error);
-      }
-    } else if (session) deliver.signal();
-    else notifications.send("deliver");
+    teller.place(placement);
     onWorkloadsChanged();
   };
   /** Called where capacity may have become free, or the fleet has changed. */
@@ -171,15 +157,8 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
     placer.wake();
     if (await placer.explainWaiting()) onWorkloadsChanged();
   });
-  const stopOnRunner = (row: WorkloadHead) => {
-    const session = registry.get(row.runnerId!);
-    if (session) sendStop(session, row);
-  };
-  const deliver = runLoop(
-    "deliver",
-    config.loopPeriod_ms,
-    createDelivery({ sql, registry, tell: tellRunner, stop: stopOnRunner }),
-  );
+  const delivering = createDelivery({ sql, registry, tell: teller.tell, stop: teller.stop });
+  const deliver = runLoop("deliver", config.loopPeriod_ms, delivering);
   runLoop("recount-fleet", recountPeriod_ms, () => placer.recount());
   notifications.on("runners", onceSignalled(syncFleet, runnerFeed));
   notifications.on("workloads", onceSignalled(syncFleet, workloadFeed));
@@ -200,7 +179,7 @@ export async function openPlacing({ config, log, state, random, onClose }: Placi
     /** Hears of every change of a runner that this replica made. */
     onRunnerChange: (listener: () => void) => changeListeners.push(listener),
     onWorkloadsChanged,
-    tellRunner,
+    tellRunner: teller.tell,
     deliverPlacement,
     isHere,
     onRelief: (listener: () => void) => reliefListeners.push(listener),

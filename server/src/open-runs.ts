@@ -6,6 +6,7 @@ import { isTerminal, demandFromJson } from "./domain/workload.ts";
 import { createBundles } from "./artifacts/bundles.ts";
 import { createWorkloadArtifacts } from "./artifacts/workload-artifacts.ts";
 import { createRunAdvancer } from "./loops/advance-runs.ts";
+import { createRunBeginner } from "./loops/begin-runs.ts";
 import { createQueueExplainer } from "./loops/explain-queue.ts";
 import { createJobPlacer } from "./loops/place-jobs.ts";
 import { openQueueState } from "./loops/queue-state.ts";
@@ -77,7 +78,11 @@ export async function openRuns({ config, log, state, placing, random, onClose }:
       const placement = { id, fence, runnerId, organizationId, spec, demand: demandFromJson(demand) };
       placing.deliverPlacement({ ...placement, ...lossFacts(claimed) });
     },
-    onJobsChanged: announce,
+    onTaken: (runIds) => {
+      announce();
+      beginner.note(runIds);
+      begin.signal();
+    },
   });
   onClose("placing of jobs", () => jobPlacer.stop());
 
@@ -130,6 +135,8 @@ export async function openRuns({ config, log, state, placing, random, onClose }:
     config.loopPeriod_ms,
     createRunAdvancer({ ...advanceDeps, log, leads: () => placer.leads, cancelRun, onAdvanced }),
   );
+  const beginner = createRunBeginner({ ...advanceDeps, log, leads: () => placer.leads, onAdvanced });
+  const begin = runLoop("begin-runs", config.loopPeriod_ms, beginner.turn);
   const syncQueue = runLoop("sync-queue", config.loopPeriod_ms, async () => {
     await queueState.refresh();
     jobPlacer.wake();

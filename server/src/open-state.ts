@@ -12,7 +12,13 @@ import { openMasterKey } from "./identity/master-key.ts";
 import { openTrust } from "./identity/trust.ts";
 import { openLogStore } from "./logs/log-store.ts";
 import { createSealRequests } from "./logs/seal-requests.ts";
-import { migrate, openDatabase, refuseUnsafeDatabase, type DatabaseTarget } from "./store/database.ts";
+import {
+  migrate,
+  openDatabase,
+  refuseAbsentDatabase,
+  refuseUnsafeDatabase,
+  type DatabaseTarget,
+} from "./store/database.ts";
 import { startEmbeddedPostgres } from "./store/embedded-postgres.ts";
 import { openNotifications } from "./store/notifications.ts";
 import { createSegmentIndex } from "./store/log-segments.ts";
@@ -36,6 +42,7 @@ export async function openState({ config, log, database, onClose }: StateOptions
     config.databaseConnections,
   );
   onClose("database connections", () => sql.end({ timeout: 5 }));
+  await refuseAbsentDatabase(sql);
   await refuseUnsafeDatabase(sql);
   await migrate(sql);
   const storeEpoch = await claimSetting<number>(sql, "store_epoch", 1);

@@ -48,15 +48,13 @@ export function openTriggers({ config, log, state, placing, running, onClose }: 
     config.loopPeriod_ms,
     createScheduleFirer({ sql, leads: () => placer.leads, now: () => new Date(), onFired: signal }),
   );
-  const reports = runLoop(
-    "send-reports",
-    config.loopPeriod_ms,
-    createReportSender({
-      ...{ sql, masterKey, log },
-      send: (request) => sendRequest(request, { allowPrivate: config.outgoingPrivate, timeout_ms: reportTimeout_ms }),
-      signal: () => reports.signal(),
-    }),
-  );
+  const reporter = createReportSender({
+    ...{ sql, masterKey, log },
+    send: (request) => sendRequest(request, { allowPrivate: config.outgoingPrivate, timeout_ms: reportTimeout_ms }),
+    signal: () => reports.signal(),
+  });
+  onClose("reports", () => reporter.stop(config.shutdownGrace_ms));
+  const reports = runLoop("send-reports", config.loopPeriod_ms, () => reporter.run());
   notifications.on("deliveries", onceSignalled(work));
   const refusals = createAttemptLimiter(refusalBurst, refusalsPerSecond);
   const acceptDeps = {

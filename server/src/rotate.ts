@@ -3,7 +3,7 @@ import { claimDataDirectory } from "./data-directory.ts";
 import type { Config } from "./config.ts";
 import { rotateMasterKey } from "./identity/rotate-master-key.ts";
 import { findDatabase } from "./open-state.ts";
-import { migrate, openDatabase, refuseUnsafeDatabase } from "./store/database.ts";
+import { migrate, openDatabase, refuseAbsentDatabase, refuseUnsafeDatabase } from "./store/database.ts";
 
 /** Gives the server of this configuration, which must not run, another master key; answers what to tell the operator. */
 export async function rotate(config: Config): Promise<string> {
@@ -14,6 +14,7 @@ export async function rotate(config: Config): Promise<string> {
     onClose("data directory", () => directory.release());
     const sql = openDatabase(await findDatabase(config, directory.path, onClose), config.databaseConnections);
     onClose("database connections", () => sql.end({ timeout: 5 }));
+    await refuseAbsentDatabase(sql);
     await refuseUnsafeDatabase(sql);
     await migrate(sql);
     const { id, sealed, retired } = await rotateMasterKey(sql, config.masterKeyFile);

@@ -84,7 +84,7 @@ export const settings = {
   ziti_controller: {
     kind: "text",
     default: undefined,
-    help: "URL of the OpenZiti controller, or of each, separated by commas; without it the one that ziti_admin_identity names",
+    help: "URL of the OpenZiti controller, or of each, separated by commas; without it those that ziti_admin_identity names",
   },
   ziti_ca_file: {
     kind: "text",

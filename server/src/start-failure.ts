@@ -1,10 +1,15 @@
 import { ConfigError, type Address, type Config } from "./config.ts";
 import { BlobStartError } from "./blobs/blobs.ts";
+import { KeyFileError } from "./identity/key-file.ts";
+import { DatabaseStartError } from "./store/database.ts";
 import { PostgresStartError } from "./store/embedded-postgres.ts";
+
+/** Errors whose text is for the operator as it is. */
+const explained = [PostgresStartError, DatabaseStartError, BlobStartError, KeyFileError];
 
 /** What the operator can mend of what kept a server from starting; other errors as they are. */
 export function explainStartFailure(error: unknown, config: Config): unknown {
-  if (error instanceof PostgresStartError || error instanceof BlobStartError) return new ConfigError(error.message);
+  if (explained.some((kind) => error instanceof kind)) return new ConfigError((error as Error).message);
   const { code, path, address, port } = systemErrorOf(error);
   if (port !== undefined) {
     const flag = port === config.runnerListen.port ? "--runner-listen" : "--listen";
@@ -18,6 +23,8 @@ export function explainStartFailure(error: unknown, config: Config): unknown {
   }
   if (code === "ENOTFOUND" || code === "EAI_AGAIN")
     return new ConfigError(`listen: ${(error as Error).message}: give an address of this machine`);
+  if (code === "ENOSPC" || code === "EDQUOT")
+    return new ConfigError(`data_dir: no room is left for ${config.dataDir} (${code}): make some, or choose another`);
   if (path === undefined) return error;
   const isInData = path.startsWith(config.dataDir);
   const isAbove = `${config.dataDir}/`.startsWith(`${path}/`);

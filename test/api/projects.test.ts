@@ -27,3 +27,20 @@ test("a project's source on the server's own disk is refused where it is named, 
   expect(refused).toEqual(["INVALID_ARGUMENT", "INVALID_ARGUMENT"]);
   expect(project).toMatchObject(onDisk);
 });
+
+test("changes of a project's settings that are made at once all hold", async () => {
+  await using world = await createWorld();
+  const { projects } = world.admin;
+  await projects.createProject({ name: "web" });
+  const changes = [
+    { updateMask: { paths: ["default_ref"] }, defaultRef: "main" },
+    { updateMask: { paths: ["weight"] }, weight: 7 },
+    { updateMask: { paths: ["maximum_running_jobs"] }, maximumRunningJobs: 3 },
+    { updateMask: { paths: ["retention_days"] }, retentionDays: 9 },
+  ];
+
+  await Promise.all(changes.map((change) => projects.updateProject({ project: "web", ...change })));
+
+  const { project } = await projects.getProject({ project: "web" });
+  expect(project).toMatchObject({ defaultRef: "main", weight: 7, maximumRunningJobs: 3, retentionDays: 9 });
+});

@@ -75,6 +75,15 @@ test("a download is a file of its name, is not written over without --force, and
   expect(readFileSync(join(directory, "report.txt"), "utf8")).toBe("0123456789");
 });
 
+test.each([
+  [["--file", ".", "--force"], /^error: .* is a directory \(name the file in it\)\n$/],
+  [["--file", "no/where"], /^error: .*no\/where cannot be written: ENOENT\n$/],
+])("a download with %j writes nothing, and says why", async (words, told) => {
+  const { exitCode, stderr } = await agynctl("artifacts", "download", `${number}/report.txt`, ...words);
+
+  expect({ exitCode, stderr }).toEqual({ exitCode: 2, stderr: expect.stringMatching(told) });
+});
+
 test("the checksums of a run are what sha256sum checks, also over a directory that was packed", async () => {
   for (const name of ["report.txt", "dist"]) await agynctl("artifacts", "download", `${number}/${name}`);
   const { stdout } = await agynctl("artifacts", "checksums", number);
@@ -107,6 +116,7 @@ test("a directory is run with its files: what git ignores stays here, links are 
   const files = { "ci/test.yaml": pipeline, greeting: "from here\n", secret: "s", ".gitignore": "secret\n" };
   for (const [path, text] of Object.entries(files)) writeFileSync(join(directory, "web", path), text);
   symlinkSync("/etc/passwd", join(directory, "web/link"));
+  writeFileSync(Buffer.concat([Buffer.from(join(directory, "web/odd")), Buffer.from([0xff])]), "");
   execFileSync("git", ["init", "--quiet", join(directory, "web")]);
 
   const ran = await agynctl("run", "./web", "ci/test.yaml", "--follow");
@@ -114,6 +124,28 @@ test("a directory is run with its files: what git ignores stays here, links are 
   expect(ran.exitCode).toBe(0);
   expect(ran.stdout).toContain("from here");
   expect(ran.stderr).toContain("link is a link, or no plain file: the run does not have it");
+  expect(ran.stderr).toContain("odd\uFFFD has a name that is not UTF-8: the run does not have it");
+});
+
+test("a pipeline that the directory does not hold is named, and nothing else is asked for", async () => {
+  mkdirSync(join(directory, "holds-none"));
+  writeFileSync(join(directory, "holds-none/greeting"), "hello");
+
+  const { exitCode, stderr } = await agynctl("run", "./holds-none", "ci.yaml");
+
+  expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: 'error: the bundle has no file "ci.yaml"\n' });
+});
+
+test("of many files that a run does not have, ten are named and the others counted", async () => {
+  mkdirSync(join(directory, "links"));
+  writeFileSync(join(directory, "links/ci.yaml"), "jobs: { test: { run: 'true' } }");
+  for (let link = 10; link < 25; link += 1) symlinkSync("/etc/passwd", join(directory, `links/link-${link}`));
+
+  const ran = await agynctl("run", "./links", "ci.yaml");
+
+  expect(ran.stderr).toContain("link-19 is a link");
+  expect(ran.stderr).not.toContain("link-20");
+  expect(ran.stderr).toContain("nor 5 more");
 });
 
 describe("bad-51: a hostile server writes no file but the one that was asked for", () => {

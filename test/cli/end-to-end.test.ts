@@ -43,6 +43,7 @@ test("runners are listed as a table, as JSON and as names", async () => {
   const table = await agynctl(["runners", "list"], { columns: 120, environment: { NO_COLOR: "1" } });
   const json = await agynctl(["runners", "list", "--label", "region=eu", "-o", "json"]);
   expect(table.stdout).toMatch(/^NAME +ID +STATE +SCOPE +SLOTS/);
+  expect(table.stdout).toMatch(/ organization /);
   expect(table.stdout).toMatch(/first +rnr_\S+ +enrolled/);
   expect(JSON.parse(json.stdout)).toMatchObject([
     { name: "first", status: "RUNNER_STATUS_ENROLLED", labels: { region: "eu" } },

@@ -11,6 +11,7 @@ beforeAll(() => {
   writeFileSync(join(directory, "good.yaml"), "jobs: {test: {run: make, matrix: {n: [1, 2]}}}\n");
   writeFileSync(join(directory, "bad.yaml"), "jobs:\n  test:\n    rnu: make\n    timeout: 5\n");
   writeFileSync(join(directory, "build.sh"), "make\n");
+  writeFileSync(join(directory, "latin.sh"), Buffer.from("echo caf\xe9\n", "latin1"));
   writeFileSync(join(directory, "huge.yaml"), "#".repeat(262_145));
 });
 
@@ -25,6 +26,13 @@ test("files that are right are said to be, and nobody is asked", async () => {
     exitCode: 0,
     stdout: "good.yaml: ok, 2 jobs\nbuild.sh: ok, a script\n",
     stderr: "",
+  });
+});
+
+test("a file whose bytes are no UTF-8 is refused, and not read as something else", async () => {
+  expect(await validate("latin.sh")).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringMatching(/^error: .*latin\.sh is not text in UTF-8\n$/),
   });
 });
 

@@ -96,6 +96,7 @@ test("a job that nobody can take is explained, and the run says of each job why"
     exitCode: 0,
     stdout: expect.stringMatching(/train has no position, and waits for: .*gpu/),
   });
+  expect(explained.stdout.match(/no runner can take this workload/g)).toHaveLength(1);
   expect(explained.stdout).toMatch(/^asleep +organization +no +.*gpu/m);
   expect(whole.stdout).toMatch(/^JOB +STATE +POSITION +WHY +RUNNERS\ntrain +queued +- +.*"gpu".* none$/m);
   const never = await until("its verdict", async () => {

@@ -179,9 +179,10 @@ test("cp takes a file and a folder in, as the workload's user", async () => {
   writeFileSync(join(directory, "in/deep/run"), "#!/bin/sh\necho ran\n", { mode: 0o755 });
   writeFileSync(join(directory, "in/ünï"), "names\n");
   symlinkSync("/etc/passwd", join(directory, "in/link"));
+  writeFileSync(Buffer.concat([Buffer.from(join(directory, "in/odd")), Buffer.from([0xff])]), "");
   expect(await agynctl(["cp", "in", `${workload}:renamed`])).toMatchObject({
     exitCode: 0,
-    stderr: expect.stringContaining("link"),
+    stderr: expect.stringMatching(/renamed\/link is a symbolic link[^]*renamed\/odd\uFFFD is not named in UTF-8/),
   });
   expect(await agynctl(["cp", "in/ünï", `${workload}:renamed`])).toMatchObject({ exitCode: 0, stderr: "" });
   const look = "renamed/deep/run; cat renamed/ünï; ls renamed; stat -c %u renamed/deep/run; id -u";

@@ -147,6 +147,34 @@ test.for([
   expect(result).toMatchObject({ outcome: "timed_out", message: "timed out after 3000 ms", signal: "SIGKILL" });
 });
 
+test.for(["uid", "none"] as const)(
+  "a job that is tried elsewhere ends before that although its runner is dead (%s)",
+  async (isolation, { skip }) => {
+    if (!(await canIsolate(isolation))) skip();
+    await using world = await openWorld(isolation);
+    const job = ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done"];
+    const child = host(world, Infinity, job, { lostAfterMs: 2000 });
+    await until("the job is up", () => spooled(world) === "up\n");
+    await killed(child);
+    await until("the job is gone", () => existsSync(filesOfTheOne(world).exit));
+    const [adopted] = await world.restart();
+    const message = "its runner was dead, and the control plane tries this workload elsewhere";
+    expect(await adopted?.execution.result).toMatchObject({ outcome: "lost", message, signal: "SIGKILL" });
+  },
+);
+
+test("a job whose runner lives is left to it, however long ago it had contact", async () => {
+  await using world = await openWorld();
+  const child = host(world, Infinity, ["sh", "-c", "echo up; sleep 60"], { lostAfterMs: 1000 });
+  await until("the job is up", () => spooled(world) === "up\n");
+  const { startTicks } = readWrapper(filesOfTheOne(world))!;
+  await until("it would be tried elsewhere", () => bootTimeMs() > startTicks * 10 + 3000);
+  expect(existsSync(filesOfTheOne(world).exit)).toBe(false);
+  expect(existsSync(filesOfTheOne(world).ending)).toBe(false);
+  await killed(child);
+  await until("the job is gone", () => existsSync(filesOfTheOne(world).exit));
+});
+
 test("a runner killed while it fetches a source leaves no git behind, and its job is lost", async () => {
   await using world = await openWorld();
   const silent = createServer((socket) => socket.on("error", () => undefined)).listen(0, "127.0.0.1");

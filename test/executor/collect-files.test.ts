@@ -47,6 +47,16 @@ test("no match is an error that names the paths", async () => {
   await expect(collectFiles({ workspace, uid: undefined }, ["b/**", "c"])).rejects.toThrow("no file matches b/**, c");
 });
 
+test("bad-43: a name that is not UTF-8 is left out and said to be, and the rest is kept", async () => {
+  const workspace = await openWorkspace("out/a");
+  await writeFile(Buffer.concat([Buffer.from(join(workspace, "out/b")), Buffer.from([0xff])]), "x");
+
+  const found = await collectFiles({ workspace, uid: undefined }, ["out"]);
+
+  expect(found.files.map((file) => file.path)).toEqual(["out/a"]);
+  expect(found.omissions).toEqual(["out/b\uFFFD: its name is not UTF-8"]);
+});
+
 describe("bad-43: nothing is followed out of a workspace", () => {
   test("links to files and folders are left out, and said to be", async () => {
     const outside = await openWorkspace("secret");

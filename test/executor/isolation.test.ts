@@ -1,5 +1,5 @@
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { expect, test } from "vitest";
 
 import { canIsolate, detectIsolation } from "../../runner/src/executors/isolation.ts";
@@ -82,6 +82,27 @@ test.skipIf(!hasNamespaces)(
   },
 );
 
+test.skipIf(!hasNamespaces)(
+  "a job in a namespace finds nothing in a file that is hidden, and its own directory in a hidden one",
+  async () => {
+    await using world = await openWorld("namespace");
+    const above = dirname(world.data);
+    const token = join(dirname(above), `${basename(above)}.token`);
+    writeFileSync(token, "the service token", { mode: 0o600 });
+    const hidden = { directories: [world.data, above], files: [token, `${token}.gone`] };
+    const { log, sink } = recorder();
+    const executor = createProcessExecutor({ ...world.options, hidden });
+    const execution = await executor.start(
+      specOf(["sh", "-c", `cat ${token}; ls ${above}; echo x >file && cat file`]),
+      sink,
+    );
+    await execution.result;
+    await execution.forget();
+    rmSync(token);
+    expect(log.stdout()).toBe("runner\nx\n");
+  },
+);
+
 test.skipIf(!hasNamespaces)("a job in a namespace cannot undo the hiding by a namespace of its own", async () => {
   await using world = await openWorld("namespace");
   const key = placeIdentity(world);
@@ -107,8 +128,8 @@ test("without isolation jobs run, and the executor says so", async () => {
 
 test.skipIf(!hasNamespaces)("a namespace that cannot be made is a failed start that says why", async () => {
   await using world = await openWorld("namespace");
-  world.options.hiddenPaths.push("/nonexistent");
-  const executor = createProcessExecutor(world.options);
+  const hidden = { directories: [world.data, "/nonexistent"], files: [] };
+  const executor = createProcessExecutor({ ...world.options, hidden });
   const { log, sink } = recorder();
   const execution = await executor.start(specOf(["echo", "hello"]), sink);
   expect(await execution.result).toMatchObject({

@@ -19,7 +19,9 @@ function masked(mask: ReturnType<typeof maskOf>, pieces: readonly string[]): str
   return output;
 }
 
-const value = 'tök/en+"with" (all) of=it?';
+const value = 'tök/en+"with" <all> of=it&?';
+const ascii = (text: string) => text.replaceAll("ö", String.raw`\u00f6`);
+const forHtml = (text: string) => text.replaceAll(/[<>&]/g, (one) => String.raw`\u00` + one.charCodeAt(0).toString(16));
 const base64 = Buffer.from(value).toString("base64");
 const forms: [what: string, text: string][] = [
   ["as it is", value],
@@ -29,7 +31,12 @@ const forms: [what: string, text: string][] = [
   ["URL-encoded", encodeURIComponent(value)],
   ["URL-encoded in lower case", encodeURIComponent(value).replaceAll(/%../g, (one) => one.toLowerCase())],
   ["a form's field", new URLSearchParams({ a: value }).toString().slice(2)],
+  ["URL-encoded as a path", encodeURIComponent(value).replaceAll("%2F", "/")],
+  ["URL-encoded as a whole URL", encodeURI(value)],
   ["in JSON", JSON.stringify({ value })],
+  ["in JSON of ASCII alone", ascii(JSON.stringify({ value }))],
+  ["in JSON that HTML may hold", forHtml(JSON.stringify({ value }))],
+  ["in JSON that escapes slashes, too", ascii(JSON.stringify({ value })).replaceAll("/", String.raw`\/`)],
 ];
 
 test.each(forms)("bad-38: a secret is masked: %s", (_what, text) => {

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 
@@ -40,7 +40,7 @@ test("bad-38: a secret is masked in what the runner itself says of a job, and in
   expect(fetching.log.system()).toContain("fetching https://127.0.0.1:1/x.git at ***\n");
   const missing = await world.start([`no-such-${secret.value}`], { env: [secret] });
   expect(await missing.execution.result).toMatchObject({ message: "command not found: no-such-***" });
-  expect(missing.execution.hideSecrets?.(`artifact ${secret.value}.txt: left out`)).toBe("artifact ***.txt: left out");
+  expect(missing.execution.hideSecrets?.(`${secret.value}.txt is a link`)).toBe("***.txt is a link");
 });
 
 test("bad-37: what looks like a command to the runner is output like any other", async () => {
@@ -87,4 +87,16 @@ test("a runner that cannot tell a job's secrets any more leaves its output out",
   expect(await adopted?.execution.result).toMatchObject({ exitCode: 3 });
   expect(adopted!.log.stdout()).toBe("");
   expect(adopted!.log.system()).toContain("left out");
+  expect(adopted!.execution.hideSecrets?.("a.txt is a link")).toBe("***");
+}, 20_000);
+
+test("bad-38: a runner that starts again after a job has ended hides its secrets still, in what it quotes and hands on", async () => {
+  await using world = await openWorld();
+  const script = `printf 'fine=1\ntoken=%s\n' "$TOKEN" >"$AGYN_OUTPUT"`;
+  const child = host(world, Infinity, ["sh", "-c", script]);
+  await until("the job has ended", () => existsSync(filesOfTheOne(world).drained));
+  await killed(child);
+  const [adopted] = await world.restart();
+  expect(await adopted?.execution.result).toMatchObject({ outputs: { fine: "1" } });
+  expect(adopted!.execution.hideSecrets?.(`${hostSecret.value}.txt is a link`)).toBe("***.txt is a link");
 }, 20_000);

@@ -114,7 +114,7 @@ async function openLossyQueue() {
     settle: (ids) => placer.settle(ids),
     isHere: () => false,
     deliver: () => undefined,
-    onJobsChanged: () => undefined,
+    onTaken: () => undefined,
   });
   onTestFinished(() => jobPlacer.stop());
   const wake = async () => {

@@ -113,6 +113,16 @@ test("of starts that fail while the doubt about an earlier one is being settled,
   await placer.stop();
 });
 
+test("a start that no runner can be picked for because of a fault is told so, and holds up no other", async () => {
+  const { placer } = await openPlacer(sql);
+  const unreadable = { ...demand, requirements: undefined as never };
+
+  await expect(placer.start({ workload: newWorkload(), demand: unreadable })).rejects.toThrow("undefined");
+
+  expect(await placer.start({ workload: newWorkload(), demand })).toMatchObject({ kind: "started" });
+  await placer.stop();
+});
+
 test("large starts are not gathered into one statement, which could hold up or fail the others in it", async () => {
   let writes = 0;
   const gate: Gate = async (run, reads) => {

@@ -17,8 +17,9 @@ import {
 } from "./world.ts";
 import { controlPlaneCredentials } from "./world.ts";
 
-/** What is sent through in one go: `AGYN_TEST_OVERLAY_BYTES=1000000000` sends a whole gigabyte. */
-const bulk_bytes = Number(process.env["AGYN_TEST_OVERLAY_BYTES"] ?? 16_000_000);
+/** What is sent through each overlay in one go: `AGYN_TEST_OVERLAY_BYTES=1000000000` sends a whole gigabyte. */
+const bulkAsked_bytes = process.env["AGYN_TEST_OVERLAY_BYTES"];
+const usualBulk_bytes = 16_000_000;
 
 /** What stands between the two ends of an overlay, where a test can take it away. */
 export interface Carried<E> {
@@ -32,6 +33,8 @@ export interface Subject<E> {
   readonly create: () => Overlay<E>;
   /** Where nobody listens. */
   readonly nowhere: E;
+  /** What is sent through in one go where the run does not say. */
+  readonly bulk_bytes?: number;
   /** An overlay over something that can be taken away. */
   readonly carried?: (() => Promise<Carried<E>>) | undefined;
 }
@@ -40,7 +43,7 @@ export interface Subject<E> {
 export function overlayContract<E>(name: string, subject: Subject<E>): void {
   describe(`${name}: bytes`, () => bytes(subject.create));
   describe(`${name}: dialing`, () => dialing(subject));
-  describe(`${name}: secured`, () => secured(subject.create));
+  describe(`${name}: secured`, () => secured(subject));
 }
 
 type Pair = readonly [near: Duplex, far: Duplex];
@@ -222,7 +225,8 @@ async function redial<E>(overlay: Overlay<E>, address: E): Promise<Duplex> {
 
 const nextTurn = () => new Promise<undefined>((resolve) => setImmediate(() => resolve(undefined)));
 
-function secured<E>(create: () => Overlay<E>): void {
+function secured<E>({ create, bulk_bytes: ownBulk_bytes = usualBulk_bytes }: Subject<E>): void {
+  const bulk_bytes = Number(bulkAsked_bytes ?? ownBulk_bytes);
   let world: SecureWorld;
   afterEach(() => world.close());
   const open = async (options?: WorldOptions) => (world = await openSecureWorld(create(), options));

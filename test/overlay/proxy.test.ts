@@ -52,7 +52,7 @@ const strange: readonly [string, (socket: net.Socket) => unknown, string, RegExp
   ["does not speak HTTP", (socket) => socket.end("SSH-2.0-x\r\n\r\n"), "proxy_refused", /does not speak HTTP/],
   ["sends endless headers", (socket) => socket.write("x".repeat(20_000)), "proxy_refused", /more than 8192 bytes/],
   ["hangs up", (socket) => socket.end(), "proxy_refused", /closed the connection/],
-  ["says nothing", () => undefined, "timeout", /did not answer within 500 ms/],
+  ["says nothing", () => undefined, "timeout", /took longer than 500 ms/],
 ];
 test.each(strange)("a proxy that %s is refused", async (_, behave, reason, message) => {
   const sockets: net.Socket[] = [];
@@ -98,7 +98,7 @@ test("nobody listening is told as such, with the place", async () => {
   const overlay = createMtlsOverlay({ services });
   const listener = await overlay.listen("control-plane", (connection) => connection.destroy());
   await listener.close();
-  const message = expect.stringContaining(`cannot reach 127.0.0.1:${listener.address.port}`);
+  const message = expect.stringContaining(`dialing 127.0.0.1:${listener.address.port} failed`);
   await expect(overlay.dial(listener.address)).rejects.toMatchObject({ reason: "unreachable", message });
 });
 

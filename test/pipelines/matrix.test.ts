@@ -64,7 +64,7 @@ const refused: [what: string, matrix: string, problem: string][] = [
     "{v: [1.10]}",
     '1.10 would become 1.1 (as text it is written "1.10", as a number 1.1)',
   ],
-  ["everything excluded", "{os: [a], exclude: [{os: a}]}", "the matrix has no cells"],
+  ["everything excluded", "{os: [a], exclude: [{os: a}]}", "the matrix has no cells (`exclude` leaves none)"],
   ["an exclusion of nothing", "{os: [a], exclude: [{os: b}]}", "excludes nothing"],
   [
     "an exclusion by what is no axis",

@@ -120,6 +120,22 @@ const refused: [what: string, words: string, problem: string][] = [
     "run: x\n    artifacts: {upload: [{name: a, paths: b}, {name: a, paths: c}]}",
     '"a" is uploaded twice',
   ],
+  [
+    "two artifacts that differ by case",
+    "run: x\n    artifacts: {upload: [{name: a, paths: b}, {name: A, paths: c}]}",
+    '"A" and "a" are one on file systems that do not tell case apart (give each its own name)',
+  ],
+  [
+    "an artifact that is a device",
+    "run: x\n    artifacts: {upload: [{name: Con.txt, paths: b}]}",
+    '"Con.txt" is the name of a device on Windows',
+  ],
+  ["a program without a name", 'run: ["", x]', "jobs.a.run: the first word is the program to start, and is empty"],
+  [
+    "an amount with a unit",
+    "run: x\n    requires: {resources: {memory: 4GiB}}",
+    'is "4GiB": expected an amount: a number from 0',
+  ],
   ["a download of nobody's", "run: x\n    artifacts: {download: [a]}", 'no job before this one uploads "a"'],
   [
     "a container that is an option",

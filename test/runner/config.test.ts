@@ -19,12 +19,24 @@ function identityFile(content: unknown): string {
 }
 
 test("the gateway is a URL, or an identity that may dial enrollment in a network", () => {
-  const identity = { controller: ztAPI, keyPem: key, certPem: cert, caPem: ca };
+  const identity = { controllers: [ztAPI], keyPem: key, certPem: cert, caPem: ca };
   const file = identityFile({ ztAPI, id });
 
   expect(gatewayOf(["--gateway", "https://agyn.example.org/"])).toBe("https://agyn.example.org");
   expect(gatewayOf(["--ziti-identity", file])).toEqual(identity);
   expect(gatewayOf([], { AGYN_ZITI_IDENTITY: file })).toEqual(identity);
+});
+
+test("an identity file may name several controllers of its network, each of which is asked", () => {
+  const other = "https://ctrl-2.example.com:1280";
+  const file = identityFile({ ztAPI, ztAPIs: ["https://ctrl.example.com:1280", other], id });
+
+  expect(gatewayOf(["--ziti-identity", file])).toMatchObject({ controllers: [ztAPI, other] });
+  const plain = identityFile({ ztAPI, ztAPIs: [other, "http://ctrl-3.example.com:1280"], id });
+  expect(() => gatewayOf(["--ziti-identity", plain])).toThrow("ztAPIs.1 is not an https:// URL");
+  expect(() => gatewayOf(["--ziti-identity", identityFile({ id })])).toThrow("ztAPI is missing");
+  const many = identityFile({ ztAPI, ztAPIs: Array.from({ length: 65 }, () => other), id });
+  expect(() => gatewayOf(["--ziti-identity", many])).toThrow("ztAPIs are more than 64");
 });
 
 test("a gateway that is missing, said twice or of no use is refused, and the rule is named", () => {
@@ -60,4 +72,30 @@ test("OpenZiti's own SDK is used only when asked for, from its package or where 
   expect(runnerOf()?.zitiSdk).toBeUndefined();
   expect(runnerOf("--ziti-sdk")?.zitiSdk).toBe("@openziti/ziti-sdk-nodejs");
   expect(runnerOf("--ziti-sdk", "/opt/ziti-sdk")?.zitiSdk).toBe("/opt/ziti-sdk");
+});
+
+test("jobs may not look into the files of secrets that the runner was given, nor into what the operator names", () => {
+  const file = identityFile({ ztAPI, id });
+  const directory = temporaryDirectory();
+  const config = parseConfig(["--data-dir", "/none", "--ziti-identity", file, "--hide", directory, "--hide", file], {
+    environment: {},
+    version: "1",
+  });
+
+  expect(config?.hidden).toEqual({ directories: [directory], files: [file, file] });
+  expect(() => runnerOf("--hide", `${directory}/none`)).toThrow("no such file or directory");
+});
+
+test("a runner's resources stand beside its slots, and one that is said twice is refused", () => {
+  const capacityOf = (...flags: string[]) =>
+    parseConfig(["--gateway", "https://a", "--data-dir", "/none", ...flags], { environment: {}, version: "1" })
+      ?.capacity;
+
+  expect(capacityOf()).toEqual({ slots: 1 });
+  expect(capacityOf("--slots", "2", "--resource", "cpu=4", "--resource", "gpu=0.5")).toEqual({
+    slots: 2,
+    cpu: 4,
+    gpu: 0.5,
+  });
+  expect(() => capacityOf("--resource", "cpu=4", "--resource", "cpu=8")).toThrow("cpu is given twice");
 });

@@ -1,10 +1,10 @@
-import { appendFileSync, readFileSync, statSync } from "node:fs";
+import { appendFileSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import type { HeldResult, Placement } from "../../runner/src/holding.ts";
 import { openHoldings } from "../../runner/src/holdings.ts";
 import { resultWithout } from "../../runner/src/results.ts";
-import { temporaryDirectory } from "./world.ts";
+import { controlPlaneOfTest, runnerOfTest, temporaryDirectory } from "./world.ts";
 
 /** Closed at the end of the test, where the test does not. */
 async function openedHoldings(directory: string) {
@@ -92,3 +92,27 @@ test("a placement that cannot be recorded is refused and not held", async () => 
   await expect(holdings.record(placement(1n))).rejects.toThrow("is closed");
   expect(holdings.list()).toEqual([]);
 });
+
+test("a runner that cannot take up what it held keeps no file of its directory open", async () => {
+  const directory = temporaryDirectory();
+  const holdings = await openedHoldings(directory);
+  await holdings.record(placement(1n));
+  await holdings.close();
+  writeFileSync(join(directory, "spools"), "where a directory is needed");
+
+  const started = runnerOfTest(await controlPlaneOfTest(), { dataDirectory: directory });
+
+  await expect(started).rejects.toThrow("spools");
+  expect(openFilesBelow(directory)).toEqual([]);
+});
+
+function openFilesBelow(directory: string): string[] {
+  const paths = readdirSync("/proc/self/fd").map((file) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${file}`);
+    } catch {
+      return "";
+    }
+  });
+  return paths.filter((path) => path.startsWith(directory));
+}

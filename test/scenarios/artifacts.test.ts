@@ -92,6 +92,8 @@ jobs:
   expect(await whole.text()).toBe(page);
   expect([part.status, part.headers.get("content-range"), await part.text()]).toEqual([206, "bytes 1-6/25", "script"]);
   expect([beyond.status, beyond.headers.get("content-range")]).toEqual([416, "bytes */25"]);
+  const head = await fetch(`${world.server.gateway}${artifact.path}`, { method: "HEAD", headers: { authorization } });
+  expect([head.status, head.headers.get("content-length"), await head.text()]).toEqual([200, "25", ""]);
   expect((await get({})).status).toBe(401);
   const { accessToken } = await world.admin.users.createUser({ name: "stranger" });
   expect((await get({ authorization: `Bearer ${accessToken}` })).status).toBe(404);

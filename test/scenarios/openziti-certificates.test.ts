@@ -12,6 +12,7 @@ import {
   untilRepaired,
   type NetworkWorld,
 } from "../support/network-world.ts";
+import { hostsOf } from "../support/network.ts";
 import { enrollClient, outcomeOf, outcomesOf } from "../support/runner-client.ts";
 import { clientsFor, readWholeLog, script, until, untilConnected, type RegisteredRunner } from "../support/world.ts";
 
@@ -123,6 +124,37 @@ test("I5: a runner gets a certificate for itself alone, by the key of its own id
   expect(await outcomeOf(certificateOf(other, identity))).toBe("IDENTITY_REVOKED");
   expect(await outcomeOf(certificateOf(runner, { ...identity, keyPem: strange.keyPem }))).toBe("UNAUTHENTICATED");
   expect(await outcomeOf(certificateOf(runner, identity))).toBe("ok");
+});
+
+test("a runner goes over to our certificates when the servers do, needs the network's no more, and goes back", async () => {
+  const { world, fabric } = network;
+  const runner = await world.register("moving-1");
+  const first = world.startRunner(runner);
+  const service = `runner-${runner.id}`;
+  await until("it hosts its service", () => hostsOf(fabric, service).length > 0);
+  const { authenticators, cas } = fabric.model;
+
+  await world.restartServer({ ziti_identity_enrollment: "ca" });
+  await until("our authorities are known", () => cas.all().filter(({ isVerified }) => isVerified).length === 2);
+  await untilConnected(world, runner);
+  const { id } = identityIn(network, runner) ?? expect.fail("the runner has no identity");
+  authenticators.delete(authenticators.find(({ identityId }) => identityId === id)!.id);
+  await until("it is cut off", () => hostsOf(fabric, service).length === 0);
+  await until("it hosts its service", () => hostsOf(fabric, service).length > 0);
+  expect(await logOf("echo ours")).toEqual(["ours"]);
+  expect(await outcomesAt(runner)).toEqual(["ok"]);
+
+  await world.restartServer({ ziti_identity_enrollment: "ott" });
+  await until("no authority of ours is known", () => cas.all().length === 0);
+  expect(await logOf("echo theirs")).toEqual(["theirs"]);
+  await first.kill("SIGTERM");
+  const second = world.startRunner(runner);
+  await until("it has another certificate of the network", async () => (await outcomesAt(runner)).length > 1);
+  await untilConnected(world, runner);
+  await until("it hosts its service", () => hostsOf(fabric, service).length > 0);
+  expect(await outcomesOf(world.admin, runner.id, "runner.enroll")).toEqual(["ok"]);
+  await second.kill("SIGTERM");
+  expect(fabric.violations).toEqual([]);
 });
 
 async function logOf(text: string): Promise<string[]> {

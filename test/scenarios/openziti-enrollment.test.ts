@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readIdentityFile } from "../../overlay/openziti/identity-file.ts";
 import { createOpenZitiOverlay } from "../../overlay/openziti/openziti.ts";
+import { Operator } from "../../proto/gen/agyn/orchestrator/v1/demand_pb.ts";
 import { openGateway } from "../../runner/src/gateway.ts";
 import { enroll, renewExpired } from "../../runner/src/enroll.ts";
 import { rootPinOf } from "../../runner/src/identity-keys.ts";
@@ -33,10 +34,10 @@ test("a machine that reaches nothing but the network enrolls there, and works", 
 });
 
 test("a bootstrap identity may dial enrollment, and nothing else", async () => {
-  const { controller, ...credential } = readIdentityFile(bootstrap);
+  const { controllers, ...credential } = readIdentityFile(bootstrap);
   const settings = { backOff_ms: 10 };
   const credentialOf = () => ({ ...credential, caPem: network.fabric.caPem });
-  const overlay = createOpenZitiOverlay({ controller, credential: credentialOf, settings });
+  const overlay = createOpenZitiOverlay({ controller: controllers, credential: credentialOf, settings });
   try {
     expect(await overlay.services()).toMatchObject([{ name: "agyn-enroll", permissions: ["Dial"] }]);
     await expect(overlay.dial({ service: "agyn-control-plane" })).rejects.toThrow("no service agyn-control-plane");
@@ -105,27 +106,39 @@ test("who hosts the enrollment service without the pinned authority is not spoke
   expect(fabric.violations).toEqual([]);
 });
 
-test("runners go over from our certificates to the network's when the servers do, and enroll but once", async () => {
+test("a runner goes over from our certificates to the network's when the servers do, and back, and enrolls but once", async () => {
   const { world, fabric } = network;
-  const runner = await world.register("moving-1");
+  const runner = await world.register("moving-1", { labels: { moves: "yes" } });
   const started = world.startRunner(runner);
-  await until("the session", () => started.output().includes("session established"));
+  const sessions = () => started.output().split("session established").length - 1;
+  await until("the session", () => sessions() === 1);
 
   await world.restartServer({ ziti_identity_enrollment: "ott" });
 
   await until("the network issued it a certificate", async () =>
     (await outcomesOf(world.admin, runner.id, "runner.enroll_in_network")).includes("ok"),
   );
-  const { workload } = await world.admin.orchestrator.startWorkload({ spec: script("echo moved") });
-  expect(await readWholeLog(world.admin, workload!.id)).toEqual(["moved"]);
+  expect(await logOf("echo moved")).toEqual(["moved"]);
   await until("no authority of ours is known", () => fabric.model.cas.all().length === 0);
+  const before = sessions();
+  await world.restartServer({ ziti_identity_enrollment: "ca" });
+  await until("the session", () => sessions() > before);
+  expect(await logOf("echo back")).toEqual(["back"]);
+  expect(fabric.model.cas.all().map(({ isVerified }) => isVerified)).toEqual([true, true]);
   expect(await outcomesOf(world.admin, runner.id, "runner.enroll")).toEqual(["ok"]);
   expect(fabric.violations).toEqual([]);
 });
 
+/** What a script says on a runner that moves. */
+async function logOf(text: string): Promise<string[]> {
+  const demand = { requirements: [{ key: "moves", operator: Operator.IN, values: ["yes"] }] };
+  const { workload } = await network.world.admin.orchestrator.startWorkload({ spec: script(text), demand });
+  return readWholeLog(network.world.admin, workload!.id);
+}
+
 /** The gateway over the network, known by what a service token pins. */
 function gatewayOf(rootPin: Uint8Array) {
-  const { controller, keyPem, certPem } = readIdentityFile(bootstrap);
-  const identity = { controller, keyPem, certPem, caPem: network.fabric.caPem };
+  const { controllers, keyPem, certPem } = readIdentityFile(bootstrap);
+  const identity = { controllers, keyPem, certPem, caPem: network.fabric.caPem };
   return openGateway({ gateway: identity, proxies: {}, rootPin: () => rootPin, version: "test" });
 }

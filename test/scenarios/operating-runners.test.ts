@@ -68,3 +68,18 @@ test("a waiting workload is cancelled at once when people stop it", async () => 
 
   expect(stopped).toMatchObject({ phase: WorkloadPhase.CANCELLED, message: "no" });
 });
+
+test("the audit has a reason where one was given, and none where nobody said one", async () => {
+  await using world = await createWorld();
+  const { id } = await world.register("build-1");
+
+  await world.admin.runners.pauseRunner({ runner: "build-1", reason: "spring cleaning" });
+  await world.admin.runners.resumeRunner({ runner: "build-1" });
+
+  const scope = { kind: { case: "organization", value: "" } } as const;
+  const { auditEvents } = await world.admin.audit.listAuditEvents({ scope, objectId: id });
+  expect(auditEvents.slice(0, 2).map(({ action, details }) => [action, details])).toEqual([
+    ["runner.resume", {}],
+    ["runner.pause", { reason: "spring cleaning" }],
+  ]);
+});

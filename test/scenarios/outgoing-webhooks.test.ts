@@ -78,6 +78,22 @@ test("filters let through what they name: by project, by type and by label", asy
   await world.admin.webhooks.deleteWebhook({ webhook: ofMl.id });
 });
 
+test("changes of different fields that are made at once all hold", async () => {
+  const { id: webhook } = await createHook("https://example.org/first");
+  const changes = [
+    { updateMask: { paths: ["url"] }, url: "https://example.org/second" },
+    { updateMask: { paths: ["labels"] }, labels: { team: "ml" } },
+    { updateMask: { paths: ["events"] }, events: ["run.*"] },
+    { updateMask: { paths: ["name"] }, name: "renamed" },
+  ];
+
+  await Promise.all(changes.map((change) => world.admin.webhooks.updateWebhook({ webhook, ...change })));
+
+  const { webhook: changed } = await world.admin.webhooks.getWebhook({ webhook });
+  const settings = { url: "https://example.org/second", labels: { team: "ml" }, events: ["run.*"], name: "renamed" };
+  expect(changed).toMatchObject(settings);
+});
+
 test("a runner that is registered, paused and deleted is told of", async () => {
   await using receiver = await openReceiver();
   const { id } = await createHook(receiver.url, { events: ["runner.*"] });

@@ -45,6 +45,23 @@ test("a job that fails lets those that need it be skipped, and one that always r
   expect(jobs["test"]!.message).toContain("build");
 });
 
+test("a run is running from when its first job is taken, and counts each of its jobs as what it is", async () => {
+  await using world = await createWorld();
+  world.startRunner(await world.register("build-1"), { slots: 1 });
+
+  const { id } = await startRun(world.admin, "jobs:\n  a: { run: sleep 60 }\n  b: { run: sleep 60 }\n");
+
+  await until("the run says that one of its jobs runs", async () => {
+    const { run } = await world.admin.runs.getRun({ run: id });
+    return runStateName(run!) === "RUNNING" && run!.jobs?.running === 1 && run!.jobs.queued === 1;
+  });
+  const { run } = await world.admin.runs.getRun({ run: id });
+  const started = Object.values(await jobsOf(world.admin, id)).find((job) => job.startTime !== undefined);
+  expect(run!.startTime).toEqual(started!.startTime);
+  await world.admin.runs.cancelRuns({ filter: { runs: [id] } });
+  await untilRunEnded(world.admin, id);
+});
+
 test("a run that is cancelled ends its queued jobs at once and its running ones by a signal", async () => {
   await using world = await createWorld();
   world.startRunner(await world.register("build-1"), { slots: 1 });

@@ -36,9 +36,9 @@ test("a job gets the secret that it names, and a project's wins over the organiz
 
   expect([web, api].map(stateName)).toEqual(["SUCCEEDED", "SUCCEEDED"]);
   const listed = await secrets.listSecrets({ project: "web" });
-  expect(listed.secrets.map((one) => [one.name, one.projectId !== "", one.lastUseTime !== undefined])).toEqual([
-    ["DEPLOY_KEY", false, true],
-    ["DEPLOY_KEY", true, true],
+  expect(listed.secrets.map((one) => [one.name, one.projectName, one.lastUseTime !== undefined])).toEqual([
+    ["DEPLOY_KEY", "", true],
+    ["DEPLOY_KEY", "web", true],
   ]);
 });
 

@@ -23,6 +23,7 @@ beforeAll(async () => {
     "key.pem": key,
     password: "hidden\n",
     "identity.json": JSON.stringify({ ztAPI: "https://ctrl.example.com:1280/edge/client/v1", id }),
+    "several.json": JSON.stringify({ ztAPI: "https://a:1280", ztAPIs: ["https://a:1280/edge", "https://b:1280"], id }),
     "half.json": JSON.stringify({ ztAPI: "https://ctrl.example.com:1280", id: { cert } }),
   };
   for (const [name, text] of Object.entries(files)) await writeFile(join(directory, name), text!);
@@ -48,12 +49,17 @@ test("an administrator is named by a password, or by an identity file that also 
     caPem: ca,
     administrator: { kind: "certificate", keyPem: key, certPem: cert },
   });
-  const several = { ...byPassword, ziti_controller: "https://a:1280, https://b:1280/edge" };
-  expect(networkOf(several)).toMatchObject({
+  expect(networkOf({})).toBeUndefined();
+});
+
+test.each<Record<string, string>>([
+  { ...byPassword, ziti_controller: "https://a:1280, https://b:1280/edge" },
+  { overlay: "openziti", ziti_admin_identity: "$/several.json" },
+])("several controllers of a network are named by the setting, or by the identity file: %o", (flags) => {
+  expect(networkOf(flags)).toMatchObject({
     controllerUrl: "https://a:1280",
     otherControllerUrls: ["https://b:1280"],
   });
-  expect(networkOf({})).toBeUndefined();
 });
 
 test.each<[flags: Record<string, string>, error: string]>([

@@ -21,8 +21,8 @@ const settings = ["max_connections=300", "max_wal_size=256MB"];
 /** One PostgreSQL for the whole run, with a migrated template from which each file copies its own database. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const directory = await mkdtemp(join(await placeOfDatabases(), "agyn-test-"));
+  leaveNothing(directory);
   const server = await startEmbeddedPostgres(directory, settings);
-  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
   const sql = openDatabase({ kind: "embedded", connection: server.connection }, 1);
   await migrate(sql);
   await sql.end();
@@ -32,6 +32,13 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await server.stop();
     await rm(directory, { recursive: true, force: true });
   };
+}
+
+/** Removes the directory when the run ends, also when it is interrupted, which by itself would be an end without "exit". */
+function leaveNothing(directory: string): void {
+  process.once("exit", () => rmSync(directory, { recursive: true, force: true, maxRetries: 10 }));
+  process.once("SIGINT", () => process.exit(130));
+  process.once("SIGTERM", () => process.exit(143));
 }
 
 /** Memory where there is room for it: a run makes hundreds of databases, and files there are synced for nothing. */

@@ -1,6 +1,6 @@
 import { ExplainJobResponseSchema } from "../../../proto/gen/agyn/queue/v1/queue_service_pb.ts";
 import { defineCommand } from "../command.ts";
-import { explanationText } from "../explanation.ts";
+import { explanationText, runnersText } from "../explanation.ts";
 import { safe } from "../output.ts";
 import { required } from "../required.ts";
 import { parseInteger } from "../requirements.ts";
@@ -29,7 +29,9 @@ export const queueExplain = defineCommand({
     const explanation = required(answer.explanation, "explanation");
     const place = item.position === 0 ? "has no position" : `is at position ${positionText(item)}`;
     const first = `${jobReference(jobOf(item))} ${place}, and waits for: ${item.waitsFor}`;
-    const text = `${output.toned(safe(first), "strong")}\n${explanationText(context, explanation)}`;
+    const isSaid = item.waitsFor === explanation.text;
+    const rest = isSaid ? runnersText(context, explanation) : explanationText(context, explanation);
+    const text = `${output.toned(safe(first), "strong")}\n${rest}`;
     await output.document(() => messageJson(ExplainJobResponseSchema)(answer), text);
     if (output.format === "name") for (const id of explanation.eligibleRunnerIds) await output.line(safe(id));
     return undefined;

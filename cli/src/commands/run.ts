@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { defineCommand } from "../command.ts";
+import type { Context } from "../context.ts";
 import { UsageError } from "../failures.ts";
 import { followRun } from "../follow-run.ts";
 import { idempotencyKeyOption } from "../option-sets.ts";
@@ -8,6 +9,9 @@ import { parseInteger, parsePairs } from "../requirements.ts";
 import { findRunSource } from "../run-source.ts";
 import { uploadBundle } from "../upload-bundle.ts";
 import { runView } from "../views/run.ts";
+
+/** Of the files that a run does not have. */
+const maximumNamed = 10;
 
 export const run = defineCommand({
   path: ["run"],
@@ -46,8 +50,7 @@ export const run = defineCommand({
     const controlPlane = await context.controlPlane();
     const { runs } = controlPlane;
     const bundle = directory === undefined ? undefined : await uploadBundle(controlPlane, directory, organization);
-    for (const skipped of bundle?.skipped.slice(0, 10) ?? [])
-      await output.note(`${skipped} is a link, or no plain file: the run does not have it`, "warning");
+    await noteSkipped(output, bundle?.skipped ?? []);
     const answer = await runs.startRun({
       organization,
       ...found,
@@ -66,3 +69,9 @@ export const run = defineCommand({
     return undefined;
   },
 });
+
+async function noteSkipped(output: Context["output"], skipped: readonly string[]): Promise<void> {
+  for (const one of skipped.slice(0, maximumNamed)) await output.note(`${one}: the run does not have it`, "warning");
+  const more = skipped.length - maximumNamed;
+  if (more > 0) await output.note(`nor ${more} more`, "warning");
+}

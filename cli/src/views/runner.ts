@@ -56,7 +56,8 @@ function token(runner: Runner): string {
       ? undefined
       : timestampMs(serviceToken.createTime) + Number(lifetime.seconds) * 1000;
   const expiry = end === undefined || Math.abs(end) > 8.64e15 ? "" : `, until ${new Date(end).toISOString()}`;
-  return `used ${serviceToken.uses}${limit} times${expiry}${sourceCidrs.length > 0 ? `, from ${sourceCidrs.join(" ")}` : ""}`;
+  const unit = serviceToken.uses === 1 && limit === "" ? "time" : "times";
+  return `used ${serviceToken.uses}${limit} ${unit}${expiry}${sourceCidrs.length > 0 ? `, from ${sourceCidrs.join(" ")}` : ""}`;
 }
 
 export const runnerView: View<Runner> = {
@@ -67,7 +68,7 @@ export const runnerView: View<Runner> = {
     { header: "NAME", value: ({ name }) => name },
     { header: "ID", value: ({ id }) => id },
     { header: "STATE", value: (runner) => (runner.deleteTime === undefined ? state(runner) : "deleted"), tone },
-    { header: "SCOPE", value: ({ scope }) => scopeText(scope) },
+    { header: "SCOPE", value: ({ scope }) => (scope?.kind.case === "cluster" ? "cluster" : "organization") },
     { header: "SLOTS", value: load },
     { header: "CAPABILITIES", value: ({ effectiveCapabilities }) => effectiveCapabilities.join(", ") },
     { header: "LABELS", value: ({ labels }) => pairs(labels) },

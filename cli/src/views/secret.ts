@@ -7,7 +7,7 @@ export const secretView: View<Secret> = {
   toJson: messageJson(SecretSchema),
   columns: [
     { header: "NAME", value: ({ name }) => name },
-    { header: "PROJECT", value: ({ projectId }) => (projectId === "" ? "-" : projectId) },
+    { header: "PROJECT", value: ({ projectName, projectId }) => projectName || projectId || "-" },
     { header: "SET", value: ({ setTime }, now) => age(setTime, now) },
     { header: "BY", value: ({ setBy }) => setBy },
     { header: "USED", value: ({ lastUseTime }, now) => age(lastUseTime, now) },
@@ -15,7 +15,7 @@ export const secretView: View<Secret> = {
   details: (secret) => [
     ["name", secret.name],
     ["organization", secret.organizationId],
-    ["project", secret.projectId],
+    ["project", secret.projectName || secret.projectId],
     ["set", instant(secret.setTime)],
     ["set by", secret.setBy],
     ["created", instant(secret.createTime)],

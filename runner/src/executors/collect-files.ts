@@ -2,7 +2,7 @@
  * The files of a workspace that an artifact is made of. Its job may have put anything there, so nothing is followed out of it:
  * folders are walked by what they are themselves, and an opened file's own place decides.
  */
-import { constants, realpathSync } from "node:fs";
+import { constants, realpathSync, type Stats } from "node:fs";
 import { lstat, open, readdir, readlink, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { entryPathFault } from "../../../wire/artifact-name.ts";
@@ -104,18 +104,28 @@ type Walk = { workspace: string; files: Map<string, FoundFile>; omissions: Set<s
 
 async function visit(walk: Walk, path: string, matcher: RegExp): Promise<void> {
   if (--walk.left < 0) throw new Error(`more than ${maximumEntries} files and folders would have to be looked at`);
-  const status = await lstat(join(walk.workspace, path));
-  if (status.isDirectory()) {
+  const status = await lstat(join(walk.workspace, path)).catch(absent);
+  if (status?.isDirectory()) {
     for (const name of await readdir(join(walk.workspace, path))) {
       await visit(walk, path === "." ? name : `${path}/${name}`, matcher);
     }
     return;
   }
   if (!matcher.test(path)) return;
-  const fault = status.isFile() ? entryPathFault(path) : "it is a link, or no plain file";
-  if (fault === undefined) {
+  const fault = faultOf(path, status);
+  if (status && fault === undefined) {
     walk.files.set(path, { path, sizeBytes: status.size, isExecutable: (status.mode & 0o100) !== 0 });
   } else walk.omissions.add(`${path}: ${fault}`);
+}
+
+/** What a folder lists may be gone, or have a name that text does not hold: no path leads to it then. */
+function absent(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== "ENOENT") throw error;
+}
+
+function faultOf(path: string, status: Stats | undefined): string | undefined {
+  if (!status) return path.includes("\uFFFD") ? "its name is not UTF-8" : "it was removed meanwhile";
+  return status.isFile() ? entryPathFault(path) : "it is a link, or no plain file";
 }
 
 function commonFolder(folders: readonly string[]): string {

@@ -32,6 +32,8 @@ export type WorkloadSpec = {
   timeoutMs?: number;
   /** Between SIGTERM and SIGKILL where nobody says otherwise. */
   graceMs: number;
+  /** How long after the last contact with the control plane it is tried elsewhere; never, where there is none. */
+  lostAfterMs?: number;
   resources: Record<string, number>;
   /** The script of the `simulated` executor, as JSON. */
   simulation?: string;
@@ -126,8 +128,8 @@ export type Execution = {
   files?: JobFiles;
   /** The way in, while the job runs; throws an error that says why there is none. Not for an executor without processes. */
   entrance?(): Entrance;
-  /** A text about it that goes into its log, without its secrets. Not for an executor whose jobs are given none. */
-  hideSecrets?(text: string): string;
+  /** What is quoted of it, such as the name of a file, without its secrets. Not for an executor whose jobs are given none. */
+  hideSecrets?(quoted: string): string;
   /** Never rejects. Everything the job wrote has reached the sink when it settles. */
   result: Promise<ExecutionResult>;
   /** SIGTERM now, SIGKILL after the grace, to the job and what it left behind. Asking again can only shorten the grace. */

@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { rm } from "node:fs/promises";
-import { mkdirSync, mkdtempSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -9,15 +9,18 @@ import { defaultUidRange } from "./job-uids.ts";
 
 const detectTimeoutMs = 5000;
 
+/** What no job may look into, absolute: directories, which must be there, and files, which are passed over where they are not. */
+export type HiddenPaths = { directories: readonly string[]; files: readonly string[] };
+
 /** What to put before a command so that it runs kept apart. */
 export type Enclosure =
   | { isolation: "uid"; uid: number }
-  | { isolation: "namespace"; hiddenPaths: readonly string[]; jobDirectory: string }
+  | { isolation: "namespace"; hidden: HiddenPaths; jobDirectory: string }
   | { isolation: "none" };
 
 /**
- * Inside a fresh user, mount and process namespace: lays an empty read-only tmpfs over each hidden directory, with the job's own
- * directory, opened before, bound back in; then enters a second user namespace, which has the user's own id again and no right to
+ * Inside a fresh user, mount and process namespace: lays nothing over each hidden file, and an empty read-only tmpfs over each hidden
+ * directory, with the job's own directory, opened before, bound back in; then enters a second user namespace, which has the user's own id again and no right to
  * undo the mounts. The last shell is process 1 of the namespace: it waits for the job, says nothing, and with it everything in there dies.
  */
 const namespaceScript = `
@@ -26,6 +29,12 @@ shift 4
 fail() { echo "namespace of the job could not be made: $1" >&8; exit 125; } 2>/dev/null
 exec 9<"$job" || fail "$job cannot be entered"
 while [ "$hidden" -gt 0 ]; do
+  if [ -f "$1" ]; then
+    mount --bind /dev/null "$1" || fail "$1 cannot be hidden"
+    shift
+    hidden=$((hidden - 1))
+    continue
+  fi
   mount -t tmpfs -o mode=0755,size=64k tmpfs "$1" || fail "$1 cannot be hidden"
   case $job/ in
     "$1"/*)
@@ -55,14 +64,21 @@ export function enclosingArgv(enclosure: Enclosure): string[] {
     }
     case "namespace": {
       const fresh = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"];
-      const { hiddenPaths, jobDirectory } = enclosure;
+      const { hidden, jobDirectory } = enclosure;
       const ids = [String(process.getuid?.() ?? 0), String(process.getgid?.() ?? 0)];
-      const paths = [jobDirectory, String(hiddenPaths.length), ...hiddenPaths];
+      const covers = coversOf(hidden);
+      const paths = [jobDirectory, String(covers.length), ...covers];
       return ["unshare", ...fresh, "--", "sh", "-c", namespaceScript, "sh", ...ids, ...paths];
     }
     case "none":
       return [];
   }
+}
+
+/** What is to be covered one after the other, so that all of it is hidden: what lies in a hidden directory is hidden with it. */
+function coversOf({ directories, files }: HiddenPaths): string[] {
+  const isInside = (path: string) => directories.some((other) => path.startsWith(`${other}/`));
+  return [...files.filter((file) => existsSync(file)), ...directories].filter((path) => !isInside(path));
 }
 
 /**
@@ -92,7 +108,7 @@ export async function canIsolate(isolation: Isolation): Promise<boolean> {
   try {
     const jobDirectory = join(directory, "job");
     mkdirSync(jobDirectory);
-    return await works({ isolation, hiddenPaths: [directory], jobDirectory });
+    return await works({ isolation, hidden: { directories: [directory], files: [] }, jobDirectory });
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

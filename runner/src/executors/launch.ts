@@ -12,6 +12,7 @@ import { createOutputFile } from "./job-outputs.ts";
 import type { ProcessExecutorSettings } from "./process-settings.ts";
 import { readProcess } from "./process-tree.ts";
 import { type ExecutionFiles, type ExecutionRecord, type ProcessIdentity, writeWrapper } from "./record.ts";
+import { writeLossLimit } from "./loss-limit.ts";
 import { writeTimeLimit } from "./time-limit.ts";
 import { putFile, unpack } from "./unpack.ts";
 import { launchScript, wrapperScript } from "./wrapper.ts";
@@ -44,6 +45,7 @@ export async function launch(request: Launch): Promise<ProcessIdentity> {
   const wrapper = spawnWrapper(files, [files.directory, cgroup, ...job]);
   writeWrapper(files, wrapper);
   writeTimeLimit(files, record, wrapper);
+  writeLossLimit(settings, files, record);
   return wrapper;
 }
 
@@ -51,7 +53,7 @@ export async function launch(request: Launch): Promise<ProcessIdentity> {
 export function enclosureOf(settings: ProcessExecutorSettings, record: ExecutionRecord): Enclosure {
   const { isolation, jobDirectory, uid } = record;
   if (isolation === "uid" && uid !== undefined) return { isolation, uid };
-  if (isolation === "namespace") return { isolation, hiddenPaths: settings.hiddenPaths, jobDirectory };
+  if (isolation === "namespace") return { isolation, hidden: settings.hidden, jobDirectory };
   return { isolation: "none" };
 }
 
@@ -78,7 +80,7 @@ async function bringBundle({ settings, record, spec, sink, signal }: Launch): Pr
   if (spec.bundle === undefined) return;
   const { workspace } = jobPaths(record.jobDirectory);
   const count = await unpack({ workspace, uid: record.uid }, "", settings.readContent(spec, spec.bundle, signal));
-  sink.system(`unpacked a bundle of ${count} files\n`);
+  sink.system(`unpacked a bundle of ${count} ${count === 1 ? "file" : "files"}\n`);
 }
 
 async function bringArtifacts({ settings, record, spec, sink, signal }: Launch): Promise<void> {

@@ -21,6 +21,8 @@ export type Mask = {
   apply(bytes: Buffer, isLast: boolean): Masked;
   /** A text of the runner's own: all of it, without the secrets that are known. */
   text(text: string): string;
+  /** What the runner quotes of a job, such as the name of a file: without its secrets. */
+  quoted(text: string): string;
   /** Names of the secret variables that are not hidden, because their values are too short or too common. */
   unmasked: readonly string[];
 };
@@ -31,9 +33,14 @@ export function createMask(env: readonly EnvironmentVariable[]): Mask {
   const forms = secrets.map(({ name, value }) => ({ name, literals: secretForms(value) }));
   const unmasked = forms.filter(({ literals }) => literals.length === 0).map(({ name }) => name);
   const literals = forms.flatMap((one) => one.literals);
+  const asItIs = (text: string): string => text;
   if (literals.length === 0)
-    return { unmasked, apply: (bytes) => ({ bytes, taken: bytes.length }), text: (text) => text };
+    return { unmasked, apply: (bytes) => ({ bytes, taken: bytes.length }), text: asItIs, quoted: asItIs };
   const search = createLiteralSearch(literals);
+  const masked = (text: string): string => {
+    const bytes = Buffer.from(text);
+    return hide(bytes, search(bytes).spans).toString();
+  };
   return {
     unmasked,
     apply(bytes, isLast) {
@@ -41,18 +48,17 @@ export function createMask(env: readonly EnvironmentVariable[]): Mask {
       const taken = isLast ? bytes.length : takenOf(bytes, spans, pendingBytes);
       return { bytes: hide(bytes.subarray(0, taken), spans), taken };
     },
-    text(text) {
-      const bytes = Buffer.from(text);
-      return hide(bytes, search(bytes).spans).toString();
-    },
+    text: masked,
+    quoted: masked,
   };
 }
 
-/** Hides all output: of a job whose secrets are not known any more. */
+/** Hides all that comes from the job: of one whose secrets are not known any more. */
 export const hidingMask: Mask = {
   unmasked: [],
   apply: ({ length }) => ({ bytes: Buffer.alloc(0), taken: length }),
   text: (text) => text,
+  quoted: () => maskText.toString(),
 };
 
 /** Up to where what is found stays so whatever follows. A span that goes on behind that is judged later, unless it is very long. */

@@ -121,8 +121,8 @@ export class ProcessExecution implements Execution {
     return this.#attachment?.watch.usage() ?? noUsage;
   }
 
-  hideSecrets(text: string): string {
-    return this.#mask.text(text);
+  hideSecrets(quoted: string): string {
+    return this.#mask.quoted(quoted);
   }
 
   entrance(): Entrance {
@@ -249,7 +249,6 @@ export class ProcessExecution implements Execution {
     notices.drain();
     await this.#takeOutput(writerPatienceMs);
     writeFileAtomically(this.#files.drained, "");
-    rmSync(this.#files.secrets, { force: true });
     tellWrapper(this.#files, "done");
     notices.close();
     this.#conclude(usage);

@@ -1,4 +1,5 @@
 import type { ContentRef, Isolation } from "./executor.ts";
+import type { HiddenPaths } from "./isolation.ts";
 import type { UidRange } from "./job-uids.ts";
 
 /** Throws at the end where the bytes are not those that are meant. */
@@ -17,8 +18,8 @@ export type ProcessExecutorOptions = {
   jobsDirectory: string;
   /** As `detectIsolation` found, or weaker. */
   isolation: Isolation;
-  /** Directories no job may look into, absolute; only the isolation `namespace` has to be told. */
-  hiddenPaths: string[];
+  /** Only the isolation `namespace` has to be told. */
+  hidden: HiddenPaths;
   uidRange?: UidRange;
   /** Shared by all runners of the machine. */
   uidClaimsDirectory?: string;
@@ -28,6 +29,8 @@ export type ProcessExecutorOptions = {
   path?: string;
   /** The bytes of a content that a workload's spec names, checked. */
   readContent?: ReadContent;
+  /** Says when the control plane was last known to hear the runner, and which process that is: see `writeContact`. */
+  contactFile: string;
   /** For bringing in a source. */
   sourceTimeoutMs?: number;
 };

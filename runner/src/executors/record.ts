@@ -14,6 +14,7 @@ import { outputFiles } from "./output-files.ts";
  * - `job`, `start`, `exit`: by the wrapper: the job's process id, `started` or why it could not be, how it ended
  * - `ending.json`: that and why the runner is ending it, or the wrapper in its stead
  * - `limit`, `overtime.json`: when the wrapper is to end it, and the `ending.json` for that; only where its time is limited
+ * - `loss`, `abandoned.json`: the same for when its runner is dead; only where it is tried elsewhere then
  * - `drained`: all output has reached the sink
  */
 export type ExecutionRecord = {
@@ -34,7 +35,7 @@ export type ExecutionRecord = {
 export type ProcessIdentity = { pid: number; startTicks: number };
 
 /** That we are ending the job, so that a runner that adopts it goes on doing so. Times on the boot clock. */
-export type Ending = { outcome: "stopped" | "timed_out"; reason: string; killAtBootMs: number };
+export type Ending = { outcome: "stopped" | "timed_out" | "lost"; reason: string; killAtBootMs: number };
 
 /** The paths of one execution's directory. */
 export type ExecutionFiles = ReturnType<typeof executionFiles>;
@@ -49,6 +50,8 @@ export function executionFiles(directory: string) {
     ending: at("ending.json"),
     limit: at("limit"),
     overtime: at("overtime.json"),
+    loss: at("loss"),
+    abandoned: at("abandoned.json"),
     stdout: outputFiles(directory, "stdout"),
     stderr: outputFiles(directory, "stderr"),
     notify: at("notify"),

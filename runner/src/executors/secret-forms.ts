@@ -38,10 +38,10 @@ function encodings(text: string): string[] {
   const bytes = Buffer.from(text);
   const percent = encodeURIComponent(text);
   const strict = percent.replaceAll(/[!'()*]/g, (one) => `%${one.charCodeAt(0).toString(16).toUpperCase()}`);
-  const urls = [percent, strict, strict.replaceAll("%20", "+")];
+  const urls = [percent, strict, strict.replaceAll("%20", "+"), strict.replaceAll("%2F", "/"), encodeURI(text)];
   const base64 = [0, 1, 2].map((shift) => base64At(bytes, shift));
   const forms = [
-    JSON.stringify(text).slice(1, -1),
+    ...jsonTexts(text),
     ...urls,
     ...urls.map((url) => url.replaceAll(/%../g, (one) => one.toLowerCase())),
     ...base64,
@@ -49,6 +49,20 @@ function encodings(text: string): string[] {
     ...base64Columns.flatMap((columns) => broken(base64[0]!, columns)),
   ];
   return forms.filter((form) => form.length >= minimumMasked_bytes);
+}
+
+/** As writers of JSON escape a text: what they must; of other languages also what is not ASCII, what HTML knows, slashes. */
+function jsonTexts(text: string): string[] {
+  const escapes = [/[\u007f-\uffff]/g, /[<>&]/g];
+  const escaped = escapes.reduce<string[]>(
+    (texts, pattern) => [...texts, ...texts.map((one) => one.replaceAll(pattern, unicodeEscape))],
+    [JSON.stringify(text).slice(1, -1)],
+  );
+  return [...escaped, ...escaped.map((one) => one.replaceAll("/", String.raw`\/`))];
+}
+
+function unicodeEscape(unit: string): string {
+  return String.raw`\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
 /**

@@ -7,8 +7,8 @@ import type { Ending, ExecutionFiles, ExecutionRecord, ProcessIdentity } from ".
 /** How much later than the runner the wrapper acts, at least: it is there for a runner that is dead. */
 const reserveMs = 1000;
 /** `sleep` does not count suspension, so the clock is looked at least this often; while the job may still end by itself more often. */
-const longestNap_s = 10;
-const shortNap_s = 1;
+export const longestNap_s = 10;
+export const shortNap_s = 1;
 
 /** When the time of a job is up, and when it has had its grace, on the boot clock. */
 export type TimeLimit = { dueBootMs: number; killBootMs: number };
@@ -35,11 +35,12 @@ export function writeTimeLimit(files: ExecutionFiles, record: ExecutionRecord, w
 }
 
 /**
- * The sh function `limit`, by which a wrapper ends its job when the time is up and nobody did: SIGTERM to the job's group, after the
- * grace SIGKILL to it, to its cgroup and to its user, whatever of these there is. The ending that it leaves is the one prepared, unless
- * a runner has left one before. It ends with the wrapper, whose process id nobody else gets while this is of its group.
+ * Sh functions of a wrapper. `runs_until` waits until a second of the boot clock, looking at it at least as often as its second
+ * argument says, and fails once the job is over. `end_job` ends the job: the ending that it leaves is the one prepared in the file named
+ * first, unless a runner has left one before; SIGTERM to the job's group, and at the second named next SIGKILL to it, to its cgroup and
+ * to the user named last, whatever of these there is. It ends with the wrapper, whose process id nobody else gets while this is of its group.
  */
-export const limitFunction = `
+export const endFunctions = `
 runs_until() {
   while kill -0 "$$" && [ ! -e "$directory/exit" ]; do
     read -r now _ </proc/uptime || return
@@ -50,17 +51,22 @@ runs_until() {
   done
   return 1
 }
-limit() {
-  read -r due last uid <"$directory/limit"
-  runs_until "$due" ${longestNap_s} || exit
+end_job() {
   read -r job <"$directory/job" && [ "$job" -gt 1 ] || exit
   if [ ! -e "$directory/ending.json" ]; then
-    ln "$directory/overtime.json" "$directory/ending.json"
+    ln "$directory/$1" "$directory/ending.json"
     kill -TERM -- "-$job"
     kill -CONT -- "-$job"
   fi
-  runs_until "$last" ${shortNap_s} && kill -KILL -- "-$job"
+  runs_until "$2" ${shortNap_s} && kill -KILL -- "-$job"
   kill -0 "$$" || exit
   [ -z "$cgroup" ] || echo 1 >"\${cgroup%procs}kill"
-  [ -z "$uid" ] || setpriv --reuid="$uid" --clear-groups -- sh -c 'kill -KILL -1'
+  [ -z "$3" ] || setpriv --reuid="$3" --clear-groups -- sh -c 'kill -KILL -1'
+}`;
+
+/** The sh function `limit`, by which a wrapper ends its job when the time is up and nobody did; with `endFunctions`. */
+export const limitFunction = `
+limit() {
+  read -r due last uid <"$directory/limit"
+  runs_until "$due" ${longestNap_s} && end_job overtime.json "$last" "$uid"
 }`;

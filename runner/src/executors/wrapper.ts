@@ -1,10 +1,11 @@
 import { copyFunction } from "./output-files.ts";
-import { limitFunction } from "./time-limit.ts";
+import { lossFunction } from "./loss-limit.ts";
+import { endFunctions, limitFunction } from "./time-limit.ts";
 
 /**
  * The wrapper outlives the runner. Plain POSIX `sh`. Beside it, in its process group and never in the job's cgroup or account, are a
- * copier for each output, which takes what the job writes from its pipe into segments (`copyFunction`), and where the job's time is
- * limited what ends it then (`limitFunction`): all of them whether a runner is there or not.
+ * copier for each output, which takes what the job writes from its pipe into segments (`copyFunction`), and what ends the job where its time
+ * is limited (`limitFunction`) or it is tried elsewhere (`lossFunction`): all of them whether a runner is there or not.
  *
  * Descriptors: 3 and 4 the job's outputs, 5 notices to the runner (`started`, `exit`, `lost`), 6 words from it (`go`, `done`; anything
  * else before `go` calls it off), 7 the launch file, 8 that the job
@@ -21,7 +22,9 @@ trap '' TERM INT HUP QUIT
 directory=$1 cgroup=$2
 shift 2
 ${copyFunction}
+${endFunctions}
 ${limitFunction}
+${lossFunction}
 read -r word <&6 && [ "$word" = go ] || exit 0
 exec 7<"$directory/launch" 8>"$directory/start" || exit 1
 rm -f "$directory/launch"
@@ -29,7 +32,9 @@ exec 3<>"$directory/out" 4<>"$directory/err"
 { (exec <&9 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-; copy out) & } 9<"$directory/out"
 { (exec <&9 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-; copy err) & } 9<"$directory/err"
 exec 3>"$directory/out" 4>"$directory/err"
-if [ -e "$directory/limit" ]; then { exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-; limit; } & fi
+for end in limit loss; do
+  if [ -e "$directory/$end" ]; then { exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&-; "$end"; } & fi
+done
 (
   trap - TERM INT HUP QUIT
   [ -z "$cgroup" ] || echo 0 >"$cgroup"

@@ -56,13 +56,19 @@ async function download(
   const sha256 = completeDigest(artifact);
   const size = Number(artifact.sizeBytes);
   const headers = downloadHeaders(fileNameOf(artifact), sha256);
-  const range = rangeOf(request.headers.range, size);
+  // Of a range only GET knows.
+  const range = request.method === "HEAD" ? undefined : rangeOf(request.headers.range, size);
   if (range === "none") {
     response.writeHead(416, { ...headers, "content-range": `bytes */${size}`, "content-length": "0" });
     response.end();
     return;
   }
-  const link = request.method === "GET" ? await contents.link(sha256, linkHeaders(headers)) : undefined;
+  if (request.method === "HEAD") {
+    response.writeHead(200, { ...headers, "content-length": String(size) });
+    response.end();
+    return;
+  }
+  const link = await contents.link(sha256, linkHeaders(headers));
   if (link !== undefined) {
     response.writeHead(307, { location: link, "cache-control": "no-store", "content-length": "0" });
     response.end();

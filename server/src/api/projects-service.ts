@@ -17,6 +17,7 @@ import {
 import { auditOf } from "./audit.ts";
 import { targetOf } from "./context.ts";
 import { refuseIdAsName } from "./names.ts";
+import { maskedFields } from "./update-mask.ts";
 
 export type ProjectsDeps = {
   sql: Sql;
@@ -70,28 +71,15 @@ export function createProjectsService(deps: ProjectsDeps): ServiceImpl<typeof Pr
 
     async updateProject(request, context) {
       const { project } = targetOf(context, "project");
-      const paths = request.updateMask?.paths ?? [];
-      if (paths.length === 0) throw invalidField("update_mask", "it names no field");
-      const settings: Record<string, unknown> = settingsOf(project);
-      for (const path of paths) {
-        if (!Object.hasOwn(fields, path)) {
-          throw invalidField(
-            "update_mask",
-            `"${path}" cannot be changed; these can: ${Object.keys(fields).join(", ")}`,
-          );
-        }
-        const field = fields[path as keyof typeof fields];
-        settings[field] = request[field];
-      }
-      const next = settings as ProjectSettings;
-      if (next.name === "") throw invalidField("name", "it must not be empty");
-      if (next.weight === 0) next.weight = 1;
-      refuseIdAsName("project", next.name);
-      if (paths.includes("source_url")) refuseFileSource(next.sourceUrl, deps);
+      const settings = maskedFields(request, fields);
+      if (settings.name === "") throw invalidField("name", "it must not be empty");
+      if (settings.name !== undefined) refuseIdAsName("project", settings.name);
+      if (settings.sourceUrl !== undefined) refuseFileSource(settings.sourceUrl, deps);
+      if (settings.weight === 0) settings.weight = 1;
       const updated = await sql.begin(async (transaction) => {
-        const row = await updateProject(transaction, project.id, next);
+        const row = await updateProject(transaction, project.id, settings);
         if (!row) throw notFound("project", request.project);
-        const details = { fields: paths.join(" ") };
+        const details = { fields: request.updateMask!.paths.join(" ") };
         await insertAuditEvent(transaction, auditOf(context, { ...about(row), action: "project.update", details }));
         return row;
       });

@@ -153,7 +153,7 @@ export function createQueueService(deps: QueueDeps): ServiceImpl<typeof QueueSer
     organizationId: string,
     filter: QueueFilterProto | undefined,
   ): Promise<QueueFilter> {
-    const project = filter?.project ? await resolveProjectOf(sql, caller, filter.project, organizationId) : undefined;
+    const project = await resolveProjectOf(sql, caller, filter?.project ?? "", organizationId);
     const named = await Promise.all(
       (filter?.jobs ?? []).map((reference) => resolveJob(sql, caller, reference, organizationId)),
     );

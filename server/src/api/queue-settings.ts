@@ -144,8 +144,7 @@ export function createQueueSettings(deps: QueueSettingsDeps): Pick<ServiceImpl<t
   }
 
   async function scopeOf(caller: UserCaller, organization: Organization, project: string) {
-    if (project === "") return { scopeId: organization.id };
-    return { scopeId: (await resolveProjectOf(sql, caller, project, organization.id)).id };
+    return { scopeId: (await resolveProjectOf(sql, caller, project, organization.id))?.id ?? organization.id };
   }
 }
 

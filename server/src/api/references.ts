@@ -102,13 +102,14 @@ export const resolveJob = resolveOwned<JobRow>("job", findJobs);
 export const resolveTrigger = resolveOwned<TriggerRow>("trigger", findTriggers);
 export const resolveWebhook = resolveOwned<WebhookRow>("webhook", findWebhooks);
 export const resolveArtifact = resolveOwned<ArtifactRow>("artifact", findArtifacts);
-/** The project meant, of the organization that a call is about: one of another of the caller's is not there. */
+/** The project meant, of the organization that a call is about: one of another of the caller's is not there. `undefined` for "". */
 export async function resolveProjectOf(
   sql: Sql,
   caller: UserCaller,
   reference: string,
   organizationId: string,
-): Promise<Project> {
+): Promise<Project | undefined> {
+  if (reference === "") return undefined;
   const project = await resolveProject(sql, caller, reference, organizationId);
   if (project.organizationId !== organizationId) throw notFound("project", reference);
   return project;

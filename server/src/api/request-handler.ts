@@ -12,8 +12,10 @@ import { createGrpcCalls } from "./grpc-calls.ts";
 
 type Request = http.IncomingMessage | http2.Http2ServerRequest;
 
+type Response = http.ServerResponse | http2.Http2ServerResponse;
+
 /** Answers one request of either version of HTTP. */
-export type RequestHandler = (request: Request, response: http.ServerResponse | http2.Http2ServerResponse) => void;
+export type RequestHandler = (request: Request, response: Response) => void;
 
 export type RequestHandlerOptions = {
   routes: (router: ConnectRouter) => void;
@@ -35,11 +37,21 @@ export function createRequestHandler(options: RequestHandlerOptions): RequestHan
     try {
       const values = () => options.contextValues(request);
       const isTaken = "stream" in request && takeOver(request, response as http2.Http2ServerResponse, values);
-      if (!isTaken) handle(request, response);
+      if (isTaken) return;
+      freeOnClose(response);
+      handle(request, response);
     } catch {
       refuse(response as http.ServerResponse);
     }
   };
+}
+
+/**
+ * Where a caller of HTTP/2 leaves while a write of more than the buffer is under way, Node tells that write nothing, and the adapter
+ * would wait for it for ever, and hold what the method holds. Told to go on, it meets a closed stream at its next write.
+ */
+function freeOnClose(response: Response): void {
+  (response as http.ServerResponse).once("close", () => response.emit("drain"));
 }
 
 /** The router, noting down what is handed to it. */

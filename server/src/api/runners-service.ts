@@ -17,9 +17,11 @@ import * as runners from "../store/runners.ts";
 import type { RunnerRow } from "../store/runners.ts";
 import { endWorkloads, lostEnding, type Writer } from "../store/workload-transitions.ts";
 import { listWorkloadsOfRunner } from "../store/workloads.ts";
-import { callerKey, sourceKey, targetOf, userOf } from "./context.ts";
+import { auditOf } from "./audit.ts";
+import { callerKey, targetOf } from "./context.ts";
 import { refuseIdAsName } from "./names.ts";
 import { hashRequest } from "./request-hash.ts";
+import { maskedFields } from "./update-mask.ts";
 import { oneRunnerProto, statusToProto, toRunnerProtos, toTokenRow, type RunnerProtoDeps } from "./runner-proto.ts";
 
 export type RunnersDeps = RunnerProtoDeps & {
@@ -47,6 +49,9 @@ type Management = Pick<
   | "revokeIdentity"
 >;
 
+/** The contract's name of each field that an update may change. */
+const fields = { name: "name", labels: "labels", capabilities: "capabilities" } as const;
+
 /** What is written down of an act. */
 type Act = { action: string; details?: Record<string, string> };
 
@@ -66,15 +71,10 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
     runner: await oneRunnerProto(deps, row, context.values.get(callerKey)),
   });
   const audit = (transaction: SqlOrTransaction, context: HandlerContext, row: RunnerRow, what: Act) =>
-    insertAuditEvent(transaction, {
-      scope: runners.scopeOf(row),
-      actor: userOf(context).userId,
-      objectId: row.id,
-      objectName: row.name,
-      source: context.values.get(sourceKey),
-      outcome: "ok",
-      ...what,
-    });
+    insertAuditEvent(
+      transaction,
+      auditOf(context, { scope: runners.scopeOf(row), objectId: row.id, objectName: row.name, ...what }),
+    );
   /** Changes the target in one transaction with its audit row, and sees to it that nothing is placed on what it was before. */
   const change = async (
     context: HandlerContext,
@@ -165,19 +165,12 @@ export function createRunnerManagement(deps: RunnersDeps): Management {
       return { runners: await toRunnerProtos(deps, rows, context.values.get(callerKey)), nextPageToken: nextToken };
     },
     async updateRunner(request, context) {
-      const paths = request.updateMask?.paths ?? [];
-      if (paths.length === 0) throw invalidField("update_mask", "name at least one of name, labels, capabilities");
-      if (paths.includes("name") && request.name === "") throw invalidField("name", "must not be empty");
-      if (paths.includes("name")) refuseIdAsName("runner", request.name);
-      const row = await change(
-        context,
-        { action: "runner.update", details: { fields: paths.join(" ") } },
-        (transaction, current) =>
-          runners.updateRunner(transaction, current.id, {
-            ...(paths.includes("name") && { name: request.name }),
-            ...(paths.includes("labels") && { labels: request.labels }),
-            ...(paths.includes("capabilities") && { capabilities: request.capabilities }),
-          }),
+      const settings = maskedFields(request, fields);
+      if (settings.name === "") throw invalidField("name", "it must not be empty");
+      if (settings.name !== undefined) refuseIdAsName("runner", settings.name);
+      const details = { fields: request.updateMask!.paths.join(" ") };
+      const row = await change(context, { action: "runner.update", details }, (transaction, current) =>
+        runners.updateRunner(transaction, current.id, settings),
       );
       return reply(row, context);
     },

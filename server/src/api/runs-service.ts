@@ -1,4 +1,5 @@
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
   RerunRunRequestSchema,
@@ -10,23 +11,22 @@ import { parsePipeline } from "../../../pipelines/parse-pipeline.ts";
 import type { FileProblem, Problem } from "../../../pipelines/pipeline.ts";
 import { planJobs } from "../../../pipelines/plan-jobs.ts";
 import { resolveInputs } from "../../../pipelines/resolve-inputs.ts";
-import { createId } from "../../../wire/ids.ts";
 import type { UserCaller } from "../domain/access.ts";
 import { invalidField } from "../domain/errors.ts";
 import type { CancelRun } from "../runs/cancel-run.ts";
 import { rerunRun, type RerunScope } from "../runs/rerun-run.ts";
-import { startRun, type StartDeps, type StartedRun } from "../runs/start-run.ts";
+import type { StartDeps, StartedRun } from "../runs/start-run.ts";
 import { insertAuditEvent } from "../store/audit-events.ts";
-import { claimIdempotencyKey } from "../store/idempotency-keys.ts";
+import { claimIdempotencyKey, type IdempotencyClaim } from "../store/idempotency-keys.ts";
 import { listJobs, type JobRow } from "../store/jobs.ts";
 import { toPage } from "../store/paging.ts";
 import * as runs from "../store/runs.ts";
-import { isUniqueViolation } from "../store/unique.ts";
 import { auditOf } from "./audit.ts";
 import { targetOf, userOf } from "./context.ts";
 import { hashRequest } from "./request-hash.ts";
 import { resolveProjectOf, resolveRun } from "./references.ts";
 import { runStateFromProto, toJobProto, toRunProto } from "./run-proto.ts";
+import { startKeyedRun } from "./start-keyed-run.ts";
 import { watchRuns, type RunsWatchDeps } from "./runs-watch.ts";
 
 export type RunsDeps = StartDeps &
@@ -47,28 +47,14 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
     async startRun(request, context) {
       const { organization } = targetOf(context, "organization");
       const caller = userOf(context);
-      const project =
-        request.project === "" ? undefined : await resolveProjectOf(sql, caller, request.project, organization.id);
-      const call = { request, organizationId: organization.id, objectId: createId("run") };
-      const id = await claim(StartRunRequestSchema, call);
-      const earlier = id === call.objectId ? undefined : await runs.getRun(sql, id);
-      if (earlier) return one(earlier);
+      const project = await resolveProjectOf(sql, caller, request.project, organization.id);
       const { pipeline, ref, content, bundleDigest, inputs, labels, name, priority } = request;
-      const cause = {
-        kind: "manual",
-        userId: caller.userId,
-        triggerId: "",
-        deliveryId: "",
-        event: "",
-      } as const;
-      const asked = { pipeline, ref, content, bundleDigest, inputs, labels, name, priority, cause, event: null };
-      const whole = { organizationId: organization.id, project, ...asked };
-      const eventOf = (run: StartedRun) => auditOf(context, { ...about(run), action: "run.start" });
-      const run = await startRun(deps, whole, id, eventOf).catch(async (error: unknown) => {
-        // The same call, made at the same time, was quicker.
-        const quicker = isUniqueViolation(error) ? await runs.getRun(sql, id) : undefined;
-        if (!quicker) throw error;
-        return quicker;
+      const asked = { pipeline, ref, content, bundleDigest, inputs, labels, name, priority };
+      const cause = { kind: "manual", userId: caller.userId, triggerId: "", deliveryId: "", event: "" } as const;
+      const run = await startKeyedRun(deps, {
+        request: { organizationId: organization.id, project, ...asked, cause, event: null },
+        claim: claimOf(StartRunRequestSchema, request, organization.id),
+        eventOf: (started) => auditOf(context, { ...about(started), action: "run.start" }),
       });
       return one(run);
     },
@@ -103,7 +89,7 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
       const filter = await toFilter(userOf(context), organization.id, request.filter);
       const live = await runs.listLiveRuns(sql, filter);
       if (request.dryRun) return { runs: live.slice(0, answeredRuns).map(toRunProto), count: live.length };
-      const grace_ms = request.grace ? Number(request.grace.seconds) * 1000 + request.grace.nanos / 1e6 : null;
+      const grace_ms = request.grace ? durationMs(request.grace) : null;
       const cancelled: runs.RunRow[] = [];
       for (const run of live) {
         const changed = await deps.cancelRun(run.id, { reason: request.reason, grace_ms });
@@ -116,10 +102,8 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
 
     async rerunRun(request, context) {
       const { run } = targetOf(context, "run");
-      const { organizationId } = run;
-      const call = { request, organizationId };
-      const claimed = await claim(RerunRunRequestSchema, { ...call, objectId: String(run.attempt) });
-      const ifAttempt = request.idempotencyKey === "" ? undefined : Number(claimed);
+      const claim = claimOf(RerunRunRequestSchema, request, run.organizationId);
+      const ifAttempt = claim && Number(await claimIdempotencyKey(sql, { ...claim, objectId: String(run.attempt) }));
       const eventOf = (next: runs.RunRow) => {
         const details = { attempt: String(next.attempt) };
         return auditOf(context, { ...about(next), action: "run.rerun", details });
@@ -144,8 +128,7 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
     async *watchRuns(request, context) {
       const { organization } = targetOf(context, "organization");
       const caller = userOf(context);
-      const project =
-        request.project === "" ? undefined : await resolveProjectOf(sql, caller, request.project, organization.id);
+      const project = await resolveProjectOf(sql, caller, request.project, organization.id);
       const watched = { organizationId: organization.id, runId: request.runId, projectId: project?.id ?? "" };
       yield* watchRuns({ ...deps, present }, watched, { bookmark: request.bookmark, signal: context.signal });
     },
@@ -155,24 +138,12 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
     return toJobProto(job, { projectName, runnerName: await deps.runnerName(job.runnerId) });
   }
 
-  /** The id that the call stands for: a new one, or with an idempotency key that of the first call with it. */
-  async function claim<Schema extends DescMessage>(
-    schema: Schema,
-    call: { request: MessageShape<Schema> & { idempotencyKey: string }; organizationId: string; objectId: string },
-  ): Promise<string> {
-    const { request, organizationId, objectId } = call;
-    if (request.idempotencyKey === "") return objectId;
-    const requestHash = hashRequest(schema, request);
-    const { idempotencyKey: key } = request;
-    return claimIdempotencyKey(sql, { organizationId, method: schema.name, key, requestHash, objectId });
-  }
-
   async function toFilter(
     caller: UserCaller,
     organizationId: string,
     filter: RunFilterProto | undefined,
   ): Promise<runs.RunFilter> {
-    const project = filter?.project ? await resolveProjectOf(sql, caller, filter.project, organizationId) : undefined;
+    const project = await resolveProjectOf(sql, caller, filter?.project ?? "", organizationId);
     const named = await Promise.all(
       (filter?.runs ?? []).map((reference) => resolveRun(sql, caller, reference, organizationId)),
     );
@@ -190,6 +161,17 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
       triggerId: filter?.trigger ?? "",
     };
   }
+}
+
+/** By what the idempotency key of a call knows it again; `undefined` where it has none. */
+function claimOf<Schema extends DescMessage>(
+  schema: Schema,
+  request: MessageShape<Schema> & { idempotencyKey: string },
+  organizationId: string,
+): Omit<IdempotencyClaim, "objectId"> | undefined {
+  const { idempotencyKey: key } = request;
+  if (key === "") return undefined;
+  return { organizationId, method: schema.name, key, requestHash: hashRequest(schema, request) };
 }
 
 function scopeOf(scope: { case: string | undefined; value?: unknown }): RerunScope {

@@ -49,13 +49,13 @@ export function createSecretsService(deps: { sql: Sql; masterKey: MasterKey }): 
         await insertAuditEvent(transaction, auditOf(context, event));
         return row;
       });
-      return { secret: toProto(secret) };
+      return { secret: toProto(secret, projectName) };
     },
 
     async listSecrets(request, context) {
       const scope = await scopeOf(request, context);
       const { rows, nextToken } = await listSecrets(sql, scope, toPage(request));
-      return { secrets: rows.map(toProto), nextPageToken: nextToken };
+      return { secrets: rows.map((row) => toProto(row, scope.projectName)), nextPageToken: nextToken };
     },
 
     async deleteSecret(request, context) {
@@ -68,7 +68,7 @@ export function createSecretsService(deps: { sql: Sql; masterKey: MasterKey }): 
         await insertAuditEvent(transaction, auditOf(context, event));
         return row;
       });
-      return { secret: toProto(secret) };
+      return { secret: toProto(secret, projectName) };
     },
   };
 }
@@ -83,11 +83,16 @@ function about({ organizationId, projectId, name }: Secret, project: string) {
   };
 }
 
-function toProto({ name, organizationId, projectId, setBy, createTime, setTime, lastUseTime }: Secret) {
+/** A project's secret is shown for that project only, whose name is known by then. */
+function toProto(
+  { name, organizationId, projectId, setBy, createTime, setTime, lastUseTime }: Secret,
+  project: string,
+) {
   return {
     name,
     organizationId,
     projectId: projectId ?? "",
+    projectName: projectId === null ? "" : project,
     setBy,
     createTime: timestampFromDate(createTime),
     setTime: timestampFromDate(setTime),

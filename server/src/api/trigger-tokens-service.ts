@@ -46,9 +46,12 @@ export function createTriggerTokens(sql: Sql): Pick<ServiceImpl<typeof TriggersS
 
     async revokeTriggerToken(request, context) {
       const { project } = targetOf(context, "project");
-      const token = await revokeTriggerToken(sql, project.id, request.triggerToken);
-      if (!token) throw notFound("trigger token", request.triggerToken);
-      await insertAuditEvent(sql, auditOf(context, { ...about(token), action: "trigger_token.revoke" }));
+      const token = await sql.begin(async (transaction) => {
+        const revoked = await revokeTriggerToken(transaction, project.id, request.triggerToken);
+        if (!revoked) throw notFound("trigger token", request.triggerToken);
+        await insertAuditEvent(transaction, auditOf(context, { ...about(revoked), action: "trigger_token.revoke" }));
+        return revoked;
+      });
       return { triggerToken: toTriggerTokenProto(token) };
     },
   };

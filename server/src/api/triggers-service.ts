@@ -1,30 +1,23 @@
-import type { ServiceImpl } from "@connectrpc/connect";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { TriggersService } from "../../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
 import { createId } from "../../../wire/ids.ts";
 import { AgynError, invalidField, notFound } from "../domain/errors.ts";
 import type { TriggerConfig } from "../domain/trigger-config.ts";
-import { startRun, type RunRequest, type StartedRun } from "../runs/start-run.ts";
 import type { SqlOrTransaction } from "../store/database.ts";
-import { insertAuditEvent, type AuditEvent } from "../store/audit-events.ts";
+import { insertAuditEvent } from "../store/audit-events.ts";
 import { getDelivery, insertDelivery, listDeliveries } from "../store/deliveries.ts";
-import { claimIdempotencyKey } from "../store/idempotency-keys.ts";
 import { toPage } from "../store/paging.ts";
-import { getProject } from "../store/projects.ts";
-import { getRun, type RunRow } from "../store/runs.ts";
 import * as triggers from "../store/triggers.ts";
-import { isUniqueViolation } from "../store/unique.ts";
 import { checkConfig, dueAfter } from "../triggers/check-config.ts";
 import { createSecret, sealCredential } from "../triggers/trigger-secret.ts";
 import type { WorkDeps } from "../triggers/work-delivery.ts";
-import { StartTriggerRunRequestSchema } from "../../../proto/gen/agyn/triggers/v1/triggers_service_pb.ts";
 import { auditOf } from "./audit.ts";
-import { sourceKey, targetOf, triggerTokenOf, userOf } from "./context.ts";
+import { targetOf, userOf } from "./context.ts";
 import { refuseIdAsName } from "./names.ts";
 import { resolveProjectOf } from "./references.ts";
-import { hashRequest } from "./request-hash.ts";
-import { toRunProto } from "./run-proto.ts";
 import { testTrigger } from "./test-trigger.ts";
 import { configFromProto, toDeliveryProto, toTriggerProto } from "./trigger-proto.ts";
+import { createTriggerRun } from "./trigger-run.ts";
 import { createTriggerTokens } from "./trigger-tokens-service.ts";
 
 export type TriggersDeps = WorkDeps & {
@@ -41,25 +34,27 @@ export function createTriggersService(deps: TriggersDeps): ServiceImpl<typeof Tr
     if (!row) throw notFound("trigger", reference);
     return { trigger: toTriggerProto(row, await triggers.listVersions(sql, id)) };
   };
-  /** When a trigger as it stands now comes due. */
-  const reschedule = async (transaction: SqlOrTransaction, id: string) => {
-    const row = await triggers.getTrigger(transaction, id);
-    if (!row) throw notFound("trigger", id);
-    const next_ms = row.enabled ? dueAfter(row.config, Date.now()) : undefined;
-    await triggers.setNextTime(transaction, id, next_ms === undefined ? null : new Date(next_ms));
-  };
-  const setEnabled = async (row: triggers.TriggerRow, version: number | undefined, enabled: boolean) => {
+  /** Changes the target, as far as it is there, and says so in the audit, in one transaction. `write` answers the event's details. */
+  const change = async (
+    context: HandlerContext,
+    action: string,
+    write: (transaction: SqlOrTransaction, held: HeldTrigger) => Promise<Record<string, string> | undefined>,
+  ) => {
+    const { trigger } = targetOf(context, "trigger");
     await sql.begin(async (transaction) => {
-      await triggers.lockTrigger(transaction, row.id);
-      const count = await triggers.setEnabled(transaction, row.id, { version, enabled });
-      if (count === 0) throw invalidField("version", `trigger ${row.name} has no version ${version}`);
-      await reschedule(transaction, row.id);
+      const newest = await triggers.lockTrigger(transaction, trigger.id);
+      if (newest === 0) throw notFound("trigger", trigger.name);
+      const details = await write(transaction, { ...trigger, newest });
+      const event = { ...about(trigger), action: `trigger.${action}`, ...(details && { details }) };
+      await insertAuditEvent(transaction, auditOf(context, event));
     });
     onChanged();
+    return trigger;
   };
 
   return {
     ...createTriggerTokens(sql),
+    ...createTriggerRun(deps),
 
     async createTrigger(request, context) {
       const { project } = targetOf(context, "project");
@@ -92,60 +87,50 @@ export function createTriggersService(deps: TriggersDeps): ServiceImpl<typeof Tr
 
     async listTriggers(request, context) {
       const { organization } = targetOf(context, "organization");
-      const project =
-        request.project === ""
-          ? undefined
-          : await resolveProjectOf(sql, userOf(context), request.project, organization.id);
+      const project = await resolveProjectOf(sql, userOf(context), request.project, organization.id);
       const of = { organizationId: organization.id, projectId: project?.id ?? "" };
       const { rows, nextToken } = await triggers.listTriggers(sql, of, toPage(request));
       return { triggers: rows.map((row) => toTriggerProto(row)), nextPageToken: nextToken };
     },
 
     async updateTrigger(request, context) {
-      const { trigger } = targetOf(context, "trigger");
       const config = configOf(request.config);
-      if (config.source.kind !== trigger.config.source.kind) {
-        throw invalidField("config", `trigger ${trigger.name} is a ${trigger.config.source.kind} and stays one`);
-      }
-      await sql.begin(async (transaction) => {
-        const newest = await triggers.lockTrigger(transaction, trigger.id);
-        if (newest === 0) throw notFound("trigger", request.trigger);
-        if (request.ifVersion !== 0 && request.ifVersion !== newest) {
+      const { userId: createdBy } = userOf(context);
+      const { id } = await change(context, "update", async (transaction, { newest, ...trigger }) => {
+        if (config.source.kind !== trigger.config.source.kind)
+          throw invalidField("config", `trigger ${trigger.name} is a ${trigger.config.source.kind} and stays one`);
+        if (request.ifVersion !== 0 && request.ifVersion !== newest)
           throw new AgynError("STATE", `trigger ${trigger.name} has version ${newest} by now: look at it again`);
-        }
         const version = newest + 1;
-        const { userId: createdBy } = userOf(context);
         await triggers.insertVersion(transaction, { triggerId: trigger.id, version, config, createdBy });
         await reschedule(transaction, trigger.id);
-        const details = { version: String(version) };
-        await insertAuditEvent(transaction, auditOf(context, { ...about(trigger), action: "trigger.update", details }));
+        return { version: String(version) };
       });
-      onChanged();
-      return present(trigger.id, request.trigger);
+      return present(id, request.trigger);
     },
 
     async enableTrigger(request, context) {
-      const { trigger } = targetOf(context, "trigger");
-      const [newest] = await triggers.listVersions(sql, trigger.id);
-      await setEnabled(trigger, request.version || newest?.version, true);
-      const details = { version: String(request.version || newest?.version) };
-      await insertAuditEvent(sql, auditOf(context, { ...about(trigger), action: "trigger.enable", details }));
-      return present(trigger.id, request.trigger);
+      const { id } = await change(context, "enable", async (transaction, trigger) => {
+        const version = request.version || trigger.newest;
+        await setEnabled(transaction, trigger, { version, enabled: true });
+        return { version: String(version) };
+      });
+      return present(id, request.trigger);
     },
 
     async disableTrigger(request, context) {
-      const { trigger } = targetOf(context, "trigger");
-      await setEnabled(trigger, request.version || undefined, false);
-      const details = { version: request.version === 0 ? "all" : String(request.version) };
-      await insertAuditEvent(sql, auditOf(context, { ...about(trigger), action: "trigger.disable", details }));
-      return present(trigger.id, request.trigger);
+      const { id } = await change(context, "disable", async (transaction, trigger) => {
+        const version = request.version || undefined;
+        await setEnabled(transaction, trigger, { version, enabled: false });
+        return { version: version === undefined ? "all" : String(version) };
+      });
+      return present(id, request.trigger);
     },
 
     async deleteTrigger(_request, context) {
-      const { trigger } = targetOf(context, "trigger");
-      await sql.begin(async (transaction) => {
-        await triggers.deleteTrigger(transaction, trigger.id);
-        await insertAuditEvent(transaction, auditOf(context, { ...about(trigger), action: "trigger.delete" }));
+      await change(context, "delete", async (transaction, { id }) => {
+        await triggers.deleteTrigger(transaction, id);
+        return undefined;
       });
       return {};
     },
@@ -154,19 +139,17 @@ export function createTriggersService(deps: TriggersDeps): ServiceImpl<typeof Tr
       const { trigger } = targetOf(context, "trigger");
       if (trigger.config.source.kind !== "webhook") throw new AgynError("STATE", "a schedule has no secret");
       const { secret, sealed } = createSecret(trigger.id, masterKey);
-      await sql.begin(async (transaction) => {
-        await triggers.setSecret(transaction, trigger.id, sealed);
-        await insertAuditEvent(transaction, auditOf(context, { ...about(trigger), action: "trigger.rotate_secret" }));
+      await change(context, "rotate_secret", async (transaction, { id }) => {
+        await triggers.setSecret(transaction, id, sealed);
+        return undefined;
       });
       return { secret };
     },
 
     async setTriggerCredential(request, context) {
-      const { trigger } = targetOf(context, "trigger");
-      const sealed = sealCredential(trigger.id, request.credential, masterKey);
-      await sql.begin(async (transaction) => {
-        await triggers.setCredential(transaction, trigger.id, sealed);
-        await insertAuditEvent(transaction, auditOf(context, { ...about(trigger), action: "trigger.set_credential" }));
+      await change(context, "set_credential", async (transaction, { id }) => {
+        await triggers.setCredential(transaction, id, sealCredential(id, request.credential, masterKey));
+        return undefined;
       });
       return {};
     },
@@ -192,53 +175,37 @@ export function createTriggersService(deps: TriggersDeps): ServiceImpl<typeof Tr
         throw new AgynError("STATE", `delivery ${found.id} was not accepted, and what it brought is not kept`);
       }
       const again = { id: createId("delivery"), runId: createId("run"), redeliveryOf: found.id };
-      const made = await insertDelivery(sql, { ...found, ...again, state: "waiting", reason: "" });
-      const details = { delivery_id: found.id };
-      await insertAuditEvent(sql, auditOf(context, { ...about(trigger), action: "trigger.redeliver", details }));
+      const made = await sql.begin(async (transaction) => {
+        const details = { delivery_id: found.id };
+        const event = { ...about(trigger), action: "trigger.redeliver", details };
+        await insertAuditEvent(transaction, auditOf(context, event));
+        return insertDelivery(transaction, { ...found, ...again, state: "waiting", reason: "" });
+      });
       onChanged();
       return { delivery: toDeliveryProto(made!) };
     },
-
-    async startTriggerRun(request, context) {
-      const token = triggerTokenOf(context);
-      const project = await getProject(sql, token.projectId);
-      if (!project) throw notFound("project", token.projectId);
-      const { organizationId } = token;
-      const id = await claimRunId(request.idempotencyKey, () => ({
-        ...{ organizationId, method: `StartTriggerRun/${project.id}`, key: request.idempotencyKey },
-        requestHash: hashRequest(StartTriggerRunRequestSchema, request),
-      }));
-      const earlier = id.isNew ? undefined : await getRun(sql, id.text);
-      if (earlier) return { run: toRunProto(earlier) };
-      const { pipeline, ref, inputs, labels, name, priority } = request;
-      const asked: RunRequest = {
-        ...{ organizationId, project, pipeline, ref, inputs, labels, name, priority },
-        ...{ content: new Uint8Array(), bundleDigest: "", event: null },
-        cause: { kind: "token", userId: "", triggerId: token.tokenId, deliveryId: "", event: "" },
-      };
-      const event = { scope: { kind: "organization", organizationId }, action: "run.start", outcome: "ok" } as const;
-      const from = { actor: token.tokenId, source: context.values.get(sourceKey) };
-      const run = await startOnce(asked, id.text, ({ id: objectId, number }) => {
-        return { ...event, ...from, objectId, objectName: String(number) };
-      });
-      return { run: toRunProto(run) };
-    },
   };
+}
 
-  async function claimRunId(key: string, claim: () => Omit<Parameters<typeof claimIdempotencyKey>[1], "objectId">) {
-    const objectId = createId("run");
-    const text = key === "" ? objectId : await claimIdempotencyKey(sql, { ...claim(), objectId });
-    return { text, isNew: text === objectId };
-  }
+/** A trigger whose versions stay as they are until the transaction ends. */
+type HeldTrigger = triggers.TriggerRow & { newest: number };
 
-  /** Of calls with one key at the same time the quicker starts it. */
-  async function startOnce(request: RunRequest, id: string, eventOf: (run: StartedRun) => AuditEvent): Promise<RunRow> {
-    return startRun(deps, request, id, eventOf).catch(async (error: unknown) => {
-      const quicker = isUniqueViolation(error) ? await getRun(sql, id) : undefined;
-      if (!quicker) throw error;
-      return quicker;
-    });
-  }
+/** `version` undefined: all of them. */
+async function setEnabled(
+  transaction: SqlOrTransaction,
+  { id, name }: HeldTrigger,
+  { version, enabled }: { version: number | undefined; enabled: boolean },
+): Promise<void> {
+  const count = await triggers.setEnabled(transaction, id, { version, enabled });
+  if (count === 0) throw invalidField("version", `trigger ${name} has no version ${version}`);
+  await reschedule(transaction, id);
+}
+
+/** When a held trigger as it stands now comes due. */
+async function reschedule(transaction: SqlOrTransaction, id: string): Promise<void> {
+  const { enabled, config } = (await triggers.getTrigger(transaction, id))!;
+  const next_ms = enabled ? dueAfter(config, Date.now()) : undefined;
+  await triggers.setNextTime(transaction, id, next_ms === undefined ? null : new Date(next_ms));
 }
 
 function configOf(proto: Parameters<typeof configFromProto>[0] | undefined): TriggerConfig {

@@ -60,7 +60,7 @@ export async function openUserPlane(options: UserPlaneOptions): Promise<UserPlan
       options.hooks(request as http.IncomingMessage, response as http.ServerResponse);
       return;
     }
-    if (request.method !== "GET" || path.includes(".v1.")) {
+    if ((request.method !== "GET" && request.method !== "HEAD") || path.includes(".v1.")) {
       handle(request, response);
       return;
     }

@@ -16,6 +16,7 @@ import { auditOf } from "./audit.ts";
 import { targetOf, userOf } from "./context.ts";
 import { refuseIdAsName } from "./names.ts";
 import { resolveProjectOf } from "./references.ts";
+import { maskedFields } from "./update-mask.ts";
 import { toWebhookDeliveryProto, toWebhookProto } from "./webhook-proto.ts";
 
 export type WebhooksDeps = {
@@ -33,7 +34,12 @@ const defaultOverlap_ms = 86_400_000;
 const testType = "webhook.test";
 
 /** The contract's name of each field that an update may change. */
-const fields = ["name", "url", "events", "labels"] as const satisfies readonly (keyof webhooks.WebhookSettings)[];
+const fields = {
+  name: "name",
+  url: "url",
+  events: "events",
+  labels: "labels",
+} as const satisfies Record<string, keyof webhooks.WebhookSettings>;
 
 /** Webhooks and their deliveries; secrets are shown once, when they are made. */
 export function createWebhooksService(deps: WebhooksDeps): ServiceImpl<typeof WebhooksService> {
@@ -59,20 +65,19 @@ export function createWebhooksService(deps: WebhooksDeps): ServiceImpl<typeof We
     onChanged();
     return webhook;
   };
-  const settle = (settings: webhooks.WebhookSettings): webhooks.WebhookSettings => {
-    refuseIdAsName("webhook", settings.name);
-    refuseUrl(settings.url, deps.allowPrivate);
-    refuseUnknown(settings.events);
-    return settings;
+  const refuseSettings = ({ name, url, events }: Partial<webhooks.WebhookSettings>): void => {
+    if (name !== undefined) refuseIdAsName("webhook", name);
+    if (url !== undefined) refuseUrl(url, deps.allowPrivate);
+    if (events !== undefined) refuseUnknown(events);
   };
 
   return {
     async createWebhook(request, context) {
       const { organization } = targetOf(context, "organization");
       const caller = userOf(context);
-      const project =
-        request.project === "" ? undefined : await resolveProjectOf(sql, caller, request.project, organization.id);
-      const settings = settle(settingsOf(request));
+      const project = await resolveProjectOf(sql, caller, request.project, organization.id);
+      const settings = settingsOf(request);
+      refuseSettings(settings);
       const id = createId("webhook");
       const { key, sealed } = createWebhookKey(id, masterKey);
       const row = await sql.begin(async (transaction) => {
@@ -93,8 +98,7 @@ export function createWebhooksService(deps: WebhooksDeps): ServiceImpl<typeof We
     async listWebhooks(request, context) {
       const { organization } = targetOf(context, "organization");
       const caller = userOf(context);
-      const project =
-        request.project === "" ? undefined : await resolveProjectOf(sql, caller, request.project, organization.id);
+      const project = await resolveProjectOf(sql, caller, request.project, organization.id);
       const of = { organizationId: organization.id, projectId: project?.id ?? "" };
       const { rows, nextToken } = await webhooks.listWebhooks(sql, of, toPage(request));
       const now = new Date();
@@ -102,16 +106,10 @@ export function createWebhooksService(deps: WebhooksDeps): ServiceImpl<typeof We
     },
 
     async updateWebhook(request, context) {
-      const paths = request.updateMask?.paths ?? [];
-      if (paths.length === 0) throw invalidField("update_mask", "it names no field");
-      const unknown = paths.find((path) => !fields.some((field) => field === path));
-      if (unknown !== undefined) {
-        throw invalidField("update_mask", `"${unknown}" cannot be changed; these can: ${fields.join(", ")}`);
-      }
-      const asked = Object.fromEntries(Object.entries(settingsOf(request)).filter(([field]) => paths.includes(field)));
-      const settings = settle({ ...settingsOf(targetOf(context, "webhook").webhook), ...asked });
+      const settings = maskedFields(request, fields);
+      refuseSettings(settings);
       if (settings.name === "") throw invalidField("name", "it must not be empty");
-      const details = { fields: paths.join(" ") };
+      const details = { fields: request.updateMask!.paths.join(" ") };
       const { id } = await change(context, { action: "update", details }, (transaction, webhook) =>
         webhooks.updateWebhook(transaction, webhook.id, settings),
       );

@@ -80,7 +80,7 @@ export function createBundles({ sql, contents, maximumBytes }: BundlesDeps) {
         if (!isBroken(error)) throw error;
         throw invalidField("bundle_digest", `the bundle cannot be read: ${(error as Error).message}`);
       }
-      throw new AgynError("NOT_FOUND", `the bundle has no file ${JSON.stringify(wanted)}`);
+      throw new AgynError("SOURCE", `the bundle has no file ${JSON.stringify(wanted)}`);
     },
   };
 }

@@ -17,21 +17,14 @@ import {
   type Contest,
   type LiveJob,
 } from "./job-buckets.ts";
+import { createQueueLimits, type QueueLimits } from "./queue-limits.ts";
 
-/** What bounds the queue of an organization or a project; 0 running jobs means no limit. */
-export type QueueBounds = Readonly<{ weight: number; maximumRunning: number }>;
-
-export type JobQueue = {
+export type JobQueue = Pick<QueueLimits, "bound" | "pause" | "resume"> & {
   /** Takes on what a live job is now. */
   set(job: LiveJob): void;
   /** Forgets one that lives no more. */
   remove(id: string): void;
   get(id: string): LiveJob | undefined;
-  /** Of an organization or a project. */
-  bound(scopeId: string, bounds: QueueBounds): void;
-  /** Holds back the queues of "cluster", of an organization, of a project; with the reason. */
-  pause(scopeId: string, reason: string): void;
-  resume(scopeId: string): void;
   /** How many wait in an organization. */
   depth(organizationId: string): number;
   running(organizationId: string): number;
@@ -64,11 +57,8 @@ type Taking = { id: string; organization: Organization; heads: Bucket[] };
 export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueue {
   const jobs = new Map<string, LiveJob>();
   const organizations = new Map<string, Organization>();
-  const bounds = new Map<string, QueueBounds>();
-  const pauses = new Map<string, string>();
+  const limits = createQueueLimits();
   const delayed = new Map<string, LiveJob>();
-  /** Running jobs by project, group and matrix. */
-  const counts = new Map<string, number>();
   const sharedBy = new Map<string, boolean>();
   let turns = 0;
 
@@ -90,7 +80,7 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
     const organization = organizationOf(job.organizationId);
     if (job.runnerId !== null) {
       organization.runningJobs.add(job.id);
-      for (const counter of countersOf(job)) counts.set(counter, (counts.get(counter) ?? 0) + 1);
+      limits.enter(job);
       const shared = isShared(job.runnerId);
       sharedBy.set(job.id, shared);
       if (shared) organization.shared++;
@@ -104,11 +94,7 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
     const organization = organizationOf(job.organizationId);
     if (job.runnerId !== null) {
       organization.runningJobs.delete(job.id);
-      for (const counter of countersOf(job)) {
-        const left = counts.get(counter)! - 1;
-        if (left === 0) counts.delete(counter);
-        else counts.set(counter, left);
-      }
+      limits.leave(job);
       if (sharedBy.get(job.id)) organization.shared--;
       sharedBy.delete(job.id);
     } else {
@@ -116,30 +102,7 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
       if (!delayed.delete(job.id)) dequeue(organization, job);
     }
   };
-  const isFull = (scopeId: string, count: number) => {
-    const maximum = bounds.get(scopeId)?.maximumRunning ?? 0;
-    return maximum > 0 && count >= maximum;
-  };
-  const holdOf = (job: LiveJob): string => {
-    for (const scope of ["cluster", job.organizationId, job.projectId]) {
-      const reason = scope === "" ? undefined : pauses.get(scope);
-      if (reason !== undefined) return `the queue of ${scopeName(scope, job)} is paused: ${reason}`;
-    }
-    const organization = organizationOf(job.organizationId);
-    if (isFull(job.organizationId, organization.runningJobs.size)) {
-      return `the organization's limit of ${bounds.get(job.organizationId)!.maximumRunning} running jobs is reached`;
-    }
-    if (job.projectId !== "" && isFull(job.projectId, counts.get(projectCounter(job)) ?? 0)) {
-      return `the project's limit of ${bounds.get(job.projectId)!.maximumRunning} running jobs is reached`;
-    }
-    if (job.group !== "" && (counts.get(groupCounter(job)) ?? 0) >= job.groupLimit) {
-      return `the concurrency group "${job.group}" has its ${job.groupLimit} running`;
-    }
-    if (job.matrixLimit > 0 && (counts.get(matrixCounter(job)) ?? 0) >= job.matrixLimit) {
-      return `its matrix has its ${job.matrixLimit} running`;
-    }
-    return "";
-  };
+  const holdOf = (job: LiveJob) => limits.holdOf(job, organizations.get(job.organizationId)?.runningJobs.size ?? 0);
   const awaken = (now_ms: number) => {
     for (const job of delayed.values()) {
       if (job.available_ms > now_ms) continue;
@@ -164,7 +127,7 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
     return first;
   };
   const comesBefore = (one: Taking, other: Taking) => {
-    const shares = [one, other].map(({ id, organization }) => organization.shared / (bounds.get(id)?.weight || 1));
+    const shares = [one, other].map(({ id, organization }) => organization.shared / limits.weightOf(id));
     return shares[0]! < shares[1]! || (shares[0] === shares[1] && one.organization.served < other.organization.served);
   };
 
@@ -186,9 +149,9 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
     set,
     remove,
     get: (id) => jobs.get(id),
-    bound: (scopeId, one) => void bounds.set(scopeId, one),
-    pause: (scopeId, reason) => void pauses.set(scopeId, reason),
-    resume: (scopeId) => void pauses.delete(scopeId),
+    bound: limits.bound,
+    pause: limits.pause,
+    resume: limits.resume,
     depth: (organizationId) => organizations.get(organizationId)?.waiting ?? 0,
     running: (organizationId) => organizations.get(organizationId)?.runningJobs.size ?? 0,
     get isRunning() {
@@ -235,29 +198,4 @@ export function createJobQueue(isShared: (runnerId: string) => boolean): JobQueu
       return next_ms;
     },
   };
-}
-
-function scopeName(scope: string, job: LiveJob): string {
-  if (scope === "cluster") return "the cluster";
-  return scope === job.organizationId ? "the organization" : "the project";
-}
-
-function countersOf(job: LiveJob): string[] {
-  return [
-    ...(job.projectId === "" ? [] : [projectCounter(job)]),
-    ...(job.group === "" ? [] : [groupCounter(job)]),
-    ...(job.matrixLimit > 0 ? [matrixCounter(job)] : []),
-  ];
-}
-
-function projectCounter({ projectId }: LiveJob): string {
-  return `project ${projectId}`;
-}
-
-function groupCounter({ organizationId, projectId, group }: LiveJob): string {
-  return `group ${organizationId} ${projectId} ${group}`;
-}
-
-function matrixCounter({ matrix }: LiveJob): string {
-  return `matrix ${matrix}`;
 }

@@ -105,7 +105,7 @@ export function demandToJson(demand: Demand): DemandJson {
  */
 export function demandFromJson(json: DemandJson): Demand {
   const { organizationId, requirements, capabilities, executor, resources, preferences } = json ?? {};
-  const isWhole =
+  const isWhole: boolean =
     Array.isArray(requirements) &&
     requirements.every(isRequirement) &&
     Array.isArray(capabilities) &&

@@ -10,20 +10,25 @@ import { fromBase32, toBase32 } from "../../../wire/ids.ts";
 /** A key and those that it follows. */
 export type KeyRing = readonly [current: Uint8Array, ...earlier: Uint8Array[]];
 
+/** Why there is no master key to be had from a file, in words for the operator, who can mend it. */
+export class KeyFileError extends Error {}
+
 /** Of a master key. */
 export const keyBytes = 32;
 const prefix = "agyn_mk_";
 const checksumBytes = 4;
 const maxFileBytes = 1024;
 
-/** The keys of a file, `undefined` where there is none. Throws where it can be read by others, or is damaged. */
+/** The keys of a file, `undefined` where there is none. Throws a `KeyFileError` where it can be read by others, is damaged, or is no file. */
 export async function readKeyFile(file: string): Promise<KeyRing | undefined> {
-  const handle = await open(file, "r").catch(ignoreCode("ENOENT"));
+  const handle = await open(file, "r").catch(ignoreCode("ENOENT")).catch(refuseAs(file, "cannot be read"));
   if (handle === undefined) return undefined;
   try {
-    const { mode, size } = await handle.stat();
-    if ((mode & 0o077) !== 0) throw new Error(`master key ${file} can be read by others: chmod 600 ${file}`);
-    if (size > maxFileBytes) throw new Error(`master key ${file} is longer than ${maxFileBytes} bytes`);
+    const stat = await handle.stat();
+    if (!stat.isFile()) throw new KeyFileError(`master key ${file} is not a file: name another with --master-key-file`);
+    if ((stat.mode & 0o077) !== 0)
+      throw new KeyFileError(`master key ${file} can be read by others: chmod 600 ${file}`);
+    if (stat.size > maxFileBytes) throw new KeyFileError(`master key ${file} is longer than ${maxFileBytes} bytes`);
     const [current, ...earlier] = (await handle.readFile("utf8")).trim().split("\n");
     return [parse(current ?? "", file), ...earlier.map((line) => parse(line, file))];
   } finally {
@@ -33,7 +38,7 @@ export async function readKeyFile(file: string): Promise<KeyRing | undefined> {
 
 /** Makes a file that is not there: whole or not at all. Never replaces the key that another start has made meanwhile. */
 export async function makeKeyFile(file: string, key: Uint8Array): Promise<void> {
-  const temporary = await writeBeside(file, [key]);
+  const temporary = await writeBeside(file, [key]).catch(refuseAs(file, "cannot be made"));
   try {
     await link(temporary, file).catch(ignoreCode("EEXIST"));
   } finally {
@@ -57,7 +62,7 @@ function parse(line: string, file: string): Uint8Array {
     key === undefined ||
     !checksum(key).equals(bytes.subarray(keyBytes))
   ) {
-    throw new Error(`master key ${file} is damaged`);
+    throw new KeyFileError(`master key ${file} is damaged: put back the copy that was kept of it`);
   }
   return key;
 }
@@ -86,6 +91,12 @@ async function syncDirectory(directory: string): Promise<void> {
 
 function checksum(key: Uint8Array): Buffer {
   return createHash("sha256").update(prefix).update(key).digest().subarray(0, checksumBytes);
+}
+
+function refuseAs(file: string, what: string): (error: unknown) => never {
+  return (error) => {
+    throw new KeyFileError(`master key ${file} ${what} (${(error as NodeJS.ErrnoException).code})`);
+  };
 }
 
 function ignoreCode(code: string): (error: unknown) => undefined {

@@ -1,6 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from "node:crypto";
 import { joinWithLengths } from "../../../wire/length-prefix.ts";
-import { keyBytes, makeKeyFile, readKeyFile, type KeyRing } from "./key-file.ts";
+import { KeyFileError, keyBytes, makeKeyFile, readKeyFile, type KeyRing } from "./key-file.ts";
 
 /** The key under which the database keeps what must be read back (I6). */
 export interface MasterKey {
@@ -25,17 +25,17 @@ const headerBytes = 1 + idBytes + ivBytes;
 
 /**
  * Loads the master key of a file; where the file is missing and `create` is set, makes it first (0600, whole or not at
- * all, so that of two starts at once both get the same key). Throws where it is missing otherwise, can be read by
- * others, or is damaged.
+ * all, so that of two starts at once both get the same key). Throws a `KeyFileError` where it is missing otherwise, can be
+ * read by others, or is damaged.
  */
 export async function openMasterKey({ file, create }: { file: string; create: boolean }): Promise<MasterKey> {
   const found = await readKeyFile(file);
   if (found !== undefined) return masterKeyOf(...found);
-  if (!create) throw new Error(`master key ${file} does not exist`);
+  if (!create) throw new KeyFileError(`master key ${file} does not exist: copy it from where it was made`);
 
   await makeKeyFile(file, randomBytes(keyBytes));
   const made = await readKeyFile(file);
-  if (made === undefined) throw new Error(`master key ${file} vanished while it was made`);
+  if (made === undefined) throw new KeyFileError(`master key ${file} vanished while it was made`);
   return masterKeyOf(...made);
 }
 

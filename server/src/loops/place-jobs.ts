@@ -25,7 +25,8 @@ export type JobPlacerDeps = {
   isHere: (runnerId: string) => boolean;
   /** Placements that are in the store. */
   deliver: (claimed: ClaimedJob) => void;
-  onJobsChanged: () => void;
+  /** Jobs of these runs were taken. */
+  onTaken: (runIds: ReadonlySet<string>) => void;
 };
 
 /** Takes jobs from the queue and places them, as long as this replica leads (I10). */
@@ -76,12 +77,12 @@ export function createJobPlacer(deps: JobPlacerDeps): JobPlacer {
   const settleDoubts = async () => {
     const doubted = doubtful;
     await deps.settle(doubted.map((one) => one.workloadId));
-    state.take(
-      await listJobsById(
-        sql,
-        doubted.map((one) => one.jobId),
-      ),
+    const rows = await listJobsById(
+      sql,
+      doubted.map((one) => one.jobId),
     );
+    state.take(rows);
+    deps.onTaken(new Set(rows.filter((row) => row.state === "running").map((row) => row.runId)));
     doubtful = doubtful.filter((one) => !doubted.includes(one));
   };
   const turn = async () => {
@@ -101,7 +102,7 @@ export function createJobPlacer(deps: JobPlacerDeps): JobPlacer {
     });
     const done = new Set(claimed.map((one) => one.jobId));
     for (const one of claimed) deps.deliver(one);
-    deps.onJobsChanged();
+    deps.onTaken(new Set(picks.filter((one) => done.has(one.jobId)).map((one) => one.job.runId)));
     const refused = picks.filter((one) => !done.has(one.jobId));
     if (refused.length === 0) return;
     putBack(refused);

@@ -1,16 +1,14 @@
-import { excludedAt, nobody } from "../domain/excluded.ts";
+import { excludedAt } from "../domain/excluded.ts";
 import { listWaitingIds, recordWaiting } from "../store/workloads.ts";
-import { startWorkloads, type NewWorkload, type StartedWorkload } from "../store/workload-starts.ts";
 import { placeWorkloads } from "../store/workload-transitions.ts";
-import type { Placer, PlacerDeps, StartOutcome, StartRequest } from "./placer.ts";
+import type { Placer, PlacerDeps } from "./placer.ts";
 import { createPlacingLease } from "./placing-lease.ts";
 import { createPump } from "./pump.ts";
-import { takeStarts } from "./start-batch.ts";
+import { createStarts } from "./starts.ts";
 import { createWaitingList } from "./waiting-list.ts";
-import { changedWaits, isWaiting, lossFacts, sizeOf, toStartedRow, type Waiting } from "./waiting.ts";
+import { changedWaits, isWaiting, lossFacts, sizeOf, type Waiting } from "./waiting.ts";
 
 type Pick = Waiting & { runnerId: string; isHere: boolean };
-type Starting = { request: StartRequest; settle: (outcome: StartOutcome) => void; fail: (error: unknown) => void };
 
 /** Waiting workloads of one statement. */
 const batchLimit = 500;
@@ -24,16 +22,16 @@ const explainedLimit = 200;
 export function createPlacer(deps: PlacerDeps): Placer {
   const { sql, fleet, writer, random, log } = deps;
   const waiting = createWaitingList(deps.pendingLimits, deps.failUnreadable);
-  const starting: Starting[] = [];
   let dirty = false;
   let placesWaiting = false;
   const lease = createPlacingLease({ ...deps, waiting, onLead: () => wake() });
+  const starts = createStarts({ ...deps, waiting, lease, onQueued: () => pump.signal(), onPending: () => wake() });
 
   const pump = createPump({
     limit: writeLimit,
     // While waiting ones are being placed and more has become free, what is new does not overtake them.
-    hasWork: () => (dirty && lease.leads ? !placesWaiting : starting.length > 0),
-    work: async () => Promise.all([placePicks(pickWaiting()), startBatch(takeStarts(starting))]),
+    hasWork: () => (dirty && lease.leads ? !placesWaiting : starts.hasQueued),
+    work: async () => Promise.all([placePicks(pickWaiting()), starts.writeBatch()]),
     onError: (error) => log.error({ err: error }, "placing failed"),
   });
 
@@ -87,67 +85,6 @@ export function createPlacer(deps: PlacerDeps): Placer {
     if (placed.length < picks.length) await relearn(picks.filter((one) => !placements.has(one.id)));
   };
 
-  const startBatch = async (batch: Starting[]) => {
-    if (batch.length === 0) return;
-    const placing = lease.leads;
-    const decided = batch.map((one) => {
-      const { workload, demand } = one.request;
-      const pick = fleet.index.pick(demand, nobody, random);
-      // Counted before the next one is picked, so that no two of a batch get the same last slot.
-      if (placing && pick.kind === "picked") fleet.occupy(workload.id, pick.runnerId, demand.resources);
-      return { ...one, pick };
-    });
-    const going = decided.filter((one) => one.pick.kind === "picked" || one.pick.verdict !== "never");
-    for (const one of decided) {
-      if (going.includes(one)) continue;
-      waiting.discount(one.request.workload.id);
-      one.settle({ kind: "never" });
-    }
-    if (going.length === 0) return;
-    const rows = going.map(({ request, pick }): NewWorkload => {
-      const picked = placing && pick.kind === "picked" ? pick.runnerId : null;
-      return { ...request.workload, runnerId: picked, verdict: pick.kind === "none" ? pick.verdict : "", message: "" };
-    });
-    let started: StartedWorkload[];
-    try {
-      started = await startWorkloads(sql, writer, lease.guard ?? { epoch: -1n, fleetVersion: -1n }, rows);
-    } catch (error) {
-      if (placing || lease.collects) lease.doubt(rows.map((row) => row.id));
-      for (const one of going) one.fail(error);
-      return;
-    } finally {
-      // What is pending is counted anew as its record is.
-      for (const row of rows) waiting.discount(row.id);
-    }
-    finishStart(going, rows, started);
-  };
-
-  const finishStart = (going: Starting[], rows: NewWorkload[], started: StartedWorkload[]) => {
-    const byId = new Map(started.map((one) => [one.id, one]));
-    let pending = false;
-    for (const [position, one] of going.entries()) {
-      const row = rows[position]!;
-      const result = byId.get(row.id);
-      if (result?.phase !== "placed") fleet.vacate(row.id);
-      if (!result) {
-        one.settle({ kind: "exists" });
-        continue;
-      }
-      const record = toStartedRow(row, result);
-      if (result.phase === "placed") {
-        const { id, organizationId, spec, fence } = record;
-        const { demand } = one.request;
-        deps.deliver({ id, fence, runnerId: row.runnerId!, organizationId, spec, demand, ...lossFacts(row) });
-      } else {
-        pending = true;
-        waiting.take(record, lease.collects);
-      }
-      one.settle({ kind: "started", row: record });
-    }
-    if (pending) wake();
-    if (pending && !lease.collects) deps.announcePending();
-  };
-
   /** Placements were refused by the guard: the fleet changed, the lease went, or the workloads are no longer pending. */
   const relearn = async (refused: readonly Pick[]) => {
     await lease.renew();
@@ -175,10 +112,10 @@ export function createPlacer(deps: PlacerDeps): Placer {
     },
     async start(request) {
       waiting.admit({ ...request.workload, size_bytes: sizeOf(request.workload) });
-      const first = await enqueue(request);
+      const first = await starts.enqueue(request);
       if (first.kind !== "never") return first;
       await fleet.refresh();
-      return enqueue(request);
+      return starts.enqueue(request);
     },
     consider(rows) {
       for (const row of rows) waiting.take(row, lease.collects);
@@ -212,11 +149,4 @@ export function createPlacer(deps: PlacerDeps): Placer {
       await lease.release();
     },
   };
-
-  function enqueue(request: StartRequest): Promise<StartOutcome> {
-    const { promise, resolve, reject } = Promise.withResolvers<StartOutcome>();
-    starting.push({ request, settle: resolve, fail: reject });
-    pump.signal();
-    return promise;
-  }
 }

@@ -13,12 +13,14 @@ import {
   type IssueLabel,
 } from "../triggers/status-labels.ts";
 import { openCredential } from "../triggers/trigger-secret.ts";
+import { createHands } from "./hands.ts";
 
 export type ReportDeps = {
   sql: Sql;
   masterKey: MasterKey;
   log: Logger;
   send: (request: OutgoingRequest) => Promise<OutgoingAnswer>;
+  /** Hands are free again. */
   signal: () => void;
 };
 
@@ -29,10 +31,17 @@ const lease_ms = 60_000;
 const triesLimit = 8;
 const firstWait_ms = 1000;
 
-/** One turn of the loop that tells forges of runs (I10): takes what is due as far as there are hands, and does not wait for it. */
-export function createReportSender(deps: ReportDeps): () => Promise<void> {
+export type ReportSender = {
+  /** One turn of the loop (I10): takes what is due, as far as there are hands. What it took goes on after it. */
+  run: () => Promise<void>;
+  /** Waits for what is under way, no longer than the grace: what is left is sent again once its lease is over. */
+  stop: (grace_ms: number) => Promise<void>;
+};
+
+/** Tells forges of runs. */
+export function createReportSender(deps: ReportDeps): ReportSender {
   const { sql, log } = deps;
-  const sending = new Map<ReportRow, string>();
+  const hands = createHands(senders, deps.signal);
   const report = async (row: ReportRow) => {
     try {
       const commentId = await tell(deps, row);
@@ -47,21 +56,16 @@ export function createReportSender(deps: ReportDeps): () => Promise<void> {
       else await postponeReport(sql, row.runId, firstWait_ms * 2 ** (row.tries - 1));
     }
   };
-  return async () => {
-    const limit = senders - sending.size;
-    if (limit <= 0) return;
-    const underWay: Record<string, number> = {};
-    for (const organizationId of sending.values()) underWay[organizationId] = (underWay[organizationId] ?? 0) + 1;
-    const claim = { limit, organizationLimit: organizationSenders, underWay, lease_ms };
-    for (const row of await claimReports(sql, claim)) {
-      sending.set(row, row.organizationId);
-      report(row)
-        .catch((error: unknown) => log.error({ err: error, run_id: row.runId }, "a report was not noted"))
-        .finally(() => {
-          sending.delete(row);
-          deps.signal();
-        });
-    }
+  return {
+    async run() {
+      if (hands.free === 0) return;
+      const claim = { limit: hands.free, organizationLimit: organizationSenders, underWay: hands.underWay(), lease_ms };
+      for (const row of await claimReports(sql, claim))
+        hands.begin(row.organizationId, () =>
+          report(row).catch((error: unknown) => log.error({ err: error, run_id: row.runId }, "a report was not noted")),
+        );
+    },
+    stop: hands.stop,
   };
 }
 

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { decideDelivery, type DeliveryPolicy, type Sent } from "../domain/webhook.ts";
 import type { MasterKey } from "../identity/master-key.ts";
@@ -9,6 +8,7 @@ import { insertAuditEvent } from "../store/audit-events.ts";
 import type { Sql } from "../store/database.ts";
 import { claimWebhookDeliveries, settleWebhookDelivery, type DueDelivery } from "../store/webhook-deliveries.ts";
 import { disableWebhook } from "../store/webhooks.ts";
+import { createHands } from "./hands.ts";
 
 export type WebhookSenderDeps = {
   sql: Sql;
@@ -29,8 +29,8 @@ export type WebhookSender = {
 };
 
 /** Requests of one replica at once; one of each webhook, and so many of each organization, so that none takes all hands (I13). */
-const hands = 64;
-const organizationHands = 16;
+const senders = 64;
+const organizationSenders = 16;
 /** Longer than any request may take. */
 const lease_ms = 60_000;
 /** What is kept of an error. */
@@ -39,8 +39,7 @@ const errorLimit = 500;
 /** Sends what is queued for webhooks. No transaction is open while a request is. */
 export function createWebhookSender(deps: WebhookSenderDeps): WebhookSender {
   const { sql, log } = deps;
-  const sending = new Map<Promise<void>, string>();
-  let stopped = false;
+  const hands = createHands(senders, deps.signal);
   const sendOne = async (due: DueDelivery) => {
     try {
       await settle(deps, due, await request(deps, due));
@@ -50,26 +49,11 @@ export function createWebhookSender(deps: WebhookSenderDeps): WebhookSender {
   };
   return {
     async run() {
-      const limit = hands - sending.size;
-      if (stopped || limit === 0) return;
-      const underWay: Record<string, number> = {};
-      for (const organizationId of sending.values()) underWay[organizationId] = (underWay[organizationId] ?? 0) + 1;
-      const claim = { limit, organizationLimit: organizationHands, underWay, lease_ms };
-      for (const due of await claimWebhookDeliveries(sql, claim)) {
-        const one = sendOne(due).finally(() => {
-          sending.delete(one);
-          deps.signal();
-        });
-        sending.set(one, due.organizationId);
-      }
+      if (hands.free === 0) return;
+      const claim = { limit: hands.free, organizationLimit: organizationSenders, underWay: hands.underWay(), lease_ms };
+      for (const due of await claimWebhookDeliveries(sql, claim)) hands.begin(due.organizationId, () => sendOne(due));
     },
-    async stop(grace_ms) {
-      stopped = true;
-      const grace = new AbortController();
-      const isOver = delay(grace_ms, undefined, { signal: grace.signal }).catch(() => undefined);
-      await Promise.race([Promise.all(sending.keys()), isOver]);
-      grace.abort();
-    },
+    stop: hands.stop,
   };
 }
 

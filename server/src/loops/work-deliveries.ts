@@ -1,7 +1,7 @@
-import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { claimDeliveries, type WholeDelivery } from "../store/deliveries.ts";
 import { workDelivery, type WorkDeps } from "../triggers/work-delivery.ts";
+import { createHands } from "./hands.ts";
 
 /** Deliveries worked at once by one replica. */
 const workers = 8;
@@ -17,8 +17,7 @@ export type DeliveryWorker = {
 
 /** `signal`: hands are free again. */
 export function createDeliveryWorker(deps: WorkDeps & { log: Logger; signal: () => void }): DeliveryWorker {
-  const working = new Set<Promise<void>>();
-  let stopped = false;
+  const hands = createHands(workers, deps.signal);
   const work = async (delivery: WholeDelivery) => {
     try {
       await workDelivery(deps, delivery);
@@ -28,22 +27,10 @@ export function createDeliveryWorker(deps: WorkDeps & { log: Logger; signal: () 
   };
   return {
     async run() {
-      const free = workers - working.size;
-      if (stopped || free === 0) return;
-      for (const delivery of await claimDeliveries(deps.sql, { limit: free, lease_ms })) {
-        const one = work(delivery).finally(() => {
-          working.delete(one);
-          deps.signal();
-        });
-        working.add(one);
-      }
+      if (hands.free === 0) return;
+      for (const delivery of await claimDeliveries(deps.sql, { limit: hands.free, lease_ms }))
+        hands.begin(delivery.triggerId, () => work(delivery));
     },
-    async stop(grace_ms) {
-      stopped = true;
-      const grace = new AbortController();
-      const isOver = delay(grace_ms, undefined, { signal: grace.signal }).catch(() => undefined);
-      await Promise.race([Promise.all(working), isOver]);
-      grace.abort();
-    },
+    stop: hands.stop,
   };
 }

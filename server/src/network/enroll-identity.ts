@@ -3,7 +3,7 @@ import { z } from "zod";
 import { OverlayError } from "../../../overlay/errors.ts";
 import { redeemToken } from "../../../overlay/openziti/enroll-one-time.ts";
 import { quoted, type Entity, type Management } from "../../../overlay/openziti/management.ts";
-import type { ControllerUrls } from "../../../overlay/openziti/rest.ts";
+import type { ControllerUrls } from "../../../overlay/openziti/controller-list.ts";
 import { ownTags } from "../domain/overlay-plan.ts";
 
 /** The network, and whose identities there are ours. */

@@ -14,7 +14,7 @@ import { enterGroup } from "../store/run-groups.ts";
 import type { DerivedRun, RunRow, WholeRun } from "../store/runs.ts";
 import { absorbEnded } from "./absorb-ended.ts";
 import { decideRun, type JobStep, type RunStanding } from "./decide-run.ts";
-import { derivedOf, endingOf } from "./derive-run.ts";
+import { derivedOf, endingOf, isOutdated } from "./derive-run.ts";
 import type { HeldRun } from "./held-run.ts";
 import { bundleOf, filesOf, takeArtifacts } from "./job-artifacts.ts";
 import { changeOf } from "./job-change.ts";
@@ -88,10 +88,9 @@ export async function decideHeldRun(
   const decided = readable(() => decideRun(standingOf(advancing, plan.value, { waitsFor, endsAll })));
   if ("problem" in decided) return breakOff(advancing, decided.problem);
   await applySteps(deps, sql, { ...advancing, plan: plan.value, steps: decided.value });
-  const isSettled = held.length > 0 || hasRunEnded(run.state);
+  const concluded = conclude(advancing, run.cancelRequested ? run.message : waitsFor);
   const isSaid = waitsFor === "" || waitsFor === run.message;
-  const isChanged = advancing.changes.size > 0 || !isSettled || !isSaid;
-  return conclude(advancing, { message: run.cancelRequested ? run.message : waitsFor, isChanged });
+  return { ...concluded, isChanged: advancing.changes.size > 0 || isOutdated(run, concluded.derived) || !isSaid };
 }
 
 type Advancing = Pick<Decided, "stops" | "events"> & {
@@ -134,12 +133,12 @@ function standingOf(
 /** What the run's record takes over from its jobs, and that it ends. */
 function conclude(
   { run, held, now, changes, stops, events }: Advancing,
-  { message, isChanged }: { message: string; isChanged: boolean },
-): Decided {
+  message: string,
+): Omit<Decided, "isChanged"> {
   const standing = held.map((row) => ({ ...row, ...changes.get(row.id) }));
   const derived = derivedOf({ ...run, message }, standing, now);
   const ends = hasRunEnded(derived.state) && !hasRunEnded(run.state);
-  return { derived, changes, stops, isChanged, events: ends ? [...events, endEvent({ ...run, ...derived })] : events };
+  return { derived, changes, stops, events: ends ? [...events, endEvent({ ...run, ...derived })] : events };
 }
 
 /** The end of a run, which nobody asks for by itself. */
@@ -168,7 +167,7 @@ function breakOff(advancing: Advancing, problem: string): Decided {
     if (row.workloadId !== null) stops.push({ workloadId: row.workloadId, reason: message });
     applyStep(change, { kind: "fail", reason: message }, now);
   }
-  return conclude(advancing, { message, isChanged: changes.size > 0 || !hasRunEnded(run.state) });
+  return { ...conclude(advancing, message), isChanged: changes.size > 0 || !hasRunEnded(run.state) };
 }
 
 function cancelJobs({ held, changes, stops, now }: Advancing, { jobIds, reason, alsoRunning }: JobCancellation): void {

@@ -29,6 +29,12 @@ export function derivedOf(run: WholeRun, rows: readonly Ended[], now: Date): Der
   };
 }
 
+/** Whether a run's record says another thing of its jobs than they do. */
+export function isOutdated({ state, jobs }: Pick<WholeRun, "state" | "jobs">, derived: DerivedRun): boolean {
+  const counts = new Set([...Object.keys(jobs), ...Object.keys(derived.jobs)]) as Set<JobState>;
+  return state !== derived.state || [...counts].some((one) => (jobs[one] ?? 0) !== (derived.jobs[one] ?? 0));
+}
+
 const namedFailures = 5;
 
 function failureText(rows: readonly Pick<JobRow, "name" | "state">[]): string {

@@ -29,6 +29,9 @@ export const planningOnce = constant(
 const migrationLock = 4_171_390_055;
 const connectTimeout_s = 10;
 
+/** Why the operator's database cannot be used, in words that name no secret. */
+export class DatabaseStartError extends Error {}
+
 /** Where the database is: a URL, or an embedded one. */
 export type DatabaseTarget =
   | { kind: "url"; url: string }
@@ -44,8 +47,26 @@ export function openDatabase(target: DatabaseTarget, maximumConnections: number)
     connection: { application_name: "agyn", statement_timeout: 30_000, enable_seqscan: "off" },
     onnotice: () => undefined,
   };
-  if (target.kind === "url") return postgres(target.url, options);
-  return postgres({ ...options, ...target.connection, path: target.connection.host });
+  if (target.kind === "embedded") return postgres({ ...options, ...target.connection, path: target.connection.host });
+  const refusal = new DatabaseStartError(
+    "database_url: not a URL such as postgres://user:password@host:5432/database; what is not plain in a part is written as %40 is for @",
+  );
+  if (!/^postgres(ql)?:\/\//.test(target.url)) throw refusal;
+  try {
+    return postgres(target.url, options);
+  } catch {
+    // What is thrown shows the URL, and the URL holds the password.
+    throw refusal;
+  }
+}
+
+/** Asks the database for a first sign of life. Throws a `DatabaseStartError` where it gives none, or lets nobody in. */
+export async function refuseAbsentDatabase(sql: Sql): Promise<void> {
+  await sql`select 1`.catch((error: Error) => {
+    throw new DatabaseStartError(
+      `the database cannot be used: ${error.message}: see to database_url and what it names`,
+    );
+  });
 }
 
 /** Refuses a database that may lose what it has confirmed (I4). */
@@ -53,7 +74,9 @@ export async function refuseUnsafeDatabase(sql: Sql): Promise<void> {
   for (const name of ["fsync", "synchronous_commit", "full_page_writes"]) {
     const [row] = await sql<{ value: string }[]>`select current_setting(${name}) as value`;
     if (row?.value === "off")
-      throw new Error(`the database runs with ${name} = off and may lose what it has confirmed: turn it on`);
+      throw new DatabaseStartError(
+        `the database runs with ${name} = off and may lose what it has confirmed: turn it on`,
+      );
   }
 }
 
@@ -69,7 +92,9 @@ export async function migrate(sql: Sql): Promise<number> {
     const applied = await transaction<{ version: number }[]>`select version from migration order by version`;
     const latest = applied.at(-1)?.version ?? 0;
     if (latest > newest)
-      throw new Error(`the database has schema version ${latest}, this server knows ${newest}: start a newer server`);
+      throw new DatabaseStartError(
+        `the database has schema version ${latest}, this server knows ${newest}: start a newer server`,
+      );
     for (const file of files) {
       const version = Number(file.slice(0, 4));
       if (version <= latest) continue;

@@ -1,7 +1,7 @@
 import { spawn, execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
-import { access, mkdir, readFile, rm, symlink, writeFile, chmod, open } from "node:fs/promises";
+import { access, chmod, mkdir, open, readdir, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -13,6 +13,8 @@ const run = promisify(execFile);
 const startTimeout_ms = 30_000;
 const stopTimeout_ms = 15_000;
 const lastWordsLimit_bytes = 16_384;
+/** Begins the name of a directory in which a database is being made. */
+const unfinished = "making-";
 
 /** Why PostgreSQL did not start, in words for the operator, who can mend it. */
 export class PostgresStartError extends Error {}
@@ -37,7 +39,7 @@ export async function startEmbeddedPostgres(
   const data = join(directory, "data");
   const passwordFile = join(directory, "password");
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  if (!(await exists(join(data, "PG_VERSION")))) await initialize(binaries, directory, data, passwordFile);
+  if (!(await exists(data))) await initialize(binaries, directory, data, passwordFile);
   const password = await readFile(passwordFile, "utf8").catch(({ code }: NodeJS.ErrnoException) => {
     throw new PostgresStartError(`the database's password, ${passwordFile}, cannot be read (${code}): put it back`);
   });
@@ -98,12 +100,16 @@ async function hydrateSymlinks(native: string): Promise<void> {
   }
 }
 
+/** Makes the database whole or not at all: a start that is killed meanwhile leaves only what the next one removes. */
 async function initialize(binaries: Binaries, directory: string, data: string, passwordFile: string): Promise<void> {
-  await rm(data, { recursive: true, force: true });
+  const left = (await readdir(directory)).filter((name) => name.startsWith(unfinished));
+  for (const name of left) await rm(join(directory, name), { recursive: true, force: true });
+  // What a killed start has left may still be at work, so each has a place of its own.
+  const made = join(directory, `${unfinished}${randomBytes(4).toString("hex")}`);
   await writeFile(passwordFile, randomBytes(24).toString("base64url"), { mode: 0o600 });
   const initdb = asNobody(binaries.initdb, [
     "-D",
-    data,
+    made,
     "-U",
     "agyn",
     "-A",
@@ -116,9 +122,10 @@ async function initialize(binaries: Binaries, directory: string, data: string, p
   ]);
   await run(initdb.file, initdb.args, { timeout: startTimeout_ms, cwd: directory }).catch(
     (error: { stderr?: string; message: string }) => {
-      throw new PostgresStartError(`cannot make the database in ${data}: ${lastLine(error.stderr) || error.message}`);
+      throw new PostgresStartError(`cannot make the database in ${data}: ${faultOf(error.stderr) || error.message}`);
     },
   );
+  await rename(made, data);
 }
 
 /**
@@ -287,6 +294,11 @@ function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+/** What initdb says that it fell over, before it tidies up. */
+function faultOf(text: string | undefined): string {
+  return / *(?:error|FATAL|PANIC): +(.*)/.exec(text ?? "")?.[1] ?? lastLine(text);
 }
 
 function lastLine(text: string | undefined): string {

@@ -76,17 +76,19 @@ export async function listProjects(sql: SqlOrTransaction, organizationId: string
   return cut("project", rows, page, (row) => row.name);
 }
 
-/** Sets everything; `undefined` where the project is gone. Throws `NAME_TAKEN` where the name is taken. */
+/** Sets what is given; `undefined` where the project is gone. Throws `NAME_TAKEN` where the name is taken. */
 export async function updateProject(
   sql: SqlOrTransaction,
   id: string,
-  settings: ProjectSettings,
+  settings: Partial<ProjectSettings>,
 ): Promise<Project | undefined> {
+  const { name, sourceUrl, defaultRef, weight, maximumRunningJobs, retentionDays } = settings;
   const [row] = await sql<Project[]>`
-    update project set name = ${settings.name}, source_url = ${settings.sourceUrl}, default_ref = ${settings.defaultRef},
-      weight = ${settings.weight}, maximum_running_jobs = ${settings.maximumRunningJobs},
-      retention_days = ${settings.retentionDays}, update_time = now()
-    where id = ${id} returning ${columns(sql)}`.catch(orTaken(settings.name));
+    update project set name = coalesce(${name ?? null}, name), source_url = coalesce(${sourceUrl ?? null}, source_url),
+      default_ref = coalesce(${defaultRef ?? null}, default_ref), weight = coalesce(${weight ?? null}, weight),
+      maximum_running_jobs = coalesce(${maximumRunningJobs ?? null}, maximum_running_jobs),
+      retention_days = coalesce(${retentionDays ?? null}, retention_days), update_time = now()
+    where id = ${id} returning ${columns(sql)}`.catch(orTaken(name ?? ""));
   return row;
 }
 

@@ -193,6 +193,13 @@ export async function lookForDue(sql: SqlOrTransaction, limit: number): Promise<
   return { runs: unpack(row!.runs), hasGroups: row!.hasGroups };
 }
 
+/** Live runs that are not said to have begun, though jobs of theirs run. */
+export async function listBegunRuns(sql: SqlOrTransaction): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`
+    select distinct run.id from job join run on run.id = job.run_id where job.state = 'running' and run.state = 'queued'`;
+  return rows.map((row) => row.id);
+}
+
 /** Something is due of live runs that none of their jobs says. */
 export async function requestAdvances(sql: SqlOrTransaction, ids: readonly string[]): Promise<void> {
   await sql`update run set advance_requested = true where id = any(${[...ids]}) and end_time is null`;

@@ -110,12 +110,17 @@ export async function listListeners(sql: SqlOrTransaction, organizationIds: read
     select ${columns(sql)} from ${tables(sql)} where w.organization_id = any(${[...organizationIds]}) and w.enabled order by w.id`;
 }
 
-/** What waits goes to the new address, and at once. */
-export async function updateWebhook(sql: SqlOrTransaction, id: string, settings: WebhookSettings): Promise<void> {
+/** Sets what is given. What waits goes to the new address, and at once. `NAME_TAKEN` where the organization has one of the name. */
+export async function updateWebhook(
+  sql: SqlOrTransaction,
+  id: string,
+  { name, url, events, labels }: Partial<WebhookSettings>,
+): Promise<void> {
   await sql`
-    update webhook set name = ${settings.name}, url = ${settings.url}, events = ${sql.json(settings.events)},
-      labels = ${sql.json(settings.labels)}, update_time = now(), next_send_time = now()
-    where id = ${id}`.catch(orTaken(settings.name));
+    update webhook set name = coalesce(${name ?? null}, name), url = coalesce(${url ?? null}, url),
+      events = coalesce(${events ? sql.json(events) : null}::jsonb, events),
+      labels = coalesce(${labels ? sql.json(labels) : null}::jsonb, labels), update_time = now(), next_send_time = now()
+    where id = ${id}`.catch(orTaken(name ?? ""));
 }
 
 /** Switches it on, as if it had never failed. */

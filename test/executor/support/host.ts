@@ -1,11 +1,13 @@
 import { openSync, writeSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+import { bootTimeMs } from "../../../runner/src/boot-clock.ts";
 import type { Isolation, Sink } from "../../../runner/src/executors/executor.ts";
+import { writeContact } from "../../../runner/src/executors/loss-limit.ts";
 import { createProcessExecutor } from "../../../runner/src/executors/process.ts";
 import { hostSecret, optionsIn, specOf } from "./world.ts";
 
-// A runner reduced to its executor, for tests that kill it: `host.ts <directory> <isolation> <die after bytes> <time-out ms> <grace ms> <git url or nothing> <command...>`.
+// A runner reduced to its executor, for tests that kill it: `host.ts <directory> <isolation> <die after bytes> <time-out ms> <grace ms> <lost after ms or nothing> <git url or nothing> <command...>`.
 // Standard output of the job goes to `<directory>/spool`; once that holds the given number of bytes the process kills itself.
 const [
   directory = "",
@@ -13,6 +15,7 @@ const [
   dieAfterBytes = "Infinity",
   timeoutMs = "",
   graceMs = "",
+  lostAfterMs = "",
   gitUrl = "",
   ...command
 ] = process.argv.slice(2);
@@ -31,8 +34,11 @@ const sink: Sink = {
 };
 
 const source = { kind: "git", url: gitUrl, ref: "main" } as const;
-const times = { timeoutMs: Number(timeoutMs), graceMs: Number(graceMs) };
+const lostAfter = lostAfterMs === "" ? {} : { lostAfterMs: Number(lostAfterMs) };
+const times = { timeoutMs: Number(timeoutMs), graceMs: Number(graceMs), ...lostAfter };
 const spec = specOf(command, { env: [hostSecret], ...times, ...(gitUrl !== "" && { source }) });
-const executor = createProcessExecutor(optionsIn(directory, isolation as Isolation));
+const options = optionsIn(directory, isolation as Isolation);
+writeContact(options.contactFile, bootTimeMs());
+const executor = createProcessExecutor(options);
 const execution = await executor.start(spec, sink);
 await execution.result;

@@ -7,7 +7,8 @@ import type { World } from "./world.ts";
 
 /** Starts a runner reduced to its executor in a process of its own, on the world's directory. */
 export function host(world: World, dieAfterBytes: number, command: string[], more = {}): ChildProcess {
-  const { timeoutMs, graceMs, gitUrl } = { timeoutMs: 60_000, graceMs: 5000, gitUrl: "", ...more };
+  const usual = { timeoutMs: 60_000, graceMs: 5000, lostAfterMs: "", gitUrl: "" };
+  const { timeoutMs, graceMs, lostAfterMs, gitUrl } = { ...usual, ...more };
   const file = join(import.meta.dirname, "host.ts");
   const args = [
     file,
@@ -16,6 +17,7 @@ export function host(world: World, dieAfterBytes: number, command: string[], mor
     String(dieAfterBytes),
     String(timeoutMs),
     String(graceMs),
+    String(lostAfterMs),
     gitUrl,
     ...command,
   ];

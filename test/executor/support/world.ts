@@ -87,8 +87,9 @@ export function optionsIn(directory: string, isolation: Isolation): ProcessExecu
     runnerId: "rnr_aaaaaaaaaaaaaaaa",
     directory: join(data, "executions"),
     jobsDirectory: join(data, "jobs"),
+    contactFile: join(data, "contact"),
     isolation,
-    hiddenPaths: [data],
+    hidden: { directories: [data], files: [] },
     sealingKey: Buffer.alloc(32, 7),
   };
 }

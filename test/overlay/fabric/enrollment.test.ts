@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { startFabric, type Fabric } from "../../support/fabric/fabric.ts";
 import { loginAdmin, type Admin } from "./admin.ts";
 import { createRequest } from "./foreign-authority.ts";
-import { legacyLogin, rest, tokenHeader } from "./raw-client.ts";
+import { legacyLogin, rest } from "./raw-client.ts";
 
 let fabric: Fabric;
 let admin: Admin;
@@ -97,24 +97,6 @@ test("an offer expires, can be renewed, and there is one at a time", async () =>
   expect((await enroll(token, csrPem)).status).toBe(200);
 });
 
-test("a renewed certificate counts once it was shown, and the old one until then", async () => {
-  const runner = await fabric.addIdentity("runner");
-  const headers = tokenHeader(await legacyLogin(fabric, runner));
-  const base = "/edge/client/v1/current-identity/authenticators";
-  const [own] = (await rest(fabric, `GET ${base}`, { headers })).json().data as unknown as { readonly id: string }[];
-  const { csrPem: clientCertCsr, keyPem } = await createRequest();
-  const extended = await rest(fabric, `POST ${base}/${own?.id}/extend`, { headers, body: { clientCertCsr } });
-  const clientCert = String(extended.json().data["clientCert"]);
-  const attempt = async (as: { keyPem: string; certPem: string }) =>
-    (await rest(fabric, "POST /edge/client/v1/authenticate?method=cert", { as })).status;
-  const renewed = { keyPem, certPem: clientCert };
-  expect([await attempt(runner), await attempt(renewed)]).toEqual([200, 401]);
-
-  await rest(fabric, `POST ${base}/${own?.id}/extend-verify`, { headers, body: { clientCert } });
-  expect([await attempt(runner), await attempt(renewed)]).toEqual([401, 200]);
-  expect(fabric.violations).toEqual([]);
-});
-
 test("re-enrolling takes the authenticator away at once", async () => {
   const runner = await fabric.addIdentity("runner");
   const { id } = fabric.model.authenticators.find(({ identityId }) => identityId === runner.id) ?? expect.fail();
@@ -122,13 +104,4 @@ test("re-enrolling takes the authenticator away at once", async () => {
   expect((await admin.call(`POST /authenticators/${id}/re-enroll`, { expiresAt })).status).toBe(201);
   expect((await rest(fabric, "POST /edge/client/v1/authenticate?method=cert", { as: runner })).status).toBe(401);
   expect((await admin.call(`GET /identities/${runner.id}/enrollments`)).json().data).toMatchObject([{ method: "ott" }]);
-});
-
-test("an identity hears in its session that its certificate is to be renewed", async () => {
-  const runner = await fabric.addIdentity("runner");
-  const headers = tokenHeader(await legacyLogin(fabric, runner));
-  const { id } = fabric.model.authenticators.find(({ identityId }) => identityId === runner.id) ?? expect.fail();
-  await admin.call(`POST /authenticators/${id}/request-extend`, { rollKeys: true });
-  const { data } = (await rest(fabric, "GET /edge/client/v1/current-api-session", { headers })).json();
-  expect(data).toMatchObject({ isCertExtendable: true, isCertExtendRequested: true, isCertKeyRollRequested: true });
 });

@@ -39,6 +39,22 @@ test("a message split at any one byte arrives", () => {
     expect(received([bytes.subarray(0, cut), bytes.subarray(cut)])).toMatchObject([{ type: 7, sequence: 9 }]);
 });
 
+test("a large message in the smallest pieces takes time and memory for its bytes alone", () => {
+  const body = Buffer.alloc(maxBody_bytes, "x");
+  const bytes = encodeMessage(7, 9, new Map(), body);
+  const held_bytes = process.memoryUsage().heapUsed;
+  let [most_bytes, count] = [0, 0];
+  const take = createDeframer((message) => (count += message.body.equals(body) ? 1 : 0));
+  const start_ms = performance.now();
+  for (let at = 0; at < bytes.length; at++) {
+    take(bytes.subarray(at, at + 1));
+    if (at % 65_536 === 0) most_bytes = Math.max(most_bytes, process.memoryUsage().heapUsed - held_bytes);
+  }
+  expect(count).toBe(1);
+  expect(performance.now() - start_ms).toBeLessThan(10_000);
+  expect(most_bytes).toBeLessThan(64 * maxBody_bytes);
+});
+
 test("a data message is a message", () => {
   const head = { sequence: 5, connId: 77, dataSequence: 3, flags: 8 };
   const frame = Buffer.alloc(dataHead_bytes(head) + 4);

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { afterEach, describe, expect, onTestFinished, test } from "vitest";
+import { OverlayError } from "../../../overlay/errors.ts";
 import type { Credential } from "../../../overlay/openziti/credential.ts";
 import { createTcpProxy } from "../../support/tcp-proxy.ts";
 import { createForeignAuthority } from "../fabric/foreign-authority.ts";
@@ -138,6 +139,41 @@ test("whoever gives up is told so at once, and others who wait for the same logi
   impatient.abort();
   await expect(given).rejects.toMatchObject({ reason: "cancelled" });
   expect(await kept).toHaveLength(1);
+});
+
+test("whoever gives up between two tries that nothing can be logged in with hears no more of it, nor does the process", async () => {
+  world = await openZitiWorld();
+  const asked = Promise.withResolvers<void>();
+  const credential = async () => {
+    asked.resolve();
+    throw new OverlayError("unauthorized", "there is no certificate yet");
+  };
+  const overlay = world.overlay({ credential, settings: { backOff_ms: 1000 } });
+  const giveUp = new AbortController();
+  const dialing = overlay.dial({ service: "control-plane" }, { signal: giveUp.signal });
+  await asked.promise;
+  giveUp.abort();
+  await expect(dialing).rejects.toMatchObject({ reason: "cancelled" });
+  await expect(overlay.services({ signal: AbortSignal.abort() })).rejects.toMatchObject({ reason: "cancelled" });
+});
+
+test("nothing is hosted any more once the overlay is closed, whatever it was closed in the middle of", async () => {
+  world = await openZitiWorld();
+  const outcomes: unknown[] = [];
+  for (const turns of [0, 4, 16, 32, 64, 128, 256, 512]) {
+    const overlay = world.overlay();
+    const listening = overlay.listen("control-plane", (connection) => connection.destroy());
+    const outcome = listening.then(
+      () => "cancelled",
+      ({ reason }: OverlayError) => reason,
+    );
+    for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+    await overlay.close();
+    outcomes.push(await outcome);
+  }
+  expect(new Set(outcomes)).toEqual(new Set(["cancelled"]));
+  await until(() => world.fabric.counts.listeners === 0, "nothing is hosted");
+  await until(() => world.fabric.counts.clients === 0, "nobody is there");
 });
 
 /** Two certificates of one identity, of an authority that the controller trusts. */

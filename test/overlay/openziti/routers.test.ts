@@ -163,6 +163,13 @@ test.each(["cut", "malform"] as const)(
   },
 );
 
+test("a router that goes before it has answered the Hello has refused nobody", async () => {
+  world = await openZitiWorld();
+  await host();
+  world.fabric.router().frames.arm("cut", { type: 2, times: 2 });
+  await expect(world.overlay().dial(service)).rejects.toMatchObject({ reason: "broken" });
+});
+
 test("dialing is given up when asked to, and after its time", async () => {
   world = await openZitiWorld();
   await host();

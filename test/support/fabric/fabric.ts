@@ -1,7 +1,6 @@
 import { clientRoutes } from "./controller/client-routes.ts";
 import { addCertificate, enrollmentRoutes } from "./controller/enrollments.ts";
 import { managementRoutes } from "./controller/management-routes.ts";
-import { renewalRoutes } from "./controller/renewal-routes.ts";
 import { openControllerListener, type ControllerListener } from "./controller/listener.ts";
 import { openEdgeRouter, type RunningRouter } from "./router/edge-router.ts";
 import { openEnforcement } from "./router/enforcement.ts";
@@ -107,7 +106,6 @@ export async function startFabric(options: FabricOptions = {}): Promise<Fabric> 
   const routes = [
     ...clientRoutes(controller),
     ...enrollmentRoutes(controller),
-    ...renewalRoutes(controller),
     ...managementRoutes(controller),
     ...(controller.oidc ? oidcRoutes(controller) : []),
   ];
@@ -178,8 +176,6 @@ async function addAdmin(model: Model, addIdentity: Fabric["addIdentity"]): Promi
   model.authenticators.insert({
     identityId,
     method: "updb",
-    extendRequested: false,
-    rollRequested: false,
     ...credentials,
   });
   return { ...identity, ...credentials };

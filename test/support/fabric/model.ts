@@ -25,9 +25,6 @@ export interface Authenticator extends Entity {
   certPem?: string;
   readonly username?: string;
   readonly password?: string;
-  /** What an administrator asked of the identity's next renewal. */
-  extendRequested: boolean;
-  rollRequested: boolean;
 }
 
 /** A way to become an identity, once. */

@@ -95,10 +95,19 @@ function isUndecodable(error: unknown): error is ConnectError {
   return error instanceof ConnectError && error.rawMessage.startsWith("parse binary: ");
 }
 
+/** What reading from a caller that left fails with, and writing to one. */
+const goneCodes: ReadonlySet<string | undefined> = new Set([
+  "ERR_STREAM_PREMATURE_CLOSE",
+  "ECONNRESET",
+  "ERR_HTTP2_STREAM_ERROR",
+  "ERR_HTTP2_INVALID_STREAM",
+  "ERR_STREAM_DESTROYED",
+  "EPIPE",
+]);
+
 /** A stream that its caller cut: nobody is there to be answered. */
 function isGoneCaller(error: unknown): boolean {
-  const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  return code === "ERR_STREAM_PREMATURE_CLOSE" || code === "ECONNRESET" || code === "ERR_HTTP2_STREAM_ERROR";
+  return goneCodes.has((error as NodeJS.ErrnoException | undefined)?.code);
 }
 
 async function* translating<T>(

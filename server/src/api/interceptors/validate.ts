@@ -24,19 +24,34 @@ export function validate(schema: DescMessage, message: Message): void {
   const result = validator.validate(schema, message);
   if (result.kind === "valid") return;
   if (result.kind === "error") throw result.error;
-  const violations = result.violations.slice(0, 20).map((violation) => ({
-    field: violation.field.length === 0 ? "request" : pathToString(violation.field),
-    description: describe(violation),
-  }));
+  const empty = new Set(result.violations.filter(isEmpty).map(fieldOf));
+  const violations = result.violations
+    // What is empty fits no pattern either, which tells nobody anything.
+    .filter((violation) => isEmpty(violation) || !empty.has(fieldOf(violation)))
+    .slice(0, 20)
+    .map((violation) => ({ field: fieldOf(violation), description: describe(violation) }));
   const text = violations.map(({ field, description }) => `${field}: ${description}`).join("; ");
   throw new AgynError("INVALID_ARGUMENT", text, { violations });
 }
 
-/** A broken pattern in words; the library names the pattern itself between backticks. */
-function describe({ ruleId, message, forKey }: Violation): string {
-  const pattern = ruleId === "string.pattern" ? message.slice(message.indexOf("`") + 1, -1) : "";
-  const text = patternWords(pattern) ?? message;
-  return forKey ? `the key ${text}` : text;
+function fieldOf({ field }: Violation): string {
+  return field.length === 0 ? "request" : pathToString(field);
+}
+
+function isEmpty({ ruleId, message }: Violation): boolean {
+  return ruleId === "string.min_len" && message === "must be at least 1 characters";
+}
+
+/** A broken rule in words; the library names patterns and parts of texts themselves, between backticks. */
+function describe(violation: Violation): string {
+  const text = isEmpty(violation) ? "must not be empty" : ruleWords(violation);
+  return violation.forKey ? `the key ${text}` : text;
+}
+
+function ruleWords({ ruleId, message }: Violation): string {
+  const quoted = message.slice(message.indexOf("`") + 1, -1);
+  if (ruleId === "string.not_contains") return `must not contain "${quoted}", which is kept for what agyn itself says`;
+  return (ruleId === "string.pattern" ? patternWords(quoted) : undefined) ?? message;
 }
 
 /** Checks each message that comes in, those of streams too, before anything else reads it. */

@@ -13,7 +13,7 @@ import { versionJson } from "../version.ts";
 const base = "/edge/client/v1";
 const year_s = 365 * 86_400;
 
-/** The client API: what an identity asks of its controller, but for enrolling and renewing. */
+/** The client API: what an identity asks of its controller, but for enrolling. */
 export function clientRoutes(state: ControllerState): Route[] {
   const { model } = state;
   const asCaller = (handle: (call: Call, caller: Caller) => Answer) => (call: Call) =>

@@ -58,13 +58,11 @@ export function addCertificate(state: ControllerState, identityId: string, certP
     method: "cert",
     fingerprint: fingerprintOf(new X509Certificate(certPem)),
     certPem,
-    extendRequested: false,
-    rollRequested: false,
   });
 }
 
 /** Issues a certificate for the key of a request, or refuses the request. */
-export async function issueFor(state: ControllerState, csrPem: string, identityId: string): Promise<string> {
+async function issueFor(state: ControllerState, csrPem: string, identityId: string): Promise<string> {
   try {
     return await state.authority.issueClient(csrPem, identityId);
   } catch (error) {

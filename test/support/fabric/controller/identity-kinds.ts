@@ -1,5 +1,12 @@
 import { commonRouters, isDisabled, isGranted, routersOfIdentity, routersOfService } from "../access.ts";
-import { defaultAuthPolicyId, type AuthPolicy, type Enrollment, type Identity, type Model } from "../model.ts";
+import {
+  defaultAuthPolicyId,
+  type AuthPolicy,
+  type Authenticator,
+  type Enrollment,
+  type Identity,
+  type Model,
+} from "../model.ts";
 import type { ControllerState } from "../state.ts";
 import { adminOf } from "./api-sessions.ts";
 import { createEnrollment, signEnrollment } from "./enrollments.ts";
@@ -7,7 +14,6 @@ import { base, changing, created, entityRoutes, making, type Kind } from "./enti
 import { bodyOf, invalidField, notFound, type Answer, type Call, type Route } from "./http.ts";
 import { listAnswer, listQuery } from "./lists.ts";
 import { forgetRole, stillReferenced, unknownReference } from "./policy-kinds.ts";
-import { authenticatorJson } from "./renewal-routes.ts";
 import * as schemas from "./schemas.ts";
 
 /** "Until enabled again", for what needs a date. */
@@ -56,7 +62,6 @@ export function identityRoutes(state: ControllerState): Route[] {
       remove: ({ id }) => void model.authenticators.delete(id),
     }),
     [`POST ${base}/authenticators/:id/re-enroll`, (call) => reEnroll(state, call)],
-    [`POST ${base}/authenticators/:id/request-extend`, (call) => requestExtend(state, call)],
   ];
 }
 
@@ -223,17 +228,15 @@ function reEnroll(state: ControllerState, call: Call): Answer {
   return created(model.enrollments, createEnrollment(state, identity, expiresAt).id);
 }
 
-function requestExtend(state: ControllerState, call: Call): Answer {
-  adminOf(state, call);
-  const authenticator = state.model.authenticators.get(call.params["id"] ?? "");
-  if (authenticator === undefined) throw notFound(`authenticator ${call.params["id"]}`);
-  const { rollKeys } = bodyOf(call, schemas.extension);
-  state.model.authenticators.update(authenticator, { extendRequested: true, rollRequested: rollKeys });
-  return { status: 200 };
-}
-
 function laterThanNow({ now }: ControllerState, text: string): Date {
   const expiresAt = new Date(text);
   if (expiresAt <= now()) throw invalidField("expiresAt", "must be after the current date and time", text, false);
   return expiresAt;
+}
+
+/** An authenticator as the API shows it: never with its password. */
+export function authenticatorJson(authenticator: Authenticator): object {
+  const { id, identityId, method, createdAt, updatedAt, tags, fingerprint, certPem, username } = authenticator;
+  const isIssuedByNetwork = method === "cert";
+  return { id, identityId, method, createdAt, updatedAt, tags, fingerprint, certPem, username, isIssuedByNetwork };
 }

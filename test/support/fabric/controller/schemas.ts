@@ -165,10 +165,4 @@ export const revocation = z.strictObject({
 
 export const disabling = z.strictObject({ durationMinutes: count });
 
-export const extension = z.strictObject({ rollKeys: z.boolean() });
-
 export const enrollmentByCsr = z.strictObject({ token: z.string().min(1), clientCsr: z.string().min(1) });
-
-export const extendByCsr = z.strictObject({ clientCertCsr: z.string().min(1) });
-
-export const verifyExtension = z.strictObject({ clientCert: z.string().min(1) });
