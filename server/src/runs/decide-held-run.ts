@@ -131,10 +131,7 @@ function standingOf(
 }
 
 /** What the run's record takes over from its jobs, and that it ends. */
-function conclude(
-  { run, held, now, changes, stops, events }: Advancing,
-  message: string,
-): Omit<Decided, "isChanged"> {
+function conclude({ run, held, now, changes, stops, events }: Advancing, message: string): Omit<Decided, "isChanged"> {
   const standing = held.map((row) => ({ ...row, ...changes.get(row.id) }));
   const derived = derivedOf({ ...run, message }, standing, now);
   const ends = hasRunEnded(derived.state) && !hasRunEnded(run.state);

@@ -230,7 +230,8 @@ export type NewJob = JobChange &
   > &
   Pick<JobRow, "needs" | "labels" | "priority" | "matrixLimit" | "createdBy">;
 
-const changeColumns = constant(`"id" text, "state" text, "message" text, "skipCause" text, "verdict" text, "demand" json, "rank" text,
+const changeColumns =
+  constant(`"id" text, "state" text, "message" text, "skipCause" text, "verdict" text, "demand" json, "rank" text,
   "tag" float8, "concurrencyGroup" text, "concurrencyLimit" int, "cancelsOlder" boolean, "try" int, "maximumTries" int,
   "retryOnLost" boolean, "lostAfter_ms" bigint, "workloadId" text, "runnerId" text, "stopRequested" boolean, "exitCode" int,
   "outputs" jsonb, "reused" boolean, "queueTime" timestamptz, "availableTime" timestamptz, "queueDeadline" timestamptz,

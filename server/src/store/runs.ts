@@ -171,7 +171,10 @@ export async function listChangedRuns(sql: SqlOrTransaction, fromXid: string): P
  * Live runs that something is due of: their time is up, a job's is, or a workload of theirs has ended; and whether anything live is of a
  * group. Where nothing is, lists of what groups ask for are empty.
  */
-export async function lookForDue(sql: SqlOrTransaction, limit: number): Promise<{ runs: string[]; hasGroups: boolean }> {
+export async function lookForDue(
+  sql: SqlOrTransaction,
+  limit: number,
+): Promise<{ runs: string[]; hasGroups: boolean }> {
   const [row] = await sql<{ runs: string | null; hasGroups: boolean }[]>`
     with member as materialized (
       select from run where end_time is null and concurrency_turn is not null
@@ -197,6 +200,12 @@ export async function lookForDue(sql: SqlOrTransaction, limit: number): Promise<
 export async function listBegunRuns(sql: SqlOrTransaction): Promise<string[]> {
   const rows = await sql<{ id: string }[]>`
     select distinct run.id from job join run on run.id = job.run_id where job.state = 'running' and run.state = 'queued'`;
+  return rows.map((row) => row.id);
+}
+
+/** Of these runs those that live. */
+export async function listLiveRunsAmong(sql: SqlOrTransaction, ids: readonly string[]): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`select id from run where id = any(${[...ids]}) and end_time is null`;
   return rows.map((row) => row.id);
 }
 
