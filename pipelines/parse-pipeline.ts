@@ -27,6 +27,22 @@ export function parsePipeline(path: string, text: string): ParsedPipeline {
   return ending === ".act" ? parseGraph(name, text) : parseScript(name, text);
 }
 
+/** The same of a file's bytes. What is not UTF-8 is a mistake, since a script with other letters in their place would be another one. */
+export function parsePipelineFile(path: string, bytes: Uint8Array): ParsedPipeline {
+  const text = decode(bytes);
+  const encoded = new TextEncoder().encode(text);
+  const at = bytes.findIndex((byte, index) => byte !== encoded[index]);
+  if (at < 0) return parsePipeline(path, text);
+  const report = createReport(text);
+  report.add({ path: "", offset: decode(bytes.subarray(0, at)).length }, "is not text in UTF-8 from here on");
+  return { problems: report.list() };
+}
+
+/** With U+FFFD for what is not UTF-8. */
+function decode(bytes: Uint8Array): string {
+  return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+}
+
 /** What no database and no program takes. */
 function textFaults(text: string): [offset: number, message: string][] {
   const nul = text.indexOf("\0");

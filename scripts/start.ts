@@ -67,6 +67,7 @@ async function serve(config: Config): Promise<void> {
       adminToken: readAdminToken(config.dataDir),
       certificate: config.tls?.cert,
       runnerPlane: addressText({ host: reachableHost(server.runnerAddress.host), port: server.runnerAddress.port }),
+      hidden: [config.dataDir, config.blobDir, config.masterKeyFile, ...(config.tls ? [config.tls.key] : [])],
       logLevel: config.logLevel === "silent" ? "error" : config.logLevel,
       say,
     });

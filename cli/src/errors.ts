@@ -24,7 +24,8 @@ export function toFailure(error: unknown, situation: ErrorSituation): Failure {
     const message = error instanceof Error ? error.message : String(error);
     return new Failure(message, exitCodes.failure);
   }
-  const misfit = tlsMisfit(error, situation.gateway ?? "the gateway");
+  const gateway = situation.gateway ?? "the gateway";
+  const misfit = tlsMisfit(error, gateway) ?? stranger(error, gateway);
   if (misfit !== undefined) return misfit;
   return new Failure(describe(error), exitCodeFor(error), hintFor(error, situation));
 }
@@ -45,6 +46,13 @@ function tlsMisfit(error: ConnectError, gateway: string): Failure | undefined {
   if (gateway.startsWith("http:") && error.rawMessage.startsWith("http/2 stream closed with error code CANCEL"))
     return failure(`${gateway} ended the connection without an answer`, "is it https:// there?");
   return undefined;
+}
+
+/** An answer in none of the contract's protocols, so from something else; a proxy whose control plane is away says 502 to 504. */
+function stranger({ code, rawMessage }: ConnectError, gateway: string): Failure | undefined {
+  if (code === Code.Unavailable || !/^HTTP \d{3}$/.test(rawMessage)) return undefined;
+  const text = `${gateway} answered with ${rawMessage}, as no control plane does`;
+  return new Failure(text, exitCodes.unavailable, "choose another with --gateway or AGYN_GATEWAY");
 }
 
 function describe(error: ConnectError): string {

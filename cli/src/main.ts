@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { getSystemErrorMap } from "node:util";
 import { commands } from "./commands.ts";
 import { exitCodes } from "./failures.ts";
 import { runProgram } from "./program.ts";
@@ -16,9 +17,16 @@ for (const signal of ["SIGTERM", "SIGHUP", "SIGQUIT"] as const)
 
 // A reader that goes away, such as `head`, wants no more: that is no failure.
 for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error: NodeJS.ErrnoException) =>
-    process.exit(error.code === "EPIPE" ? exitCodes.ok : exitCodes.failure),
-  );
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(exitCodes.ok);
+    if (stream === process.stdout) process.stderr.write(`error: the output cannot be written: ${wordsOf(error)}\n`);
+    process.exit(exitCodes.failure);
+  });
+}
+
+function wordsOf({ errno, code, message }: NodeJS.ErrnoException): string {
+  const [, words] = getSystemErrorMap().get(errno ?? 0) ?? [];
+  return words === undefined ? message : `${words} (${code})`;
 }
 
 const exitCode = await runProgram(commands, process.argv.slice(2), {

@@ -83,10 +83,12 @@ export async function host(hosting: Hosting, signal: AbortSignal): Promise<{ clo
     const made = settled.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
     if (closing.signal.aborted) return made.forEach((binding) => binding.close());
 
+    // Of those that were kept, one may have been lost meanwhile.
+    const live = kept.filter((binding) => bindings.includes(binding));
     const [failed] = settled.filter((result) => result.status === "rejected");
-    if (failed !== undefined && kept.length + made.length === 0) throw failed.reason;
-    for (const binding of bindings) if (!kept.includes(binding)) binding.close();
-    bindings = [...kept, ...made];
+    if (failed !== undefined && live.length + made.length === 0) throw failed.reason;
+    for (const binding of bindings) if (!live.includes(binding)) binding.close();
+    bindings = [...live, ...made];
     for (const binding of made) void binding.lost.then(() => lose(binding));
   }
 

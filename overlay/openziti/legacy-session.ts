@@ -1,9 +1,9 @@
 import { z } from "zod";
 import type { ApiSession } from "./api-session.ts";
 import type { ClientLabel } from "./credential.ts";
-import { clientApi, currentSession, readData, type Controller } from "./rest.ts";
+import { clientApi, currentSession, readData, tokenText, type Controller } from "./rest.ts";
 
-const sessionData = z.object({ token: z.string().min(1), expirationSeconds: z.number().positive().optional() });
+const sessionData = z.object({ token: tokenText, expirationSeconds: z.number().positive().optional() });
 const refreshed = z.object({ expirationSeconds: z.number().positive().optional() });
 
 /** What a controller allows a session to be idle, where it does not say. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { OverlayError } from "../errors.ts";
-import { createController, readData, readFailure, type Answer, type Call, type Controller } from "./rest.ts";
+import { createController, readData, readFailure, tokenText, type Answer, type Call, type Controller } from "./rest.ts";
 import { createControllerList, type ControllerUrls } from "./controller-list.ts";
 import type { Credential } from "./credential.ts";
 import { abortable } from "./waiting.ts";
@@ -72,14 +72,14 @@ const page = 500;
 const maxRecords = 500_000;
 
 const version = z.object({ version: z.string() });
-const login = z.object({ token: z.string().min(1) });
+const login = z.object({ token: tokenText });
 const created = z.object({ id: z.string().min(1) });
 const entity = z.looseObject({ id: z.string(), name: z.string() });
 const enrolling = z.object({
   authenticators: z.object({ cert: z.object({ id: z.string() }).nullish() }).nullish(),
   enrollment: z.object({ ott: z.object({ id: z.string() }).nullish() }).nullish(),
 });
-const enrollmentToken = z.object({ token: z.string().min(1) });
+const enrollmentToken = z.object({ token: tokenText });
 const routerSchema = z.object({ name: z.string(), isOnline: z.boolean().default(false) });
 const advice = z.object({
   isDialAllowed: z.boolean(),

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { OverlayError } from "../errors.ts";
 import type { ApiSession } from "./api-session.ts";
 import { legible } from "./message.ts";
-import { readBody, readFailure, type Answer, type Controller } from "./rest.ts";
+import { readBody, readFailure, tokenText, type Answer, type Controller } from "./rest.ts";
 
 /** Nothing is there: the controller only knows the address, and the code is read from the redirect to it. */
 const redirectUri = "http://localhost:8080/auth/callback";
@@ -12,7 +12,7 @@ const clientId = "openziti";
 const maxRedirects = 5;
 
 const tokenAnswer = z.object({
-  access_token: z.string().min(1),
+  access_token: tokenText,
   refresh_token: z.string().min(1),
   expires_in: z.number().positive(),
 });

@@ -38,6 +38,12 @@ export interface Controller {
 
 /** Below this path lies the API for clients. */
 export const clientApi = "/edge/client/v1";
+/** A token as an answer has it. It goes into headers, which take nothing else. */
+export const tokenText = z
+  .string()
+  .regex(/^[\x21-\x7e]+$/)
+  .max(65_536);
+
 /** The session by which one asks. */
 export const currentSession = `${clientApi}/current-api-session`;
 

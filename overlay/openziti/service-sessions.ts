@@ -2,7 +2,7 @@ import { z } from "zod";
 import { OverlayError } from "../errors.ts";
 import type { ApiSession } from "./api-session.ts";
 import type { Router } from "./credential.ts";
-import { clientApi, readBody, readData, type Controller } from "./rest.ts";
+import { clientApi, readBody, readData, tokenText, type Controller } from "./rest.ts";
 
 /** A service that this identity may see. */
 export interface Service {
@@ -39,7 +39,7 @@ const serviceList = z.object({
   meta: z.object({ pagination: z.object({ totalCount: z.number() }) }),
 });
 const sessionData = z.object({
-  token: z.string().min(1),
+  token: tokenText,
   edgeRouters: z.array(z.object({ name: z.string(), supportedProtocols: z.record(z.string(), z.string()) })).nullish(),
 });
 

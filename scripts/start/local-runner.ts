@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { delimiter, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -28,6 +28,8 @@ export type LocalRunnerOptions = {
   certificate: string | undefined;
   /** Address of the runner plane here; the one that others dial may lead nowhere from this machine. */
   runnerPlane: string;
+  /** Of the control plane: where its secrets lie, above all the admin token, which no job is to see. */
+  hidden: readonly string[];
   logLevel: string;
   say: (text: string) => void;
 };
@@ -163,8 +165,7 @@ async function rotate(runners: RunnersClient, runnerId: string): Promise<{ runne
 function spawnRunner(options: LocalRunnerOptions, tokenFile: string, directory: string): ChildProcess {
   const main = join(import.meta.dirname, "../../runner/src/main.ts");
   const where = ["--gateway", options.gateway, "--token-file", tokenFile, "--data-dir", directory];
-  // The control plane's own secrets, above all the admin token, are in there.
-  const hidden = ["--hide", options.dataDir];
+  const hidden = options.hidden.filter((path) => existsSync(path)).flatMap((path) => ["--hide", path]);
   const plane = ["--runner-plane", options.runnerPlane];
   const how = ["--slots", String(availableParallelism()), "--parent-pipe", "--log-level", options.logLevel];
   const trust = options.certificate === undefined ? [] : ["--ca-file", options.certificate];

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { ConfigError } from "./config.ts";
+import { ConfigError, unknownFlag } from "./config.ts";
 import { settings, type SettingName } from "./settings.ts";
 
 /** What a command line says: settings by name, a command, and the settings file. */
@@ -24,8 +24,11 @@ export function readArguments(argv: readonly string[], commands: readonly [strin
     }
     const [name, inline] = splitOnce(word.slice(2), "=");
     const key = name.replaceAll("-", "_");
-    const isSwitch = key in settings && settings[key as SettingName].kind === "boolean";
-    const value = inline ?? (isSwitch ? "true" : argv[(position += 1)]);
+    if (key !== "config" && !Object.hasOwn(settings, key)) throw unknownFlag(key);
+    const isSwitch = key !== "config" && settings[key as SettingName].kind === "boolean";
+    // A switch is on by its name alone; what follows it is its value where it can be nothing else.
+    const isNext = !isSwitch || argv[position + 1] === "true" || argv[position + 1] === "false";
+    const value = inline ?? (isNext ? argv[(position += 1)] : "true");
     if (value === undefined) throw new ConfigError(`--${name} needs a value`);
     if (key === "config") file = value;
     else flags[key] = value;

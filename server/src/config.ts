@@ -16,6 +16,7 @@ import {
   parseBoolean,
   parseDuration,
   parseInteger,
+  parseNetworks,
   unknown,
   type Address,
 } from "./setting-values.ts";
@@ -83,15 +84,12 @@ export function settle(
   file: string | undefined,
 ): Settled {
   const fromFile = file === undefined ? {} : readConfigFile(file);
-  for (const name of Object.keys(fromFile))
-    if (!(name in settings)) throw unknown(`${file}: unknown key "${name}"`, name, Object.keys(settings));
-  for (const name of Object.keys(flags))
-    if (!(name in settings))
-      throw unknown(`unknown flag ${flagOf(name)}`, flagOf(name), Object.keys(settings).map(flagOf));
+  for (const name of Object.keys(flags)) if (!Object.hasOwn(settings, name)) throw unknownFlag(name);
   const entries = (Object.keys(settings) as SettingName[]).map((name) => {
     const variable = `AGYN_${name.toUpperCase()}`;
+    // A variable that is empty says nothing, as where a composition passes on one that is not set.
     const fromEnvironment =
-      environment[variable] ?? (name === "database_url" ? environment["DATABASE_URL"] : undefined);
+      environment[variable] || (name === "database_url" && environment["DATABASE_URL"]) || undefined;
     if (flags[name] !== undefined) return [name, { value: flags[name], source: "flag" }];
     if (fromEnvironment !== undefined) return [name, { value: fromEnvironment, source: "environment" }];
     if (fromFile[name] !== undefined) return [name, { value: fromFile[name], source: "file" }];
@@ -100,8 +98,16 @@ export function settle(
   return Object.fromEntries(entries) as Settled;
 }
 
+/** A flag that is no setting's, with the nearest that is. */
+export function unknownFlag(name: string): ConfigError {
+  return unknown(`unknown flag ${flagOf(name)}`, flagOf(name), Object.keys(settings).map(flagOf));
+}
+
 /** The record that the server runs with. */
 export function toConfig(settled: Settled): Config {
+  for (const [name, { value }] of Object.entries(settled))
+    if (value === "" && settings[name as SettingName].default !== "")
+      throw new ConfigError(`${name}: must not be empty`);
   const text = (name: SettingName) => settled[name].value;
   const duration = (name: DurationName) => parseDuration(name, text(name) ?? "", settings[name].range);
   const bytes = (name: SettingName) => parseInteger(name, text(name) ?? "", 1, 2 ** 50);
@@ -125,7 +131,7 @@ export function toConfig(settled: Settled): Config {
     sidecar: readSidecarPlaces(text),
     network: readNetworkPlace(text),
     tls: cert === undefined || key === undefined ? undefined : { cert, key },
-    trustedProxies: (text("trusted_proxies") ?? "").split(",").filter((one) => one.trim() !== ""),
+    trustedProxies: parseNetworks("trusted_proxies", text("trusted_proxies")!),
     openMetrics: parseBoolean("open_metrics", text("open_metrics")!),
     trustDomain: text("trust_domain"),
     logLevel: text("log_level")!,

@@ -20,9 +20,9 @@ const program = new Command("agyn-server")
   .allowUnknownOption()
   .allowExcessArguments()
   .helpOption("-h, --help");
-for (const [name, { help, default: value }] of Object.entries(settings)) {
+for (const [name, { help, kind, default: value }] of Object.entries(settings)) {
   const usual = value === undefined || value === "" ? "" : ` (default: ${value})`;
-  program.option(`${flagOf(name)} <value>`, help + usual);
+  program.option(`${flagOf(name)} ${kind === "boolean" ? "[true|false]" : "<value>"}`, help + usual);
 }
 program.option(parentPipe, "end when standard input ends");
 program

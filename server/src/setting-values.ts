@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import { isCidr } from "./identity/source-address.ts";
 
 /** An address to listen on or to dial. */
 export type Address = { host: string; port: number };
@@ -42,6 +43,14 @@ export function parseBoolean(name: string, text: string): boolean {
   if (text === "true" || text === "") return true;
   if (text === "false") return false;
   throw new ConfigError(`${name}: "${text}" is not true or false`);
+}
+
+/** Addresses and networks between commas; throws a ConfigError that names the setting. */
+export function parseNetworks(name: string, text: string): string[] {
+  const networks = text.split(",").flatMap((one) => (one.trim() === "" ? [] : [one.trim()]));
+  const wrong = networks.find((one) => !isCidr(one));
+  if (wrong === undefined) return networks;
+  throw new ConfigError(`${name}: "${wrong}" is not an address or a network such as 10.0.0.0/8`);
 }
 
 /** How a setting's name is written on a command line: `runner_listen` as `--runner-listen`. */

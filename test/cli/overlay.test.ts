@@ -83,6 +83,17 @@ test("the doctor goes through what a dial needs, and finds what a runner lacks",
   expect(found).toMatchObject({ authority: true, hosts: true });
 });
 
+test.each([
+  ["overlay doctor --runner nobody", 3, "nobody"],
+  ["overlay doctor", 2, "no runner is named"],
+  ["overlay doctor build-1 --runner build-2", 2, "two runners are named"],
+])("the runner may be named by an option: %s", async (words, code, told) => {
+  expect(await agynctl(words)).toMatchObject({
+    exitCode: code,
+    stderr: expect.stringContaining(told),
+  });
+});
+
 test("the doctor refuses a runner that is not there, by name", async () => {
   const { exitCode, stderr } = await agynctl("overlay doctor nobody");
   expect(exitCode).not.toBe(0);

@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { createServer as createHttpsServer } from "node:https";
 import { createSecureServer } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -69,6 +70,33 @@ test("a reader that has seen enough, such as head, is no failure", async () => {
   await once(child.stdout, "data");
   child.stdout.destroy();
   expect(await exited).toEqual([0, null]);
+});
+
+test("results that cannot be written are a failure that says so", async () => {
+  await using server = await startServer((router) =>
+    router.rpc(RunnersService.method.listRunners, () => ({ runners: [{ name: "seen" }] })),
+  );
+  const full = openSync("/dev/full", "w");
+  const child = spawn(process.execPath, [main, "--gateway", server.gateway, "runners", "list"], {
+    stdio: ["ignore", full, "pipe"],
+  });
+  closeSync(full);
+
+  const [told, [exitCode]] = await Promise.all([text(child.stderr!), once(child, "exit")]);
+
+  expect(exitCode).toBe(1);
+  expect(told).toBe("error: the output cannot be written: no space left on device (ENOSPC)\n");
+});
+
+test("a gateway that is something else than a control plane is told so", async () => {
+  await using server = await startServer(() => undefined);
+
+  const told = await run(["--gateway", server.gateway, "orgs", "list"]);
+
+  expect(told).toMatchObject({
+    exitCode: 5,
+    stderr: `error: ${server.gateway} answered with HTTP 404, as no control plane does (choose another with --gateway or AGYN_GATEWAY)\n`,
+  });
 });
 
 test.each(["HTTP/2", "HTTP/1.1"])(

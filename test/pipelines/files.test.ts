@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { parsePipeline, parsePipelineFile } from "../../pipelines/parse-pipeline.ts";
 import { pipelineOf, planOf, problemsOf } from "./support.ts";
 
 test("a script is a pipeline of one job", () => {
@@ -113,4 +114,15 @@ test("bad-26: a graph of ten thousand nodes is refused by a stated limit", () =>
 
   expect(problemsOf(text(nodes), "x.act")).toEqual([expect.stringContaining("the limit is 20,000 values in a file")]);
   expect(problemsOf(text(small), "x.act").join()).toContain("2,001 of them: the limit is 2,000 nodes");
+});
+
+test("a file that is not UTF-8 is refused where its first such byte stands, and one that is stays as it is", () => {
+  const latin = parsePipelineFile("a.sh", Buffer.from("echo ü\necho caf\xe9\n", "latin1"));
+  const cut = parsePipelineFile("a.sh", Buffer.from("echo ü").subarray(0, -1));
+  const right = parsePipelineFile("a.sh", Buffer.from("\uFEFFecho ü \uFFFD\n"));
+
+  const message = "is not text in UTF-8 from here on";
+  expect(latin).toMatchObject({ problems: [{ line: 1, column: 6, message }] });
+  expect(cut).toMatchObject({ problems: [{ line: 1, column: 6, message }] });
+  expect(right).toEqual(parsePipeline("a.sh", "\uFEFFecho ü \uFFFD\n"));
 });

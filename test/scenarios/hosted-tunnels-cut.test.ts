@@ -9,6 +9,8 @@ import { until, untilConnected, type RegisteredRunner } from "../support/world.t
 import { converse, startScript, type Conversation } from "../tunnels/support.ts";
 
 const ttl_ms = 15_000;
+/** A second is what is promised; the rest is for a busy machine, and less than anything else that would end a tunnel. */
+const bound_ms = 5000;
 let network: NetworkWorld;
 
 beforeEach(async () => {
@@ -41,7 +43,7 @@ test("I12: locking a runner cuts at once what goes through a connection that was
   expect(await outcomeOf(copy.placements({ instanceId: "copy" }))).toBe("RUNNER_LOCKED");
   const locked_ms = performance.now();
   expect(await outcomeOf(inside.ended)).toBe("UNAVAILABLE");
-  expect(performance.now() - locked_ms).toBeLessThan(2000);
+  expect(performance.now() - locked_ms).toBeLessThan(bound_ms);
   copy.close();
   expect(network.fabric.violations).toEqual([]);
 });
@@ -52,6 +54,6 @@ test("a runner's identity that expires takes along what goes through a connectio
   expect(await outcomeOf(inside.ended)).toBe("UNAVAILABLE");
   const late_ms = Date.now() - validToDate.getTime();
   expect(late_ms).toBeGreaterThanOrEqual(0);
-  expect(late_ms).toBeLessThan(2000);
+  expect(late_ms).toBeLessThan(bound_ms);
   expect(network.fabric.violations).toEqual([]);
 });

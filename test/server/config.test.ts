@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { readArguments } from "../../server/src/arguments.ts";
 import { ConfigError, settle, toConfig } from "../../server/src/config.ts";
 
 async function fileOf(text: string): Promise<string> {
@@ -30,6 +31,16 @@ test("an unknown key of the file is named, with the nearest valid one", async ()
   const file = await fileOf('heart_beat = "3s"\n');
 
   expect(() => settle({}, {}, file)).toThrow(`${file}: unknown key "heart_beat": did you mean "heartbeat"?`);
+});
+
+test.each([
+  [["--file-sources"], { file_sources: "true" }],
+  [["--file-sources", "--listen", "h:1"], { file_sources: "true", listen: "h:1" }],
+  [["--file-sources", "false"], { file_sources: "false" }],
+  [["--file-sources", "true", "config"], { file_sources: "true" }],
+  [["--file-sources=false", "config"], { file_sources: "false" }],
+])("a switch is on by its name, or what is said of it: %j", (argv, flags) => {
+  expect(readArguments(argv, ["serve", "config"])).toMatchObject({ flags });
 });
 
 test("an unknown flag is named, with the nearest valid one", () => {
@@ -63,4 +74,37 @@ test("with a database of one's own, the master key's file must be named", () => 
 
   expect(() => configOf({ database_url })).toThrow("master_key_file: needed with database_url");
   expect(configOf({ master_key_file: "/k" }, { DATABASE_URL: database_url }).databaseUrl).toBe(database_url);
+});
+
+test.each([
+  ['[server]\nlisten = "127.0.0.1:7070"\n', ': unknown key "server": did you mean'],
+  ['__proto__ = "x"\n', ': unknown key "__proto__": did you mean'],
+  ['lease = "30s"\nheartbeat = "1s\n', ", line 2: Invalid TOML document"],
+  ['lease = "30s"\n\nlease = "60s"\n', ", line 3: Invalid TOML document"],
+])("a file that says %j is refused by its line or its key", async (text, words) => {
+  const file = await fileOf(text);
+
+  expect(() => settle({}, {}, file)).toThrow(`${file}${words}`);
+});
+
+test("an empty variable of the environment sets nothing, and an empty setting is refused", () => {
+  const environment = { AGYN_DATA_DIR: "", AGYN_INSECURE_LISTEN: "", DATABASE_URL: "", AGYN_LISTEN: "" };
+
+  const config = configOf({}, environment);
+
+  expect(config).toEqual(configOf({}));
+  expect(() => configOf({ data_dir: "" })).toThrow("data_dir: must not be empty");
+});
+
+test("trusted proxies may stand apart, and what is no network is refused", () => {
+  const trusted = configOf({ trusted_proxies: "10.0.0.0/8, 192.0.2.7 ,2001:db8::/32" }).trustedProxies;
+
+  expect(trusted).toEqual(["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"]);
+  expect(() => configOf({ trusted_proxies: "10.0.0.1,proxy" })).toThrow(
+    'trusted_proxies: "proxy" is not an address or a network such as 10.0.0.0/8',
+  );
+});
+
+test("an unknown flag is named as that, also where no value follows it", () => {
+  expect(() => readArguments(["--lisen"], ["serve"])).toThrow('unknown flag --lisen: did you mean "--listen"?');
 });

@@ -14,7 +14,7 @@ import {
   unplaceWorkloads,
   type Ending,
 } from "../../server/src/store/workload-transitions.ts";
-import { getWorkload, recordWaiting, requestStop } from "../../server/src/store/workloads.ts";
+import { filterEnded, getWorkload, recordWaiting, requestStop } from "../../server/src/store/workloads.ts";
 import { createId } from "../../wire/ids.ts";
 import { createTestDatabase } from "../support/postgres.ts";
 import { newWorkload } from "../support/workload-rows.ts";
@@ -99,6 +99,17 @@ test("a workload is found and placed by its key whichever fence it has: none yet
     expect(stopped).toMatchObject({ id, fence: later, runnerId: "rnr_next", stopRequested: true });
     expect(await getWorkload(sql, id)).toEqual(stopped);
   }
+});
+
+test("of what is said to have ended, that is so which ended under its fence on its runner", async () => {
+  const [done, live] = [newWorkload({}), newWorkload({})];
+  const fences = new Map((await start([done, live])).map((one) => [one.id, one.fence]));
+  await endWorkloads(sql, writer, [ending(done, fences, { phase: "succeeded" })]);
+  const [said, early] = [done, live].map(({ id, runnerId }) => ({ id, fence: fences.get(id)!, runnerId: runnerId! }));
+  const old = { ...said!, fence: said!.fence - 1n };
+  const ofAnother = { ...said!, runnerId: "rnr_other" };
+
+  expect([...(await filterEnded(sql, [old, said!, ofAnother, early!]))]).toEqual([said]);
 });
 
 test("endings of one batch that differ lead each to its own end, and only a failure that may is tried again", async () => {

@@ -7,7 +7,6 @@ import { cleanJson } from "../../server/src/triggers/json-fields.ts";
 const sha = "0123456789abcdef0123456789abcdef01234567";
 const zeros = "0".repeat(40);
 const repository = { full_name: "acme/web", clone_url: "https://f.example/acme/web.git" };
-const gitlabProject = { path_with_namespace: "acme/web" };
 const pullOf = (head: string | null) => ({
   number: 7,
   pull_request: {
@@ -198,6 +197,16 @@ test.each([
   expect(checkEvent(config, push, url)[0]).toMatchObject({ rule: "repository", ok: expected });
 });
 
+test.each([
+  ["a list", [1], "repository"],
+  ["a payload without a repository", { ref: "refs/heads/main", after: sha }, "repository"],
+  ["a push without a commit", { ref: "refs/heads/main", repository }, "commit"],
+  ["a push whose commit is none", { ref: "refs/heads/main", after: "main", repository }, "commit"],
+])("%s starts nothing, though its signature is right", (_name, payload, broken) => {
+  const found = checkEvent(config, readForgeEvent("forgejo", "push", payload), source).find(({ ok }) => !ok);
+  expect(found?.rule).toBe(broken);
+});
+
 test("labels for agents are capabilities, and others are only labels", () => {
   const payload = {
     action: "opened",
@@ -206,7 +215,7 @@ test("labels for agents are capabilities, and others are only labels", () => {
       labels: ["agent:code:rust", "agent:review", "agents", "priority:high"].map((name) => ({ name })),
     },
   };
-  const event = readForgeEvent("forgejo", "issues", { ...payload, repository: gitlabProject });
+  const event = readForgeEvent("forgejo", "issues", { ...payload, repository });
   expect(agentCapabilities(event)).toEqual(["code:rust", "review"]);
   expect(checkEvent({ ...config, agentLabels: true }, event, source).every(({ ok }) => ok)).toBe(true);
   const closed = checkEvent({ ...config, agentLabels: true }, { ...event, action: "closed" }, source);

@@ -37,7 +37,7 @@ export const triggersTest = defineCommand({
     const { starts, reason, checks, inputs, ref, commit, capabilities, run } = answer;
     const lines = [
       ...checks.map(({ rule, ok, detail }) => `${ok ? "✓" : "✗"} ${rule}: ${detail}`),
-      starts ? `would run ${ref || "the default ref"} ${commit}` : `starts nothing: ${reason}`,
+      starts ? `would run ${[ref || "the default ref", commit].join(" ").trimEnd()}` : `starts nothing: ${reason}`,
       ...(Object.keys(inputs).length > 0 ? [`inputs: ${pairs(inputs)}`] : []),
       ...(capabilities.length > 0 ? [`capabilities: ${capabilities.join(", ")}`] : []),
       ...(run === undefined ? [] : [`started run ${run.number} (${run.id})`]),

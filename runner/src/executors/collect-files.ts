@@ -7,6 +7,7 @@ import { lstat, open, readdir, readlink, type FileHandle } from "node:fs/promise
 import { dirname, join } from "node:path";
 import { entryPathFault } from "../../../wire/artifact-name.ts";
 import type { JobFiles } from "./executor.ts";
+import { createPathMatcher, type PathMatcher } from "./path-pattern.ts";
 
 /** A file of the workspace; `path` is relative to it. */
 export type FoundFile = { path: string; sizeBytes: number; isExecutable: boolean };
@@ -45,7 +46,7 @@ export async function collectFiles({ workspace }: JobFiles, patterns: readonly s
     }
     isSingle = cleaned.length === 1 && kind === "file" && start === pattern;
     bases.push(kind === "file" ? dirname(start) : start);
-    await visit(walk, start, toMatcher(pattern));
+    await visit(walk, start, createPathMatcher(pattern));
   }
   if (files.size === 0) {
     const why = [...omissions].slice(0, 3).join("; ");
@@ -63,23 +64,6 @@ function literalStart(pattern: string): string {
   const parts = pattern.split("/");
   const end = parts.findIndex((part) => wildcard.test(part));
   return (end < 0 ? parts : parts.slice(0, end)).join("/") || ".";
-}
-
-/** Whether a path below the workspace matches the pattern, or lies in a folder that does. */
-function toMatcher(pattern: string): RegExp {
-  if (pattern === ".") return /^/;
-  const source = pattern
-    .split("/")
-    .map((part, index, parts) => {
-      if (part === "**") return index === parts.length - 1 ? ".+" : "(?:[^/]+/)*";
-      const text = part
-        .replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`)
-        .replaceAll("*", "[^/]*")
-        .replaceAll("?", "[^/]");
-      return index === parts.length - 1 ? text : `${text}/`;
-    })
-    .join("");
-  return new RegExp(`^${source}(?:/.*)?$`, "s");
 }
 
 type Kind = "file" | "directory" | "other" | "none";
@@ -102,16 +86,16 @@ async function kindOf(workspace: string, path: string): Promise<Kind> {
 
 type Walk = { workspace: string; files: Map<string, FoundFile>; omissions: Set<string>; left: number };
 
-async function visit(walk: Walk, path: string, matcher: RegExp): Promise<void> {
+async function visit(walk: Walk, path: string, matches: PathMatcher): Promise<void> {
   if (--walk.left < 0) throw new Error(`more than ${maximumEntries} files and folders would have to be looked at`);
   const status = await lstat(join(walk.workspace, path)).catch(absent);
   if (status?.isDirectory()) {
     for (const name of await readdir(join(walk.workspace, path))) {
-      await visit(walk, path === "." ? name : `${path}/${name}`, matcher);
+      await visit(walk, path === "." ? name : `${path}/${name}`, matches);
     }
     return;
   }
-  if (!matcher.test(path)) return;
+  if (!matches(path)) return;
   const fault = faultOf(path, status);
   if (status && fault === undefined) {
     walk.files.set(path, { path, sizeBytes: status.size, isExecutable: (status.mode & 0o100) !== 0 });

@@ -7,7 +7,7 @@ import {
   type RunFilter as RunFilterProto,
   type RunsService,
 } from "../../../proto/gen/agyn/runs/v1/runs_service_pb.ts";
-import { parsePipeline } from "../../../pipelines/parse-pipeline.ts";
+import { parsePipelineFile } from "../../../pipelines/parse-pipeline.ts";
 import type { FileProblem, Problem } from "../../../pipelines/pipeline.ts";
 import { planJobs } from "../../../pipelines/plan-jobs.ts";
 import { resolveInputs } from "../../../pipelines/resolve-inputs.ts";
@@ -60,7 +60,7 @@ export function createRunsService(deps: RunsDeps): ServiceImpl<typeof RunsServic
     },
 
     validatePipeline(request) {
-      const parsed = parsePipeline(request.pipeline, Buffer.from(request.content).toString());
+      const parsed = parsePipelineFile(request.pipeline, request.content);
       if ("problems" in parsed) return { problems: parsed.problems.map(toProblem), jobs: [] };
       const given = resolveInputs(parsed.pipeline, request.inputs);
       if ("problems" in given) return { problems: given.problems.map(toProblem), jobs: [] };

@@ -7,11 +7,10 @@ import { sealSecret } from "../identity/sealed-secret.ts";
 import { insertAuditEvent } from "../store/audit-events.ts";
 import type { Sql } from "../store/database.ts";
 import { toPage } from "../store/paging.ts";
-import type { Project } from "../store/projects.ts";
 import { deleteSecret, listSecrets, putSecret, type Secret } from "../store/secrets.ts";
 import { auditOf } from "./audit.ts";
 import { targetOf, userOf } from "./context.ts";
-import { resolveProject } from "./references.ts";
+import { resolveProjectOf } from "./references.ts";
 
 /** Secrets of one organization, and of one project. */
 export const maximumSecrets = 1000;
@@ -22,15 +21,8 @@ export function createSecretsService(deps: { sql: Sql; masterKey: MasterKey }): 
 
   const scopeOf = async (request: { project: string }, context: HandlerContext) => {
     const { organization } = targetOf(context, "organization");
-    const project = request.project === "" ? undefined : await projectOf(request.project, organization.id, context);
+    const project = await resolveProjectOf(sql, userOf(context), request.project, organization.id);
     return { organizationId: organization.id, projectId: project?.id ?? null, projectName: project?.name ?? "" };
-  };
-
-  const projectOf = async (reference: string, organizationId: string, context: HandlerContext): Promise<Project> => {
-    const project = await resolveProject(sql, userOf(context), reference, organizationId);
-    // An id may be of another organization that the caller sees too.
-    if (project.organizationId !== organizationId) throw notFound("project", reference);
-    return project;
   };
 
   return {

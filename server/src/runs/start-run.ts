@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { limits } from "../../../pipelines/limits.ts";
-import { parsePipeline } from "../../../pipelines/parse-pipeline.ts";
+import { parsePipelineFile } from "../../../pipelines/parse-pipeline.ts";
 import type { FileProblem, Pipeline, PlannedJob, Problem } from "../../../pipelines/pipeline.ts";
 import { planJobs } from "../../../pipelines/plan-jobs.ts";
 import { resolveInputs } from "../../../pipelines/resolve-inputs.ts";
@@ -65,7 +65,7 @@ export async function prepareRun(
   request: RunRequest,
 ): Promise<PreparedRun & { inputs: RunRow["inputs"] }> {
   const source = await findSource(deps, request);
-  const parsed = parsePipeline(request.pipeline, Buffer.from(source.content).toString());
+  const parsed = parsePipelineFile(request.pipeline, source.content);
   if ("problems" in parsed) throw pipelineError(request.pipeline, parsed.problems);
   const pipeline = requireAll(parsed.pipeline, request.capabilities ?? []);
   const resolved = resolveInputs(pipeline, request.inputs);

@@ -14,7 +14,7 @@ import {
   type Unplacement,
   type Writer,
 } from "../store/workload-transitions.ts";
-import { getWorkload, type WorkloadRow } from "../store/workloads.ts";
+import { filterEnded, listHeadsByKey } from "../store/workloads.ts";
 import { takeoverRetry_ms, type RunnerSession } from "./session-registry.ts";
 
 /*
@@ -119,34 +119,33 @@ export function createRecorder(deps: RecorderDeps): Recorder {
     }
   };
   const writeRejections = async (rejections: readonly (Unplacement & { session: RunnerSession })[]) => {
-    const ids = await unplaceWorkloads(sql, writer, rejections);
-    const rows: WorkloadRow[] = [];
-    for (const id of ids) {
-      fleet.vacate(id);
-      const row = await getWorkload(sql, id);
-      if (row) rows.push(row);
-    }
+    const unplaced = await unplaceWorkloads(sql, writer, rejections);
+    for (const { id } of unplaced) fleet.vacate(id);
+    const keys = unplaced.map(({ key }) => key);
+    const pending = await listHeadsByKey(sql, keys);
     for (const { session, id, fence } of rejections) session.sent.settle(id, fence);
-    placer.consider(rows);
+    placer.consider(pending);
   };
   const writeCompletions = async (completions: readonly (Completion & { session: RunnerSession })[]) => {
     const ended = await endWorkloads(sql, writer, completions.map(toEnding));
     const byId = new Map(ended.map((one) => [one.id, one]));
     for (const one of ended) fleet.vacate(one.id);
     deps.onEnded(ended);
-    for (const { session, id, fence } of completions) {
+    const told = completions.map(({ session, id, fence }) => ({ session, id, fence, runnerId: session.runnerId }));
+    const isNew = ({ id, fence, runnerId }: (typeof told)[number]) =>
+      byId.get(id)?.runnerId === runnerId && byId.get(id)?.fence === fence;
+    // A completion that is said again was lost on its way back: the first one stands.
+    const before = await filterEnded(
+      sql,
+      told.filter((one) => !isNew(one)),
+    );
+    for (const one of told) {
+      const { session, id, fence } = one;
       session.sent.settle(id, fence);
-      const isEnded = byId.get(id)?.runnerId === session.runnerId && byId.get(id)?.fence === fence;
-      if (isEnded || (await endedBefore(id, fence, session.runnerId))) {
+      if (isNew(one) || before.has(one))
         session.send({ case: "completionAcknowledged", value: { workloadId: id, fence } });
-      } else
-        session.send({ case: "forget", value: { workloadId: id, fence, reason: "its fence is not the live one" } });
+      else session.send({ case: "forget", value: { workloadId: id, fence, reason: "its fence is not the live one" } });
     }
-  };
-  /** A completion that is said again was lost on its way back: the first one stands. */
-  const endedBefore = async (id: string, fence: bigint, runnerId: string) => {
-    const row = await getWorkload(sql, id);
-    return row !== undefined && row.endTime !== null && row.fence === fence && row.runnerId === runnerId;
   };
 
   const unplace = (session: RunnerSession, unplacement: Omit<Unplacement, "runnerId">) => {

@@ -47,8 +47,8 @@ export async function unplaceWorkloads(
   sql: SqlOrTransaction,
   writer: Writer,
   unplacements: readonly Unplacement[],
-): Promise<string[]> {
-  const rows = await sql<{ id: string }[]>`
+): Promise<{ id: string; key: bigint }[]> {
+  return sql<{ id: string; key: bigint }[]>`
     update workload_life l set phase = 'pending', runner_id = null, message = i.message, pend_time = now(), place_time = null,
       unreachable_since = null,
       excluded = case when i.exclude_ms = 0 then l.excluded else l.excluded
@@ -58,8 +58,7 @@ export async function unplaceWorkloads(
       ${column(unplacements, (one) => one.runnerId)}::text[], ${column(unplacements, (one) => one.message)}::text[],
       ${column(unplacements, (one) => one.excludeFor_ms)}::float8[]) as i (fence, id, runner_id, message, exclude_ms)
     where l.fence = i.fence and l.id = i.id and l.runner_id = i.runner_id and l.phase = 'placed'
-    returning l.id`;
-  return rows.map((row) => row.id);
+    returning l.id, l.key`;
 }
 
 export type Advance = {

@@ -1,5 +1,6 @@
 import type { DemandJson, Phase, WorkloadResult } from "../domain/workload.ts";
 import { toArrayLiteral } from "./array-literal.ts";
+import { column } from "./batch.ts";
 import type { SqlOrTransaction } from "./database.ts";
 import { hasKey } from "./workload-transitions.ts";
 import { cut, decodeCursor, type Page } from "./paging.ts";
@@ -149,6 +150,29 @@ export async function listDeliverable(sql: SqlOrTransaction, runnerIds: readonly
 export async function listWorkloadsByKey(sql: SqlOrTransaction, keys: readonly bigint[]): Promise<WorkloadRow[]> {
   return sql<WorkloadRow[]>`
     select ${workloadColumns(sql)} from live_workload where key = any(${toArrayLiteral(keys)}::bigint[]) order by key`;
+}
+
+/** Those with these keys that live. */
+export async function listHeadsByKey(sql: SqlOrTransaction, keys: readonly bigint[]): Promise<WorkloadHead[]> {
+  if (keys.length === 0) return [];
+  return sql<WorkloadHead[]>`
+    select ${headColumns(sql)} from live_workload where key = any(${toArrayLiteral(keys)}::bigint[]) order by key`;
+}
+
+/** Which of these have ended under their fence on their runner. */
+export async function filterEnded<Of extends { id: string; fence: bigint; runnerId: string }>(
+  sql: SqlOrTransaction,
+  ofs: readonly Of[],
+): Promise<Set<Of>> {
+  if (ofs.length === 0) return new Set();
+  const rows = await sql<{ place: bigint }[]>`
+    select i.place from unnest(${column(ofs, (one) => one.id)}::text[], ${column(ofs, (one) => one.fence)}::bigint[],
+      ${column(ofs, (one) => one.runnerId)}::text[]) with ordinality as i (id, fence, runner_id, place)
+    cross join lateral (select organization_id, key from workload where id = i.id offset 0) w
+    cross join lateral (
+      select fence, runner_id from workload_end where organization_id = w.organization_id and key = w.key offset 0) e
+    where e.fence = i.fence and e.runner_id = i.runner_id`;
+  return new Set(rows.map(({ place }) => ofs[Number(place) - 1]!));
 }
 
 /** The ids of those with these keys that wait for a runner. */

@@ -23,6 +23,7 @@ export function checkEvent(config: WebhookConfig, event: ForgeEvent, sourceUrl: 
     ),
     oneOf("actions", config.actions, event.action),
     checkRef(event),
+    checkCommit(event),
     checkFork(config, event),
     checkBranch(config, event),
     checkTag(config, event),
@@ -40,10 +41,11 @@ export function agentCapabilities(event: ForgeEvent): string[] {
   return [...new Set(labels.map((one) => one.slice(agentPrefix.length)).filter((one) => one !== ""))];
 }
 
-/** A secret that serves several repositories starts nothing for another one. */
-function checkRepository({ repository }: ForgeEvent, sourceUrl: string): Check | undefined {
+/** A secret that serves several repositories starts nothing for another one, and what a forge says of none is of no project. */
+function checkRepository({ forge, repository }: ForgeEvent, sourceUrl: string): Check | undefined {
+  if (forge === "generic") return undefined;
   const { full_name: fullName } = repository;
-  if (fullName === "") return undefined;
+  if (fullName === "") return { rule: "repository", ok: false, detail: "the payload names none" };
   const path = sourceUrl
     .replace(/\/+$/, "")
     .replace(/\.git$/, "")
@@ -63,6 +65,14 @@ function checkRef({ ref, branch }: ForgeEvent): Check | undefined {
   if (ref === "" && branch === "") return undefined;
   const broken = [ref, branch].some((one) => refBreakers.test(one) || Buffer.byteLength(one) > refLimit_bytes);
   return { rule: "ref", ok: !broken, detail: broken ? "no branch or tag can be named so" : ref || branch };
+}
+
+const eventsOfCommits = ["push", "tag", "pull_request"];
+
+/** What is told of a commit runs at that one, and not at another in its place. */
+function checkCommit({ forge, event, commit }: ForgeEvent): Check | undefined {
+  if (forge === "generic" || commit !== "" || !eventsOfCommits.includes(event)) return undefined;
+  return { rule: "commit", ok: false, detail: "the payload names none" };
 }
 
 function checkFork({ forks }: WebhookConfig, { pull_request: pull }: ForgeEvent): Check | undefined {

@@ -17,8 +17,8 @@ beforeEach(async () => {
 });
 
 const signal = new AbortController().signal;
-/** What is waited for a silent controller, and something for a busy machine. */
-const bound_ms = 12_000;
+/** What is waited for a silent controller, and much for a busy machine. */
+const bound_ms = 30_000;
 
 /** A network with two controllers, and a way to harm the first. */
 async function openControllers() {
@@ -49,9 +49,9 @@ test.each(troubles)(
     expect(performance.now() - start_ms).toBeLessThan(bound_ms);
 
     credential = { ...credential, certPem: `${credential.certPem}\n` };
-    const again_ms = performance.now();
+    const asked = proxy.open;
     await overlay.services();
-    expect(performance.now() - again_ms).toBeLessThan(2900);
+    expect(proxy.open).toBe(asked);
   },
 );
 

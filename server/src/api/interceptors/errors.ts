@@ -100,6 +100,7 @@ const goneCodes: ReadonlySet<string | undefined> = new Set([
   "ERR_STREAM_PREMATURE_CLOSE",
   "ECONNRESET",
   "ERR_HTTP2_STREAM_ERROR",
+  "ERR_HTTP2_SESSION_ERROR",
   "ERR_HTTP2_INVALID_STREAM",
   "ERR_STREAM_DESTROYED",
   "EPIPE",
