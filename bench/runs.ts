@@ -60,7 +60,7 @@ export async function runRunsBench(server: BenchPostgres): Promise<Report> {
       figure(`start of a run to its runner at ${rate}/s ${among}, p99`, percentile(waits, 0.99), 5 * commit_ms + 10),
     ],
     limit:
-      "a start is two commits, of the run with its jobs and of the claim, and a dozen statements before the first; a step of a chain is three",
+      "a start is two commits, of the run with its jobs and of the claim, with one statement before them; a step of a chain is three",
   };
 }
 

@@ -18,7 +18,6 @@ import { onceSignalled, type openPlacing } from "./open-placing.ts";
 import type { OnClose } from "./closing.ts";
 import type { State } from "./open-state.ts";
 import type { Advanced, AdvanceDeps } from "./runs/advance-run.ts";
-import { demandRoom } from "./runs/demand-room.ts";
 import { createCancelRun } from "./runs/cancel-run.ts";
 import { createReadSecrets } from "./runs/read-secrets.ts";
 import type { StartDeps } from "./runs/start-run.ts";
@@ -123,8 +122,7 @@ export async function openRuns({ config, log, state, placing, random, onClose }:
     allowFileSources: config.fileSources,
     onAdvanced,
     readBundleFile: (organizationId, digest, path) => bundles.readFile(organizationId, digest, path),
-    demandRoom: (transaction, organizationId, room) =>
-      demandRoom(transaction, organizationId, { ...room, depth: queueState.queue.depth(organizationId) }),
+    queueDepth: (organizationId) => queueState.queue.depth(organizationId),
   };
   const cancelRun = createCancelRun({
     ...advanceDeps,

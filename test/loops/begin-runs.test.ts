@@ -2,13 +2,14 @@ import pino from "pino";
 import { afterAll, expect, test } from "vitest";
 import { createRunBeginner } from "../../server/src/loops/begin-runs.ts";
 import { createRunWorld } from "../runs/run-world.ts";
+import { countRoundTrips } from "../support/round-trips.ts";
 
 const world = await createRunWorld();
 afterAll(() => world[Symbol.asyncDispose]());
 
-function beginner() {
+function beginner(sql = world.sql) {
   const { startDeps } = world;
-  return createRunBeginner({ ...startDeps, log: pino({ level: "silent" }), leads: () => true });
+  return createRunBeginner({ ...startDeps, sql, log: pino({ level: "silent" }), leads: () => true });
 }
 
 test("a run of which a former leader took a job is running from the first turn of the next one", async () => {
@@ -37,4 +38,17 @@ test("a run that goes on is counted anew with each job that is taken, and writte
 
   expect(counted.jobs).toEqual({ running: 3 });
   expect((await world.run(run)).changeXid).toBe(counted.changeXid);
+});
+
+test("runs that have ended since their jobs were taken are not taken on: one look finds that out for all of them", async () => {
+  const { sql, trips } = countRoundTrips(world.sql);
+  const runs = beginner(sql);
+  await runs.turn();
+  const ended = await Promise.all([1, 2, 3].map(() => world.start("jobs:\n  a: { run: x, if: 'false' }\n")));
+  const before = trips();
+  runs.note(ended.map((run) => run.id));
+
+  await runs.turn();
+
+  expect(trips() - before).toBe(1);
 });

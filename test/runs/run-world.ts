@@ -3,7 +3,6 @@ import { masterKeyOf } from "../../server/src/identity/master-key.ts";
 import { createRunAdvancer } from "../../server/src/loops/advance-runs.ts";
 import type { AdvanceDeps } from "../../server/src/runs/advance-run.ts";
 import { createCancelRun } from "../../server/src/runs/cancel-run.ts";
-import { demandRoom } from "../../server/src/runs/demand-room.ts";
 import { startRun, type StartDeps } from "../../server/src/runs/start-run.ts";
 import { claimJobs } from "../../server/src/store/job-claims.ts";
 import { getJob, listJobsOfAttempt, type JobRow } from "../../server/src/store/jobs.ts";
@@ -37,7 +36,7 @@ export async function createRunWorld() {
     ...advanceDeps,
     allowFileSources: false,
     readBundleFile: () => Promise.reject(new Error("there are no bundles")),
-    demandRoom: (transaction, organizationId, room) => demandRoom(transaction, organizationId, { ...room, depth: 0 }),
+    queueDepth: () => 0,
     onAdvanced: () => undefined,
   };
   const cancelRun = createCancelRun({

@@ -1,4 +1,4 @@
-import type { Demand } from "./demand.ts";
+import type { Demand, Requirement } from "./demand.ts";
 
 /** Where a workload stands. The last four are terminal and never change (I3). */
 export const phases = [
@@ -99,10 +99,13 @@ export function demandToJson(demand: Demand): DemandJson {
   return { ...demand, resources: Object.fromEntries(demand.resources) };
 }
 
-/** Throws where a stored demand is not one: a row may be older, or damaged. */
+/**
+ * Throws where a stored demand is not one: a row may be older, or damaged. Its fields come in one order, whatever theirs was: the store
+ * has its own, and demands that are alike are told by their text.
+ */
 export function demandFromJson(json: DemandJson): Demand {
-  const { requirements, capabilities, resources, preferences } = json ?? {};
-  const isWhole =
+  const { organizationId, requirements, capabilities, executor, resources, preferences } = json ?? {};
+  const isWhole: boolean =
     Array.isArray(requirements) &&
     requirements.every(isRequirement) &&
     Array.isArray(capabilities) &&
@@ -112,7 +115,18 @@ export function demandFromJson(json: DemandJson): Demand {
     Array.isArray(preferences) &&
     preferences.every((one: Partial<DemandJson["preferences"][number]> | null) => isRequirement(one?.requirement));
   if (!isWhole) throw new Error("the demand is malformed");
-  return { ...json, resources: new Map(Object.entries(resources)) };
+  return {
+    organizationId,
+    requirements: requirements.map(inOrder),
+    capabilities,
+    executor,
+    resources: new Map(Object.entries(resources).toSorted(([a], [b]) => (a < b ? -1 : 1))),
+    preferences: preferences.map(({ requirement, weight }) => ({ requirement: inOrder(requirement), weight })),
+  };
+}
+
+function inOrder({ key, operator, values }: Requirement): Requirement {
+  return { key, operator, values };
 }
 
 /** Why a stored demand is none; `undefined`: it is one. */

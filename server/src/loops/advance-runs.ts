@@ -2,8 +2,8 @@ import type { Logger } from "pino";
 import { advanceRun, type AdvanceDeps, type Advanced } from "../runs/advance-run.ts";
 import { cancelJobs, type CancelRun } from "../runs/cancel-run.ts";
 import { insertAuditEvent } from "../store/audit-events.ts";
-import { hasGroups, listAdmissibleRuns, listSupersededJobs, listSupersededRuns } from "../store/run-groups.ts";
-import { getRun, listDueRuns } from "../store/runs.ts";
+import { listAdmissibleRuns, listSupersededJobs, listSupersededRuns } from "../store/run-groups.ts";
+import { getRun, lookForDue } from "../store/runs.ts";
 
 export type AdvanceRunsDeps = AdvanceDeps & {
   log: Logger;
@@ -39,8 +39,9 @@ export function createRunAdvancer(deps: AdvanceRunsDeps): () => Promise<void> {
   };
   return async () => {
     if (!leads()) return;
-    await each(await listDueRuns(sql, dueLimit), advance);
-    if (!(await hasGroups(sql))) return;
+    const { runs, hasGroups } = await lookForDue(sql, dueLimit);
+    await each(runs, advance);
+    if (!hasGroups) return;
     await each(await listSupersededRuns(sql, dueLimit), async ({ id, group, newer }) => {
       const reason = `superseded by run ${newer} of the concurrency group "${group}"`;
       if (await deps.cancelRun(id, { reason, grace_ms: null })) await tell(id, reason);

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "pino";
 import { advanceRun, type AdvanceDeps, type Advanced } from "../runs/advance-run.ts";
-import { listBegunRuns } from "../store/runs.ts";
+import { listBegunRuns, listLiveRunsAmong } from "../store/runs.ts";
 
 export type BeginRunsDeps = AdvanceDeps & {
   log: Logger;
@@ -43,8 +43,11 @@ export function createRunBeginner(deps: BeginRunsDeps): RunBeginner {
       isCaughtUp = true;
       if (begun.size === 0) return;
       await delay(gathering_ms);
-      for (const id of begun) {
-        begun.delete(id);
+      const noted = [...begun];
+      const live = await listLiveRunsAmong(sql, noted);
+      // One of which another job is taken from here on is noted again.
+      for (const id of noted) begun.delete(id);
+      for (const id of live) {
         const advanced = await advanceRun(deps, id).catch((error: unknown) => {
           log.error({ err: error, run: id }, "a run that began cannot be taken on");
         });

@@ -1,23 +1,13 @@
 import type { PlannedJob } from "../../../pipelines/pipeline.ts";
 import { deriveJobState, retryAfter_ms } from "../domain/run-state.ts";
-import type { HeldJob, JobChange } from "../store/jobs.ts";
-import type { EndedWorkload } from "../store/workloads.ts";
+import type { EndedWorkload, HeldJob, JobChange } from "../store/jobs.ts";
 import { changeOf } from "./job-change.ts";
 import type { StoredPlan } from "./stored-plan.ts";
 
-/** The jobs of an attempt, what of their workloads has ended, and what becomes of them. */
-type Absorbing = {
-  held: readonly HeldJob[];
-  ended: readonly EndedWorkload[];
-  changes: Map<string, JobChange>;
-};
-
 /** What ended workloads mean for their jobs: an end, or another try. */
-export function absorbEnded({ held, ended, changes }: Absorbing, { jobs }: StoredPlan): void {
-  const byKey = new Map(ended.map((one) => [one.key, one]));
-  for (const row of held.filter((one) => one.state === "running")) {
-    const workload = byKey.get(row.workloadKey!);
-    if (workload) endTry(changeOf(changes, row), row, { workload, planned: jobs.get(row.name)! });
+export function absorbEnded(held: readonly HeldJob[], changes: Map<string, JobChange>, { jobs }: StoredPlan): void {
+  for (const row of held) {
+    if (row.ended) endTry(changeOf(changes, row), row, { workload: row.ended, planned: jobs.get(row.name)! });
   }
 }
 

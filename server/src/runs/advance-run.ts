@@ -1,49 +1,15 @@
-import type { JobDefinition } from "../../../pipelines/pipeline.ts";
-import { derivedOf, endingOf, isOutdated } from "./derive-run.ts";
-import { decideRun, type JobStep, type RunStanding } from "./decide-run.ts";
-import { rankOf } from "../domain/rank.ts";
-import { defaultLostAfter_ms, demandProblem } from "../domain/workload.ts";
-import { deriveJobState, hasJobEnded, hasRunEnded, type JobState } from "../domain/run-state.ts";
-import type { MasterKey } from "../identity/master-key.ts";
-import { sealSpec } from "../identity/sealed-spec.ts";
-import type { ArtifactRow } from "../store/artifacts.ts";
-import { insertAuditEvent, insertAuditEvents, type AuditEvent } from "../store/audit-events.ts";
 import type { Sql, SqlOrTransaction } from "../store/database.ts";
-import { getTurn, type Turn } from "../store/job-order.ts";
-import { saveJobs, type HeldJob, type JobChange, type JobRow } from "../store/jobs.ts";
-import { enterGroup } from "../store/run-groups.ts";
-import { clearAdvanceRequest, saveDerived, type DerivedRun, type RunRow, type WholeRun } from "../store/runs.ts";
-import type { EndedWorkload } from "../store/workloads.ts";
-import { environmentFault, toJobWorkload } from "./job-workload.ts";
-import { absorbEnded } from "./absorb-ended.ts";
-import { bundleOf, filesOf, takeArtifacts } from "./job-artifacts.ts";
+import type { JobRow } from "../store/jobs.ts";
+import { saveAdvance } from "../store/run-changes.ts";
+import { clearAdvanceRequest, type RunRow } from "../store/runs.ts";
+import { decideHeldRun, type DecideDeps, type JobCancellation, type Stop } from "./decide-held-run.ts";
 import { holdRun, type HeldRun } from "./held-run.ts";
-import { changeOf } from "./job-change.ts";
-import { reasonWithout, useEvent, type SecretUse } from "./secret-uses.ts";
-import { contextOf, planOf, readable, type StoredPlan } from "./stored-plan.ts";
+import { changedRows } from "./job-change.ts";
 
-/** The values of the named secrets that a run's jobs may have; a missing one is in no answer. */
-export type ReadSecrets = (
-  sql: SqlOrTransaction,
-  run: Pick<RunRow, "organizationId" | "projectId" | "cause">,
-  names: readonly string[],
-) => Promise<ReadonlyMap<string, string>>;
-
-export type AdvanceDeps = {
-  sql: Sql;
-  masterKey: MasterKey;
-  readSecrets: ReadSecrets;
-  /** How long a job may wait for a runner where it does not say. */
-  queueTimeout_ms: number;
-  /** How long artifacts are kept where nobody says. */
-  artifactRetention_ms: number;
-};
+export type AdvanceDeps = DecideDeps & { sql: Sql };
 
 /** What an advance came to: the records that changed, and the workloads that are to end. */
-export type Advanced = { run: RunRow; jobs: JobRow[]; stops: { workloadId: string; reason: string }[] };
-
-/** Jobs of a run that are to end, whatever becomes of the others: those that wait; those that run where that is asked. */
-export type JobCancellation = { jobIds: ReadonlySet<string>; reason: string; alsoRunning: boolean };
+export type Advanced = { run: RunRow; jobs: JobRow[]; stops: Stop[] };
 
 /** Takes a run as far as it goes now: absorbs ended workloads, and writes what follows, in one transaction (I10). */
 export async function advanceRun(
@@ -59,241 +25,16 @@ export async function advanceRun(
 
 /** The same for a run that the caller's transaction holds; "all" ends its jobs whatever their conditions say. */
 export async function advanceHeldRun(
-  deps: AdvanceDeps,
+  deps: DecideDeps,
   sql: SqlOrTransaction,
-  { run, jobs: held, ended, turn }: HeldRun,
+  held: HeldRun,
   cancellation?: JobCancellation | "all",
 ): Promise<Advanced | undefined> {
-  const advancing: Advancing = {
-    ...{ run, held, ended, turn },
-    now: held[0]?.now ?? new Date(),
-    changes: new Map(),
-    stops: [],
-    artifacts: [],
-  };
-  const plan = planOf(
-    run,
-    held.map((row) => row.name),
-  );
-  if ("problem" in plan) return breakOff(sql, advancing, plan.problem);
-  absorbEnded(advancing, plan.value);
-  const kept = { held, plan: plan.value.jobs, changes: advancing.changes };
-  advancing.artifacts = await takeArtifacts(sql, { ...kept, retention_ms: deps.artifactRetention_ms });
-  const endsAll = cancellation === "all";
-  if (cancellation && !endsAll) cancelJobs(advancing, cancellation);
-  const waitsFor = await groupWait(sql, run, plan.value);
-  const decided = readable(() => decideRun(standingOf(advancing, plan.value, { waitsFor, endsAll })));
-  if ("problem" in decided) return breakOff(sql, advancing, decided.problem);
-  await applySteps(deps, sql, { ...advancing, plan: plan.value, steps: decided.value });
-  const message = run.cancelRequested ? run.message : waitsFor;
-  const isSaid = waitsFor === "" || waitsFor === run.message;
-  const isChanged = advancing.changes.size > 0 || isOutdated(run, derivedAs(advancing, message));
-  if (isChanged || !isSaid) return save(sql, advancing, message);
-  if (run.advanceRequested) await clearAdvanceRequest(sql, run.id);
-  return undefined;
-}
-
-type Advancing = {
-  run: WholeRun;
-  held: readonly HeldJob[];
-  ended: readonly EndedWorkload[];
-  turn: Turn | undefined;
-  now: Date;
-  changes: Map<string, JobChange>;
-  stops: Advanced["stops"];
-  /** What ended jobs keep for others. */
-  artifacts: readonly ArtifactRow[];
-};
-type Deciding = Advancing & { plan: StoredPlan; steps: ReadonlyMap<string, JobStep> };
-
-/** What another of its concurrency group keeps the attempt from beginning; empty: nothing. */
-async function groupWait(sql: SqlOrTransaction, run: WholeRun, { concurrency }: StoredPlan): Promise<string> {
-  if (!concurrency || run.admitted || hasRunEnded(run.state)) return "";
-  const ahead = await enterGroup(sql, run, concurrency);
-  return ahead === undefined ? "" : `waits for run ${ahead} of the concurrency group "${concurrency.group}"`;
-}
-
-function standingOf(
-  { run, held, changes, artifacts }: Advancing,
-  { jobs }: StoredPlan,
-  { waitsFor, endsAll }: { waitsFor: string; endsAll: boolean },
-): RunStanding {
-  return {
-    inputs: run.inputs,
-    run: contextOf(run),
-    env: run.definition.env,
-    ending: endingOf(run),
-    cancelled: run.cancelRequested && !endsAll,
-    mayBegin: waitsFor === "",
-    jobs: held.map((row) => {
-      const isUploading = artifacts.some((one) => one.state === "uploading" && one.workloadId === row.workloadId);
-      return { ...(changes.get(row.id) ?? row), planned: jobs.get(row.name)!, isUploading };
-    }),
-  };
-}
-
-function derivedAs({ run, held, now, changes }: Advancing, message: string): DerivedRun {
-  const standing = held.map((row) => ({ ...row, ...changes.get(row.id) }));
-  return derivedOf({ ...run, message }, standing, now);
-}
-
-async function save(sql: SqlOrTransaction, advancing: Advancing, message: string) {
-  const { run, changes, stops } = advancing;
-  const derived = derivedAs(advancing, message);
-  const ends = hasRunEnded(derived.state) && !hasRunEnded(run.state);
-  const [jobs, saved] = await Promise.all([
-    saveJobs(sql, [...changes.values()]),
-    saveDerived(sql, derived),
-    ends && insertAuditEvent(sql, endEvent({ ...run, ...derived })),
-  ]);
-  return { run: saved, jobs, stops };
-}
-
-/** The end of a run, which nobody asks for by itself. */
-function endEvent({
-  id,
-  organizationId,
-  number,
-  attempt,
-  state,
-  message,
-}: Omit<RunRow, keyof DerivedRun> & DerivedRun): AuditEvent {
-  return {
-    scope: { kind: "organization", organizationId },
-    ...{ actor: "server", action: "run.end", objectId: id, objectName: String(number), outcome: state },
-    details: { attempt: String(attempt), ...(message !== "" && { message }) },
-  };
-}
-
-/** Ends a run whose stored pipeline this server cannot follow: for all to see, rather than again and again in vain. */
-async function breakOff(sql: SqlOrTransaction, advancing: Advancing, problem: string): Promise<Advanced | undefined> {
-  const reason = `the run cannot be taken on: ${problem}`;
-  const { held, changes, stops, now, run } = advancing;
-  for (const row of held.filter((one) => !hasJobEnded(one.state))) {
-    const change = changeOf(changes, row);
-    if (hasJobEnded(change.state)) continue;
-    if (row.workloadId !== null) stops.push({ workloadId: row.workloadId, reason });
-    applyStep(change, { kind: "fail", reason }, now);
+  const { derived, changes, stops, events, isChanged } = await decideHeldRun(deps, sql, held, cancellation);
+  if (!isChanged) {
+    if (held.run.advanceRequested) await clearAdvanceRequest(sql, held.run.id);
+    return undefined;
   }
-  return changes.size === 0 && hasRunEnded(run.state) ? undefined : save(sql, advancing, reason);
-}
-
-function cancelJobs({ held, changes, stops, now }: Advancing, { jobIds, reason, alsoRunning }: JobCancellation): void {
-  for (const row of held.filter((one) => jobIds.has(one.id))) {
-    const state = changes.get(row.id)?.state ?? row.state;
-    if (state === "queued") applyStep(changeOf(changes, row), { kind: "cancel", reason }, now);
-    if (state !== "running" || !alsoRunning || row.stopRequested) continue;
-    applyStep(changeOf(changes, row), { kind: "stop", reason }, now);
-    stops.push({ workloadId: row.workloadId!, reason });
-  }
-}
-
-async function applySteps(deps: AdvanceDeps, sql: SqlOrTransaction, deciding: Deciding): Promise<void> {
-  const { held, changes, steps, stops, now } = deciding;
-  const queued: JobRow[] = [];
-  for (const row of held) {
-    const state = changes.get(row.id)?.state ?? row.state;
-    const step = steps.get(row.name) ?? unreadableStep(state, row) ?? expiredStep(state, row);
-    if (!step) continue;
-    if (step.kind === "queue") queued.push(row);
-    if (step.kind === "stop") stops.push({ workloadId: row.workloadId!, reason: step.reason });
-    applyStep(changeOf(changes, row), step, now);
-  }
-  await enqueue(deps, sql, queued, deciding);
-}
-
-/** A job whose record no queue can hold: it fails for all to see, and the others go on. */
-function unreadableStep(state: JobState, { demand }: HeldJob): JobStep | undefined {
-  const problem = state === "queued" ? demandProblem(demand) : undefined;
-  return problem === undefined ? undefined : { kind: "fail", reason: `its record cannot be read: ${problem}` };
-}
-
-/** A job that waited for a runner for as long as it may. */
-function expiredStep(state: JobState, row: HeldJob): JobStep | undefined {
-  if (state !== "queued" || !row.isPastDeadline) return undefined;
-  return { kind: "fail", reason: `no runner took it in its time: ${row.message || "all were busy"}` };
-}
-
-const evaluations = { queue: "run", skip: "skip", fail: "problems", cancel: undefined } as const;
-
-function applyStep(change: JobChange, step: JobStep, now: Date): void {
-  change.message = step.reason;
-  if (step.kind === "stop") {
-    change.stopRequested = true;
-    return;
-  }
-  const evaluation = evaluations[step.kind];
-  change.state = deriveJobState({ evaluation, cancelled: step.kind === "cancel", phase: undefined });
-  if (step.kind === "queue") {
-    change.message = "";
-    change.queueTime = now;
-    return;
-  }
-  if (step.kind === "skip") change.skipCause = step.cause;
-  change.endTime = now;
-}
-
-/** Gives jobs that join the queue their spec, their demand and their place. */
-async function enqueue(
-  deps: AdvanceDeps,
-  sql: SqlOrTransaction,
-  rows: readonly JobRow[],
-  { run, held, turn, artifacts, steps, plan, changes, now }: Deciding,
-): Promise<void> {
-  if (rows.length === 0) return;
-  const names = new Set(rows.flatMap((row) => Object.values(plan.jobs.get(row.name)!.definition.secrets)));
-  const known = names.size === 0 ? new Map<string, string>() : await deps.readSecrets(sql, run, [...names]);
-  const [{ last, weight }, bundle] = await Promise.all([
-    turn ?? getTurn(sql, run.organizationId, run.projectId),
-    bundleOf(sql, run),
-  ]);
-  let tag = last;
-  const given: SecretUse[] = [];
-  for (const row of rows) {
-    const change = changes.get(row.id)!;
-    const { definition } = plan.jobs.get(row.name)!;
-    const step = steps.get(row.name)! as Extract<JobStep, { kind: "queue" }>;
-    const missing = Object.values(step.job.secrets).filter((name) => !known.has(name));
-    if (missing.length > 0) {
-      applyStep(change, { kind: "fail", reason: reasonWithout(missing, run) }, now);
-      continue;
-    }
-    const secrets = new Map(Object.entries(step.job.secrets).map(([name, secret]) => [name, known.get(secret)!]));
-    const files = filesOf(run, plan.jobs.get(row.name)!, { job: step.job, bundle, held, plan: plan.jobs, artifacts });
-    const { spec, demand } = toJobWorkload(run, row, { definition, resolved: step.job, secrets, ...files });
-    const fault = files.problem ?? environmentFault(spec);
-    if (fault !== undefined) {
-      applyStep(change, { kind: "fail", reason: fault }, now);
-      continue;
-    }
-    for (const name of new Set(Object.values(step.job.secrets))) given.push({ name, job: row });
-    tag += 1 / weight;
-    change.spec = Buffer.from(sealSpec(spec, run.organizationId, deps.masterKey)).toString("base64");
-    change.demand = demand;
-    change.tag = tag;
-    change.rank = rankOf(tag, row.key);
-    change.concurrencyGroup = step.job.concurrency?.group ?? "";
-    change.concurrencyLimit = step.job.concurrency?.limit ?? 0;
-    change.cancelsOlder = step.job.concurrency?.onConflict === "cancel_older";
-    change.queueDeadline = new Date(now.getTime() + (definition.queueTimeout_ms ?? deps.queueTimeout_ms));
-    Object.assign(change, lossOf(definition));
-  }
-  if (given.length > 0)
-    await insertAuditEvents(
-      sql,
-      given.map((one) => useEvent(run, one)),
-    );
-}
-
-/** How a job's tries are given up: as a workload's, which its retries stand for. */
-function lossOf({
-  retries,
-  lostAfter_ms,
-}: JobDefinition): Pick<JobChange, "maximumTries" | "retryOnLost" | "lostAfter_ms"> {
-  const retryOnLost = retries?.on.includes("lost") ?? false;
-  return {
-    maximumTries: (retries?.max ?? 0) + 1,
-    retryOnLost,
-    lostAfter_ms: lostAfter_ms === "never" ? null : (lostAfter_ms ?? defaultLostAfter_ms(retryOnLost)),
-  };
+  const run = await saveAdvance(sql, { derived, jobs: [...changes.values()], events });
+  return { run, jobs: changedRows(held.jobs, changes, run.changeXid), stops };
 }

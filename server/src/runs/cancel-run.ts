@@ -1,7 +1,8 @@
 import { requestCancel, type RunRow } from "../store/runs.ts";
 import { hasRunEnded } from "../domain/run-state.ts";
 import type { JobRow } from "../store/jobs.ts";
-import { advanceHeldRun, advanceRun, type AdvanceDeps, type Advanced, type JobCancellation } from "./advance-run.ts";
+import { advanceHeldRun, advanceRun, type AdvanceDeps, type Advanced } from "./advance-run.ts";
+import type { JobCancellation } from "./decide-held-run.ts";
 import { holdRun } from "./held-run.ts";
 
 /** How a run is to end. */

@@ -32,3 +32,15 @@ export function changeOf(changes: Map<string, JobChange>, row: HeldJob): JobChan
   changes.set(row.id, change);
   return change;
 }
+
+/** The records of jobs that a transaction has changed. */
+export function changedRows(
+  held: readonly HeldJob[],
+  changes: ReadonlyMap<string, JobChange>,
+  changeXid: string,
+): JobRow[] {
+  return held.flatMap((row) => {
+    const change = changes.get(row.id);
+    return change ? [{ ...row, ...change, changeXid }] : [];
+  });
+}

@@ -1,7 +1,7 @@
 import { openSecret } from "../identity/sealed-secret.ts";
 import type { MasterKey } from "../identity/master-key.ts";
 import { useSecrets } from "../store/secrets.ts";
-import type { ReadSecrets } from "./advance-run.ts";
+import type { ReadSecrets } from "./decide-held-run.ts";
 
 /** A project's secret wins over the organization's of the same name; what a stranger wrote gets none. */
 export function createReadSecrets(masterKey: MasterKey): ReadSecrets {

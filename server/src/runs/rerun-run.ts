@@ -1,15 +1,17 @@
 import type { PlannedJob } from "../../../pipelines/pipeline.ts";
 import { AgynError } from "../domain/errors.ts";
 import { hasRunEnded } from "../domain/run-state.ts";
-import { listJobsOfAttempt, saveJobs, type JobRow } from "../store/jobs.ts";
+import { insertJobs, listJobsOfAttempt, reserveJobKeys, type HeldJob, type JobRow } from "../store/jobs.ts";
 import { insertAuditEvent, type AuditEvent } from "../store/audit-events.ts";
 import { wakeReport } from "../store/reports.ts";
 import { getQueueLimits } from "../store/queue-settings.ts";
 import { beginAttempt, lockRun, type RunRow } from "../store/runs.ts";
 import { advanceHeldRun } from "./advance-run.ts";
+import { demandRoom, isRoomFar } from "./demand-room.ts";
 import { unchanged } from "./job-change.ts";
+import { newJobs, toNewJobs } from "./new-jobs.ts";
 import { planOf } from "./stored-plan.ts";
-import { insertAttempt, type StartDeps } from "./start-run.ts";
+import type { StartDeps } from "./start-run.ts";
 
 /** Which jobs a new attempt runs again; the others keep their results. */
 export type RerunScope = { kind: "all" } | { kind: "failed" } | { kind: "job"; name: string };
@@ -38,25 +40,26 @@ export async function rerunRun(deps: StartDeps, { runId, scope, ifAttempt, event
     const redone = jobsToRedo(plan, before, scope);
     if (redone.size === 0) throw new AgynError("STATE", "no job of it failed: there is nothing to run again");
     const { maximumQueued: maximum } = await getQueueLimits(transaction, run.organizationId);
-    await deps.demandRoom(transaction, run.organizationId, { jobs: redone.size, maximum });
+    const room = { jobs: redone.size, maximum, depth: deps.queueDepth(run.organizationId) };
+    if (!isRoomFar(room)) await demandRoom(transaction, run.organizationId, room);
     const next = await beginAttempt(transaction, runId, run.definition.timeout_ms);
     await wakeReport(transaction, runId);
     if (eventOf) await insertAuditEvent(transaction, eventOf(next));
-    const jobs = await insertAttempt(transaction, next, {
-      jobs: [...plan.values()],
-      priorityOf: (job) => before.get(job.name)!.priority,
-    });
-    const reused = jobs.filter((row) => !redone.has(row.name));
-    const saved = await saveJobs(
-      transaction,
-      reused.map((row) => ({ ...unchanged(before.get(row.name)!), id: row.id, reused: true })),
+    const priorityOf = (job: PlannedJob) => before.get(job.name)!.priority;
+    const reserved = await reserveJobKeys(transaction, plan.size);
+    const jobs = newJobs(next, [...plan.values()], { ...reserved, priorityOf }).map((row) =>
+      redone.has(row.name) ? row : reuse(row, before.get(row.name)!),
     );
-    const kept = new Map(saved.map((row) => [row.id, row]));
-    const held = jobs.map((row) => ({ ...row, ...kept.get(row.id) }));
-    return (await advanceHeldRun(deps, transaction, { run: next, jobs: held, ended: [] }))!;
+    await insertJobs(transaction, toNewJobs(jobs));
+    return (await advanceHeldRun(deps, transaction, { run: next, jobs }))!;
   });
   deps.onAdvanced(outcome);
   return outcome.run;
+}
+
+/** A job that keeps the result of the attempt before. */
+function reuse(row: HeldJob, before: JobRow): HeldJob {
+  return { ...row, ...unchanged(before), id: row.id, reused: true };
 }
 
 /** Names of the jobs that run again: those asked for, and all that depend on them. */

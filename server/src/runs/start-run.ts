@@ -6,14 +6,20 @@ import { planJobs } from "../../../pipelines/plan-jobs.ts";
 import { resolveInputs } from "../../../pipelines/resolve-inputs.ts";
 import { createId } from "../../../wire/ids.ts";
 import { AgynError, invalidField, notFound } from "../domain/errors.ts";
-import { insertAuditEvent, type AuditEvent } from "../store/audit-events.ts";
+import type { AuditEvent } from "../store/audit-events.ts";
 import type { SqlOrTransaction } from "../store/database.ts";
-import { getTurn } from "../store/job-order.ts";
-import { insertJobs, type HeldJob, type NewJob } from "../store/jobs.ts";
+import type { Turn } from "../store/job-order.ts";
+import type { HeldJob } from "../store/jobs.ts";
 import type { Project } from "../store/projects.ts";
-import { insertRun, takeRunNumber, type Cause, type NewRun, type RunRow } from "../store/runs.ts";
+import { insertStart, reserveStart, type NewRun, type Reservation } from "../store/run-changes.ts";
+import type { Cause, RunRow } from "../store/runs.ts";
 import { advanceHeldRun, type AdvanceDeps, type Advanced } from "./advance-run.ts";
+import { decideHeldRun } from "./decide-held-run.ts";
+import { demandRoom, isRoomFar } from "./demand-room.ts";
+import { derivedOf } from "./derive-run.ts";
 import { fetchGitFile, type FetchedFile } from "./git-source.ts";
+import { changedRows } from "./job-change.ts";
+import { newJobs, toNewJobs } from "./new-jobs.ts";
 
 /** What somebody or something wants to run. */
 export type RunRequest = {
@@ -41,8 +47,8 @@ export type StartDeps = AdvanceDeps & {
   /** A file of an uploaded bundle. */
   readBundleFile: (organizationId: string, digest: string, path: string) => Promise<Uint8Array>;
   allowFileSources: boolean;
-  /** Throws `LIMIT` where the organization's queue, of at most `maximum` jobs, has no room for so many more. */
-  demandRoom: (sql: SqlOrTransaction, organizationId: string, room: { jobs: number; maximum: number }) => Promise<void>;
+  /** Jobs of an organization that wait, as far as this replica knows. */
+  queueDepth: (organizationId: string) => number;
   /** Records that changed were committed. */
   onAdvanced: (advanced: Advanced) => void;
 };
@@ -79,36 +85,64 @@ export async function startRun(
   eventOf?: (run: StartedRun) => AuditEvent,
 ): Promise<RunRow> {
   const prepared = await prepareRun(deps, request);
-  const { organizationId, priority } = request;
-  const taken = await takeRunNumber(deps.sql, organizationId);
-  if (!taken) throw notFound("organization", organizationId);
-  const { number, maximumQueued: maximum } = taken;
-  const begun = toNewRun({ id, number }, prepared);
-  const advanced = await deps.sql.begin(async (transaction) => {
-    await deps.demandRoom(transaction, organizationId, { jobs: prepared.jobs.length, maximum });
-    const attempt = {
-      jobs: prepared.jobs,
-      priorityOf: (job: PlannedJob) => job.definition.priority + priority,
-    };
-    // Sent together: none of them needs the answer of another.
-    const [run, jobs, turn] = await Promise.all([
-      insertRun(transaction, begun),
-      insertAttempt(transaction, { ...begun, attempt: 1 }, attempt),
-      getTurn(transaction, organizationId, begun.projectId),
-      eventOf && insertAuditEvent(transaction, eventOf(begun)),
-    ]);
-    return (await advanceHeldRun(deps, transaction, { run, jobs, ended: [], turn }))!;
-  });
+  const { organizationId, project, priority } = request;
+  const asked = { organizationId, projectId: project?.id ?? "", jobs: prepared.jobs.length };
+  const reserved = await reserveStart(deps.sql, asked);
+  if (!reserved) throw notFound("organization", organizationId);
+  const run = toNewRun(id, prepared, reserved);
+  const priorityOf = (job: PlannedJob) => job.definition.priority + priority;
+  const jobs = newJobs(run, prepared.jobs, { ...reserved, priorityOf });
+  const starting = { run, jobs, turn: reserved.turn, event: eventOf?.(run) };
+  const room = { jobs: jobs.length, maximum: reserved.maximumQueued, depth: deps.queueDepth(organizationId) };
+  const advanced =
+    isRoomFar(room) && writesOnce(prepared.pipeline, request)
+      ? await writeStart(deps, deps.sql, starting)
+      : await deps.sql.begin(async (transaction) => {
+          if (!isRoomFar(room)) await demandRoom(transaction, organizationId, room);
+          return writeStart(deps, transaction, starting);
+        });
   deps.onAdvanced(advanced);
   return advanced.run;
+}
+
+/** Whether the one statement that inserts the run is all that its start writes. */
+function writesOnce({ concurrency, jobs }: Pipeline, { bundleDigest }: RunRequest): boolean {
+  return concurrency === null && bundleDigest === "" && jobs.every((job) => Object.keys(job.secrets).length === 0);
+}
+
+type Starting = { run: NewRun; jobs: readonly HeldJob[]; turn: Turn; event: AuditEvent | undefined };
+
+/** The run with its jobs as they are once it was taken on; one of a group has to be there first, to stand in it. */
+async function writeStart(
+  deps: StartDeps,
+  sql: SqlOrTransaction,
+  { run, jobs, turn, event }: Starting,
+): Promise<Advanced> {
+  const events = event ? [event] : [];
+  const held = { run, jobs, turn };
+  if (run.definition.concurrency !== null) {
+    const derived = derivedOf(run, jobs, run.createTime);
+    const stored = await insertStart(sql, { run, derived, jobs: toNewJobs(jobs), events });
+    return (await advanceHeldRun(deps, sql, { ...held, run: { ...run, ...stored } }))!;
+  }
+  const { derived, changes, stops, ...decided } = await decideHeldRun(deps, sql, held);
+  const told = [...events, ...decided.events];
+  const stored = await insertStart(sql, { run, derived, jobs: toNewJobs(jobs, changes), events: told });
+  const { waiting_ms, running_ms } = derived;
+  return {
+    run: { ...run, ...derived, ...stored, waiting_ms: BigInt(waiting_ms), running_ms: BigInt(running_ms) },
+    jobs: changedRows(jobs, changes, stored.changeXid),
+    stops,
+  };
 }
 
 /** What an event tells of a run that starts. */
 export type StartedRun = Pick<RunRow, "id" | "organizationId" | "number">;
 
 function toNewRun(
-  { id, number }: Pick<NewRun, "id" | "number">,
+  id: string,
   { request, pipeline, source, inputs }: Awaited<ReturnType<typeof prepareRun>>,
+  { number, now }: Reservation,
 ): NewRun {
   const { organizationId, project, labels, ref, bundleDigest, cause, event } = request;
   return {
@@ -121,33 +155,12 @@ function toNewRun(
     definition: pipeline,
     commit: source.commit,
     sourceUrl: source.url,
+    ...{ state: "queued", message: "", attempt: 1, jobs: {}, waiting_ms: 0n, running_ms: 0n },
+    ...{ cancelRequested: false, advanceRequested: false, admitted: false, hasTurn: false },
+    ...{ createTime: now, startTime: null, endTime: null, deadline: null, isPastDeadline: false },
+    // The store's to give.
+    ...{ key: 0n, changeXid: "" },
   };
-}
-
-/** The jobs of a run's attempt, blocked. */
-export async function insertAttempt(
-  sql: SqlOrTransaction,
-  run: StartedRun & Pick<RunRow, "projectId" | "attempt" | "labels" | "cause">,
-  { jobs, priorityOf }: { jobs: readonly PlannedJob[]; priorityOf: (job: PlannedJob) => number },
-): Promise<HeldJob[]> {
-  const { id: runId, organizationId, projectId, attempt, labels } = run;
-  const rows = jobs.map((job): NewJob => ({
-    id: createId("job"),
-    organizationId,
-    projectId,
-    runId,
-    runNumber: Number(run.number),
-    attempt,
-    name: job.name,
-    definition: job.key,
-    matrix: job.matrix,
-    needs: [...job.needs],
-    labels,
-    priority: priorityOf(job),
-    matrixLimit: job.definition.matrix?.maxParallel ?? 0,
-    createdBy: run.cause.userId || run.cause.triggerId,
-  }));
-  return insertJobs(sql, rows);
 }
 
 async function findSource(deps: StartDeps, request: RunRequest): Promise<Source> {

@@ -36,14 +36,14 @@ export async function insertAuditEvent(sql: SqlOrTransaction, event: AuditEvent)
       ${event.objectName ?? ""}, ${event.source ?? ""}, ${event.outcome}, ${sql.json(event.details ?? {})})`;
 }
 
-/** The same for many, in one statement. */
-export async function insertAuditEvents(sql: SqlOrTransaction, events: readonly AuditEvent[]): Promise<void> {
+/** The same for many: a statement to await, or a part of one. */
+export function insertAuditEvents(sql: SqlOrTransaction, events: readonly AuditEvent[]) {
   const rows = events.map(({ scope, objectId = "", objectName = "", source = "", details = {}, ...event }) => ({
     ...{ ...event, objectId, objectName, source, details },
     id: createId("event"),
     organizationId: scope.kind === "organization" ? scope.organizationId : null,
   }));
-  await sql`
+  return sql`
     insert into audit_event (id, organization_id, actor, action, object_id, object_name, source, outcome, details)
     select i.* from jsonb_to_recordset(${sql.json(rows)}) as i ("id" text, "organizationId" text, "actor" text, "action" text,
       "objectId" text, "objectName" text, "source" text, "outcome" text, "details" jsonb)`;

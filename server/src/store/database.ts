@@ -9,12 +9,22 @@ export type Sql = postgres.Sql<{ bigint: bigint }>;
 export type SqlOrTransaction = Sql | postgres.TransactionSql<{ bigint: bigint }>;
 
 /**
+ * SQL without parameters that is part of many statements, made once: a fragment is an object of the driver's that the collection of
+ * young garbage never takes, nor what hangs on it.
+ */
+export function constant(text: string): (sql: SqlOrTransaction) => postgres.PendingQuery<postgres.Row[]> {
+  let made: postgres.PendingQuery<postgres.Row[]> | undefined;
+  return (sql) => (made ??= sql.unsafe(text));
+}
+
+/**
  * Where a statement of a transaction reads from this, each that follows is planned once for whatever it is asked. It is for
  * transactions that go by ids: PostgreSQL would plan these anew every time, since few runs with many jobs look unlike the rest,
  * and a table that grew looks dearer than it was when plans were compared.
  */
-export const planningOnce = (sql: SqlOrTransaction) =>
-  sql`(select set_config('plan_cache_mode', 'force_generic_plan', true) offset 0) as planning`;
+export const planningOnce = constant(
+  "(select set_config('plan_cache_mode', 'force_generic_plan', true) offset 0) as planning",
+);
 
 const migrationLock = 4_171_390_055;
 const connectTimeout_s = 10;

@@ -167,12 +167,14 @@ async function rankAnew(
 export type Turn = { last: number; weight: number };
 
 /** Not before what is next in the organization, nor before the project's own last; the weight is 1 for what is of no project. */
+export const turnColumns = (sql: SqlOrTransaction, organizationId: string, projectId: string) => sql`
+  greatest(
+    (select min(tag) from job where organization_id = ${organizationId} and state = 'queued'),
+    (select max(tag) from job where organization_id = ${organizationId} and project_id = ${projectId} and state = 'queued'),
+    0) as last, coalesce((select weight from project where project.id = ${projectId}), 1) as weight`;
+
 export async function getTurn(sql: SqlOrTransaction, organizationId: string, projectId: string): Promise<Turn> {
-  const [turn] = await sql<Turn[]>`
-    select greatest(
-      (select min(tag) from job where organization_id = ${organizationId} and state = 'queued'),
-      (select max(tag) from job where organization_id = ${organizationId} and project_id = ${projectId} and state = 'queued'),
-      0) as last, coalesce((select weight from project where id = ${projectId}), 1) as weight`;
+  const [turn] = await sql<Turn[]>`select ${turnColumns(sql, organizationId, projectId)}`;
   return turn!;
 }
 

@@ -34,18 +34,6 @@ export async function enterGroup(
   return undefined;
 }
 
-/** Whether anything live is of a group. Where nothing is, the lists below are empty; one look finds that out. */
-export async function hasGroups(sql: SqlOrTransaction): Promise<boolean> {
-  const [row] = await sql<{ found: boolean }[]>`
-    with member as materialized (
-      select from run where end_time is null and concurrency_turn is not null
-    ), job_member as materialized (
-      select from job where concurrency_group <> '' and state in ('queued', 'running')
-    )
-    select exists (select from member) or exists (select from job_member) as found`;
-  return row!.found;
-}
-
 /** Live runs that their groups would let begin now, those whose turn is first first. */
 export async function listAdmissibleRuns(sql: SqlOrTransaction, limit: number): Promise<string[]> {
   const rows = await sql<{ id: string }[]>`

@@ -1,6 +1,7 @@
 import type { InputValues, Pipeline } from "../../../pipelines/pipeline.ts";
 import type { JobState, RunState } from "../domain/run-state.ts";
-import { planningOnce, type Sql, type SqlOrTransaction } from "./database.ts";
+import { unpack } from "./batch.ts";
+import { constant, planningOnce, type SqlOrTransaction } from "./database.ts";
 import { cut, decodeCursor, type Page } from "./paging.ts";
 
 /** Who or what started a run. */
@@ -59,67 +60,22 @@ export type WholeRun = RunRow & {
   advanceRequested: boolean;
 };
 
-export type NewRun = Pick<
-  RunRow,
-  | "id"
-  | "organizationId"
-  | "number"
-  | "projectId"
-  | "projectName"
-  | "pipeline"
-  | "name"
-  | "inputs"
-  | "labels"
-  | "ref"
-  | "commit"
-> &
-  Pick<RunRow, "bundleDigest" | "sourceUrl" | "cause"> & { content: Uint8Array; definition: Pipeline; event: unknown };
-
-const columns = (sql: SqlOrTransaction) => sql`
+/** The columns as `RunRow` spells them. */
+export const runColumns = constant(`
   key, id, organization_id as "organizationId", number, project_id as "projectId", project_name as "projectName", pipeline, name, inputs,
   labels, ref, commit_id as "commit", bundle_digest as "bundleDigest", source_url as "sourceUrl", cause, state, message, attempt,
   cancel_requested as "cancelRequested", admitted, concurrency_turn is not null as "hasTurn", deadline, jobs, waiting_ms as "waiting_ms", running_ms as "running_ms",
-  create_time as "createTime", start_time as "startTime", end_time as "endTime", change_xid::text as "changeXid"`;
-
-/**
- * The number of an organization's next run, which leaves a gap where it is not used, and how many jobs may wait; `undefined` where the
- * organization is gone. A commit of its own,
- * so that starts do not wait for each other; it is not waited for, since the commit of the run that uses it makes both durable.
- */
-export async function takeRunNumber(
-  sql: Sql,
-  organizationId: string,
-): Promise<{ number: bigint; maximumQueued: number } | undefined> {
-  const [row] = await sql<{ number: bigint; maximumQueued: number }[]>`
-    with quick as materialized (select set_config('synchronous_commit', 'off', true))
-    update organization set run_count = run_count + 1 from quick where id = ${organizationId}
-    returning run_count as number, maximum_queued_jobs as "maximumQueued"`;
-  return row;
-}
-
-/** The caller's transaction goes by ids from here on. */
-export async function insertRun(sql: SqlOrTransaction, run: NewRun): Promise<WholeRun> {
-  const [row] = await sql<WholeRun[]>`
-    insert into run (id, organization_id, number, project_id, project_name, pipeline, name, content, definition, inputs, labels,
-      ref, commit_id, bundle_digest, source_url, cause, event, state, deadline)
-    select ${run.id}, ${run.organizationId}, ${run.number}, ${run.projectId}, ${run.projectName}, ${run.pipeline}, ${run.name},
-      ${run.content}, ${sql.json(run.definition)}, ${sql.json(run.inputs)}, ${sql.json(run.labels)}, ${run.ref},
-      ${run.commit}, ${run.bundleDigest}, ${run.sourceUrl}, ${sql.json(run.cause)}, ${sql.json((run.event ?? null) as never)},
-      'queued', now() + ${run.definition.timeout_ms}::float8 * interval '1 millisecond'
-    from ${planningOnce(sql)}
-    returning ${columns(sql)}, definition, event, false as "isPastDeadline", advance_requested as "advanceRequested"`;
-  return row!;
-}
+  create_time as "createTime", start_time as "startTime", end_time as "endTime", change_xid::text as "changeXid"`);
 
 /** By id, whoever's it is: whether the caller may see it is to be asked of what comes back. `undefined` where there is none. */
 export async function getRun(sql: SqlOrTransaction, id: string): Promise<RunRow | undefined> {
-  const [row] = await sql<RunRow[]>`select ${columns(sql)} from run where id = ${id}`;
+  const [row] = await sql<RunRow[]>`select ${runColumns(sql)} from run where id = ${id}`;
   return row;
 }
 
 /** Those of these ids. */
 export async function listRunsById(sql: SqlOrTransaction, ids: readonly string[]): Promise<RunRow[]> {
-  return sql<RunRow[]>`select ${columns(sql)} from run where id = any(${[...ids]})`;
+  return sql<RunRow[]>`select ${runColumns(sql)} from run where id = any(${[...ids]})`;
 }
 
 /** The pipeline's text as it ran. */
@@ -131,7 +87,7 @@ export async function getRunContent(sql: SqlOrTransaction, id: string): Promise<
 /** The run, locked until the transaction ends, which goes by ids from here on: whoever changes its jobs' states holds it. */
 export async function lockRun(sql: SqlOrTransaction, id: string): Promise<WholeRun | undefined> {
   const [row] = await sql<WholeRun[]>`
-    select ${columns(sql)}, definition, event, coalesce(deadline < now(), false) as "isPastDeadline",
+    select ${runColumns(sql)}, definition, event, coalesce(deadline < now(), false) as "isPastDeadline",
       advance_requested as "advanceRequested"
     from run, ${planningOnce(sql)} where id = ${id} for update of run`;
   return row;
@@ -149,11 +105,11 @@ export async function findRuns(
   const number = /^#?([0-9]{1,15})$/.exec(reference)?.[1];
   if (number !== undefined) {
     return sql<RunRow[]>`
-      select ${columns(sql)} from run where organization_id = ${organizationId} and number = ${number}`;
+      select ${runColumns(sql)} from run where organization_id = ${organizationId} and number = ${number}`;
   }
   if (!reference.startsWith("run_")) return [];
   return sql<RunRow[]>`
-    select ${columns(sql)} from run where organization_id = ${organizationId} and starts_with(id, ${reference}) limit 5`;
+    select ${runColumns(sql)} from run where organization_id = ${organizationId} and starts_with(id, ${reference}) limit 5`;
 }
 
 /** What a list of runs is narrowed to; empty fields narrow nothing. */
@@ -182,7 +138,7 @@ const matches = (sql: SqlOrTransaction, filter: RunFilter) => sql`
 export async function listRuns(sql: SqlOrTransaction, filter: RunFilter, page: Page) {
   const before = decodeCursor(page.token, "run");
   const rows = await sql<RunRow[]>`
-    select ${columns(sql)} from run
+    select ${runColumns(sql)} from run
     where ${matches(sql, filter)} and (${before ?? null}::bigint is null or key < ${before ?? null}::bigint)
     order by key desc limit ${page.size + 1}`;
   return cut("run", rows, page, (row) => String(row.key));
@@ -191,7 +147,7 @@ export async function listRuns(sql: SqlOrTransaction, filter: RunFilter, page: P
 /** The live ones that fit, oldest first. */
 export async function listLiveRuns(sql: SqlOrTransaction, filter: RunFilter): Promise<RunRow[]> {
   return sql<RunRow[]>`
-    select ${columns(sql)} from run where end_time is null and ${matches(sql, filter)} order by key`;
+    select ${runColumns(sql)} from run where end_time is null and ${matches(sql, filter)} order by key`;
 }
 
 /** The live ones that a trigger started by an issue, oldest first, with what the trigger was sent. */
@@ -208,28 +164,48 @@ export async function listLiveRunsOfIssue(
 
 /** Changed by `fromXid` or a later transaction, as far as visible. */
 export async function listChangedRuns(sql: SqlOrTransaction, fromXid: string): Promise<RunRow[]> {
-  return sql<RunRow[]>`select ${columns(sql)} from run where change_xid >= ${fromXid}::xid8 order by key`;
+  return sql<RunRow[]>`select ${runColumns(sql)} from run where change_xid >= ${fromXid}::xid8 order by key`;
 }
 
-/** Live runs that something is due of: their time is up, a job's is, or a workload of theirs has ended. */
-export async function listDueRuns(sql: SqlOrTransaction, limit: number): Promise<string[]> {
-  const rows = await sql<{ id: string }[]>`
-    select id from run where end_time is null and not cancel_requested and deadline < now()
-    union
-    select id from run where advance_requested and end_time is null
-    union
-    select run_id from job where state = 'queued' and queue_deadline < now()
-    union
-    select job.run_id from job join workload_end e on e.organization_id = job.organization_id and e.key = job.workload_key
-    where job.state = 'running'
-    limit ${limit}`;
-  return rows.map((row) => row.id);
+/**
+ * Live runs that something is due of: their time is up, a job's is, or a workload of theirs has ended; and whether anything live is of a
+ * group. Where nothing is, lists of what groups ask for are empty.
+ */
+export async function lookForDue(
+  sql: SqlOrTransaction,
+  limit: number,
+): Promise<{ runs: string[]; hasGroups: boolean }> {
+  const [row] = await sql<{ runs: string | null; hasGroups: boolean }[]>`
+    with member as materialized (
+      select from run where end_time is null and concurrency_turn is not null
+    ), job_member as materialized (
+      select from job where concurrency_group <> '' and state in ('queued', 'running')
+    ), due as (
+      select id from run where end_time is null and not cancel_requested and deadline < now()
+      union
+      select id from run where advance_requested and end_time is null
+      union
+      select run_id from job where state = 'queued' and queue_deadline < now()
+      union
+      select job.run_id from job join workload_end e on e.organization_id = job.organization_id and e.key = job.workload_key
+      where job.state = 'running'
+      limit ${limit}
+    )
+    select (select string_agg(id, ' ') from due) as runs,
+      exists (select from member) or exists (select from job_member) as "hasGroups"`;
+  return { runs: unpack(row!.runs), hasGroups: row!.hasGroups };
 }
 
 /** Live runs that are not said to have begun, though jobs of theirs run. */
 export async function listBegunRuns(sql: SqlOrTransaction): Promise<string[]> {
   const rows = await sql<{ id: string }[]>`
     select distinct run.id from job join run on run.id = job.run_id where job.state = 'running' and run.state = 'queued'`;
+  return rows.map((row) => row.id);
+}
+
+/** Of these runs those that live. */
+export async function listLiveRunsAmong(sql: SqlOrTransaction, ids: readonly string[]): Promise<string[]> {
+  const rows = await sql<{ id: string }[]>`select id from run where id = any(${[...ids]}) and end_time is null`;
   return rows.map((row) => row.id);
 }
 
@@ -254,16 +230,6 @@ export type DerivedRun = Pick<RunRow, "id" | "state" | "message" | "jobs" | "sta
   waiting_ms: number;
   running_ms: number;
 };
-
-/** Writes a held run that was taken on: whatever was asked for before is done. */
-export async function saveDerived(sql: SqlOrTransaction, run: DerivedRun): Promise<RunRow> {
-  const [row] = await sql<RunRow[]>`
-    update run set state = ${run.state}, message = ${run.message}, jobs = ${sql.json(run.jobs)}, start_time = ${run.startTime},
-      end_time = ${run.endTime}, waiting_ms = ${run.waiting_ms}, running_ms = ${run.running_ms}, advance_requested = false,
-      change_xid = pg_current_xact_id()
-    where id = ${run.id} returning ${columns(sql)}`;
-  return row!;
-}
 
 /** Begins the next attempt of an ended run. */
 export async function beginAttempt(sql: SqlOrTransaction, id: string, timeout_ms: number | null): Promise<WholeRun> {

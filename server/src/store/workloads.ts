@@ -2,7 +2,6 @@ import type { DemandJson, Phase, WorkloadResult } from "../domain/workload.ts";
 import { toArrayLiteral } from "./array-literal.ts";
 import { column } from "./batch.ts";
 import type { SqlOrTransaction } from "./database.ts";
-import { attemptOf } from "./jobs.ts";
 import { hasKey } from "./workload-transitions.ts";
 import { cut, decodeCursor, type Page } from "./paging.ts";
 
@@ -296,23 +295,4 @@ export async function recordWaiting(
     from unnest(${toArrayLiteral(waits.map((one) => one.key))}::bigint[], ${waits.map((one) => one.verdict)}::text[],
       ${waits.map((one) => one.message)}::text[]) as i (key, verdict, message)
     where ${hasKey(sql, sql`i.key`)} and l.phase = 'pending' and (l.verdict, l.message) is distinct from (i.verdict, i.message)`;
-}
-
-/** How a workload of a job ended. */
-export type EndedWorkload = Pick<
-  WorkloadRow,
-  "key" | "phase" | "message" | "result" | "runnerId" | "startTime" | "endTime" | "stopRequested"
->;
-
-/** Of the workloads that jobs of a run's last attempt run as, those that have ended. */
-export async function listEndedOfRun(sql: SqlOrTransaction, runId: string): Promise<EndedWorkload[]> {
-  // The jobs by their run, not by their state: a plan may take the index of all that run, and walk what left it since a vacuum.
-  return sql<EndedWorkload[]>`
-    with tried as materialized (${attemptOf(sql, runId)})
-    select e.key, e.phase, e.message, e.result, e.runner_id as "runnerId", e.start_time as "startTime", e.end_time as "endTime",
-      e.stop_requested as "stopRequested"
-    from tried cross join lateral (
-      select * from workload_state
-      where organization_id = tried.organization_id and key = tried.workload_key and end_time is not null offset 0) e
-    where tried.state = 'running'`;
 }
