@@ -72,16 +72,19 @@ export async function insertStart(
   return row!;
 }
 
-/** Writes a held run that was taken on, and what became of its jobs: whatever was asked for before is done. */
+/**
+ * Writes what became of the jobs of a held run that was taken on, and then of the run, in which order it is told: whatever was asked for
+ * before is done.
+ */
 export async function saveAdvance(
   sql: SqlOrTransaction,
   { derived, jobs, events }: Written<JobChange>,
 ): Promise<RunRow> {
   const [row] = await sql<RunRow[]>`
-    with told as (${insertAuditEvents(sql, events)}), changed as (${updateJobs(sql, jobs)})
+    with told as (${insertAuditEvents(sql, events)}), changed as (${updateJobs(sql, jobs)} returning 1)
     update run set state = ${derived.state}, message = ${derived.message}, jobs = ${sql.json(derived.jobs)},
       start_time = ${derived.startTime}, end_time = ${derived.endTime}, waiting_ms = ${derived.waiting_ms},
       running_ms = ${derived.running_ms}, advance_requested = false, change_xid = pg_current_xact_id()
-    where id = ${derived.id} returning ${runColumns(sql)}`;
+    from (select count(*) from changed) as jobs_first where id = ${derived.id} returning ${runColumns(sql)}`;
   return row!;
 }
