@@ -115,7 +115,7 @@ async function open({ config, log, database, onClose }: StateOptions): Promise<O
   const enrollmentOptions = { leaf, methods: enrollment, interceptors: interceptors(Plane.USER), log };
   const enrollmentPlane = openEnrollmentPlane(enrollmentOptions);
   onClose("enrollment plane", enrollmentPlane.close);
-  const revocations = await openRevocations({ config, state, placing, runnerPlane });
+  const revocations = await openRevocations({ config, state, placing, runnerPlane, log });
   runLoop("renew-own-certificate", leafRenewal_ms, async () => {
     leaf = await authority.issueControlPlaneLeaf({ now: new Date(), ttl_ms: leafTtl_ms });
     runnerPlane.replaceLeaf(leaf);

@@ -25,7 +25,7 @@ test("bad-08: what a superseded identity has open ends also where its keys could
   const reader = await openRevocationReader({
     sql: gateSql(sql, gate, sql),
     keysOf: () => ["old"],
-    disconnect: (runnerId, _reason, keys) => ended.push(runnerId, ...keys),
+    disconnect: (runnerId, _reason, keys) => void ended.push(runnerId, ...keys),
     disconnectAll: () => undefined,
   });
   await insertRevocation(sql, "rnr", "IDENTITY_SUPERSEDED");
@@ -44,7 +44,7 @@ test("a revocation that is read late spares the identity for which its runner en
   const reader = await openRevocationReader({
     sql,
     keysOf: () => ["revoked", "enrolled-since"],
-    disconnect: (_runnerId, reason, keys) => ended.push(reason, ...keys),
+    disconnect: (_runnerId, reason, keys) => void ended.push(reason, ...keys),
     disconnectAll: () => undefined,
   });
   for (const key of ["revoked", "enrolled-since"]) {

@@ -52,6 +52,19 @@ test("a thief that enrolls while the owner is away supersedes it; the owner is t
   for (const one of [owner, thief]) one.close();
 });
 
+test("an owner that is cut off as it is superseded, and does not come again, has its event too", async () => {
+  await using world = await createWorld();
+  const runner = await world.register("build-1");
+  const owner = await dialRunnerPlane(await enrollClient(world.server.gateway, runner.token));
+  const cut = owner.metrics();
+
+  await enrollClient(world.server.gateway, runner.token);
+  await cut;
+
+  expect(await outcomesOf(world.admin, runner.id, "runner.connect")).toEqual(["IDENTITY_SUPERSEDED"]);
+  owner.close();
+});
+
 test("rotating the token and revoking the identity throw a thief out and let the owner back in", async () => {
   await using world = await createWorld({ lease: "20s" });
   const runner = await world.register("build-1");

@@ -1,10 +1,10 @@
 import type { Caller } from "../domain/access.ts";
 import { AgynError } from "../domain/errors.ts";
 import { refuseDeadIdentity, refuseEndedIdentity } from "../domain/identity.ts";
-import { insertAuditEvent } from "../store/audit-events.ts";
 import type { Sql } from "../store/database.ts";
-import { findGeneration, noteRefusal, type GenerationRow } from "../store/identities.ts";
-import { getRunner, scopeOf, type RunnerRow } from "../store/runners.ts";
+import { findGeneration } from "../store/identities.ts";
+import { getRunner } from "../store/runners.ts";
+import { reportSuperseded } from "./report-superseded.ts";
 
 export type RunnerCall = { caller: Extract<Caller, { kind: "runner" }>; method: string; source: string };
 
@@ -26,24 +26,4 @@ export function createRunnerCheck(sql: Sql): (call: RunnerCall) => Promise<void>
     if (judgesGenerations.has(method)) refuseEndedIdentity(runner, own);
     else refuseDeadIdentity(runner, own);
   };
-}
-
-/**
- * An owner that finds itself superseded may have lost its token to a thief: an event, once for each identity. Note and event are one
- * transaction, so that no second call is refused before the event of the first is there, and no crash between them loses it.
- */
-async function reportSuperseded(sql: Sql, runner: RunnerRow, identity: GenerationRow, source: string): Promise<void> {
-  await sql.begin(async (transaction) => {
-    if (!(await noteRefusal(transaction, identity.identityId))) return;
-    await insertAuditEvent(transaction, {
-      scope: scopeOf(runner),
-      actor: runner.id,
-      action: "runner.connect",
-      objectId: runner.id,
-      objectName: runner.name,
-      source,
-      outcome: "IDENTITY_SUPERSEDED",
-      details: { identity_id: identity.identityId },
-    });
-  });
 }

@@ -32,6 +32,8 @@ export type RunnerPlane = {
   accept(connection: Duplex, from: Caller): void;
   /** The keys of the certificates with which a runner is connected. */
   keysOf(runnerId: string): readonly string[];
+  /** From where such a connection comes; empty where there is none any more. */
+  sourceOf(runnerId: string, key: string): string;
   /** Cuts every connection that a runner has now with these keys, after a moment in which what was said still reaches it. */
   disconnect(runner: { id: string; keys: readonly string[] }, why: string, after_ms: number): void;
   disconnectAll(why: string): void;
@@ -97,6 +99,10 @@ export async function openRunnerPlane(options: RunnerPlaneOptions): Promise<Runn
     address: listener && { host: listener.address.host, port: listener.address.port },
     accept,
     keysOf: (runnerId) => [...new Set(sessions.get(runnerId)?.values())],
+    sourceOf: (runnerId, key) => {
+      const own = [...(sessions.get(runnerId) ?? [])];
+      return own.find(([, other]) => other === key)?.[0].from.address ?? "";
+    },
     disconnect({ id, keys }, why, after_ms) {
       const own = [...(sessions.get(id) ?? [])];
       const open = own.filter(([, key]) => keys.includes(key)).map(([session]) => session);

@@ -6,7 +6,7 @@ export type RevocationDeps = {
   /** The keys of the certificates with which a runner is connected here. */
   keysOf: (runnerId: string) => readonly string[];
   /** Ends what a runner has open here, by these keys. */
-  disconnect: (runnerId: string, reason: RevocationReason, keys: readonly string[]) => void;
+  disconnect: (runnerId: string, reason: RevocationReason, keys: readonly string[]) => Promise<void> | void;
   disconnectAll: (why: string) => void;
 };
 
@@ -45,7 +45,7 @@ export async function openRevocationReader(deps: RevocationDeps): Promise<{ run:
         for (const { number, runnerId, reason } of rows) {
           if (seen.has(number)) continue;
           const keys = await endedKeys(runnerId);
-          if (keys.length > 0) deps.disconnect(runnerId, reason, keys);
+          if (keys.length > 0) await deps.disconnect(runnerId, reason, keys);
           // Where the keys could not be read, it is done the next time.
           seen.add(number);
           if (number > cursor) cursor = number;
