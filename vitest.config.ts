@@ -14,15 +14,15 @@ const alone = [
 ];
 const never = ["test/fixtures/**", "**/node_modules/**"];
 
-// Tests start servers, runners and PostgreSQL, and wait for them more than they compute: four files at a time keep two cores
-// busy, and more would only make them wait for each other. All others share the four processes, since a server's modules take a
+// Tests start servers, runners and PostgreSQL, and wait for them more than they compute: three files at a time keep two cores
+// busy, and more would only make them wait for each other. All others share the three processes, since a server's modules take a
 // second to load. The time-outs are for a machine that is busy with something else; no test is given a second chance.
 export default defineConfig({
   test: {
     globalSetup: existsSync(new URL(globalSetup, import.meta.url)) ? [globalSetup] : [],
     reporters: ["./test/support/reporter.ts"],
     sequence: { sequencer: SlowestFirst },
-    maxWorkers: 4,
+    maxWorkers: 3,
     teardownTimeout: 40_000,
     projects: [
       { extends: true, test: { name: "alone", include: alone, exclude: never } },

@@ -15,7 +15,7 @@ async function startJob(world: World): Promise<{ execution: Execution; facts: st
   const say = "id -u; pwd; readlink /proc/self/ns/pid /proc/self/ns/mnt /proc/self/ns/user; cat /proc/self/cgroup";
   const env = [{ name: "KEY", value: "s3cret-value", secret: true }];
   const { execution, log } = await world.start(["sh", "-c", `${say}; echo up; exec sleep 600`], { env });
-  await until("the job is up", () => log.stdout().endsWith("up\n"));
+  await until("the job is up", () => log.hasStarted() && log.stdout().endsWith("up\n"));
   return { execution, facts: log.stdout().split("\n").slice(0, -2) };
 }
 

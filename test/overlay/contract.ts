@@ -33,8 +33,6 @@ export interface Subject<E> {
   readonly create: () => Overlay<E>;
   /** Where nobody listens. */
   readonly nowhere: E;
-  /** What is sent through in one go where the run does not say. */
-  readonly bulk_bytes?: number;
   /** An overlay over something that can be taken away. */
   readonly carried?: (() => Promise<Carried<E>>) | undefined;
 }
@@ -225,8 +223,8 @@ async function redial<E>(overlay: Overlay<E>, address: E): Promise<Duplex> {
 
 const nextTurn = () => new Promise<undefined>((resolve) => setImmediate(() => resolve(undefined)));
 
-function secured<E>({ create, bulk_bytes: ownBulk_bytes = usualBulk_bytes }: Subject<E>): void {
-  const bulk_bytes = Number(bulkAsked_bytes ?? ownBulk_bytes);
+function secured<E>({ create }: Subject<E>): void {
+  const bulk_bytes = Number(bulkAsked_bytes ?? usualBulk_bytes);
   let world: SecureWorld;
   afterEach(() => world.close());
   const open = async (options?: WorldOptions) => (world = await openSecureWorld(create(), options));

@@ -13,8 +13,6 @@ const create = () => createSidecarOverlay({ services: { "control-plane": "127.0.
 overlayContract("sidecar", {
   create,
   nowhere: "127.0.0.1:1",
-  // The quickest of all: what is true of a gigabyte is seen here in each run.
-  bulk_bytes: 1e9,
   carried: () =>
     throughProxy(
       create(),
