@@ -173,6 +173,8 @@ test("a job whose runner lives is left to it, however long ago it had contact", 
   expect(existsSync(filesOfTheOne(world).ending)).toBe(false);
   await killed(child);
   await until("the job is gone", () => existsSync(filesOfTheOne(world).exit));
+  const [adopted] = await world.restart();
+  expect(await adopted?.execution.result).toMatchObject({ outcome: "lost" });
 });
 
 test("a runner killed while it fetches a source leaves no git behind, and its job is lost", async () => {
